@@ -1,0 +1,7 @@
+//! `check`.
+
+use clap::Args;
+
+/// Check
+#[derive(Debug, Args)]
+pub(crate) struct CheckArgs {}

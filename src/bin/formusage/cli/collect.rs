@@ -1,0 +1,7 @@
+//! `collect`.
+
+use clap::Args;
+
+/// Collect
+#[derive(Debug, Args)]
+pub(crate) struct CollectArgs {}

@@ -1,0 +1,119 @@
+//! The command line: clap types, and nothing else. Help, man pages and completions all come from here.
+//!
+//! Every option has an environment variable, `FORMUSAGE_` and the option's name.
+
+mod check;
+mod collect;
+mod documents;
+mod publish;
+mod queue;
+mod read;
+mod validate;
+
+use clap::builder::Styles;
+use clap::builder::styling::AnsiColor;
+use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
+
+pub(crate) use check::CheckArgs;
+pub(crate) use collect::CollectArgs;
+pub(crate) use documents::{CompletionsArgs, ManArgs, SchemaArgs, SchemaName};
+pub(crate) use publish::PublishArgs;
+pub(crate) use queue::QueueArgs;
+pub(crate) use read::ReadArgs;
+pub(crate) use validate::ValidateArgs;
+
+const STYLES: Styles = Styles::styled()
+    .header(AnsiColor::Green.on_default().bold())
+    .usage(AnsiColor::Green.on_default().bold())
+    .literal(AnsiColor::Cyan.on_default().bold())
+    .placeholder(AnsiColor::Cyan.on_default());
+
+/// The usage meter that people bill by
+///
+/// Turns what this machine consumed (CPU seconds, memory, storage, network, GPU seconds) into usage events, delivers
+/// each of them to a message queue, checks them against thresholds and proves that a stream of them is sound.
+#[derive(Debug, Parser)]
+#[command(
+    name = "formusage",
+    version,
+    styles = STYLES,
+    max_term_width = 100,
+    subcommand_required = true,
+    arg_required_else_help = true,
+    after_help = "Data goes to standard output, words go to standard error.\nStart here:  formusage collect --interval 1s --count 5 | formusage publish --to sqlite:usage.db"
+)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: GlobalArgs,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// What every command takes.
+#[derive(Debug, Args)]
+pub(crate) struct GlobalArgs {
+    /// Log more: -v for what happens, -vv for every attempt
+    #[arg(short, long, global = true, action = ArgAction::Count, env = "FORMUSAGE_VERBOSE", help_heading = "Logging")]
+    pub(crate) verbose: u8,
+    /// Log nothing
+    #[arg(short, long, global = true, env = "FORMUSAGE_QUIET", help_heading = "Logging", conflicts_with = "verbose")]
+    pub(crate) quiet: bool,
+    /// What to log, as tracing directives, e.g. "info,form_usage_events::publish=debug"
+    #[arg(long, global = true, value_name = "DIRECTIVES", env = "FORMUSAGE_LOG", help_heading = "Logging")]
+    pub(crate) log: Option<String>,
+    /// How log lines look
+    #[arg(long, global = true, value_enum, default_value_t, env = "FORMUSAGE_LOG_FORMAT", help_heading = "Logging")]
+    pub(crate) log_format: LogFormat,
+}
+
+/// How log lines look.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LogFormat {
+    /// For people
+    #[default]
+    Text,
+    /// One JSON object a line
+    Json,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    Collect(CollectArgs),
+    Publish(PublishArgs),
+    Check(CheckArgs),
+    Validate(ValidateArgs),
+    Queue(QueueArgs),
+    Read(ReadArgs),
+    Schema(SchemaArgs),
+    Completions(CompletionsArgs),
+    Man(ManArgs),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_definition_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_option_has_its_environment_variable() {
+        let command = Cli::command();
+        for subcommand in command.get_subcommands() {
+            for option in subcommand.get_arguments().filter(|arg| !arg.is_positional()) {
+                let id = option.get_id().as_str();
+                if ["help", "version"].contains(&id) {
+                    continue;
+                }
+                let expected =
+                    format!("FORMUSAGE_{}", option.get_long().unwrap_or(id).to_uppercase().replace('-', "_"));
+                let found = option.get_env().map(|name| name.to_string_lossy().into_owned());
+                assert_eq!(found.as_deref(), Some(expected.as_str()), "{} --{id}", subcommand.get_name());
+            }
+        }
+    }
+}

@@ -1,0 +1,7 @@
+//! `publish`.
+
+use clap::Args;
+
+/// Publish
+#[derive(Debug, Args)]
+pub(crate) struct PublishArgs {}

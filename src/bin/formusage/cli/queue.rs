@@ -1,0 +1,7 @@
+//! `queue`.
+
+use clap::Args;
+
+/// Queue
+#[derive(Debug, Args)]
+pub(crate) struct QueueArgs {}

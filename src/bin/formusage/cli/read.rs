@@ -1,0 +1,7 @@
+//! `read`.
+
+use clap::Args;
+
+/// Read
+#[derive(Debug, Args)]
+pub(crate) struct ReadArgs {}

@@ -1,0 +1,7 @@
+//! `validate`.
+
+use clap::Args;
+
+/// Validate
+#[derive(Debug, Args)]
+pub(crate) struct ValidateArgs {}

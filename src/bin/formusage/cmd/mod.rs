@@ -1,0 +1,11 @@
+//! One thin file for each command: options in, library calls, words and exit code out.
+
+pub(crate) mod check;
+pub(crate) mod collect;
+pub(crate) mod completions;
+pub(crate) mod man;
+pub(crate) mod publish;
+pub(crate) mod queue;
+pub(crate) mod read;
+pub(crate) mod schema;
+pub(crate) mod validate;

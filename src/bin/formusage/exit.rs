@@ -1,0 +1,85 @@
+//! Exit codes: what each means, and which error gets which.
+
+use std::process::ExitCode;
+
+use crate::output::StdoutClosed;
+
+/// How a command ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Exit {
+    /// The work is done and there is nothing to object to.
+    Success,
+    /// The work is done and there is something to object to: violations, invalid input, undelivered events.
+    Objection,
+    /// The work could not be done.
+    Error,
+}
+
+impl Exit {
+    /// The process's exit code.
+    pub(crate) const fn code(self) -> u8 {
+        match self {
+            Self::Success => 0,
+            Self::Objection => 1,
+            Self::Error => 2,
+        }
+    }
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        exit.code().into()
+    }
+}
+
+/// Says what went wrong, for people, and gives the exit code. A reader that closed our standard output has all that it
+/// wanted, so that is a quiet success.
+pub(crate) fn report(result: anyhow::Result<Exit>) -> Exit {
+    match result {
+        Ok(exit) => exit,
+        Err(error) if error.chain().any(|cause| cause.is::<StdoutClosed>()) => Exit::Success,
+        Err(error) => {
+            crate::output::complain(&format!("{error:#}"));
+            Exit::Error
+        }
+    }
+}
+
+/// What every command's exit code means, for `--help` and the man pages: command, code, meaning.
+pub(crate) const TABLE: &[(&str, Exit, &str)] = &[
+    ("collect", Exit::Success, "ended as asked: by --count, --duration, a signal or a closed pipe"),
+    ("collect", Exit::Error, "could not run"),
+    ("publish", Exit::Success, "every event was delivered"),
+    ("publish", Exit::Objection, "some events were not delivered or not valid; each is kept and named"),
+    ("publish", Exit::Error, "could not run: input, settings or destination"),
+    ("check", Exit::Success, "no threshold is exceeded"),
+    ("check", Exit::Objection, "at least one threshold is exceeded"),
+    ("check", Exit::Error, "could not run: thresholds or events can't be read or are not valid"),
+    ("validate", Exit::Success, "everything is valid"),
+    ("validate", Exit::Objection, "something is not valid"),
+    ("validate", Exit::Error, "could not run: a file can't be read"),
+    ("queue", Exit::Success, "ended by a signal"),
+    ("queue", Exit::Error, "could not run"),
+    ("read", Exit::Success, "read to the end, or ended by a signal or a closed pipe"),
+    ("read", Exit::Error, "could not read"),
+];
+
+/// The exit codes of `command`, one a line, for its help; empty where there is nothing beyond success.
+pub(crate) fn help_for(command: &str) -> String {
+    let rows: Vec<String> = TABLE
+        .iter()
+        .filter(|(name, ..)| *name == command)
+        .map(|(_, exit, meaning)| format!("  {}  {meaning}", exit.code()))
+        .collect();
+    if rows.is_empty() { String::new() } else { format!("Exit codes:\n{}", rows.join("\n")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_closed_standard_output_is_a_quiet_success() {
+        assert_eq!(report(Err(anyhow::Error::new(StdoutClosed).context("writing events"))), Exit::Success);
+    }
+}

@@ -1,0 +1,31 @@
+//! `formusage`: the usage meter that people bill by.
+
+mod cli;
+mod cmd;
+mod exit;
+mod output;
+mod setup;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::cli::{Cli, Command};
+use crate::exit::Exit;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    setup::logging(&cli.global);
+    let result = match cli.command {
+        Command::Collect(args) => cmd::collect::run(&args),
+        Command::Publish(args) => cmd::publish::run(&args),
+        Command::Check(args) => cmd::check::run(&args),
+        Command::Validate(args) => cmd::validate::run(&args),
+        Command::Queue(args) => cmd::queue::run(&args),
+        Command::Read(args) => cmd::read::run(&args),
+        Command::Schema(args) => cmd::schema::run(&args),
+        Command::Completions(args) => cmd::completions::run(&args),
+        Command::Man(args) => cmd::man::run(&args),
+    };
+    exit::report(result).into()
+}

@@ -1,0 +1,71 @@
+//! Standard output carries data, standard error carries words.
+
+use std::io::{self, IsTerminal, Write};
+
+/// Whoever read our standard output has closed it.
+#[derive(Debug)]
+pub(crate) struct StdoutClosed;
+
+impl std::fmt::Display for StdoutClosed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("standard output was closed")
+    }
+}
+
+impl std::error::Error for StdoutClosed {}
+
+/// Buffered standard output whose errors tell a closed pipe ([`StdoutClosed`]) from a real fault.
+#[derive(Debug)]
+pub(crate) struct Stdout {
+    inner: io::BufWriter<io::Stdout>,
+}
+
+impl Stdout {
+    pub(crate) fn new() -> Self {
+        Self { inner: io::BufWriter::with_capacity(64 << 10, io::stdout()) }
+    }
+
+    /// Writes `line` and a line end.
+    pub(crate) fn line(&mut self, line: &[u8]) -> anyhow::Result<()> {
+        self.inner.write_all(line).and_then(|()| self.inner.write_all(b"\n")).map_err(explain)
+    }
+
+    /// Writes `text` as it is.
+    pub(crate) fn text(&mut self, text: &str) -> anyhow::Result<()> {
+        self.inner.write_all(text.as_bytes()).map_err(explain)
+    }
+
+    /// Hands everything to the reader.
+    pub(crate) fn flush(&mut self) -> anyhow::Result<()> {
+        self.inner.flush().map_err(explain)
+    }
+}
+
+fn explain(error: io::Error) -> anyhow::Error {
+    if error.kind() == io::ErrorKind::BrokenPipe {
+        anyhow::Error::new(StdoutClosed)
+    } else {
+        anyhow::Error::new(error).context("could not write to standard output")
+    }
+}
+
+/// Whether a person reads our standard output.
+pub(crate) fn stdout_is_terminal() -> bool {
+    io::stdout().is_terminal()
+}
+
+/// Whether a person reads our standard error.
+pub(crate) fn stderr_is_terminal() -> bool {
+    io::stderr().is_terminal()
+}
+
+/// One line for people on standard error, marked as an error. A closed standard error is nobody's loss.
+pub(crate) fn complain(message: &str) {
+    let style = clap::builder::styling::AnsiColor::Red.on_default().bold();
+    let _ = writeln!(anstream::stderr(), "{style}error:{style:#} {message}");
+}
+
+/// One line for people on standard error.
+pub(crate) fn say(message: &str) {
+    let _ = writeln!(anstream::stderr(), "{message}");
+}

@@ -1,0 +1,106 @@
+//! What a process needs once: logging, a runtime, signals.
+
+use std::io::{self, IsTerminal};
+
+use anyhow::Context as _;
+use tokio_util::sync::CancellationToken;
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::SubscriberBuilder;
+
+use crate::cli::{GlobalArgs, LogFormat};
+
+/// Sends log lines to standard error: warnings and violations by default, more with `--verbose`, none with `--quiet`.
+pub(crate) fn logging(args: &GlobalArgs) {
+    let level = match (args.quiet, args.verbose) {
+        (true, _) => "off",
+        (false, 0) => "warn",
+        (false, 1) => "info",
+        (false, 2) => "debug",
+        (false, _) => "trace",
+    };
+    let filter = match &args.log {
+        Some(directives) => EnvFilter::builder().parse_lossy(directives),
+        // The libraries below speak up only when asked to by name.
+        None => EnvFilter::builder().parse_lossy(format!("error,form_usage_events={level},formusage={level}")),
+    };
+    let filter = if args.quiet && args.log.is_none() { EnvFilter::new("off") } else { filter };
+    let colour = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    let builder: SubscriberBuilder<_, _, _, _> =
+        tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_ansi(colour);
+    // A second initialization is impossible here and harmless anyway.
+    let _ = match args.log_format {
+        LogFormat::Text => builder.with_target(false).try_init(),
+        LogFormat::Json => builder.json().flatten_event(true).try_init(),
+    };
+}
+
+/// The runtime of a command: one thread, since a command's work is to wait for others.
+pub(crate) fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().context("could not start the runtime")
+}
+
+/// Two tokens that signals cancel: the first SIGINT or SIGTERM (Ctrl-C elsewhere than on Unix) asks to finish, the
+/// second to stop where we are.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Shutdown {
+    /// Take nothing new, finish what is under way.
+    pub(crate) finish: CancellationToken,
+    /// End at once.
+    pub(crate) abort: CancellationToken,
+}
+
+impl Shutdown {
+    /// Listens for signals from now on; `say` is told, in words, what the first one does.
+    ///
+    /// Must be called within a runtime.
+    pub(crate) fn listen(said_at_first: &'static str) -> anyhow::Result<Self> {
+        let shutdown = Self::default();
+        let mut signals = Signals::new().context("could not listen for signals")?;
+        let tokens = shutdown.clone();
+        tokio::spawn(async move {
+            signals.next().await;
+            if io::stderr().is_terminal() && !said_at_first.is_empty() {
+                crate::output::say(said_at_first);
+            }
+            tokens.finish.cancel();
+            signals.next().await;
+            tokens.abort.cancel();
+        });
+        Ok(shutdown)
+    }
+}
+
+#[cfg(unix)]
+struct Signals {
+    interrupt: tokio::signal::unix::Signal,
+    terminate: tokio::signal::unix::Signal,
+}
+
+#[cfg(unix)]
+impl Signals {
+    fn new() -> io::Result<Self> {
+        use tokio::signal::unix::{SignalKind, signal};
+        Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
+}
+
+#[cfg(not(unix))]
+struct Signals;
+
+#[cfg(not(unix))]
+impl Signals {
+    fn new() -> io::Result<Self> {
+        Ok(Self)
+    }
+
+    async fn next(&mut self) {
+        let _ = tokio::signal::ctrl_c().await;
+    }
+}

@@ -1,0 +1,37 @@
+//! The error that the library's calls return.
+
+use thiserror::Error;
+
+/// What can go wrong between an event and its acknowledgement.
+///
+/// A message says what failed, where to, and what to do. None holds a password or a token.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum UsageEventError {
+    /// An event could not be written as JSON, or text could not be read as an event.
+    #[error("the event is not valid JSON for a usage event: {0}")]
+    SerializationError(#[from] serde_json::Error),
+
+    /// The destination answered and did not take the event, or the event may not be sent at all.
+    #[error("{0}")]
+    PublishError(String),
+
+    /// The circuit breaker is open: the destination failed several times in a row, and no attempt was made.
+    #[error(
+        "the circuit breaker is open: the destination failed too often in a row and gets no calls until it had time to \
+         recover; keep the event and publish it again later"
+    )]
+    CircuitBreakerOpen,
+
+    /// The destination could not be reached, or the connection ended before its answer came.
+    #[error("{0}")]
+    ConnectionError(String),
+
+    /// The HTTP client could not be built or refused the request.
+    #[error("the HTTP request could not be made: {0}")]
+    HttpError(#[from] reqwest::Error),
+
+    /// Everything else: settings that make no sense, thresholds that can't be read.
+    #[error("{0}")]
+    Other(String),
+}

@@ -1,0 +1,198 @@
+//! The usage event: what one instance consumed in one period.
+//!
+//! - [`UsageEvent`], [`UsageMetrics`], [`UsagePeriod`]: the types, with the units of every field;
+//! - [`EventId`]: the idempotency key, computed from the bytes that are sent;
+//! - [`EncodedEvent`]: an event together with exactly those bytes;
+//! - [`LineReader`]: NDJSON as a stream, in flat memory.
+
+mod id;
+mod ndjson;
+mod wire;
+
+pub use id::{EventId, ParseEventIdError};
+pub use ndjson::{DEFAULT_MAX_LINE_BYTES, Line, LinePart, LineReader};
+pub use wire::{EncodedEvent, to_compact_json};
+
+use serde::{Deserialize, Serialize};
+
+use crate::clock::{Clock, SystemClock};
+
+/// The `event_type` of every usage event.
+pub const EVENT_TYPE: &str = "resource_usage";
+
+/// The `version` that this library writes. It reads every `1.x`.
+pub const VERSION: &str = "1.0";
+
+/// The longest `instance_id`, `user_id` or `org_id`, in bytes.
+pub const MAX_ID_BYTES: usize = 256;
+
+/// What one instance consumed in one period.
+///
+/// The fields stand in the order in which they are written. An event is valid when its ids are neither empty, nor
+/// longer than [`MAX_ID_BYTES`], nor hold control characters; its figures are finite and not negative; its percentages
+/// are at most 100; its period has a start before its end; and it was stamped at or after that end.
+/// [`crate::validate::event_findings`] checks all of it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct UsageEvent {
+    /// [`EVENT_TYPE`].
+    pub event_type: String,
+    /// The version of the format, `MAJOR.MINOR`; [`VERSION`] when written here.
+    pub version: String,
+    /// When the event was made, in Unix seconds.
+    pub timestamp: i64,
+    /// What was metered: a host, a container, a process.
+    pub instance_id: String,
+    /// Who is billed.
+    pub user_id: String,
+    /// The organization that the user belongs to; absent or `null` when there is none, written as `null`.
+    pub org_id: Option<String>,
+    /// What was consumed.
+    pub metrics: UsageMetrics,
+    /// When it was consumed.
+    pub period: UsagePeriod,
+}
+
+/// The figures of one period. 1 GB is 2^30 bytes, 1 MB is 2^20 bytes.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct UsageMetrics {
+    /// CPU time used, in whole seconds, summed over all CPUs.
+    pub cpu_seconds: u64,
+    /// CPU time used, in percent of what the instance may use, 0 to 100.
+    pub cpu_percent_avg: f64,
+    /// Memory in use, time-weighted average, in GB.
+    pub memory_gb: f64,
+    /// Memory in use, time-weighted average, in percent of what the instance may use, 0 to 100.
+    pub memory_percent: f64,
+    /// Storage in use, time-weighted average, in GB.
+    pub storage_gb: f64,
+    /// Bytes sent, in MB.
+    pub network_egress_mb: f64,
+    /// Bytes received, in MB.
+    pub network_ingress_mb: f64,
+    /// GPU busy time, in whole seconds, summed over all GPUs.
+    pub gpu_seconds: u64,
+}
+
+/// A half-open span of time, `[start, end)`, in Unix seconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct UsagePeriod {
+    /// The first second that belongs to the period.
+    pub start: i64,
+    /// The first second after the period.
+    pub end: i64,
+}
+
+impl UsageEvent {
+    /// An event of this library's type and version, stamped with the current time.
+    ///
+    /// ```
+    /// use form_usage_events::events::{UsageEvent, UsageMetrics, UsagePeriod};
+    ///
+    /// let metrics = UsageMetrics {
+    ///     cpu_seconds: 30,
+    ///     cpu_percent_avg: 12.5,
+    ///     memory_gb: 4.2,
+    ///     memory_percent: 52.5,
+    ///     storage_gb: 25.7,
+    ///     network_egress_mb: 15.2,
+    ///     network_ingress_mb: 8.7,
+    ///     gpu_seconds: 0,
+    /// };
+    /// let period = UsagePeriod { start: 1_626_350_400, end: 1_626_350_430 };
+    /// let event = UsageEvent::new("instance-abc123".into(), "user_123456".into(), None, metrics, period);
+    /// assert_eq!(event.event_type, "resource_usage");
+    /// ```
+    #[must_use]
+    pub fn new(
+        instance_id: String,
+        user_id: String,
+        org_id: Option<String>,
+        metrics: UsageMetrics,
+        period: UsagePeriod,
+    ) -> Self {
+        Self {
+            event_type: EVENT_TYPE.to_owned(),
+            version: VERSION.to_owned(),
+            timestamp: SystemClock.unix_seconds(),
+            instance_id,
+            user_id,
+            org_id,
+            metrics,
+            period,
+        }
+    }
+
+    /// The metering key: two different events that share it are a conflict.
+    #[must_use]
+    pub fn metering_key(&self) -> (&str, UsagePeriod) {
+        (&self.instance_id, self.period)
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// The event of the format's documentation.
+    pub(crate) fn sample() -> UsageEvent {
+        UsageEvent {
+            event_type: EVENT_TYPE.into(),
+            version: VERSION.into(),
+            timestamp: 1_626_350_430,
+            instance_id: "instance-abc123".into(),
+            user_id: "user_123456".into(),
+            org_id: Some("org_789012".into()),
+            metrics: UsageMetrics {
+                cpu_seconds: 30,
+                cpu_percent_avg: 12.5,
+                memory_gb: 4.2,
+                memory_percent: 52.5,
+                storage_gb: 25.7,
+                network_egress_mb: 15.2,
+                network_ingress_mb: 8.7,
+                gpu_seconds: 0,
+            },
+            period: UsagePeriod { start: 1_626_350_400, end: 1_626_350_430 },
+        }
+    }
+
+    /// Valid events.
+    pub(crate) fn any_event() -> impl Strategy<Value = UsageEvent> {
+        let figures = (
+            any::<u64>(),
+            0.0..=100.0f64,
+            0.0..1e6f64,
+            0.0..=100.0f64,
+            0.0..1e9f64,
+            0.0..1e9f64,
+            0.0..1e9f64,
+            any::<u64>(),
+        );
+        let ids = ("\\PC{1,40}", "\\PC{1,40}", proptest::option::of("\\PC{1,40}"));
+        (ids, figures, 0..4_000_000_000i64, 1..86_400i64, 0..1_000i64).prop_map(
+            |(ids, figures, start, length, late)| UsageEvent {
+                event_type: EVENT_TYPE.into(),
+                version: VERSION.into(),
+                timestamp: start + length + late,
+                instance_id: ids.0,
+                user_id: ids.1,
+                org_id: ids.2,
+                metrics: UsageMetrics {
+                    cpu_seconds: figures.0,
+                    cpu_percent_avg: figures.1,
+                    memory_gb: figures.2,
+                    memory_percent: figures.3,
+                    storage_gb: figures.4,
+                    network_egress_mb: figures.5,
+                    network_ingress_mb: figures.6,
+                    gpu_seconds: figures.7,
+                },
+                period: UsagePeriod { start, end: start + length },
+            },
+        )
+    }
+}

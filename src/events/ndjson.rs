@@ -1,0 +1,286 @@
+//! NDJSON as a stream of lines, in flat memory whatever the input holds.
+
+use std::io::{self, Read};
+
+/// The longest line that is taken as one, in bytes, unless set otherwise: 1 MiB, twice what the Form queue's limit on
+/// requests leaves for an event.
+pub const DEFAULT_MAX_LINE_BYTES: usize = 1 << 20;
+
+const FIRST_BUFFER_BYTES: usize = 64 << 10;
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
+/// One line of the input, without its line end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Line<'a> {
+    /// Counted from 1; blank lines count.
+    pub number: u64,
+    /// The bytes, without `\n` or `\r\n`.
+    pub bytes: &'a [u8],
+    /// Whether this is the line or a piece of it.
+    pub part: LinePart,
+}
+
+/// Whether a [`Line`] is a whole line or a piece of one that exceeds the limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LinePart {
+    /// The whole line.
+    Whole,
+    /// A piece of a line that is longer than the limit; the pieces together are the line.
+    Piece {
+        /// Counted from 0.
+        index: u64,
+        /// No piece of this line follows.
+        last: bool,
+    },
+}
+
+/// Reads lines that end in `\n` or `\r\n`; the last one may lack its end. A byte-order mark at the start and blank
+/// lines are skipped. A line beyond the limit comes in pieces, so that nothing of it is lost and memory stays flat.
+///
+/// ```
+/// use form_usage_events::events::LineReader;
+///
+/// let mut lines = LineReader::new(&b"{\"a\":1}\r\n\n{\"b\":2}"[..]);
+/// assert_eq!(lines.next_line()?.map(|line| (line.number, line.bytes)), Some((1, &b"{\"a\":1}"[..])));
+/// assert_eq!(lines.next_line()?.map(|line| (line.number, line.bytes)), Some((3, &b"{\"b\":2}"[..])));
+/// assert!(lines.next_line()?.is_none());
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct LineReader<R> {
+    input: R,
+    limit: usize,
+    buffer: Vec<u8>,
+    /// The unread bytes are `buffer[start..end]`.
+    start: usize,
+    end: usize,
+    /// Bytes of the unread part in which no line end was found.
+    searched: usize,
+    lines: u64,
+    /// The next piece's index, inside a line that is longer than the limit.
+    piece: Option<u64>,
+    at_start: bool,
+    finished: bool,
+}
+
+impl<R: Read> LineReader<R> {
+    /// Reads `input` with [`DEFAULT_MAX_LINE_BYTES`].
+    pub fn new(input: R) -> Self {
+        Self::with_limit(input, DEFAULT_MAX_LINE_BYTES)
+    }
+
+    /// Reads `input`; lines of more than `max_line_bytes` (at least 1) come in pieces.
+    pub fn with_limit(input: R, max_line_bytes: usize) -> Self {
+        let limit = max_line_bytes.max(1);
+        Self {
+            input,
+            limit,
+            buffer: Vec::new(),
+            start: 0,
+            end: 0,
+            searched: 0,
+            lines: 0,
+            piece: None,
+            at_start: true,
+            finished: false,
+        }
+    }
+
+    /// How many lines have been read, blank ones included.
+    #[must_use]
+    pub const fn lines(&self) -> u64 {
+        self.lines
+    }
+
+    /// The next line or piece, or `None` at the end of the input.
+    ///
+    /// # Errors
+    /// What reading the input gave.
+    pub fn next_line(&mut self) -> io::Result<Option<Line<'_>>> {
+        loop {
+            let Some((range, part)) = self.next_range()? else {
+                return Ok(None);
+            };
+            let blank = part == LinePart::Whole && self.buffer[range.clone()].trim_ascii().is_empty();
+            if !blank {
+                return Ok(Some(Line { number: self.lines, bytes: &self.buffer[range], part }));
+            }
+        }
+    }
+
+    fn next_range(&mut self) -> io::Result<Option<(std::ops::Range<usize>, LinePart)>> {
+        loop {
+            let unread = &self.buffer[self.start..self.end];
+            if let Some(found) = memchr::memchr(b'\n', &unread[self.searched..]) {
+                let length = self.searched + found;
+                // A line end right behind `limit` bytes, or `limit` bytes and a `\r`, still ends a line of the limit.
+                let text = length - usize::from(unread[..length].ends_with(b"\r"));
+                if text <= self.limit {
+                    return Ok(Some(self.take(text, length + 1, true)));
+                }
+            } else if self.finished {
+                if unread.is_empty() {
+                    // The line's last piece was full and the input ended right behind it.
+                    return Ok(self.piece.is_some().then(|| self.take(0, 0, true)));
+                }
+                let text = unread.len() - usize::from(unread.ends_with(b"\r"));
+                if text <= self.limit {
+                    let length = unread.len();
+                    return Ok(Some(self.take(text, length, true)));
+                }
+            } else {
+                self.searched = unread.len();
+            }
+            if self.end - self.start > self.limit + 1 {
+                return Ok(Some(self.take(self.limit, self.limit, false)));
+            }
+            if self.finished {
+                // `limit + 1` bytes without an end behind them: a piece, and one byte more.
+                return Ok(Some(self.take(self.limit, self.limit, false)));
+            }
+            self.fill()?;
+        }
+    }
+
+    /// Hands out the first `text` unread bytes and moves past `length` of them.
+    fn take(&mut self, text: usize, length: usize, ends: bool) -> (std::ops::Range<usize>, LinePart) {
+        let range = self.start..self.start + text;
+        self.start += length;
+        self.searched = 0;
+        if self.piece.is_none() {
+            self.lines += 1;
+        }
+        let part = match (self.piece, ends) {
+            (None, true) => LinePart::Whole,
+            (index, last) => LinePart::Piece { index: index.unwrap_or(0), last },
+        };
+        self.piece = match (part, ends) {
+            (LinePart::Piece { index, .. }, false) => Some(index + 1),
+            _ => None,
+        };
+        (range, part)
+    }
+
+    /// Reads more; grows the buffer only when a line needs it.
+    fn fill(&mut self) -> io::Result<()> {
+        if self.start > 0 {
+            self.buffer.copy_within(self.start..self.end, 0);
+            self.end -= self.start;
+            self.start = 0;
+        }
+        if self.end == self.buffer.len() {
+            let most = self.limit.saturating_add(2).max(FIRST_BUFFER_BYTES);
+            let length = (self.buffer.len() * 2).clamp(FIRST_BUFFER_BYTES, most);
+            self.buffer.resize(length, 0);
+        }
+        let read = loop {
+            match self.input.read(&mut self.buffer[self.end..]) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                result => break result?,
+            }
+        };
+        self.end += read;
+        self.finished = read == 0;
+        if self.at_start && (self.end >= BYTE_ORDER_MARK.len() || self.finished) {
+            self.at_start = false;
+            if self.buffer[..self.end].starts_with(BYTE_ORDER_MARK) {
+                self.start = BYTE_ORDER_MARK.len();
+                self.searched = 0;
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    type Owned = (u64, Vec<u8>, LinePart);
+
+    fn lines(input: impl Read, limit: usize) -> Vec<Owned> {
+        let mut reader = LineReader::with_limit(input, limit);
+        let mut found = Vec::new();
+        while let Some(line) = reader.next_line().unwrap() {
+            found.push((line.number, line.bytes.to_vec(), line.part));
+        }
+        found
+    }
+
+    fn whole(number: u64, text: &str) -> Owned {
+        (number, text.into(), LinePart::Whole)
+    }
+
+    fn piece(number: u64, text: &str, index: u64, last: bool) -> Owned {
+        (number, text.into(), LinePart::Piece { index, last })
+    }
+
+    /// Gives one byte at a time, as a slow pipe may.
+    struct Trickle<'a>(&'a [u8]);
+
+    impl Read for Trickle<'_> {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            let n = self.0.len().min(buffer.len()).min(1);
+            buffer[..n].copy_from_slice(&self.0[..n]);
+            self.0 = &self.0[n..];
+            Ok(n)
+        }
+    }
+
+    #[test]
+    fn line_ends_blank_lines_and_a_byte_order_mark() {
+        let input = b"\xef\xbb\xbfone\r\n\n  \t\ntwo\nthree";
+        let expected = [whole(1, "one"), whole(4, "two"), whole(5, "three")];
+        assert_eq!(lines(&input[..], 100), expected);
+        assert_eq!(lines(Trickle(input), 100), expected);
+        assert_eq!(lines(&b""[..], 100), []);
+        assert_eq!(lines(&b"\xef\xbb\xbf"[..], 100), []);
+    }
+
+    #[test]
+    fn a_line_of_exactly_the_limit_is_whole() {
+        for input in ["abcd\nx", "abcd\r\nx", "abcd"] {
+            assert_eq!(lines(Trickle(input.as_bytes()), 4)[0], whole(1, "abcd"), "{input:?}");
+        }
+    }
+
+    #[test]
+    fn a_longer_line_comes_in_pieces() {
+        let expected = [piece(1, "abcd", 0, false), piece(1, "efgh", 1, false), piece(1, "i", 2, true), whole(2, "xy")];
+        assert_eq!(lines(&b"abcdefghi\nxy\n"[..], 4), expected);
+        assert_eq!(lines(Trickle(b"abcdefghi\r\nxy"), 4), expected);
+        assert_eq!(lines(&b"abcde"[..], 4), [piece(1, "abcd", 0, false), piece(1, "e", 1, true)]);
+    }
+
+    #[test]
+    fn memory_stays_flat_on_an_endless_line() {
+        let mut reader = LineReader::with_limit(io::repeat(b'x').take(64 << 20), 1 << 20);
+        let mut bytes = 0;
+        while let Some(line) = reader.next_line().unwrap() {
+            bytes += line.bytes.len();
+        }
+        assert_eq!(bytes, 64 << 20);
+        assert!(reader.buffer.len() <= (1 << 20) + 2);
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_is_lost_or_invented(input in "(a|b|\n|\r\n){0,60}", limit in 1usize..8) {
+            let mut rebuilt: Vec<(u64, String)> = Vec::new();
+            for (number, bytes, part) in lines(Trickle(input.as_bytes()), limit) {
+                let text = String::from_utf8(bytes).unwrap();
+                prop_assert!(text.len() <= limit);
+                match (part, rebuilt.last_mut()) {
+                    (LinePart::Piece { index: 1.., .. }, Some(line)) => line.1.push_str(&text),
+                    _ => rebuilt.push((number, text)),
+                }
+            }
+            let expected: Vec<(u64, String)> = (1..).zip(input.split('\n'))
+                .map(|(number, line)| (number, line.strip_suffix('\r').unwrap_or(line).to_owned()))
+                .filter(|(_, line)| !line.trim_ascii().is_empty())
+                .collect();
+            prop_assert_eq!(rebuilt, expected);
+        }
+    }
+}

@@ -1,0 +1,7 @@
+//! Skeleton.
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+pub mod clock;
+pub mod errors;
+pub mod events;
+pub mod transport;
+pub mod units;

@@ -1,0 +1,228 @@
+//! Where events go to and come from.
+//!
+//! A [`Destination`] is a URL; [`connect`] makes a [`Sink`] of it and [`open`] a [`Source`]. A new destination is one
+//! new file here and one line in each of [`Destination::from_str`](Destination), [`connect`] and [`open`].
+//!
+//! A sink makes one attempt and reports for each event; it knows nothing of retries, breakers, spools or dead letters.
+//! It tells three kinds of failure apart ([`FailureKind`]), because what follows from them differs.
+
+mod destination;
+mod file;
+pub mod form;
+#[cfg(feature = "sqlite")]
+mod sqlite;
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::time::Duration;
+
+pub use destination::{Destination, DestinationError, FormAddress};
+#[cfg(feature = "sqlite")]
+pub use sqlite::EventStore;
+
+use crate::events::EncodedEvent;
+
+/// A future that a trait object returns.
+pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// What became of one event in an attempt that reached the destination.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// Taken, by the destination's own acknowledgement.
+    Delivered,
+    /// Known there already under this id; nothing was added.
+    Duplicate,
+    /// Not taken.
+    Failed(Failure),
+}
+
+/// Whose failure it was. It decides what happens to the event, and whether the breaker counts it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum FailureKind {
+    /// The destination is down, slow, overloaded or confused. Tried again, counted by the breaker, then deferred.
+    Service,
+    /// This event can never be delivered there. Not tried again, not counted by the breaker: a dead letter.
+    Event,
+    /// Something is set up wrong: address, permission, another program on that port. No event is to blame and no
+    /// retry helps until somebody looks.
+    Destination,
+}
+
+/// Why an attempt failed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failure {
+    /// Whose failure it was.
+    pub kind: FailureKind,
+    /// What failed, where to, and what to do; without secrets.
+    pub message: String,
+    /// The destination asked not to be called again before this much time has passed.
+    pub retry_after: Option<Duration>,
+    /// The destination was reached, understood the event and refused it by name (the Form queue's `Failure`), so that
+    /// a refusal repeated while other events go through points at the event.
+    pub refused: bool,
+}
+
+impl Failure {
+    /// A failure of the service.
+    pub fn service(message: impl Into<String>) -> Self {
+        Self::of(FailureKind::Service, message)
+    }
+
+    /// A failure of the event.
+    pub fn event(message: impl Into<String>) -> Self {
+        Self::of(FailureKind::Event, message)
+    }
+
+    /// A failure of the destination.
+    pub fn destination(message: impl Into<String>) -> Self {
+        Self::of(FailureKind::Destination, message)
+    }
+
+    fn of(kind: FailureKind, message: impl Into<String>) -> Self {
+        Self { kind, message: message.into(), retry_after: None, refused: false }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Failure {}
+
+/// How much a sink takes in one attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BatchLimits {
+    /// The most events, at least 1.
+    pub events: usize,
+    /// The most bytes of event bodies; one event alone may exceed it.
+    pub bytes: usize,
+}
+
+impl BatchLimits {
+    /// One event an attempt.
+    pub const ONE: Self = Self { events: 1, bytes: usize::MAX };
+}
+
+/// Takes events. Cheap to share: several attempts may be under way at once.
+pub trait Sink: Send + Sync + fmt::Debug {
+    /// How much [`Sink::send`] takes at once.
+    fn limits(&self) -> BatchLimits;
+
+    /// Makes one attempt to deliver `events`, in their order.
+    ///
+    /// Dropping the future gives the attempt up; whether the events arrived is then unknown, and sending the identical
+    /// bytes again is safe.
+    ///
+    /// # Errors
+    /// A failure that concerns the attempt as a whole. Otherwise one outcome for each event, in the order of `events`.
+    fn send<'a>(&'a self, events: &'a [EncodedEvent]) -> BoxFuture<'a, Result<Vec<Outcome>, Failure>>;
+
+    /// Makes what was taken durable and ends: files are synced, connections closed.
+    ///
+    /// # Errors
+    /// When that fails.
+    fn close(&self) -> BoxFuture<'_, Result<(), Failure>> {
+        Box::pin(async { Ok(()) })
+    }
+}
+
+/// What a look at a source found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Polled {
+    /// The next messages, in the order of the source, at least one.
+    Messages(Vec<Message>),
+    /// Nothing beyond what was handed out already.
+    UpToDate,
+    /// What is to be read does not exist there (yet): a topic that nothing was written to, a file that is not there.
+    /// The text says so to people.
+    Absent(String),
+}
+
+/// One message as a source holds it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Message {
+    /// Its place in the source, counted from 0 (the Form queue's index, a line's number less one, a row's number).
+    pub position: u64,
+    /// Its bytes: an event's JSON, unless something else was written there.
+    pub body: Vec<u8>,
+}
+
+/// Gives events back.
+pub trait Source: Send + fmt::Debug {
+    /// The next messages after those handed out so far, a bounded number of them. Does not wait for new ones.
+    ///
+    /// # Errors
+    /// As for [`Sink::send`]. After a failure of the service the next call goes on where this one stood.
+    fn poll(&mut self) -> BoxFuture<'_, Result<Polled, Failure>>;
+
+    /// Tells the source that all that was handed out has been dealt with; only sources that keep a reader's place
+    /// (JetStream consumers) have anything to do here.
+    ///
+    /// # Errors
+    /// When the source could not be told; the messages will then be handed out again.
+    fn acknowledge(&mut self) -> BoxFuture<'_, Result<(), Failure>> {
+        Box::pin(async { Ok(()) })
+    }
+}
+
+/// What connecting needs beyond the address.
+#[derive(Clone)]
+pub struct ConnectOptions {
+    /// How long one attempt may take, connecting included.
+    pub timeout: Duration,
+    /// A bearer token for a proxy in front of the destination.
+    pub token: Option<String>,
+}
+
+impl Default for ConnectOptions {
+    /// 30 seconds (at 64 connections the Form queue's slowest writes take ten), no token.
+    fn default() -> Self {
+        Self { timeout: Duration::from_secs(30), token: None }
+    }
+}
+
+impl fmt::Debug for ConnectOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let token = self.token.as_ref().map(|_| "(secret)");
+        f.debug_struct("ConnectOptions").field("timeout", &self.timeout).field("token", &token).finish()
+    }
+}
+
+/// The sink of `destination`. Opens files; connects to nothing over the network yet.
+///
+/// # Errors
+/// A failure of the destination: a file that can't be opened, a transport that this build lacks.
+pub fn connect(destination: &Destination, options: &ConnectOptions) -> Result<Box<dyn Sink>, Failure> {
+    match destination {
+        Destination::Form(address) => Ok(Box::new(form::FormSink::new(address.clone(), options)?)),
+        Destination::File(path) => Ok(Box::new(file::FileSink::open(path)?)),
+        Destination::Stdio => Ok(Box::new(file::FileSink::stdout())),
+        #[cfg(feature = "sqlite")]
+        Destination::Sqlite(path) => Ok(Box::new(sqlite::SqliteSink::open(path)?)),
+        #[cfg(not(feature = "sqlite"))]
+        Destination::Sqlite(_) => {
+            Err(Failure::destination("this build has no `sqlite:`; build it with the feature `sqlite`"))
+        }
+    }
+}
+
+/// The source at `destination`, read from its start.
+///
+/// # Errors
+/// As for [`connect`].
+pub fn open(destination: &Destination, options: &ConnectOptions) -> Result<Box<dyn Source>, Failure> {
+    match destination {
+        Destination::Form(address) => Ok(Box::new(form::FormSource::new(address.clone(), options)?)),
+        Destination::File(path) => Ok(Box::new(file::FileSource::open(path)?)),
+        Destination::Stdio => Ok(Box::new(file::FileSource::stdin())),
+        #[cfg(feature = "sqlite")]
+        Destination::Sqlite(path) => Ok(Box::new(sqlite::SqliteSource::open(path)?)),
+        #[cfg(not(feature = "sqlite"))]
+        Destination::Sqlite(_) => {
+            Err(Failure::destination("this build has no `sqlite:`; build it with the feature `sqlite`"))
+        }
+    }
+}
