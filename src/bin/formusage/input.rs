@@ -1,0 +1,105 @@
+//! What a command reads: files and standard input, opened with errors that say what to do.
+
+use std::fmt;
+use std::fs::File;
+use std::io::{self, Cursor, IsTerminal, Read};
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use anyhow::{Context as _, bail};
+
+/// A file, or `-` for standard input.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Input {
+    Stdin,
+    File(PathBuf),
+}
+
+impl FromStr for Input {
+    type Err = std::convert::Infallible;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Ok(if text == "-" { Self::Stdin } else { Self::File(text.into()) })
+    }
+}
+
+impl fmt::Display for Input {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Stdin => f.write_str("<stdin>"),
+            Self::File(path) => path.display().fmt(f),
+        }
+    }
+}
+
+/// A started read: what was peeked at, then the rest.
+pub(crate) type Opened = io::Chain<Cursor<Vec<u8>>, Box<dyn Read + Send>>;
+
+impl Input {
+    /// The inputs that `files` name; standard input where they name none.
+    pub(crate) fn or_stdin(files: &[Self]) -> Vec<Self> {
+        if files.is_empty() { vec![Self::Stdin] } else { files.to_vec() }
+    }
+
+    /// Opens it, and refuses what can't hold JSON: a directory, a compressed or another binary file.
+    ///
+    /// Waits for the first bytes.
+    pub(crate) fn open(&self) -> anyhow::Result<Opened> {
+        let mut reader: Box<dyn Read + Send> = match self {
+            Self::Stdin => {
+                let stdin = io::stdin();
+                if stdin.is_terminal() {
+                    crate::output::say("reading from the terminal: one JSON object a line, Ctrl-D to end");
+                }
+                Box::new(stdin)
+            }
+            Self::File(path) => {
+                let file = File::open(path).with_context(|| format!("can't open {}", path.display()))?;
+                if file.metadata().is_ok_and(|metadata| metadata.is_dir()) {
+                    bail!("{} is a directory; name the files in it, as in {0}/*.json", path.display());
+                }
+                Box::new(file)
+            }
+        };
+        let mut first = vec![0; 4096];
+        let length = loop {
+            match reader.read(&mut first) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                result => break result.with_context(|| format!("can't read {self}"))?,
+            }
+        };
+        first.truncate(length);
+        if let Some(what) = not_text(&first) {
+            bail!("{self} is {what}");
+        }
+        Ok(Cursor::new(first).chain(reader))
+    }
+}
+
+/// What a file is that starts like this and can't be JSON, and what to do about it.
+fn not_text(start: &[u8]) -> Option<&'static str> {
+    const MAGIC: &[(&[u8], &str)] = &[
+        (b"\x1f\x8b", "compressed with gzip; pass it through zcat"),
+        (b"\x28\xb5\x2f\xfd", "compressed with zstd; pass it through zstdcat"),
+        (b"BZh", "compressed with bzip2; pass it through bzcat"),
+        (b"\xfd7zXZ\0", "compressed with xz; pass it through xzcat"),
+        (b"SQLite format 3\0", "an SQLite database; read it with: formusage read --from sqlite:FILE"),
+        (b"\xff\xfe", "UTF-16 text; convert it with: iconv -f UTF-16 -t UTF-8"),
+        (b"\xfe\xff", "UTF-16 text; convert it with: iconv -f UTF-16 -t UTF-8"),
+    ];
+    let known = MAGIC.iter().find(|(magic, _)| start.starts_with(magic)).map(|(_, what)| *what);
+    known.or_else(|| start.contains(&0).then_some("a binary file; JSON text is expected"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_what_is_no_text() {
+        assert!(not_text(b"\x1f\x8b\x08").unwrap().contains("zcat"));
+        assert!(not_text(b"\x7fELF\x02\0").unwrap().contains("binary"));
+        assert_eq!(not_text(b"\xef\xbb\xbf{}"), None);
+        assert_eq!(not_text(b""), None);
+    }
+}
