@@ -1,4 +1,4 @@
-//! The error that the library's calls return.
+//! The errors that the library's calls return.
 
 use thiserror::Error;
 
@@ -34,4 +34,28 @@ pub enum UsageEventError {
     /// Everything else: settings that make no sense, thresholds that can't be read.
     #[error("{0}")]
     Other(String),
+}
+
+/// A setting that makes no sense, refused where the thing that it is for is built.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("{setting} is {found}; it must be {expected}")]
+pub struct InvalidConfig {
+    /// The setting, as it is named in code.
+    pub setting: &'static str,
+    /// Its value.
+    pub found: String,
+    /// What would do.
+    pub expected: &'static str,
+}
+
+impl InvalidConfig {
+    pub(crate) fn new(setting: &'static str, found: impl ToString, expected: &'static str) -> Self {
+        Self { setting, found: found.to_string(), expected }
+    }
+}
+
+impl From<InvalidConfig> for UsageEventError {
+    fn from(error: InvalidConfig) -> Self {
+        Self::Other(error.to_string())
+    }
 }

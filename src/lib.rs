@@ -1,7 +1,9 @@
 //! Skeleton.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
+pub mod circuit_breaker;
 pub mod clock;
 pub mod errors;
 pub mod events;
+pub mod retry;
 pub mod transport;
 pub mod units;

@@ -49,6 +49,20 @@ pub enum FailureKind {
     Destination,
 }
 
+/// How far a failed attempt got.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Reach {
+    /// No connection: nothing was sent.
+    Unreached,
+    /// Something was sent and no reply came: the event may have been taken or not.
+    Unknown,
+    /// The destination answered.
+    Answered,
+    /// The destination answered, understood the event and refused it by name (the Form queue's `Failure`), so that a
+    /// refusal repeated while other events go through points at the event.
+    Refused,
+}
+
 /// Why an attempt failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Failure {
@@ -58,9 +72,8 @@ pub struct Failure {
     pub message: String,
     /// The destination asked not to be called again before this much time has passed.
     pub retry_after: Option<Duration>,
-    /// The destination was reached, understood the event and refused it by name (the Form queue's `Failure`), so that
-    /// a refusal repeated while other events go through points at the event.
-    pub refused: bool,
+    /// How far the attempt got.
+    pub reach: Reach,
 }
 
 impl Failure {
@@ -80,7 +93,19 @@ impl Failure {
     }
 
     fn of(kind: FailureKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), retry_after: None, refused: false }
+        Self { kind, message: message.into(), retry_after: None, reach: Reach::Answered }
+    }
+
+    /// The same, having got this far. [`Reach::Answered`] unless said.
+    #[must_use]
+    pub fn reached(self, reach: Reach) -> Self {
+        Self { reach, ..self }
+    }
+
+    /// The same, with the destination's wish not to be called before `after` has passed.
+    #[must_use]
+    pub fn retry_after(self, after: Option<Duration>) -> Self {
+        Self { retry_after: after, ..self }
     }
 }
 

@@ -1,0 +1,277 @@
+//! The circuit breaker: a destination that fails again and again is left alone for a while.
+//!
+//! [`machine`](CircuitState) is the pure state machine: time is an argument. [`CircuitBreaker`] is the handle that
+//! callers share; it reads a clock, logs transitions, and gives out [`Permit`]s.
+//!
+//! ```text
+//!            failure_threshold failures in a row
+//!   Closed ─────────────────────────────────────► Open ◄──────────┐
+//!     ▲                                             │             │ one failure
+//!     │ half_open_allowed_calls successes           │ reset_timeout passed
+//!     └─────────────────────────── HalfOpen ◄───────┘             │
+//!                                     └───────────────────────────┘
+//! ```
+//!
+//! No other transition exists. In half-open at most `half_open_allowed_calls` calls are under way at a time.
+
+mod machine;
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+pub use machine::{CircuitState, Refusal};
+
+use crate::clock::{Clock, SystemClock};
+use crate::errors::InvalidConfig;
+use machine::{Admission, Machine};
+
+/// When the breaker opens, and how it closes again.
+///
+/// ```
+/// use form_usage_events::circuit_breaker::CircuitBreakerConfig;
+/// use std::time::Duration;
+///
+/// let wary = CircuitBreakerConfig { failure_threshold: 2, ..CircuitBreakerConfig::default() };
+/// assert_eq!(wary.reset_timeout, Duration::from_secs(30));
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CircuitBreakerConfig {
+    /// So many failures in a row open it; 5 by default, at least 1.
+    pub failure_threshold: u32,
+    /// How long it stays open before a call is let through to try; 30 s by default, more than zero.
+    pub reset_timeout: Duration,
+    /// So many calls at a time are let through to try, and so many successes close it; 1 by default, at least 1.
+    pub half_open_allowed_calls: u32,
+}
+
+impl Default for CircuitBreakerConfig {
+    fn default() -> Self {
+        Self { failure_threshold: 5, reset_timeout: Duration::from_secs(30), half_open_allowed_calls: 1 }
+    }
+}
+
+impl CircuitBreakerConfig {
+    /// Checks that the settings make sense.
+    ///
+    /// # Errors
+    /// Names the first setting that does not.
+    pub fn validate(&self) -> Result<(), InvalidConfig> {
+        if self.failure_threshold == 0 {
+            return Err(InvalidConfig::new("failure_threshold", 0, "at least 1"));
+        }
+        if self.reset_timeout.is_zero() {
+            return Err(InvalidConfig::new("reset_timeout", "0 s", "more than zero"));
+        }
+        if self.half_open_allowed_calls == 0 {
+            return Err(InvalidConfig::new("half_open_allowed_calls", 0, "at least 1"));
+        }
+        Ok(())
+    }
+}
+
+/// A breaker that callers share; clones are the same breaker.
+///
+/// ```
+/// use form_usage_events::circuit_breaker::{CircuitBreaker, CircuitBreakerConfig, CircuitState};
+///
+/// let breaker = CircuitBreaker::new(CircuitBreakerConfig { failure_threshold: 1, ..Default::default() })?;
+/// breaker.try_acquire().expect("closed").failure();
+/// assert_eq!(breaker.state(), CircuitState::Open);
+/// assert!(breaker.try_acquire().is_err());
+/// # Ok::<(), form_usage_events::errors::InvalidConfig>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct CircuitBreaker {
+    machine: Arc<Mutex<Machine>>,
+    clock: Arc<dyn Clock>,
+}
+
+impl CircuitBreaker {
+    /// A closed breaker on the system's monotonic clock.
+    ///
+    /// # Errors
+    /// When `config` makes no sense.
+    pub fn new(config: CircuitBreakerConfig) -> Result<Self, InvalidConfig> {
+        Self::with_clock(config, Arc::new(SystemClock))
+    }
+
+    /// A closed breaker on `clock`.
+    ///
+    /// # Errors
+    /// When `config` makes no sense.
+    pub fn with_clock(config: CircuitBreakerConfig, clock: Arc<dyn Clock>) -> Result<Self, InvalidConfig> {
+        config.validate()?;
+        Ok(Self { machine: Arc::new(Mutex::new(Machine::new(config))), clock })
+    }
+
+    /// What a call would meet now. An open breaker whose `reset_timeout` has passed shows as half-open.
+    #[must_use]
+    pub fn state(&self) -> CircuitState {
+        let now = self.clock.monotonic();
+        self.locked(|machine| machine.state(now))
+    }
+
+    /// How often it has opened.
+    #[must_use]
+    pub fn times_opened(&self) -> u64 {
+        self.locked(|machine| machine.times_opened())
+    }
+
+    /// Asks to make one call.
+    ///
+    /// # Errors
+    /// When no call may be made now; says when one may.
+    pub fn try_acquire(&self) -> Result<Permit, Refusal> {
+        let now = self.clock.monotonic();
+        let admission = self.transition(|machine| machine.admit(now))?;
+        Ok(Permit { breaker: self.clone(), admission: Some(admission) })
+    }
+
+    /// Why a call would be refused now, if it would.
+    #[must_use]
+    pub fn refusal(&self) -> Option<Refusal> {
+        let now = self.clock.monotonic();
+        self.locked(|machine| machine.refusal(now))
+    }
+
+    fn locked<T>(&self, look: impl FnOnce(&mut Machine) -> T) -> T {
+        // The machine is whole between calls, so a panic elsewhere leaves nothing half done in it.
+        look(&mut self.machine.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Applies `change` and logs the transition, if it made one.
+    fn transition<T>(&self, change: impl FnOnce(&mut Machine) -> T) -> T {
+        let (before, result, after) = self.locked(|machine| {
+            let before = machine.stored_state();
+            let result = change(machine);
+            (before, result, machine.stored_state())
+        });
+        match (before, after) {
+            (before, after) if before == after => {}
+            (_, CircuitState::Open) => tracing::warn!(from = %before, to = %after, "circuit breaker opened"),
+            (..) => tracing::info!(from = %before, to = %after, "circuit breaker changed"),
+        }
+        result
+    }
+}
+
+/// The leave to make one call. Its outcome is told with [`Permit::success`] or [`Permit::failure`]; dropping it (a call
+/// that was cancelled, or says nothing about the service) gives it back.
+#[derive(Debug)]
+#[must_use = "a permit that is dropped says nothing about the call"]
+pub struct Permit {
+    breaker: CircuitBreaker,
+    admission: Option<Admission>,
+}
+
+impl Permit {
+    /// The service works.
+    pub fn success(mut self) {
+        if let Some(admission) = self.admission.take() {
+            self.breaker.transition(|machine| machine.succeeded(admission));
+        }
+    }
+
+    /// The service failed.
+    pub fn failure(mut self) {
+        if let Some(admission) = self.admission.take() {
+            let now = self.breaker.clock.monotonic();
+            self.breaker.transition(|machine| machine.failed(admission, now));
+        }
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        if let Some(admission) = self.admission.take() {
+            self.breaker.locked(|machine| machine.released(admission));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::ManualClock;
+
+    fn breaker(failure_threshold: u32, half_open_allowed_calls: u32) -> (CircuitBreaker, Arc<ManualClock>) {
+        let clock = Arc::new(ManualClock::at_unix(0));
+        let config =
+            CircuitBreakerConfig { failure_threshold, half_open_allowed_calls, ..CircuitBreakerConfig::default() };
+        (CircuitBreaker::with_clock(config, clock.clone()).unwrap(), clock)
+    }
+
+    #[test]
+    fn opens_waits_tries_and_closes() {
+        let (breaker, clock) = breaker(2, 1);
+        breaker.try_acquire().unwrap().failure();
+        assert_eq!(breaker.state(), CircuitState::Closed);
+        breaker.try_acquire().unwrap().failure();
+        assert_eq!(breaker.state(), CircuitState::Open);
+        clock.advance(Duration::from_secs(12));
+        assert_eq!(breaker.try_acquire().unwrap_err(), Refusal::Until(Duration::from_secs(18)));
+        clock.advance(Duration::from_secs(18));
+        assert_eq!(breaker.state(), CircuitState::HalfOpen);
+        let trial = breaker.try_acquire().unwrap();
+        assert_eq!(breaker.try_acquire().unwrap_err(), Refusal::Busy);
+        trial.success();
+        assert_eq!(breaker.state(), CircuitState::Closed);
+        assert_eq!(breaker.times_opened(), 1);
+    }
+
+    #[test]
+    fn one_failure_in_half_open_opens_again_for_the_whole_time() {
+        let (breaker, clock) = breaker(1, 2);
+        breaker.try_acquire().unwrap().failure();
+        clock.advance(Duration::from_secs(30));
+        let (one, two) = (breaker.try_acquire().unwrap(), breaker.try_acquire().unwrap());
+        one.success();
+        two.failure();
+        assert_eq!(breaker.try_acquire().unwrap_err(), Refusal::Until(Duration::from_secs(30)));
+    }
+
+    #[test]
+    fn a_success_in_between_starts_the_count_anew() {
+        let (breaker, _) = breaker(2, 1);
+        breaker.try_acquire().unwrap().failure();
+        breaker.try_acquire().unwrap().success();
+        breaker.try_acquire().unwrap().failure();
+        assert_eq!(breaker.state(), CircuitState::Closed);
+    }
+
+    #[test]
+    fn a_dropped_permit_is_given_back_and_says_nothing() {
+        let (breaker, clock) = breaker(1, 1);
+        breaker.try_acquire().unwrap().failure();
+        clock.advance(Duration::from_secs(30));
+        drop(breaker.try_acquire().unwrap());
+        assert_eq!(breaker.state(), CircuitState::HalfOpen);
+        breaker.try_acquire().unwrap().success();
+        assert_eq!(breaker.state(), CircuitState::Closed);
+    }
+
+    #[test]
+    fn a_late_result_of_an_earlier_time_counts_for_nothing() {
+        let (breaker, clock) = breaker(1, 1);
+        let (late_success, late_failure) = (breaker.try_acquire().unwrap(), breaker.try_acquire().unwrap());
+        breaker.try_acquire().unwrap().failure();
+        late_success.success();
+        assert_eq!(breaker.state(), CircuitState::Open);
+        clock.advance(Duration::from_secs(30));
+        breaker.try_acquire().unwrap().success();
+        late_failure.failure();
+        assert_eq!(breaker.state(), CircuitState::Closed);
+    }
+
+    #[test]
+    fn senseless_settings_are_refused() {
+        let good = CircuitBreakerConfig::default();
+        for config in [
+            CircuitBreakerConfig { failure_threshold: 0, ..good.clone() },
+            CircuitBreakerConfig { half_open_allowed_calls: 0, ..good.clone() },
+            CircuitBreakerConfig { reset_timeout: Duration::ZERO, ..good },
+        ] {
+            assert!(CircuitBreaker::new(config).is_err());
+        }
+    }
+}
