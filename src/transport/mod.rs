@@ -222,7 +222,7 @@ impl fmt::Debug for ConnectOptions {
 /// A failure of the destination: a file that can't be opened, a transport that this build lacks.
 pub fn connect(destination: &Destination, options: &ConnectOptions) -> Result<Box<dyn Sink>, Failure> {
     match destination {
-        Destination::Form(address) => Ok(Box::new(form::FormSink::new(address.clone(), options)?)),
+        Destination::Form(address) => Ok(Box::new(form::FormSink::new(address, options)?)),
         Destination::File(path) => Ok(Box::new(file::FileSink::open(path)?)),
         Destination::Stdio => Ok(Box::new(file::FileSink::stdout())),
         #[cfg(feature = "sqlite")]
@@ -240,7 +240,7 @@ pub fn connect(destination: &Destination, options: &ConnectOptions) -> Result<Bo
 /// As for [`connect`].
 pub fn open(destination: &Destination, options: &ConnectOptions) -> Result<Box<dyn Source>, Failure> {
     match destination {
-        Destination::Form(address) => Ok(Box::new(form::FormSource::new(address.clone(), options)?)),
+        Destination::Form(address) => Ok(Box::new(form::FormSource::new(address, options)?)),
         Destination::File(path) => Ok(Box::new(file::FileSource::open(path)?)),
         Destination::Stdio => Ok(Box::new(file::FileSource::stdin())),
         #[cfg(feature = "sqlite")]

@@ -1,0 +1,179 @@
+//! The protocol's texts: the request of a write, and the replies.
+
+use serde_json::Value;
+use sha3::{Digest, Sha3_256};
+
+use crate::transport::{Failure, Reach};
+
+/// The longest request that the queue takes, in bytes. A 412-byte event makes one of 1,539.
+pub const MAX_REQUEST_BYTES: usize = 2_097_152;
+
+/// How much of a foreign text an error message shows.
+const EXCERPT_CHARS: usize = 120;
+
+/// The name under which the queue keeps a topic: the lowercase hex SHA3-256 of its plain name.
+///
+/// ```
+/// let hash = form_usage_events::transport::form::topic_hash("usage_events");
+/// assert_eq!(hash, "ed54877daae9a0ac5d8dd627316b43916b5b010503be90c37d5f12c048405a72");
+/// ```
+#[must_use]
+pub fn topic_hash(topic: &str) -> String {
+    Sha3_256::digest(topic.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// The body of a write request.
+pub(super) fn write_request(topic_hash: &str, sub_topic: u8, body: &[u8]) -> Vec<u8> {
+    const HEAD: &[u8] = br#"{"Write":{"content":["#;
+    const MIDDLE: &[u8] = br#"],"topic":""#;
+    const TAIL: &[u8] = br#""}}"#;
+    // JSON text is mostly letters and quotes: three digits and a comma a byte.
+    let mut request =
+        Vec::with_capacity(HEAD.len() + 4 * (body.len() + 1) + MIDDLE.len() + topic_hash.len() + TAIL.len());
+    request.extend_from_slice(HEAD);
+    push_decimal(&mut request, sub_topic);
+    for &byte in body {
+        request.push(b',');
+        push_decimal(&mut request, byte);
+    }
+    request.extend_from_slice(MIDDLE);
+    request.extend_from_slice(topic_hash.as_bytes());
+    request.extend_from_slice(TAIL);
+    request
+}
+
+fn push_decimal(out: &mut Vec<u8>, byte: u8) {
+    if byte >= 100 {
+        out.push(b'0' + byte / 100);
+    }
+    if byte >= 10 {
+        out.push(b'0' + byte / 10 % 10);
+    }
+    out.push(b'0' + byte % 10);
+}
+
+/// What a reply with status 200 says.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Reply {
+    Success,
+    /// `{"Failure":{"reason":…}}`.
+    Refused(Option<String>),
+    /// A variant of the protocol that does not answer this request.
+    OutOfPlace(String),
+    /// The text ends in the middle.
+    Cut,
+    /// Not the protocol at all.
+    Foreign,
+}
+
+/// Reads a reply that is small enough to be held.
+pub(super) fn read_reply(text: &[u8]) -> Reply {
+    let value: Value = match serde_json::from_slice(text) {
+        Ok(value) => value,
+        Err(error) if error.is_eof() => return Reply::Cut,
+        Err(_) => return Reply::Foreign,
+    };
+    let variant = match &value {
+        Value::String(name) => Some((name.as_str(), &Value::Null)),
+        Value::Object(map) if map.len() == 1 => map.iter().next().map(|(name, inner)| (name.as_str(), inner)),
+        _ => None,
+    };
+    match variant {
+        Some(("OpSuccess", _)) => Reply::Success,
+        Some(("Failure", inner)) => Reply::Refused(inner.get("reason").and_then(Value::as_str).map(str::to_owned)),
+        Some((name @ ("Op" | "Some" | "List" | "Full"), _)) => Reply::OutOfPlace(name.to_owned()),
+        _ => Reply::Foreign,
+    }
+}
+
+/// The failure that a reply to `what` stands for, if it is not the success asked for.
+pub(super) fn reply_failure(reply: Reply, text: &[u8], what: &str, url: &str) -> Failure {
+    match reply {
+        Reply::Success => Failure::service(format!("{url} answered {what} with \"OpSuccess\", which does not fit")),
+        Reply::Refused(reason) => {
+            let reason = reason.unwrap_or_else(|| "no reason given".to_owned());
+            Failure::service(format!("the queue at {url} refused {what}: {reason}")).reached(Reach::Refused)
+        }
+        Reply::OutOfPlace(variant) => {
+            Failure::service(format!("{url} answered {what} with {variant:?}, a reply to something else"))
+        }
+        Reply::Cut => Failure::service(format!(
+            "{url} cut its reply to {what} short, after {} bytes: {}",
+            text.len(),
+            excerpt(text)
+        ))
+        .reached(Reach::Unknown),
+        Reply::Foreign => Failure::destination(format!(
+            "what answers at {url} is not a Form queue; it answered {what} with: {}; check host, port and what listens there",
+            excerpt(text)
+        )),
+    }
+}
+
+/// The start of a foreign text, in one line.
+pub(super) fn excerpt(text: &[u8]) -> String {
+    let text = String::from_utf8_lossy(text);
+    let mut shown: String =
+        text.trim().chars().take(EXCERPT_CHARS).map(|c| if c.is_control() { ' ' } else { c }).collect();
+    if text.trim().chars().count() > EXCERPT_CHARS {
+        shown.push('…');
+    }
+    if shown.is_empty() { "(nothing)".to_owned() } else { shown }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn the_documented_request() {
+        let request = write_request("ab", 0, br#"{"a":1}"#);
+        assert_eq!(request, br#"{"Write":{"content":[0,123,34,97,34,58,49,125],"topic":"ab"}}"#);
+    }
+
+    #[test]
+    fn replies_are_told_apart() {
+        let refused = |reason: &str| Reply::Refused(Some(reason.to_owned()));
+        let cases: &[(&[u8], Reply)] = &[
+            (b"\"OpSuccess\"", Reply::Success),
+            (b" \"OpSuccess\"\n", Reply::Success),
+            (br#"{"Failure":{"reason":"full"}}"#, refused("full")),
+            (br#"{"Failure":{"reason":null}}"#, Reply::Refused(None)),
+            (br#"{"Failure":{}}"#, Reply::Refused(None)),
+            (br#"{"List":[]}"#, Reply::OutOfPlace("List".into())),
+            (br#"{"Some":[1]}"#, Reply::OutOfPlace("Some".into())),
+            (b"", Reply::Cut),
+            (b"\"OpSucc", Reply::Cut),
+            (br#"{"Failure":{"rea"#, Reply::Cut),
+            (b"<html>", Reply::Foreign),
+            (b"{\"status\":\"ok\"}", Reply::Foreign),
+            (b"\"OK\"", Reply::Foreign),
+            (b"42", Reply::Foreign),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(&read_reply(text), expected, "{}", String::from_utf8_lossy(text));
+        }
+    }
+
+    #[test]
+    fn excerpts_are_short_and_on_one_line() {
+        assert_eq!(excerpt(b"<html>\r\n<body>"), "<html>  <body>");
+        assert_eq!(excerpt(b" "), "(nothing)");
+        assert_eq!(excerpt("ü".repeat(500).as_bytes()).chars().count(), EXCERPT_CHARS + 1);
+    }
+
+    proptest! {
+        #[test]
+        fn a_request_holds_the_bytes(sub_topic: u8, body in proptest::collection::vec(any::<u8>(), 0..300)) {
+            let request: Value = serde_json::from_slice(&write_request("t", sub_topic, &body)).unwrap();
+            let content: Vec<u8> = serde_json::from_value(request["Write"]["content"].clone()).unwrap();
+            prop_assert_eq!((content[0], &content[1..]), (sub_topic, &body[..]));
+        }
+
+        #[test]
+        fn no_reply_makes_it_panic(text in proptest::collection::vec(any::<u8>(), 0..100)) {
+            let _ = reply_failure(read_reply(&text), &text, "a write", "http://h");
+        }
+    }
+}
