@@ -5,3 +5,4 @@ pub mod errors;
 pub mod events;
 pub mod transport;
 pub mod units;
+pub mod validate;
