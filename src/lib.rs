@@ -3,5 +3,6 @@
 pub mod clock;
 pub mod errors;
 pub mod events;
+pub mod threshold;
 pub mod transport;
 pub mod units;
