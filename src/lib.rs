@@ -6,3 +6,4 @@ pub mod events;
 pub mod threshold;
 pub mod transport;
 pub mod units;
+pub mod validate;
