@@ -3,6 +3,7 @@
 pub mod clock;
 pub mod errors;
 pub mod events;
+pub mod threshold;
 pub mod transport;
 pub mod units;
 pub mod validate;
