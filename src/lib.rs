@@ -5,5 +5,7 @@ pub mod clock;
 pub mod errors;
 pub mod events;
 pub mod retry;
+pub mod threshold;
 pub mod transport;
 pub mod units;
+pub mod validate;

@@ -1,0 +1,96 @@
+//! Validation: every fault of an event, a stream of events or a threshold file, each with its place and its fix.
+//!
+//! - [`Finding`], [`Code`], [`Severity`], [`Place`]: what is said about a fault;
+//! - [`is_valid`], [`event_findings`]: the rules for an event in memory;
+//! - [`line_findings`]: one line of NDJSON, with exact places, whatever the line holds;
+//! - [`threshold_findings`]: a threshold file.
+//!
+//! All of it is pure: the time of day comes in through [`EventRules`].
+
+mod event;
+mod finding;
+mod glance;
+mod json;
+mod names;
+mod rules;
+mod shape;
+mod threshold;
+
+pub use finding::{Code, Finding, Place, Severity};
+
+use crate::events::UsageEvent;
+use shape::{Context, Spot};
+
+/// How far in the future a timestamp may lie unless set otherwise, in seconds: clocks of hosts differ a little.
+pub const DEFAULT_MAX_SKEW_SECONDS: i64 = 300;
+
+/// What the rules for events depend on beside the event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EventRules {
+    /// The time of validation, in Unix seconds.
+    pub now: i64,
+    /// How far behind `now` a timestamp may lie, in seconds; [`DEFAULT_MAX_SKEW_SECONDS`] is a good choice.
+    pub max_skew: i64,
+}
+
+impl EventRules {
+    /// The rules at `now` (Unix seconds), with [`DEFAULT_MAX_SKEW_SECONDS`].
+    #[must_use]
+    pub const fn at(now: i64) -> Self {
+        Self { now, max_skew: DEFAULT_MAX_SKEW_SECONDS }
+    }
+}
+
+/// Every fault of `event`. Places have only a pointer: there is no text.
+#[must_use]
+pub fn event_findings(event: &UsageEvent, rules: &EventRules) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    rules::faults(&event.into(), rules, |fault| findings.push(fault.into_finding()));
+    findings
+}
+
+/// Whether [`event_findings`] finds nothing, without allocating.
+#[must_use]
+pub fn is_valid(event: &UsageEvent, rules: &EventRules) -> bool {
+    let mut valid = true;
+    rules::faults(&event.into(), rules, |_| valid = false);
+    valid
+}
+
+/// Every fault and every oddity of one line of NDJSON, in the order in which they stand; `line` is its number, from 1.
+///
+/// The line is valid when none of the findings is an error.
+#[must_use]
+pub fn line_findings(text: &[u8], line: u64, rules: &EventRules) -> Vec<Finding> {
+    if glance::is_clean(text, rules) {
+        return Vec::new();
+    }
+    collect(|report| {
+        let text = json::Text::new(text, line, report);
+        if let Some(root) = json::read(&text, report) {
+            event::check(&Spot::root(&root), rules, &mut Context { text: &text, report });
+        }
+    })
+}
+
+/// Every fault and every oddity of a threshold file, in the order in which they stand.
+///
+/// The file holds one threshold or an array of them; a byte-order mark at its start is skipped.
+#[must_use]
+pub fn threshold_findings(text: &[u8]) -> Vec<Finding> {
+    let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
+    collect(|report| {
+        let text = json::Text::new(text, 1, report);
+        if let Some(root) = json::read(&text, report) {
+            threshold::check_file(&root, &mut Context { text: &text, report });
+        }
+    })
+}
+
+/// The findings that `check` reports, as they stand in the text.
+fn collect(check: impl FnOnce(&mut dyn FnMut(Finding))) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    check(&mut |finding| findings.push(finding));
+    findings.sort_by(Finding::by_place);
+    findings
+}
