@@ -4,6 +4,7 @@ pub mod circuit_breaker;
 pub mod clock;
 pub mod errors;
 pub mod events;
+pub mod publish;
 pub mod retry;
 pub mod threshold;
 pub mod transport;

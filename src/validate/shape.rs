@@ -188,7 +188,8 @@ impl<'n> Fields<'n> {
             let finding = match (note(&member.key), nearest(&member.key, self.known.iter().map(|field| field.name))) {
                 (Some(note), _) => Finding::warning(Code::UnknownField, note),
                 (None, Some(name)) => {
-                    let there = self.known.iter().zip(&self.slots).any(|(field, slot)| field.name == name && slot.is_some());
+                    let there =
+                        self.known.iter().zip(&self.slots).any(|(field, slot)| field.name == name && slot.is_some());
                     let help = if there {
                         format!("`{name}` is there too; remove one of them")
                     } else {

@@ -163,9 +163,10 @@ pub(super) fn transport_failure(error: &reqwest::Error, what: &str, url: &str) -
         return Failure::destination(format!("the request to {url} can't be made: {cause}")).reached(Reach::Unreached);
     }
     if error.is_connect() {
-        if cause.contains("certificate") || cause.contains("TLS") || cause.contains("tls") {
+        #[cfg(feature = "tls")]
+        if find::<rustls::Error>(error).is_some() {
             return Failure::destination(format!(
-                "no trusted TLS connection to {url}: {cause}; check the certificate and that TLS is spoken there"
+                "no trusted TLS connection to {url}: {cause}; check the certificate, and that TLS is spoken there"
             ))
             .reached(Reach::Unreached);
         }
@@ -202,7 +203,11 @@ fn find<'a, T: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a 
         if let Some(found) = current.downcast_ref::<T>() {
             return Some(found);
         }
-        next = current.source();
+        // An I/O error that wraps another names that one's source as its own, which would skip the one looked for.
+        next = match current.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref) {
+            Some(inner) => Some(inner),
+            None => current.source(),
+        };
     }
     None
 }

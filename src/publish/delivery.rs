@@ -1,0 +1,332 @@
+//! One way to a destination: hold-back, breaker, time limit, sink; and the retries around them.
+//!
+//! The breaker sits inside the retry, so that it sees every attempt. Its refusal is a deferral: no attempt was made.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use crate::circuit_breaker::{CircuitBreaker, Refusal};
+use crate::clock::{Clock, Monotonic};
+use crate::events::EncodedEvent;
+use crate::retry::{Retrier, Retryable, Verdict, next_wait};
+use crate::transport::{Failure, FailureKind, Outcome, Reach, Sink};
+
+/// How an event's delivery ended, for now or for good.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ending {
+    /// The destination acknowledged it.
+    Delivered {
+        /// It knew it already.
+        duplicate: bool,
+    },
+    /// Not now: the service failed through all retries, or the breaker let no attempt through. The event is to be kept
+    /// and sent again later, as it is.
+    Deferred(Deferral),
+    /// Never: the destination will not take this event. A dead letter.
+    Dead(Failure),
+    /// The destination is set up wrong; the event is not to blame and is to be kept.
+    Misdirected(Failure),
+}
+
+/// Why an event was deferred.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Deferral {
+    /// The last attempt's failure.
+    Failed(Failure),
+    /// No attempt was made.
+    Refused(Refusal),
+}
+
+impl std::fmt::Display for Deferral {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Failed(failure) => failure.fmt(f),
+            Self::Refused(refusal) => refusal.fmt(f),
+        }
+    }
+}
+
+impl Retryable for Failure {
+    fn verdict(&self) -> Verdict {
+        match self.kind {
+            FailureKind::Service => Verdict::Retry { after: self.retry_after },
+            FailureKind::Event | FailureKind::Destination => Verdict::Permanent,
+        }
+    }
+}
+
+/// Counts of what happened on the way.
+#[derive(Debug, Default)]
+struct Counters {
+    attempts: AtomicU64,
+    retries: AtomicU64,
+    delivered: AtomicU64,
+    unknown: AtomicU64,
+}
+
+/// A look at the counts of a [`Delivery`].
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct DeliveryStats {
+    /// Calls of the sink.
+    pub attempts: u64,
+    /// Of these, those after a failed one.
+    pub retries: u64,
+    /// Events that were acknowledged.
+    pub delivered: u64,
+    /// Attempts whose reply never came; they were made again with the same bytes.
+    pub unknown: u64,
+    /// How often the breaker opened.
+    pub breaker_opened: u64,
+}
+
+/// A sink with its policy. Clones share everything.
+#[derive(Debug, Clone)]
+pub struct Delivery {
+    sink: Arc<dyn Sink>,
+    retrier: Retrier,
+    breaker: Option<CircuitBreaker>,
+    timeout: Duration,
+    clock: Arc<dyn Clock>,
+    /// No attempt before this time: the destination asked for it.
+    hold_until: Arc<Mutex<Option<Monotonic>>>,
+    counters: Arc<Counters>,
+}
+
+impl Delivery {
+    /// A way to `sink`; one attempt takes at most `timeout`.
+    #[must_use]
+    pub fn new(
+        sink: Arc<dyn Sink>,
+        retrier: Retrier,
+        breaker: Option<CircuitBreaker>,
+        timeout: Duration,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        Self { sink, retrier, breaker, timeout, clock, hold_until: Arc::default(), counters: Arc::default() }
+    }
+
+    /// The sink.
+    #[must_use]
+    pub fn sink(&self) -> &dyn Sink {
+        &*self.sink
+    }
+
+    /// The retries.
+    #[must_use]
+    pub const fn retrier(&self) -> &Retrier {
+        &self.retrier
+    }
+
+    /// The clock.
+    #[must_use]
+    pub fn clock(&self) -> &dyn Clock {
+        &*self.clock
+    }
+
+    /// What happened so far.
+    #[must_use]
+    pub fn stats(&self) -> DeliveryStats {
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        DeliveryStats {
+            attempts: read(&self.counters.attempts),
+            retries: read(&self.counters.retries),
+            delivered: read(&self.counters.delivered),
+            unknown: read(&self.counters.unknown),
+            breaker_opened: self.breaker.as_ref().map_or(0, CircuitBreaker::times_opened),
+        }
+    }
+
+    /// How long no attempt will be made, as far as it is known: the breaker is open, or the destination asked for it.
+    #[must_use]
+    pub fn held_for(&self) -> Option<Duration> {
+        let breaker = self.breaker.as_ref().and_then(|breaker| match breaker.refusal() {
+            Some(Refusal::Until(left)) => Some(left),
+            Some(Refusal::Busy) | None => None,
+        });
+        breaker.max(self.hold_left())
+    }
+
+    /// Delivers `events` in their order, with retries, and says for each how it ended, in the same order.
+    ///
+    /// `events` must fit the sink's limits. A batch that is refused whole because of an event in it is halved until
+    /// that one is alone. Dropping the future gives the attempt under way up.
+    pub async fn deliver(&self, events: &[EncodedEvent]) -> Vec<Ending> {
+        let mut endings: Vec<Option<Ending>> = vec![None; events.len()];
+        // What is still to be delivered, the next part last; a stack, since an async function can't call itself.
+        let mut parts: Vec<Vec<usize>> = vec![(0..events.len()).collect()];
+        while let Some(part) = parts.pop() {
+            if let Some(mut first) = self.deliver_part(events, part, &mut endings).await {
+                let second = first.split_off(first.len() / 2);
+                parts.push(second);
+                parts.push(first);
+            }
+        }
+        let unanswered =
+            || Ending::Deferred(Deferral::Failed(Failure::service("the sink reported nothing for this event")));
+        endings.into_iter().map(|ended| ended.unwrap_or_else(unanswered)).collect()
+    }
+
+    /// Delivers the events at `pending` as one batch, with retries for those that the service failed.
+    ///
+    /// Gives back those of a batch that was refused whole because of an event in it.
+    async fn deliver_part(
+        &self,
+        events: &[EncodedEvent],
+        mut pending: Vec<usize>,
+        endings: &mut [Option<Ending>],
+    ) -> Option<Vec<usize>> {
+        let mut retries = 0;
+        loop {
+            let some: Vec<EncodedEvent>;
+            let batch = if pending.len() == events.len() {
+                events
+            } else {
+                some = pending.iter().filter_map(|&at| events.get(at).cloned()).collect();
+                &some
+            };
+            let failure = match self.attempt(batch).await {
+                Err(Attempt::Refused(refusal)) => {
+                    // Where an attempt was made before, its failure tells people more than this refusal.
+                    for &at in &pending {
+                        endings.get_mut(at)?.get_or_insert(Ending::Deferred(Deferral::Refused(refusal)));
+                    }
+                    return None;
+                }
+                Err(Attempt::Failed(failure)) if failure.kind == FailureKind::Event && pending.len() > 1 => {
+                    return Some(pending);
+                }
+                Err(Attempt::Failed(failure)) => {
+                    for &at in &pending {
+                        *endings.get_mut(at)? = Some(ending(failure.clone()));
+                    }
+                    failure
+                }
+                Ok(outcomes) => {
+                    let mut failed = Vec::new();
+                    let mut longest: Option<Failure> = None;
+                    for (&at, outcome) in pending.iter().zip(outcomes) {
+                        let ended = match outcome {
+                            Outcome::Delivered => Ending::Delivered { duplicate: false },
+                            Outcome::Duplicate => Ending::Delivered { duplicate: true },
+                            Outcome::Failed(failure) => {
+                                if failure.kind == FailureKind::Service {
+                                    failed.push(at);
+                                    longest = longest
+                                        .filter(|it| it.retry_after >= failure.retry_after)
+                                        .or(Some(failure.clone()));
+                                }
+                                ending(failure)
+                            }
+                        };
+                        *endings.get_mut(at)? = Some(ended);
+                    }
+                    pending = failed;
+                    longest?
+                }
+            };
+            let wait = next_wait(self.retrier.config(), failure.verdict(), retries, self.retrier.draw())?;
+            if self.breaker.as_ref().is_some_and(|breaker| matches!(breaker.refusal(), Some(Refusal::Until(_)))) {
+                return None;
+            }
+            retries += 1;
+            self.counters.retries.fetch_add(1, Ordering::Relaxed);
+            tracing::debug!(retry = retries, ?wait, %failure, "trying again");
+            self.clock.sleep(wait).await;
+        }
+    }
+
+    /// One attempt: wait while the destination wants to be left alone, ask the breaker, call the sink within the time
+    /// limit, tell the breaker.
+    async fn attempt(&self, events: &[EncodedEvent]) -> Result<Vec<Outcome>, Attempt> {
+        while let Some(left) = self.hold_left() {
+            self.clock.sleep(left).await;
+        }
+        let permit = match &self.breaker {
+            Some(breaker) => Some(breaker.try_acquire().map_err(Attempt::Refused)?),
+            None => None,
+        };
+        self.counters.attempts.fetch_add(1, Ordering::Relaxed);
+        let result = match tokio::time::timeout(self.timeout, self.sink.send(events)).await {
+            Ok(result) => result,
+            Err(_) => Err(Failure::service(format!(
+                "no answer within {:?}; whether it was taken is unknown, and sending it again is safe",
+                self.timeout
+            ))
+            .reached(Reach::Unknown)),
+        };
+        self.account(&result);
+        if let Some(permit) = permit {
+            match service_works(&result) {
+                Some(true) => permit.success(),
+                Some(false) => permit.failure(),
+                None => drop(permit),
+            }
+        }
+        result.map_err(Attempt::Failed)
+    }
+
+    fn account(&self, result: &Result<Vec<Outcome>, Failure>) {
+        let (delivered, failures): (usize, Vec<&Failure>) = match result {
+            Ok(outcomes) => {
+                let failures: Vec<_> = outcomes
+                    .iter()
+                    .filter_map(|outcome| if let Outcome::Failed(failure) = outcome { Some(failure) } else { None })
+                    .collect();
+                (outcomes.len() - failures.len(), failures)
+            }
+            Err(failure) => (0, vec![failure]),
+        };
+        self.counters.delivered.fetch_add(delivered as u64, Ordering::Relaxed);
+        if failures.iter().any(|failure| failure.reach == Reach::Unknown) {
+            self.counters.unknown.fetch_add(1, Ordering::Relaxed);
+        }
+        if let Some(wish) = failures.iter().filter_map(|failure| failure.retry_after).max() {
+            let until = self.clock.monotonic() + wish.min(crate::retry::MAX_RETRY_AFTER);
+            let mut hold = self.hold_until.lock().unwrap_or_else(PoisonError::into_inner);
+            *hold = Some(hold.map_or(until, |before| before.max(until)));
+        }
+    }
+
+    fn hold_left(&self) -> Option<Duration> {
+        let until = (*self.hold_until.lock().unwrap_or_else(PoisonError::into_inner))?;
+        until.checked_sub(self.clock.monotonic()).filter(|left| !left.is_zero())
+    }
+}
+
+/// Why an attempt gave no outcomes.
+enum Attempt {
+    Refused(Refusal),
+    Failed(Failure),
+}
+
+fn ending(failure: Failure) -> Ending {
+    match failure.kind {
+        FailureKind::Service => Ending::Deferred(Deferral::Failed(failure)),
+        FailureKind::Event => Ending::Dead(failure),
+        FailureKind::Destination => Ending::Misdirected(failure),
+    }
+}
+
+/// What an attempt says of the service: it works when it took or judged an event, it fails when nothing but failures
+/// of the service came back, and a wrong set-up says nothing.
+fn service_works(result: &Result<Vec<Outcome>, Failure>) -> Option<bool> {
+    let of_kind = |kind| match kind {
+        FailureKind::Service => Some(false),
+        FailureKind::Event => Some(true),
+        FailureKind::Destination => None,
+    };
+    match result {
+        Err(failure) => of_kind(failure.kind),
+        Ok(outcomes) => {
+            let mut verdict = None;
+            for outcome in outcomes {
+                match outcome {
+                    Outcome::Delivered | Outcome::Duplicate => return Some(true),
+                    Outcome::Failed(failure) => verdict = verdict.max(of_kind(failure.kind)),
+                }
+            }
+            verdict
+        }
+    }
+}

@@ -1,0 +1,145 @@
+//! What comes in: lines of NDJSON, each an event or a refused line.
+
+use std::fmt;
+use std::io::Read;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use crate::clock::Clock;
+use crate::events::{EncodedEvent, Line, LinePart, LineReader};
+use crate::validate::{self, EventRules, Finding, Severity};
+
+/// Where something was read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Origin {
+    /// The input's name: a file's path, `<stdin>`.
+    pub input: Arc<str>,
+    /// The line, from 1, where the input has lines.
+    pub line: Option<u64>,
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.input)?;
+        self.line.map_or(Ok(()), |line| write!(f, ":{line}"))
+    }
+}
+
+/// A valid event, and where it was read.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Taken {
+    /// The event.
+    pub encoded: EncodedEvent,
+    /// Its place.
+    pub origin: Origin,
+}
+
+/// A line that is no valid event.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RefusedLine {
+    /// Its place.
+    pub origin: Origin,
+    /// What is wrong with it, for people.
+    pub reason: String,
+    /// Its bytes, as they were read.
+    pub raw: Vec<u8>,
+    /// Whether `raw` is all of it: a line that is longer than the limit comes in pieces.
+    pub part: LinePart,
+}
+
+impl RefusedLine {
+    /// Whether a line begins here, so that a line in pieces counts once.
+    #[must_use]
+    pub const fn is_first_piece(&self) -> bool {
+        matches!(self.part, LinePart::Whole | LinePart::Piece { index: 0, .. })
+    }
+}
+
+/// One thing that was read.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Intake {
+    /// An event to deliver.
+    Event(Box<Taken>),
+    /// A line to keep as a dead letter.
+    Refused(RefusedLine),
+    /// The input broke off here; what came before stands.
+    Broken(String),
+}
+
+/// How lines are read and judged.
+#[derive(Debug, Clone)]
+pub struct IntakeRules {
+    /// The longest line that can be an event, in bytes.
+    pub max_line_bytes: usize,
+    /// How far in the future an event may lie, in seconds.
+    pub max_skew: i64,
+    /// Refuse what is odd as well as what is wrong: fields that are not known.
+    pub strict: bool,
+}
+
+impl Default for IntakeRules {
+    fn default() -> Self {
+        Self {
+            max_line_bytes: crate::events::DEFAULT_MAX_LINE_BYTES,
+            max_skew: validate::DEFAULT_MAX_SKEW_SECONDS,
+            strict: false,
+        }
+    }
+}
+
+/// Reads `input` to its end and hands each line to `give`, until that breaks off. Blocks while `input` does.
+pub fn read_lines(
+    name: &str,
+    input: impl Read,
+    rules: &IntakeRules,
+    clock: &dyn Clock,
+    mut give: impl FnMut(Intake) -> ControlFlow<()>,
+) -> ControlFlow<()> {
+    let name: Arc<str> = name.into();
+    let mut lines = LineReader::with_limit(input, rules.max_line_bytes);
+    loop {
+        let at = lines.lines();
+        match lines.next_line() {
+            Ok(None) => return ControlFlow::Continue(()),
+            Ok(Some(line)) => {
+                let origin = Origin { input: name.clone(), line: Some(line.number) };
+                give(judge(line, origin, rules, clock.unix_seconds()))?;
+            }
+            Err(error) => return give(Intake::Broken(format!("can't read {name} behind line {at}: {error}"))),
+        }
+    }
+}
+
+/// The event in `text`, or why there is none.
+#[must_use]
+pub fn judge(line: Line<'_>, origin: Origin, rules: &IntakeRules, now: i64) -> Intake {
+    let refuse =
+        |origin, reason| Intake::Refused(RefusedLine { origin, reason, raw: line.bytes.to_vec(), part: line.part });
+    if let LinePart::Piece { index, .. } = line.part {
+        let reason = format!(
+            "piece {} of a line of more than {} bytes, the longest that is taken",
+            index + 1,
+            rules.max_line_bytes
+        );
+        return refuse(origin, reason);
+    }
+    let event_rules = EventRules { now, max_skew: rules.max_skew };
+    let faults = |line: Line<'_>| {
+        let counts = |finding: &Finding| rules.strict || finding.severity == Severity::Error;
+        let findings = validate::line_findings(line.bytes, line.number, &event_rules);
+        findings.iter().filter(|finding| counts(finding)).map(ToString::to_string).collect::<Vec<_>>().join("; ")
+    };
+    match EncodedEvent::decode(line.bytes) {
+        Ok(encoded) if !rules.strict && validate::is_valid(encoded.event(), &event_rules) => {
+            Intake::Event(Box::new(Taken { encoded, origin }))
+        }
+        Ok(encoded) => match faults(line) {
+            none if none.is_empty() && rules.strict => Intake::Event(Box::new(Taken { encoded, origin })),
+            reason => refuse(origin, reason),
+        },
+        Err(error) => match faults(line) {
+            none if none.is_empty() => refuse(origin, error.to_string()),
+            reason => refuse(origin, reason),
+        },
+    }
+}

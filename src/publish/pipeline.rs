@@ -1,0 +1,414 @@
+//! The way of a stream: the chain, and the order in which it shuts down.
+//!
+//! ```text
+//! intake ─► thresholds ─► lanes (order per instance) ─► workers ─► Delivery: retry ─► breaker ─► time limit ─► sink
+//!    └─ refused lines ─► keeper ◄─ dead letters, what is left undelivered ─┘
+//! ```
+//!
+//! Backpressure is the bounded channel in front of [`Pipeline::run`] and the bound on what waits in the lanes: while
+//! the destination is down nothing more is read. An event that the service fails stays at the head of its lane and is
+//! tried again after a pause, for as long as the run may last.
+//!
+//! **Shutdown**, in this order:
+//! 1. The intake ends: by its own end, or two seconds after [`Stop::finish`] was asked for.
+//! 2. What is in the lanes is delivered, for as long as it advances: without an event delivered for `drain_timeout`
+//!    (and, once asked to finish, after `drain_timeout` in all) the run gives up. It gives up at once where the breaker
+//!    stays open for longer than that, where the destination is set up wrong, or where [`Stop::abort`] says so.
+//! 3. Attempts under way are dropped; their events count as undelivered.
+//! 4. What is left goes to the keeper.
+//! 5. The sink is closed.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use super::delivery::{Deferral, Delivery, Ending};
+use super::intake::{Intake, RefusedLine, Taken};
+use super::lanes::Lanes;
+use super::report::Report;
+use super::worker::{Round, Worker};
+use crate::clock::Monotonic;
+use crate::threshold::ThresholdManager;
+use crate::transport::{Failure, FailureKind};
+
+/// How long what still comes in is taken after the end was asked for: whoever writes into our pipe was often asked at
+/// the same moment, and has a last event to say.
+const INTAKE_GRACE: Duration = Duration::from_secs(2);
+
+/// How a stream is published.
+#[derive(Debug, Clone)]
+pub struct PipelineOptions {
+    /// Attempts under way at a time; 4 by default, at least 1.
+    pub concurrency: usize,
+    /// How long to go on after the end of the input without delivering anything; 10 s by default.
+    pub drain_timeout: Duration,
+    /// The input is known to end (files), so that a destination that is set up wrong ends the run at once, and a
+    /// service that is down ends it after `drain_timeout`, instead of being waited for. Off by default.
+    pub finite: bool,
+    /// An event that the destination refused by name in so many rounds, while it took others, is a dead letter; 10 by
+    /// default.
+    pub poison_after: u32,
+    /// The most events that are held; 4,096 by default.
+    pub max_events: usize,
+    /// The most bytes of events that are held; 16 MiB by default.
+    pub max_bytes: usize,
+}
+
+impl Default for PipelineOptions {
+    fn default() -> Self {
+        Self {
+            concurrency: 4,
+            drain_timeout: Duration::from_secs(10),
+            finite: false,
+            poison_after: 10,
+            max_events: 4_096,
+            max_bytes: 16 << 20,
+        }
+    }
+}
+
+/// How a run is told to end.
+#[derive(Debug, Clone, Default)]
+pub struct Stop {
+    /// Take nothing more in, deliver what is here.
+    pub finish: CancellationToken,
+    /// End now.
+    pub abort: CancellationToken,
+}
+
+/// Keeps what was not delivered.
+pub trait Keeper: Send {
+    /// Keeps a line that is no valid event.
+    ///
+    /// # Errors
+    /// When it could not be kept, which ends the run: nothing may be lost.
+    fn refused(&mut self, line: &RefusedLine) -> io::Result<()>;
+
+    /// Keeps an event that the destination will never take.
+    ///
+    /// # Errors
+    /// As for [`Keeper::refused`].
+    fn dead(&mut self, event: &Taken, failure: &Failure) -> io::Result<()>;
+
+    /// Keeps an event that could not be delivered in this run.
+    ///
+    /// # Errors
+    /// As for [`Keeper::refused`].
+    fn undelivered(&mut self, event: &Taken, reason: &str) -> io::Result<()>;
+}
+
+/// Is told how a run advances, for people who watch it.
+pub trait Progress: Send {
+    /// Called whenever the figures have changed.
+    fn update(&mut self, report: &Report);
+}
+
+impl Progress for () {
+    fn update(&mut self, _: &Report) {}
+}
+
+/// Why a run could not go on.
+#[derive(Debug, thiserror::Error)]
+pub enum PipelineError {
+    /// What was not delivered could not be kept either.
+    #[error("could not keep {what}: {error}")]
+    Keep {
+        /// Which line or event, with its place.
+        what: String,
+        /// Why not.
+        error: io::Error,
+    },
+}
+
+/// Publishes a stream of events.
+#[derive(Debug)]
+pub struct Pipeline {
+    delivery: Delivery,
+    thresholds: Option<Arc<ThresholdManager>>,
+    options: PipelineOptions,
+}
+
+impl Pipeline {
+    /// A pipeline to `delivery`.
+    #[must_use]
+    pub const fn new(delivery: Delivery, thresholds: Option<Arc<ThresholdManager>>, options: PipelineOptions) -> Self {
+        Self { delivery, thresholds, options }
+    }
+
+    /// Publishes what comes out of `intake` until that ends and everything is settled, or until `stop`. The report's
+    /// books balance.
+    ///
+    /// # Errors
+    /// When something that was not delivered could not be kept. The run then ends at once.
+    pub async fn run(
+        &self,
+        intake: mpsc::Receiver<Intake>,
+        keeper: &mut dyn Keeper,
+        progress: &mut dyn Progress,
+        stop: Stop,
+    ) -> Result<Report, PipelineError> {
+        let mut run = Run {
+            pipeline: self,
+            stop,
+            keeper,
+            lanes: Lanes::default(),
+            held: 0,
+            bytes: 0,
+            workers: JoinSet::new(),
+            give_up: CancellationToken::new(),
+            report: Report::default(),
+            ended: false,
+            last_advance: self.delivery.clock().monotonic(),
+            asked_at: None,
+            misdirection: None,
+        };
+        let result = run.drive(intake, progress).await;
+        // Whatever ended the run: no attempt goes on behind the report's back.
+        run.workers.shutdown().await;
+        let Run { mut report, .. } = run;
+        report.add(self.delivery.stats());
+        result?;
+        if let Err(failure) = self.delivery.sink().close().await {
+            report.errors.push(failure.message);
+        }
+        Ok(report)
+    }
+}
+
+/// One run of a pipeline.
+struct Run<'a> {
+    pipeline: &'a Pipeline,
+    stop: Stop,
+    keeper: &'a mut dyn Keeper,
+    lanes: Lanes,
+    /// Events and bytes that are held, in lanes and under way.
+    held: usize,
+    bytes: usize,
+    workers: JoinSet<Round>,
+    /// Tells the workers to hand back what they hold.
+    give_up: CancellationToken,
+    report: Report,
+    /// Nothing more comes in.
+    ended: bool,
+    last_advance: Monotonic,
+    /// When [`Stop::finish`] was seen.
+    asked_at: Option<Monotonic>,
+    /// What is wrong with the destination's set-up, as of the last attempt.
+    misdirection: Option<String>,
+}
+
+impl Run<'_> {
+    async fn drive(
+        &mut self,
+        mut intake: mpsc::Receiver<Intake>,
+        progress: &mut dyn Progress,
+    ) -> Result<(), PipelineError> {
+        let stop = self.stop.clone();
+        let clock = self.pipeline.delivery.clock();
+        loop {
+            self.start_workers();
+            if self.workers.is_empty() && self.ended {
+                return self.keep_the_rest();
+            }
+            let giving_up = self.give_up.is_cancelled();
+            let left_until = |at: Monotonic| at.saturating_sub(clock.monotonic());
+            let patience = self.deadline().map(left_until).filter(|_| !giving_up);
+            let grace =
+                self.asked_at.map(|at| left_until(at + INTAKE_GRACE)).filter(|_| !self.ended && !intake.is_closed());
+            tokio::select! {
+                biased;
+                () = stop.abort.cancelled(), if !giving_up => self.abandon("ended at once, as asked"),
+                () = stop.finish.cancelled(), if self.asked_at.is_none() => self.asked_at = Some(clock.monotonic()),
+                Some(round) = self.workers.join_next() => self.settle(round)?,
+                item = intake.recv(), if !self.ended && (self.has_room() || intake.is_closed()) => match item {
+                    Some(item) => self.take(item).await?,
+                    None => self.end_of_intake(),
+                },
+                () = clock.sleep(grace.unwrap_or_default()), if grace.is_some() => intake.close(),
+                () = clock.sleep(patience.unwrap_or_default()), if patience.is_some() => {
+                    self.abandon("the destination took nothing for as long as --drain-timeout allows");
+                }
+            }
+            if self.give_up.is_cancelled() {
+                intake.close();
+            } else if self.ended || self.pipeline.options.finite {
+                self.give_up_where_waiting_is_in_vain();
+            }
+            progress.update(&self.report);
+        }
+    }
+
+    fn has_room(&self) -> bool {
+        self.held < self.pipeline.options.max_events && self.bytes < self.pipeline.options.max_bytes
+    }
+
+    fn start_workers(&mut self) {
+        let pipeline = self.pipeline;
+        while !self.give_up.is_cancelled() && self.workers.len() < pipeline.options.concurrency.max(1) {
+            let Some(batch) = self.lanes.take(pipeline.delivery.sink().limits()) else { break };
+            let worker = Worker::new(batch, self.report.delivered, pipeline.delivery.clone(), self.give_up.clone());
+            self.workers.spawn(worker.round());
+        }
+    }
+
+    /// When to give up if nothing is delivered until then; `None` while there is no hurry.
+    fn deadline(&self) -> Option<Monotonic> {
+        let options = &self.pipeline.options;
+        let counts = self.held > 0 && (self.ended || options.finite);
+        let idle = counts.then(|| self.last_advance.saturating_add(options.drain_timeout));
+        let asked = self.asked_at.map(|at| at.saturating_add(options.drain_timeout));
+        [idle, asked].into_iter().flatten().min()
+    }
+
+    /// A run that ends neither waits for a breaker beyond its own time nor for somebody to mend the set-up.
+    fn give_up_where_waiting_is_in_vain(&mut self) {
+        if let Some(held) = self.pipeline.delivery.held_for()
+            && held > self.pipeline.options.drain_timeout
+            && self.held > 0
+        {
+            let why = self.report.reason.take().map(|reason| format!(": {reason}")).unwrap_or_default();
+            self.abandon(&format!("the destination is left alone for another {} s{why}", held.as_secs_f64().ceil()));
+        }
+        if let Some(message) = self.misdirection.clone() {
+            self.report.errors.push(message.clone());
+            self.abandon(&message);
+        }
+    }
+
+    fn end_of_intake(&mut self) {
+        self.ended = true;
+        self.last_advance = self.pipeline.delivery.clock().monotonic();
+    }
+
+    async fn take(&mut self, item: Intake) -> Result<(), PipelineError> {
+        match item {
+            Intake::Event(event) => {
+                self.report.read += 1;
+                if let Some(manager) = &self.pipeline.thresholds {
+                    match manager.check_event(event.encoded.event()).await {
+                        Ok(violations) => self.report.violations += violations.len() as u64,
+                        Err(error) => {
+                            tracing::error!(origin = %event.origin, %error, "a threshold's notification failed")
+                        }
+                    }
+                }
+                if self.held == 0 {
+                    // A quiet input is no lack of progress.
+                    self.last_advance = self.pipeline.delivery.clock().monotonic();
+                }
+                self.held += 1;
+                self.bytes += event.encoded.body().len();
+                self.lanes.push(*event);
+            }
+            Intake::Refused(line) => {
+                if line.is_first_piece() {
+                    self.report.read += 1;
+                    self.report.refused += 1;
+                }
+                let kept = self.keeper.refused(&line);
+                kept.map_err(|error| PipelineError::Keep { what: format!("the refused line {}", line.origin), error })?;
+            }
+            Intake::Broken(message) => self.report.errors.push(message),
+        }
+        Ok(())
+    }
+
+    /// Books what a round settled, and starts the next round for the rest of its batch.
+    fn settle(&mut self, round: Result<Round, tokio::task::JoinError>) -> Result<(), PipelineError> {
+        let Round { mut worker, endings } = match round {
+            Ok(round) => round,
+            Err(error) => {
+                self.report.errors.push(format!("internal fault, please report it: {error}"));
+                self.abandon("an internal fault");
+                return Ok(());
+            }
+        };
+        let events = std::mem::take(&mut worker.batch.events);
+        let alone = events.len() == 1;
+        let mut failed: Option<Failure> = None;
+        let mut endings = endings.into_iter();
+        for event in events {
+            match endings.next() {
+                Some(Ending::Delivered { duplicate }) => {
+                    self.release(&event);
+                    self.report.delivered += 1;
+                    self.report.duplicates += u64::from(duplicate);
+                    self.last_advance = self.pipeline.delivery.clock().monotonic();
+                    self.misdirection = None;
+                }
+                Some(Ending::Dead(failure)) => self.bury(&event, &failure)?,
+                Some(Ending::Deferred(Deferral::Failed(failure)) | Ending::Misdirected(failure)) => {
+                    failed = Some(failure);
+                    worker.batch.events.push(event);
+                }
+                Some(Ending::Deferred(Deferral::Refused(_))) | None => worker.batch.events.push(event),
+            }
+        }
+        if let Some(failure) = failed {
+            self.note_failure(&failure);
+            worker.note_failure(&failure, alone, self.report.delivered);
+            if worker.refusals() >= self.pipeline.options.poison_after
+                && let Some(event) = worker.batch.events.pop()
+            {
+                let message = format!("refused {} times while other events went through: {failure}", worker.refusals());
+                self.bury(&event, &Failure { message, ..failure })?;
+            }
+        }
+        if worker.batch.events.is_empty() {
+            self.lanes.release(worker.batch);
+        } else if self.give_up.is_cancelled() {
+            worker.batch.events.iter().try_for_each(|event| self.keep_undelivered(event))?;
+        } else {
+            self.workers.spawn(worker.round());
+        }
+        Ok(())
+    }
+
+    fn note_failure(&mut self, failure: &Failure) {
+        self.report.reason = Some(failure.message.clone());
+        if failure.kind == FailureKind::Destination && self.misdirection.as_ref() != Some(&failure.message) {
+            tracing::error!(%failure, "the destination is set up wrong; events are held until it is mended");
+            self.misdirection = Some(failure.message.clone());
+        }
+    }
+
+    fn abandon(&mut self, reason: &str) {
+        if !self.give_up.is_cancelled() {
+            self.report.reason.get_or_insert_with(|| reason.to_owned());
+            self.give_up.cancel();
+        }
+    }
+
+    fn release(&mut self, event: &Taken) {
+        self.held = self.held.saturating_sub(1);
+        self.bytes = self.bytes.saturating_sub(event.encoded.body().len());
+    }
+
+    fn bury(&mut self, event: &Taken, failure: &Failure) -> Result<(), PipelineError> {
+        self.release(event);
+        self.report.dead += 1;
+        let kept = self.keeper.dead(event, failure);
+        kept.map_err(|error| PipelineError::Keep { what: format!("the dead letter {}", event.origin), error })
+    }
+
+    fn keep_undelivered(&mut self, event: &Taken) -> Result<(), PipelineError> {
+        self.release(event);
+        self.report.undelivered += 1;
+        let reason = self.report.reason.as_deref().unwrap_or("the run ended");
+        let kept = self.keeper.undelivered(event, reason);
+        kept.map_err(|error| PipelineError::Keep { what: format!("the undelivered event {}", event.origin), error })
+    }
+
+    fn keep_the_rest(&mut self) -> Result<(), PipelineError> {
+        let rest: Vec<Taken> = self.lanes.drain().collect();
+        rest.iter().try_for_each(|event| self.keep_undelivered(event))?;
+        if self.report.undelivered == 0 {
+            self.report.reason = None;
+        }
+        Ok(())
+    }
+}

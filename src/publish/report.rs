@@ -1,0 +1,63 @@
+//! The books of a run: what came in equals what went out and what was kept.
+
+use serde::Serialize;
+
+use super::delivery::DeliveryStats;
+
+/// What became of everything that a run read.
+///
+/// `read = delivered + undelivered + dead + refused`, always.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Report {
+    /// Where the events went.
+    pub destination: String,
+    /// Lines and events read.
+    pub read: u64,
+    /// Events that the destination acknowledged.
+    pub delivered: u64,
+    /// Of these, events that it knew already.
+    pub duplicates: u64,
+    /// Events that could not be delivered in this run and were kept.
+    pub undelivered: u64,
+    /// Events that the destination will never take; kept as dead letters.
+    pub dead: u64,
+    /// Lines that are no valid events; kept as dead letters.
+    pub refused: u64,
+    /// Threshold violations seen.
+    pub violations: u64,
+    /// Attempts made.
+    pub attempts: u64,
+    /// Of these, those after a failed one.
+    pub retries: u64,
+    /// Attempts whose reply never came.
+    pub unknown: u64,
+    /// How often the circuit breaker opened.
+    pub breaker_opened: u64,
+    /// Why events are left undelivered, where some are.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// The destination is set up wrong, or an input broke off: somebody has to look.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub errors: Vec<String>,
+}
+
+impl Report {
+    /// Whether everything that was read was delivered.
+    #[must_use]
+    pub fn all_delivered(&self) -> bool {
+        self.read == self.delivered && self.errors.is_empty()
+    }
+
+    /// Whether the books balance.
+    #[must_use]
+    pub const fn balances(&self) -> bool {
+        self.read == self.delivered + self.undelivered + self.dead + self.refused
+    }
+
+    pub(super) const fn add(&mut self, stats: DeliveryStats) {
+        self.attempts = stats.attempts;
+        self.retries = stats.retries;
+        self.unknown = stats.unknown;
+        self.breaker_opened = stats.breaker_opened;
+    }
+}

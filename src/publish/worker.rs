@@ -1,0 +1,86 @@
+//! A worker: one batch on its way, round after round.
+//!
+//! A round is a pause (none before the first) and a delivery with its retries. The pipeline books what a round settled
+//! and gives the worker the next one.
+
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use super::delivery::{Delivery, Ending};
+use super::lanes::Batch;
+use crate::events::EncodedEvent;
+use crate::retry::backoff;
+use crate::transport::{Failure, Reach};
+
+/// A batch and what happened to it so far.
+#[derive(Debug)]
+pub(super) struct Worker {
+    pub(super) batch: Batch,
+    /// Rounds in which its first event was refused by name while other events went through.
+    refusals: u32,
+    /// Rounds that failed.
+    failures: u32,
+    /// How many events the run had delivered when this batch last failed.
+    delivered_before: u64,
+    delivery: Delivery,
+    give_up: CancellationToken,
+}
+
+/// What a round did: an ending for each event of the batch, or none where it was given up.
+#[derive(Debug)]
+pub(super) struct Round {
+    pub(super) worker: Worker,
+    pub(super) endings: Vec<Ending>,
+}
+
+impl Worker {
+    /// A worker for `batch`, in a run that has delivered so many events.
+    pub(super) const fn new(batch: Batch, delivered: u64, delivery: Delivery, give_up: CancellationToken) -> Self {
+        Self { batch, refusals: 0, failures: 0, delivered_before: delivered, delivery, give_up }
+    }
+
+    pub(super) const fn refusals(&self) -> u32 {
+        self.refusals
+    }
+
+    /// Remembers a failed round. A refusal counts against an event that was `alone` in it, and only if the destination
+    /// took others since the round before.
+    pub(super) fn note_failure(&mut self, failure: &Failure, alone: bool, delivered: u64) {
+        self.failures = self.failures.saturating_add(1);
+        if failure.reach == Reach::Refused && alone && delivered > self.delivered_before {
+            self.refusals += 1;
+        }
+        self.delivered_before = delivered;
+    }
+
+    pub(super) async fn round(self) -> Round {
+        let events: Vec<EncodedEvent> = self.batch.events.iter().map(|event| event.encoded.clone()).collect();
+        let endings = tokio::select! {
+            biased;
+            () = self.give_up.cancelled() => Vec::new(),
+            endings = self.attempt(&events) => endings,
+        };
+        Round { worker: self, endings }
+    }
+
+    async fn attempt(&self, events: &[EncodedEvent]) -> Vec<Ending> {
+        let pause = self.pause();
+        if !pause.is_zero() {
+            self.delivery.clock().sleep(pause).await;
+        }
+        self.delivery.deliver(events).await
+    }
+
+    /// The backoff goes on from round to round, up to its cap; a breaker that is open is waited for.
+    fn pause(&self) -> Duration {
+        let held = self.delivery.held_for().unwrap_or_default();
+        let retrier = self.delivery.retrier();
+        match self.failures {
+            0 => held,
+            n => {
+                backoff(retrier.config(), retrier.config().max_retries.saturating_add(n - 1), retrier.draw()).max(held)
+            }
+        }
+    }
+}
