@@ -5,6 +5,7 @@ mod cmd;
 mod exit;
 mod input;
 mod output;
+mod secret;
 mod setup;
 
 use std::process::ExitCode;

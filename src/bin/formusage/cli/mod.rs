@@ -17,7 +17,7 @@ use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 pub(crate) use check::CheckArgs;
 pub(crate) use collect::CollectArgs;
 pub(crate) use documents::{CompletionsArgs, ManArgs, SchemaArgs, SchemaName};
-pub(crate) use publish::PublishArgs;
+pub(crate) use publish::{PublishArgs, ReportFormat};
 pub(crate) use queue::QueueArgs;
 pub(crate) use read::ReadArgs;
 pub(crate) use validate::ValidateArgs;

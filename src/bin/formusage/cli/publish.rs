@@ -1,7 +1,138 @@
 //! `publish`.
 
-use clap::Args;
+use std::path::PathBuf;
+use std::time::Duration;
 
-/// Publish
+use clap::{Args, ValueEnum};
+use form_usage_events::transport::Destination;
+
+use crate::input::Input;
+
+/// Deliver usage events to a destination
+///
+/// Reads NDJSON, one event a line, from files or standard input, and delivers each event with retries behind a circuit
+/// breaker; the events of one instance in their order, different instances in parallel. Every attempt sends the
+/// identical bytes, so that a destination which knows repeats takes each event once.
+///
+/// While the destination is down nothing more is read: whoever writes into the pipe waits. A line that is no valid
+/// event is reported with its place, kept, and does not stop the others.
 #[derive(Debug, Args)]
-pub(crate) struct PublishArgs {}
+#[command(after_help = crate::exit::help_for("publish"))]
+pub(crate) struct PublishArgs {
+    /// Files of NDJSON, - for standard input (the default)
+    #[arg(value_name = "FILE")]
+    pub(crate) files: Vec<Input>,
+
+    /// Deliver this one event
+    #[arg(long, value_name = "JSON", env = "FORMUSAGE_EVENT", conflicts_with = "files")]
+    pub(crate) event: Option<String>,
+
+    /// Where to: form://HOST[:3003]/TOPIC?sub_topic=N, form+https://…, sqlite:PATH, file:PATH or -
+    #[arg(long, value_name = "URL", env = "FORMUSAGE_TO", default_value_t)]
+    pub(crate) to: Destination,
+
+    /// Check events against these thresholds (a file or a folder) before sending; violations are logged
+    #[arg(long, value_name = "SOURCE", env = "FORMUSAGE_THRESHOLDS")]
+    pub(crate) thresholds: Option<String>,
+
+    /// Send nothing: print what would be sent
+    #[arg(long, env = "FORMUSAGE_DRY_RUN")]
+    pub(crate) dry_run: bool,
+
+    /// Keep what could not be delivered here, as NDJSON with reason, place and the raw line; without it, on standard error
+    #[arg(long, value_name = "FILE", env = "FORMUSAGE_DEAD_LETTER")]
+    pub(crate) dead_letter: Option<PathBuf>,
+
+    /// How to report what became of everything, at the end
+    #[arg(long, value_enum, value_name = "FORMAT", env = "FORMUSAGE_REPORT", default_value_t)]
+    pub(crate) report: ReportFormat,
+
+    /// Refuse events with fields that are not known, instead of passing the fields on
+    #[arg(long, env = "FORMUSAGE_STRICT", help_heading = "Input")]
+    pub(crate) strict: bool,
+    /// How far in the future an event may lie
+    #[arg(long, value_name = "TIME", env = "FORMUSAGE_MAX_SKEW", default_value = "5m", value_parser = humantime::parse_duration, help_heading = "Input")]
+    pub(crate) max_skew: Duration,
+    /// The longest line that is taken
+    #[arg(long, value_name = "BYTES", env = "FORMUSAGE_MAX_LINE_BYTES", default_value_t = form_usage_events::events::DEFAULT_MAX_LINE_BYTES, help_heading = "Input")]
+    pub(crate) max_line_bytes: usize,
+
+    /// How long one attempt may take
+    #[arg(long, value_name = "TIME", env = "FORMUSAGE_TIMEOUT", default_value = "30s", value_parser = humantime::parse_duration, help_heading = "Delivery")]
+    pub(crate) timeout: Duration,
+    /// Attempts under way at a time
+    #[arg(long, value_name = "N", env = "FORMUSAGE_CONCURRENCY", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=1024), help_heading = "Delivery")]
+    pub(crate) concurrency: u16,
+    /// After the end of input, go on for so long without delivering anything
+    #[arg(long, value_name = "TIME", env = "FORMUSAGE_DRAIN_TIMEOUT", default_value = "10s", value_parser = humantime::parse_duration, help_heading = "Delivery")]
+    pub(crate) drain_timeout: Duration,
+    /// An event that was refused by name in so many rounds, while others went through, is a dead letter
+    #[arg(long, value_name = "N", env = "FORMUSAGE_POISON_AFTER", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..), help_heading = "Delivery")]
+    pub(crate) poison_after: u32,
+    /// A file that holds a bearer token for the destination (or set FORMUSAGE_TOKEN to the token itself)
+    #[arg(long, value_name = "FILE", env = "FORMUSAGE_TOKEN_FILE", help_heading = "Delivery")]
+    pub(crate) token_file: Option<PathBuf>,
+
+    /// Attempts after the first one, before an event has to wait for its next round
+    #[arg(long, value_name = "N", env = "FORMUSAGE_MAX_RETRIES", default_value_t = 3, help_heading = "Retries")]
+    pub(crate) max_retries: u32,
+    /// The first wait between attempts
+    #[arg(long, value_name = "TIME", env = "FORMUSAGE_INITIAL_BACKOFF", default_value = "100ms", value_parser = humantime::parse_duration, help_heading = "Retries")]
+    pub(crate) initial_backoff: Duration,
+    /// The longest wait between attempts
+    #[arg(long, value_name = "TIME", env = "FORMUSAGE_MAX_BACKOFF", default_value = "10s", value_parser = humantime::parse_duration, help_heading = "Retries")]
+    pub(crate) max_backoff: Duration,
+    /// By how much each wait exceeds the one before
+    #[arg(
+        long,
+        value_name = "FACTOR",
+        env = "FORMUSAGE_BACKOFF_MULTIPLIER",
+        default_value_t = 2.0,
+        help_heading = "Retries"
+    )]
+    pub(crate) backoff_multiplier: f64,
+    /// How far waits are spread, as a share, 0 to 1
+    #[arg(
+        long,
+        value_name = "SHARE",
+        env = "FORMUSAGE_JITTER_FACTOR",
+        default_value_t = 0.1,
+        help_heading = "Retries"
+    )]
+    pub(crate) jitter_factor: f64,
+
+    /// So many failures in a row open the breaker
+    #[arg(
+        long,
+        value_name = "N",
+        env = "FORMUSAGE_FAILURE_THRESHOLD",
+        default_value_t = 5,
+        help_heading = "Circuit breaker"
+    )]
+    pub(crate) failure_threshold: u32,
+    /// How long it stays open before a trial
+    #[arg(long, value_name = "TIME", env = "FORMUSAGE_RESET_TIMEOUT", default_value = "30s", value_parser = humantime::parse_duration, help_heading = "Circuit breaker")]
+    pub(crate) reset_timeout: Duration,
+    /// Trials at a time; so many successes close it
+    #[arg(
+        long,
+        value_name = "N",
+        env = "FORMUSAGE_HALF_OPEN_ALLOWED_CALLS",
+        default_value_t = 1,
+        help_heading = "Circuit breaker"
+    )]
+    pub(crate) half_open_allowed_calls: u32,
+    /// Do without a circuit breaker
+    #[arg(long, env = "FORMUSAGE_NO_CIRCUIT_BREAKER", help_heading = "Circuit breaker")]
+    pub(crate) no_circuit_breaker: bool,
+}
+
+/// How a run is reported.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ReportFormat {
+    /// A table on a terminal, and words on standard error where something went wrong
+    #[default]
+    Text,
+    /// One JSON object on standard output (on standard error where that carries the events)
+    Json,
+}

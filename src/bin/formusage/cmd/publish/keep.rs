@@ -1,0 +1,147 @@
+//! Keeps what was not delivered: in a file of dead letters, or on standard error.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
+use std::path::Path;
+
+use anyhow::Context as _;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use form_usage_events::clock::{Clock, SystemClock};
+use form_usage_events::events::LinePart;
+use form_usage_events::publish::{Keeper, Origin, RefusedLine, Taken};
+use form_usage_events::transport::Failure;
+use serde::Serialize;
+
+use super::Keep;
+
+/// Opens `path` for appending; without one, standard error.
+pub(super) fn open(path: Option<&Path>) -> anyhow::Result<Box<dyn Keep>> {
+    let Some(path) = path else { return Ok(Box::new(OnStandardError)) };
+    let file = OpenOptions::new()
+        .create(true)
+        .append(true)
+        .open(path)
+        .with_context(|| format!("can't open the dead-letter file {}", path.display()))?;
+    Ok(Box::new(InFile { file }))
+}
+
+/// Why a record is in the file.
+#[derive(Debug, Clone, Copy, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Kind {
+    /// The line is no valid event.
+    Invalid,
+    /// The destination will never take the event.
+    Dead,
+    /// The event is good and could not be delivered in this run.
+    Undelivered,
+}
+
+/// One record of the dead-letter file.
+#[derive(Serialize)]
+struct Record<'a> {
+    kind: Kind,
+    reason: &'a str,
+    /// Unix seconds.
+    time: i64,
+    source: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    line: Option<u64>,
+    /// The number of a piece, from 1, where a line was too long to be held whole.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    piece: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    raw: Option<&'a str>,
+    /// The raw bytes where they are not UTF-8.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    raw_base64: Option<String>,
+}
+
+#[derive(Debug)]
+struct InFile {
+    file: File,
+}
+
+impl InFile {
+    fn write(&mut self, kind: Kind, reason: &str, origin: &Origin, raw: &[u8], part: LinePart) -> io::Result<()> {
+        let text = std::str::from_utf8(raw);
+        let record = Record {
+            kind,
+            reason,
+            time: SystemClock.unix_seconds(),
+            source: &origin.input,
+            line: origin.line,
+            piece: match part {
+                LinePart::Whole => None,
+                LinePart::Piece { index, .. } => Some(index + 1),
+            },
+            raw: text.ok(),
+            raw_base64: text.is_err().then(|| STANDARD.encode(raw)),
+        };
+        let mut line = serde_json::to_vec(&record)?;
+        line.push(b'\n');
+        // One write a record, so that several writers of one file do not mix their lines.
+        self.file.write_all(&line)
+    }
+}
+
+impl Keeper for InFile {
+    fn refused(&mut self, line: &RefusedLine) -> io::Result<()> {
+        tracing::warn!("{}: {}", line.origin, line.reason);
+        self.write(Kind::Invalid, &line.reason, &line.origin, &line.raw, line.part)
+    }
+
+    fn dead(&mut self, event: &Taken, failure: &Failure) -> io::Result<()> {
+        tracing::warn!("{}: {failure}", event.origin);
+        self.write(Kind::Dead, &failure.message, &event.origin, event.encoded.body(), LinePart::Whole)
+    }
+
+    fn undelivered(&mut self, event: &Taken, reason: &str) -> io::Result<()> {
+        self.write(Kind::Undelivered, reason, &event.origin, event.encoded.body(), LinePart::Whole)
+    }
+}
+
+impl Keep for InFile {
+    fn finish(&mut self) -> anyhow::Result<()> {
+        // A pipe or a terminal can't be synced and needs it not.
+        match self.file.sync_data() {
+            Err(error) if error.kind() != io::ErrorKind::InvalidInput => {
+                Err(error).context("can't make the dead-letter file durable")
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// The line whole, behind a line of words that says why it is there.
+struct OnStandardError;
+
+impl OnStandardError {
+    fn write(origin: &Origin, reason: &str, raw: &[u8]) -> io::Result<()> {
+        let mut stderr = io::stderr().lock();
+        writeln!(stderr, "{origin}: {reason}")?;
+        stderr.write_all(raw)?;
+        stderr.write_all(b"\n")
+    }
+}
+
+impl Keeper for OnStandardError {
+    fn refused(&mut self, line: &RefusedLine) -> io::Result<()> {
+        Self::write(&line.origin, &line.reason, &line.raw)
+    }
+
+    fn dead(&mut self, event: &Taken, failure: &Failure) -> io::Result<()> {
+        Self::write(&event.origin, &failure.message, event.encoded.body())
+    }
+
+    fn undelivered(&mut self, event: &Taken, reason: &str) -> io::Result<()> {
+        Self::write(&event.origin, &format!("not delivered: {reason}"), event.encoded.body())
+    }
+}
+
+impl Keep for OnStandardError {
+    fn finish(&mut self) -> anyhow::Result<()> {
+        Ok(())
+    }
+}

@@ -1,0 +1,221 @@
+//! `publish`: delivers events.
+
+mod keep;
+mod show;
+
+use std::io::{Cursor, Read};
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use form_usage_events::circuit_breaker::{CircuitBreaker, CircuitBreakerConfig};
+use form_usage_events::clock::{Clock, SystemClock};
+use form_usage_events::events::{Line, LinePart};
+use form_usage_events::publish::{
+    Delivery, Intake, IntakeRules, Keeper, Origin, Pipeline, PipelineOptions, Report, Stop, judge, read_lines,
+};
+use form_usage_events::retry::{Random, Retrier, RetryConfig};
+use form_usage_events::threshold::ThresholdManager;
+use form_usage_events::transport::{self, ConnectOptions, Destination};
+use tokio::sync::mpsc;
+
+use crate::cli::PublishArgs;
+use crate::exit::Exit;
+use crate::input::Input;
+use crate::setup::{self, Shutdown};
+
+/// How many lines may be read ahead of the pipeline.
+const READ_AHEAD: usize = 256;
+
+pub(crate) fn run(args: &PublishArgs) -> anyhow::Result<Exit> {
+    let destination = if args.dry_run { Destination::Stdio } else { args.to.clone() };
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let (retrier, breaker) = policy(args, &clock)?;
+    let rules = IntakeRules {
+        max_line_bytes: args.max_line_bytes.max(1),
+        max_skew: i64::try_from(args.max_skew.as_secs()).unwrap_or(i64::MAX),
+        strict: args.strict,
+    };
+    let inputs = Inputs::open(args)?;
+    let options = PipelineOptions {
+        concurrency: usize::from(args.concurrency),
+        drain_timeout: args.drain_timeout,
+        finite: inputs.finite,
+        poison_after: args.poison_after,
+        ..PipelineOptions::default()
+    };
+    let mut keeper = keep::open(args.dead_letter.as_deref())?;
+    let token = crate::secret::token(args.token_file.as_deref())?;
+
+    setup::runtime()?.block_on(async {
+        let connect = ConnectOptions { timeout: args.timeout, token };
+        let sink = transport::connect(&destination, &connect)?;
+        let thresholds = thresholds(args).await?;
+        let delivery = Delivery::new(sink.into(), retrier, breaker, args.timeout, clock.clone());
+        let shutdown = Shutdown::listen("finishing: delivering what was read; press Ctrl-C again to stop at once")?;
+        let stop = Stop { finish: shutdown.finish.clone(), abort: shutdown.abort };
+        let mut progress = show::progress(&destination);
+        let (intake, reader) = inputs.read(rules, clock);
+        let pipeline = Pipeline::new(delivery, thresholds, options);
+        let report = pipeline.run(intake, &mut *keeper, &mut *progress, stop).await?;
+        drop(progress);
+        keeper.finish()?;
+        let report = Report { destination: args.to.to_string(), ..report };
+        finish(args, &destination, report, &reader)
+    })
+}
+
+fn policy(args: &PublishArgs, clock: &Arc<dyn Clock>) -> anyhow::Result<(Retrier, Option<CircuitBreaker>)> {
+    let retry = RetryConfig {
+        max_retries: args.max_retries,
+        initial_backoff: args.initial_backoff,
+        max_backoff: args.max_backoff,
+        backoff_multiplier: args.backoff_multiplier,
+        jitter_factor: args.jitter_factor,
+    };
+    let breaker = CircuitBreakerConfig {
+        failure_threshold: args.failure_threshold,
+        reset_timeout: args.reset_timeout,
+        half_open_allowed_calls: args.half_open_allowed_calls,
+    };
+    if args.timeout < Duration::from_millis(1) {
+        bail!("--timeout is {:?}; it must be at least 1ms", args.timeout);
+    }
+    // The settings are named as in code; on the command line they have dashes.
+    let as_options = |error: form_usage_events::errors::InvalidConfig| {
+        anyhow::anyhow!("--{} is {}; it must be {}", error.setting.replace('_', "-"), error.found, error.expected)
+    };
+    let retrier = Retrier::with(retry, clock.clone(), Random::default()).map_err(as_options)?;
+    let breaker = (!args.no_circuit_breaker).then(|| CircuitBreaker::with_clock(breaker, clock.clone()));
+    Ok((retrier, breaker.transpose().map_err(as_options)?))
+}
+
+async fn thresholds(args: &PublishArgs) -> anyhow::Result<Option<Arc<ThresholdManager>>> {
+    let Some(source) = &args.thresholds else { return Ok(None) };
+    let manager = ThresholdManager::new(source.clone());
+    manager.load_configs().await.context("the thresholds can't be used")?;
+    Ok(Some(Arc::new(manager)))
+}
+
+/// What is to be read.
+struct Inputs {
+    readers: Vec<(Input, Box<dyn Read + Send>)>,
+    event: Option<String>,
+    /// Whether the end is known to come.
+    finite: bool,
+}
+
+/// What the reading side has to say when the run is over.
+#[derive(Debug, Default)]
+struct ReadingEnd {
+    /// The first line that nobody took, where reading was broken off.
+    unread_from: std::sync::Mutex<Option<String>>,
+}
+
+impl Inputs {
+    /// Opens every file before anything is sent, so that a misspelt name sends nothing.
+    fn open(args: &PublishArgs) -> anyhow::Result<Self> {
+        if let Some(event) = &args.event {
+            return Ok(Self { readers: Vec::new(), event: Some(event.clone()), finite: true });
+        }
+        let inputs = Input::or_stdin(&args.files);
+        let finite = inputs.iter().all(|input| matches!(input, Input::File(_)));
+        let mut readers: Vec<(Input, Box<dyn Read + Send>)> = Vec::new();
+        for input in inputs {
+            // Standard input may take its time to say something; it is opened on the reading thread.
+            let reader: Box<dyn Read + Send> = match &input {
+                Input::File(_) => Box::new(input.open()?),
+                Input::Stdin => Box::new(LazyStdin(None)),
+            };
+            readers.push((input, reader));
+        }
+        Ok(Self { readers, event: None, finite })
+    }
+
+    /// Reads on a thread of its own, since files and pipes block.
+    fn read(self, rules: IntakeRules, clock: Arc<dyn Clock>) -> (mpsc::Receiver<Intake>, Arc<ReadingEnd>) {
+        let (sender, receiver) = mpsc::channel(READ_AHEAD);
+        let end = Arc::new(ReadingEnd::default());
+        let told = end.clone();
+        let give = move |item: Intake| match sender.blocking_send(item) {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(mpsc::error::SendError(item)) => {
+                if let (Some(place), Ok(mut unread)) = (place_of(&item), told.unread_from.lock()) {
+                    *unread = Some(place);
+                }
+                ControlFlow::Break(())
+            }
+        };
+        std::thread::spawn(move || {
+            if let Some(text) = self.event {
+                let origin = Origin { input: "--event".into(), line: None };
+                // JSON over several lines is still one event.
+                let line = Line { number: 1, bytes: text.as_bytes(), part: LinePart::Whole };
+                let _ = give(judge(line, origin, &rules, clock.unix_seconds()));
+                return;
+            }
+            for (input, reader) in self.readers {
+                if read_lines(&input.to_string(), reader, &rules, &*clock, &give).is_break() {
+                    break;
+                }
+            }
+        });
+        (receiver, end)
+    }
+}
+
+fn place_of(item: &Intake) -> Option<String> {
+    match item {
+        Intake::Event(event) => Some(event.origin.to_string()),
+        Intake::Refused(line) => Some(line.origin.to_string()),
+        Intake::Broken(_) => None,
+    }
+}
+
+/// Standard input, checked for text when it is first read.
+struct LazyStdin(Option<Box<dyn Read + Send>>);
+
+impl Read for LazyStdin {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let reader = match &mut self.0 {
+            Some(reader) => reader,
+            none => {
+                let opened = Input::Stdin.open();
+                let reader: Box<dyn Read + Send> = match opened {
+                    Ok(reader) => Box::new(reader),
+                    Err(error) => {
+                        *none = Some(Box::new(Cursor::new([])));
+                        return Err(std::io::Error::other(format!("{error:#}")));
+                    }
+                };
+                none.insert(reader)
+            }
+        };
+        reader.read(buffer)
+    }
+}
+
+/// Reports the run and gives its exit code.
+fn finish(args: &PublishArgs, sent_to: &Destination, mut report: Report, reader: &ReadingEnd) -> anyhow::Result<Exit> {
+    if let Ok(mut unread) = reader.unread_from.lock()
+        && let Some(place) = unread.take()
+    {
+        report.errors.push(format!("not read to the end: publish again from {place} on"));
+    }
+    let exit = if !report.errors.is_empty() {
+        Exit::Error
+    } else if report.all_delivered() {
+        Exit::Success
+    } else {
+        Exit::Objection
+    };
+    show::report(&report, args.report, args.dry_run, *sent_to == Destination::Stdio, args.dead_letter.as_deref())?;
+    Ok(exit)
+}
+
+/// A keeper that has something to do at the end.
+trait Keep: Keeper {
+    /// Makes what was kept durable.
+    fn finish(&mut self) -> anyhow::Result<()>;
+}

@@ -1,0 +1,117 @@
+//! What people see of a run: its progress on a terminal, and its end.
+
+use std::path::Path;
+
+use comfy_table::{CellAlignment, Table, presets};
+use form_usage_events::publish::{Progress, Report};
+use form_usage_events::transport::Destination;
+use indicatif::{ProgressBar, ProgressStyle};
+
+use crate::cli::ReportFormat;
+use crate::output::{self, Stdout};
+
+/// A line that is kept up to date on a terminal; nothing elsewhere.
+pub(super) fn progress(destination: &Destination) -> Box<dyn Progress> {
+    if !output::stderr_is_terminal() || *destination == Destination::Stdio {
+        return Box::new(());
+    }
+    let bar = ProgressBar::new_spinner().with_message(format!("waiting for events for {destination}"));
+    if let Ok(style) = ProgressStyle::with_template("{spinner:.cyan} {msg}  {elapsed}") {
+        bar.set_style(style);
+    }
+    Box::new(OnTerminal { bar })
+}
+
+struct OnTerminal {
+    bar: ProgressBar,
+}
+
+impl Progress for OnTerminal {
+    fn update(&mut self, report: &Report) {
+        let waiting = report.read - report.delivered - report.dead - report.refused - report.undelivered;
+        let mut message = format!("{} delivered, {waiting} waiting", report.delivered);
+        if report.dead + report.refused > 0 {
+            message.push_str(&format!(", {} refused", report.dead + report.refused));
+        }
+        if let Some(reason) = &report.reason {
+            message.push_str(&format!("; {reason}"));
+        }
+        self.bar.set_message(message);
+        self.bar.tick();
+    }
+}
+
+impl Drop for OnTerminal {
+    fn drop(&mut self) {
+        self.bar.finish_and_clear();
+    }
+}
+
+/// Says how the run ended: JSON for machines; for people a table on a terminal, and in any case what went wrong.
+pub(super) fn report(
+    report: &Report,
+    format: ReportFormat,
+    dry_run: bool,
+    stdout_is_taken: bool,
+    dead_letter: Option<&Path>,
+) -> anyhow::Result<()> {
+    match format {
+        ReportFormat::Json if stdout_is_taken => output::say(&serde_json::to_string(report)?),
+        ReportFormat::Json => {
+            let mut stdout = Stdout::new();
+            stdout.line(&serde_json::to_vec(report)?)?;
+            stdout.flush()?;
+        }
+        ReportFormat::Text if output::stderr_is_terminal() => output::say(&table(report, dry_run)),
+        ReportFormat::Text => {}
+    }
+    for error in &report.errors {
+        output::complain(error);
+    }
+    let kept = report.undelivered + report.dead + report.refused;
+    if kept > 0 {
+        let place = dead_letter.map_or_else(|| "shown above".to_owned(), |path| format!("kept in {}", path.display()));
+        output::complain(&format!("{} of {} not delivered: {}; {place}", kept, report.read, parts(report)));
+    }
+    if let (Some(reason), true) = (&report.reason, report.errors.is_empty()) {
+        output::say(&format!("  {reason}"));
+    }
+    Ok(())
+}
+
+fn parts(report: &Report) -> String {
+    let parts = [
+        (report.undelivered, "still to be delivered"),
+        (report.dead, "refused by the destination"),
+        (report.refused, "not valid"),
+    ];
+    let named: Vec<String> =
+        parts.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}")).collect();
+    named.join(", ")
+}
+
+fn table(report: &Report, dry_run: bool) -> String {
+    let mut table = Table::new();
+    table.load_style(presets::UTF8_HORIZONTAL_ONLY);
+    let title = if dry_run { "would go to" } else { "published to" };
+    table.set_header([title, report.destination.as_str()]);
+    let rows = [
+        ("read", report.read, true),
+        ("delivered", report.delivered, true),
+        ("  known there already", report.duplicates, report.duplicates > 0),
+        ("still to be delivered", report.undelivered, report.undelivered > 0),
+        ("refused by the destination", report.dead, report.dead > 0),
+        ("not valid", report.refused, report.refused > 0),
+        ("threshold violations", report.violations, report.violations > 0),
+        ("attempts made again", report.retries, report.retries > 0),
+        ("replies that never came", report.unknown, report.unknown > 0),
+        ("circuit breaker opened", report.breaker_opened, report.breaker_opened > 0),
+    ];
+    for (name, count, _) in rows.into_iter().filter(|(.., shown)| *shown) {
+        table.add_row([name.to_owned(), count.to_string()]);
+    }
+    if let Some(column) = table.column_mut(1) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    table.to_string()
+}
