@@ -134,8 +134,7 @@ pub(super) fn faults<'a>(values: &Values<'a>, rules: &EventRules, mut report: im
     if let Some(text) = values.version.filter(|text| !is_version_1(text)) {
         fault(Field::Version, Kind::Version(text));
     }
-    let ids =
-        [(Field::InstanceId, values.instance_id), (Field::UserId, values.user_id), (Field::OrgId, values.org_id)];
+    let ids = [(Field::InstanceId, values.instance_id), (Field::UserId, values.user_id), (Field::OrgId, values.org_id)];
     for (field, id) in ids {
         if let Some(kind) = id.and_then(id_fault) {
             fault(field, kind);
@@ -203,7 +202,7 @@ fn id_fault(id: &str) -> Option<Kind<'_>> {
     if id.is_empty() {
         return Some(Kind::EmptyId);
     }
-    if id.bytes().any(|byte| byte < b' ' || byte >= 0x7f)
+    if id.bytes().any(|byte| !(b' '..0x7f).contains(&byte))
         && let Some(char) = id.chars().find(|char| char.is_control())
     {
         return Some(Kind::ControlInId(char));
@@ -236,9 +235,9 @@ impl Fault<'_> {
             Kind::NotFinite(value) => {
                 error(Code::NotFinite, format!("`{name}` is not finite")).found(value.to_string()).expected("a number")
             }
-            Kind::Negative(value) => error(Code::OutOfRange, format!("`{name}` is negative"))
-                .found(number(value))
-                .expected("at least 0"),
+            Kind::Negative(value) => {
+                error(Code::OutOfRange, format!("`{name}` is negative")).found(number(value)).expected("at least 0")
+            }
             Kind::Over100(value) => percentage_finding(name, value),
             Kind::Before1970(value) => error(Code::OutOfRange, format!("`{name}` lies before 1970"))
                 .found(value.to_string())
@@ -254,9 +253,11 @@ impl Fault<'_> {
                     .expected("whole Unix seconds")
                     .help(format!("divide by {divisor}: {}", value / divisor))
             }
-            Kind::PeriodOrder { start, end } => error(Code::PeriodOrder, "the period does not end after its start".into())
-                .found(format!("start {start}, end {end}"))
-                .expected("`period.end` greater than `period.start`"),
+            Kind::PeriodOrder { start, end } => {
+                error(Code::PeriodOrder, "the period does not end after its start".into())
+                    .found(format!("start {start}, end {end}"))
+                    .expected("`period.end` greater than `period.start`")
+            }
             Kind::StampedEarly { timestamp, end } => {
                 error(Code::StampedEarly, "`timestamp` is before the end of the period".into())
                     .found(format!("{timestamp}, {} before the end", Seconds(end.saturating_sub(timestamp))))
@@ -274,8 +275,10 @@ impl Fault<'_> {
 fn version_finding(found: &str) -> Finding {
     let major = found.split('.').next().filter(|major| major.parse::<u32>().is_ok_and(|major| major != 1));
     let finding = match major {
-        Some(major) => Finding::error(Code::UnsupportedVersion, format!("`version` is of another major version, {major}"))
-            .help("use a release of formusage that reads it"),
+        Some(major) => {
+            Finding::error(Code::UnsupportedVersion, format!("`version` is of another major version, {major}"))
+                .help("use a release of formusage that reads it")
+        }
         None => Finding::error(Code::UnsupportedVersion, "`version` is no version of the format"),
     };
     finding.found(quote(found)).expected("\"1.0\", or another 1.x")

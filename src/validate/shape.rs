@@ -2,7 +2,7 @@
 
 use super::json::{Member, Node, Text, Value, escape_pointer, quote};
 use super::names::{distance, nearest};
-use super::{Code, Finding, Place};
+use super::{Code, Finding};
 
 /// A field that an object may have.
 #[derive(Debug, Clone, Copy)]
@@ -28,10 +28,6 @@ pub(super) struct Context<'c, 't> {
 }
 
 impl Context<'_, '_> {
-    pub(super) fn place(&self, offset: usize, pointer: &str) -> Place {
-        self.text.place(offset, pointer)
-    }
-
     pub(super) fn report(&mut self, offset: usize, pointer: &str, finding: Finding) {
         let place = self.text.place(offset, pointer);
         (self.report)(finding.at(place));
@@ -188,7 +184,8 @@ impl<'n> Fields<'n> {
             let finding = match (note(&member.key), nearest(&member.key, self.known.iter().map(|field| field.name))) {
                 (Some(note), _) => Finding::warning(Code::UnknownField, note),
                 (None, Some(name)) => {
-                    let there = self.known.iter().zip(&self.slots).any(|(field, slot)| field.name == name && slot.is_some());
+                    let there =
+                        self.known.iter().zip(&self.slots).any(|(field, slot)| field.name == name && slot.is_some());
                     let help = if there {
                         format!("`{name}` is there too; remove one of them")
                     } else {

@@ -195,9 +195,11 @@ impl<'t> Reader<'_, 't> {
         let mut seen = HashSet::with_capacity(members.len());
         for member in members {
             if !seen.insert(&*member.key) {
-                let finding =
-                    Finding::error(Code::DuplicateKey, format!("the key {} stands twice in one object", quote(&member.key)))
-                        .help("readers disagree on which of the two counts; remove one");
+                let finding = Finding::error(
+                    Code::DuplicateKey,
+                    format!("the key {} stands twice in one object", quote(&member.key)),
+                )
+                .help("readers disagree on which of the two counts; remove one");
                 self.path.push(Step::Key(member.key.clone()));
                 self.report(member.start, finding);
                 self.path.pop();

@@ -215,11 +215,12 @@ fn no_word(word: &str) -> Finding {
     let lower = word.to_ascii_lowercase();
     let unsigned = lower.trim_start_matches(['+', '-']);
     match unsigned {
-        "nan" | "inf" | "infinity" => {
-            error(format!("`{shown}` is no number in JSON")).help("write null or leave the field out where there is none")
-        }
+        "nan" | "inf" | "infinity" => error(format!("`{shown}` is no number in JSON"))
+            .help("write null or leave the field out where there is none"),
         "none" | "nil" | "undefined" => error(format!("`{shown}` is no word of JSON")).help("did you mean null?"),
-        "true" | "false" | "null" => error(format!("`{shown}` is no word of JSON")).help(format!("did you mean {unsigned}?")),
+        "true" | "false" | "null" => {
+            error(format!("`{shown}` is no word of JSON")).help(format!("did you mean {unsigned}?"))
+        }
         _ if unsigned.starts_with(|char: char| char.is_ascii_digit() || char == '.') => {
             let finding = error(format!("`{shown}` is no number in JSON"));
             if word.starts_with('+') {
