@@ -5,14 +5,14 @@ use std::fmt;
 
 use serde::{Serialize, Serializer};
 
-/// How bad a finding is. Errors make an input invalid, warnings alone do not.
+/// How bad a finding is; the worse is the greater. Errors make an input invalid, warnings alone do not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
-    /// The input is not valid.
-    Error,
     /// The input is valid, and probably not what was meant.
     Warning,
+    /// The input is not valid.
+    Error,
 }
 
 impl fmt::Display for Severity {

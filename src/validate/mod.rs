@@ -3,15 +3,27 @@
 //! - [`Finding`], [`Code`], [`Severity`], [`Place`]: what is said about a fault;
 //! - [`is_valid`], [`event_findings`]: the rules for an event in memory;
 //! - [`line_findings`]: one line of NDJSON, with exact places, whatever the line holds;
-//! - [`threshold_findings`]: a threshold file.
+//! - [`threshold_findings`]: a threshold file;
+//! - [`ContentValidator`]: whole inputs, told apart by their content.
 //!
 //! All of it is pure: the time of day comes in through [`EventRules`].
 
+mod content;
+mod event;
 mod finding;
+mod glance;
+mod json;
+mod names;
+mod rules;
+mod shape;
+mod threshold;
 
+pub use content::{ContentOptions, ContentValidator, Kind, Located, MAX_DOCUMENT_BYTES, Tally};
 pub use finding::{Code, Finding, Place, Severity};
 
 use crate::events::UsageEvent;
+use content::ThresholdIds;
+use shape::{Context, Spot};
 
 /// How far in the future a timestamp may lie unless set otherwise, in seconds: clocks of hosts differ a little.
 pub const DEFAULT_MAX_SKEW_SECONDS: i64 = 300;
@@ -35,24 +47,54 @@ impl EventRules {
 
 /// Every fault of `event`. Places have only a pointer: there is no text.
 #[must_use]
-pub fn event_findings(_event: &UsageEvent, _rules: &EventRules) -> Vec<Finding> {
-    Vec::new()
+pub fn event_findings(event: &UsageEvent, rules: &EventRules) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    rules::faults(&event.into(), rules, |fault| findings.push(fault.into_finding()));
+    findings
 }
 
-/// Whether [`event_findings`] finds no error, without allocating.
+/// Whether [`event_findings`] finds nothing, without allocating.
 #[must_use]
-pub fn is_valid(_event: &UsageEvent, _rules: &EventRules) -> bool {
-    true
+pub fn is_valid(event: &UsageEvent, rules: &EventRules) -> bool {
+    let mut valid = true;
+    rules::faults(&event.into(), rules, |_| valid = false);
+    valid
 }
 
-/// Every fault and every oddity of one line of NDJSON; `line` is its number, from 1.
+/// Every fault and every oddity of one line of NDJSON, in the order in which they stand; `line` is its number, from 1.
+///
+/// The line is valid when none of the findings is an error.
 #[must_use]
-pub fn line_findings(_text: &[u8], _line: u64, _rules: &EventRules) -> Vec<Finding> {
-    Vec::new()
+pub fn line_findings(text: &[u8], line: u64, rules: &EventRules) -> Vec<Finding> {
+    if glance::is_clean(text, rules) {
+        return Vec::new();
+    }
+    collect(|report| {
+        let text = json::Text::new(text, line, report);
+        if let Some(root) = json::read(&text, report) {
+            event::check(&Spot::root(&root), rules, &mut Context { text: &text, report });
+        }
+    })
 }
 
-/// Every fault and every oddity of a threshold file: one threshold or an array of them.
+/// Every fault and every oddity of a threshold file, in the order in which they stand.
+///
+/// The file holds one threshold or an array of them; a byte-order mark at its start is skipped.
 #[must_use]
-pub fn threshold_findings(_text: &[u8]) -> Vec<Finding> {
-    Vec::new()
+pub fn threshold_findings(text: &[u8]) -> Vec<Finding> {
+    let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
+    collect(|report| {
+        let text = json::Text::new(text, 1, report);
+        if let Some(root) = json::read(&text, report) {
+            threshold::check_file(&root, &mut ThresholdIds::default(), "", &mut Context { text: &text, report });
+        }
+    })
+}
+
+/// The findings that `check` reports, as they stand in the text.
+fn collect(check: impl FnOnce(&mut dyn FnMut(Finding))) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    check(&mut |finding| findings.push(finding));
+    findings.sort_by(Finding::by_place);
+    findings
 }

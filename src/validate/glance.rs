@@ -1,0 +1,82 @@
+//! The quick look: most lines are sound, and nothing more needs to be known of them.
+//!
+//! A line that passes here has no finding, not even a warning. Any other goes to the exact reader, which has the last
+//! word: this look may turn away a sound line, and never passes a faulty one.
+
+use std::borrow::Cow;
+
+use serde::Deserialize;
+
+use super::EventRules;
+use super::rules::{Values, faults};
+
+/// [`crate::events::UsageEvent`] with borrowed text, and without room for fields that it does not know.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Glance<'a> {
+    #[serde(borrow)]
+    event_type: Cow<'a, str>,
+    #[serde(borrow)]
+    version: Cow<'a, str>,
+    timestamp: i64,
+    #[serde(borrow)]
+    instance_id: Cow<'a, str>,
+    #[serde(borrow)]
+    user_id: Cow<'a, str>,
+    #[serde(borrow)]
+    org_id: Option<Cow<'a, str>>,
+    metrics: Metrics,
+    period: Period,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Metrics {
+    #[allow(dead_code)] // its type is all that there is to check
+    cpu_seconds: u64,
+    cpu_percent_avg: f64,
+    memory_gb: f64,
+    memory_percent: f64,
+    storage_gb: f64,
+    network_egress_mb: f64,
+    network_ingress_mb: f64,
+    #[allow(dead_code)]
+    gpu_seconds: u64,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Period {
+    start: i64,
+    end: i64,
+}
+
+/// Whether `line` is certainly a valid event without anything to remark on.
+pub(super) fn is_clean(line: &[u8], rules: &EventRules) -> bool {
+    // serde takes an array of the right values for an object; the format does not.
+    if memchr::memchr(b'[', line).is_some() {
+        return false;
+    }
+    let Ok(event) = serde_json::from_slice::<Glance<'_>>(line) else {
+        return false;
+    };
+    let values = Values {
+        event_type: Some(&event.event_type),
+        version: Some(&event.version),
+        timestamp: Some(event.timestamp),
+        instance_id: Some(&event.instance_id),
+        user_id: Some(&event.user_id),
+        org_id: event.org_id.as_deref(),
+        cpu_percent_avg: Some(event.metrics.cpu_percent_avg),
+        memory_gb: Some(event.metrics.memory_gb),
+        memory_percent: Some(event.metrics.memory_percent),
+        storage_gb: Some(event.metrics.storage_gb),
+        network_egress_mb: Some(event.metrics.network_egress_mb),
+        network_ingress_mb: Some(event.metrics.network_ingress_mb),
+        start: Some(event.period.start),
+        end: Some(event.period.end),
+    };
+    let mut clean = true;
+    faults(&values, rules, |_| clean = false);
+    clean
+}

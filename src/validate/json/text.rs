@@ -1,0 +1,107 @@
+//! A text and the lines and columns in it.
+
+use std::borrow::Cow;
+use std::cell::Cell;
+
+use crate::validate::{Code, Finding, Place};
+
+/// A text to read, and where its lines begin.
+#[derive(Debug)]
+pub(in crate::validate) struct Text<'a> {
+    text: Cow<'a, str>,
+    first_line: u64,
+    /// Where each line begins, in bytes.
+    lines: Vec<usize>,
+    /// The last place that was asked for: its offset and its column. Findings mostly come in order, so that counting
+    /// goes on from here and a line of many faults is counted through once.
+    last: Cell<(usize, u64)>,
+}
+
+impl<'a> Text<'a> {
+    /// `bytes` as text whose first line has the number `first_line`. Bytes that are not UTF-8 are reported, and read
+    /// as U+FFFD.
+    pub(in crate::validate) fn new(bytes: &'a [u8], first_line: u64, report: &mut dyn FnMut(Finding)) -> Self {
+        let text = String::from_utf8_lossy(bytes);
+        let lines = std::iter::once(0).chain(memchr::memchr_iter(b'\n', text.as_bytes()).map(|at| at + 1)).collect();
+        let this = Self { text, first_line, lines, last: Cell::new((0, 1)) };
+        if matches!(this.text, Cow::Owned(_)) {
+            this.report_invalid_utf8(bytes, report);
+        }
+        this
+    }
+
+    pub(in crate::validate) fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// The place of the byte at `offset`.
+    pub(in crate::validate) fn place(&self, offset: usize, pointer: impl Into<String>) -> Place {
+        let offset = offset.min(self.text.len());
+        let index = self.lines.partition_point(|start| *start <= offset).saturating_sub(1);
+        let start = self.lines.get(index).copied().unwrap_or(0);
+        let (from, column) = match self.last.get() {
+            (last, column) if (start..=offset).contains(&last) => (last, column),
+            _ => (start, 1),
+        };
+        let passed = self.text.as_bytes().get(from..offset).unwrap_or_default();
+        // Every character has one byte that is no continuation byte.
+        let column = column + passed.iter().filter(|byte| (**byte as i8) >= -64).count() as u64;
+        self.last.set((offset, column));
+        Place { line: self.first_line + index as u64, column, pointer: pointer.into() }
+    }
+
+    /// One finding however many there are: such a text is in another encoding, or cut in the middle.
+    fn report_invalid_utf8(&self, bytes: &[u8], report: &mut dyn FnMut(Finding)) {
+        let mut at = 0;
+        for chunk in bytes.utf8_chunks() {
+            at += chunk.valid().len();
+            if let [first, ..] = chunk.invalid() {
+                let finding = Finding::error(Code::InvalidUtf8, "the text is not UTF-8 here")
+                    .at(self.place(at, ""))
+                    .found(format!("the byte 0x{first:02x}"))
+                    .help("JSON is UTF-8; convert the text, as in: iconv -f LATIN1 -t UTF-8");
+                return report(finding);
+            }
+        }
+    }
+}
+
+/// A key as it stands in a JSON pointer (RFC 6901).
+pub(in crate::validate) fn escape_pointer(key: &str) -> Cow<'_, str> {
+    if key.contains(['~', '/']) { key.replace('~', "~0").replace('/', "~1").into() } else { key.into() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_count_characters() {
+        let text = Text::new("aé€😀b\n\nü!".as_bytes(), 7, &mut |finding| panic!("{finding}"));
+        let at = |offset| {
+            let place = text.place(offset, "");
+            (place.line, place.column)
+        };
+        assert_eq!(at(0), (7, 1));
+        assert_eq!(at(10), (7, 5)); // b
+        assert_eq!(at(1), (7, 2)); // back again
+        assert_eq!(at(11), (7, 6)); // the line end
+        assert_eq!(at(12), (8, 1));
+        assert_eq!(at(15), (9, 2));
+        assert_eq!(at(999), (9, 3));
+    }
+
+    #[test]
+    fn invalid_utf8_is_named_where_it_stands() {
+        let mut found = Vec::new();
+        let text = Text::new(b"ab\xff\xfecd\xff", 1, &mut |finding| found.push(finding));
+        assert_eq!(text.as_str().chars().count(), 7);
+        assert_eq!(found.len(), 1);
+        assert_eq!(found[0].place.as_ref().map(|place| place.column), Some(3));
+    }
+
+    #[test]
+    fn pointers_escape_what_rfc_6901_says() {
+        assert_eq!(escape_pointer("a/b~c"), "a~1b~0c");
+    }
+}
