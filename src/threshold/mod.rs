@@ -1,5 +1,33 @@
-//! Thresholds: limits on what events say.
+//! Thresholds: limits on what events say, and what follows when one is exceeded.
+//!
+//! - [`ThresholdConfig`], [`ThresholdViolation`]: what stands in a file, and what comes out;
+//! - [`ThresholdSet`]: thresholds compiled for evaluation, pure; [`Explanation`]: why one did or did not fire;
+//! - [`ThresholdSource`]: where they come from, a file or a folder;
+//! - [`ThresholdManager`]: the set in force, swapped as a whole, and the actions;
+//! - [`Notifier`]: what carries a violation to those whom it concerns.
+//!
+//! | resource | `Percentage` of | `Absolute` of | in |
+//! | --- | --- | --- | --- |
+//! | `Cpu` | `cpu_percent_avg` | `cpu_seconds` | `s`, `min`, `h` |
+//! | `Memory` | `memory_percent` | `memory_gb` | `B`, `KB`, `MB`, `GB`, `TB`, `KiB`, `MiB`, `GiB`, `TiB` |
+//! | `Storage` | | `storage_gb` | the same |
+//! | `NetworkEgress` | | `network_egress_mb` | the same |
+//! | `NetworkIngress` | | `network_ingress_mb` | the same |
+//! | `Gpu` | | `gpu_seconds` | `s`, `min`, `h` |
 
 mod config;
+mod evaluate;
+mod explain;
+mod manager;
+mod measure;
+mod notify;
+mod source;
+#[cfg(test)]
+mod tests;
 
 pub use config::{ANY, ActionType, ResourceType, ThresholdConfig, ThresholdType, ThresholdViolation};
+pub use evaluate::{InvalidThresholds, ThresholdSet};
+pub use explain::{Explanation, Reason};
+pub use manager::ThresholdManager;
+pub use notify::{LogNotifier, Notified, Notifier};
+pub use source::{Loaded, MAX_FILE_BYTES, SourceError, ThresholdSource};

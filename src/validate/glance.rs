@@ -53,6 +53,10 @@ struct Period {
 
 /// Whether `line` is certainly a valid event without anything to remark on.
 pub(super) fn is_clean(line: &[u8], rules: &EventRules) -> bool {
+    // serde takes an array of the right values for an object; the format does not.
+    if memchr::memchr(b'[', line).is_some() {
+        return false;
+    }
     let Ok(event) = serde_json::from_slice::<Glance<'_>>(line) else {
         return false;
     };

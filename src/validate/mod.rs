@@ -3,10 +3,12 @@
 //! - [`Finding`], [`Code`], [`Severity`], [`Place`]: what is said about a fault;
 //! - [`is_valid`], [`event_findings`]: the rules for an event in memory;
 //! - [`line_findings`]: one line of NDJSON, with exact places, whatever the line holds;
-//! - [`threshold_findings`]: a threshold file.
+//! - [`threshold_findings`]: a threshold file;
+//! - [`ContentValidator`]: whole inputs, told apart by their content.
 //!
 //! All of it is pure: the time of day comes in through [`EventRules`].
 
+mod content;
 mod event;
 mod finding;
 mod glance;
@@ -16,9 +18,11 @@ mod rules;
 mod shape;
 mod threshold;
 
+pub use content::{ContentOptions, ContentValidator, Kind, Located, MAX_DOCUMENT_BYTES, Tally};
 pub use finding::{Code, Finding, Place, Severity};
 
 use crate::events::UsageEvent;
+use content::ThresholdIds;
 use shape::{Context, Spot};
 
 /// How far in the future a timestamp may lie unless set otherwise, in seconds: clocks of hosts differ a little.
@@ -82,7 +86,7 @@ pub fn threshold_findings(text: &[u8]) -> Vec<Finding> {
     collect(|report| {
         let text = json::Text::new(text, 1, report);
         if let Some(root) = json::read(&text, report) {
-            threshold::check_file(&root, &mut Context { text: &text, report });
+            threshold::check_file(&root, &mut ThresholdIds::default(), "", &mut Context { text: &text, report });
         }
     })
 }

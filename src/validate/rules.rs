@@ -202,7 +202,7 @@ fn id_fault(id: &str) -> Option<Kind<'_>> {
     if id.is_empty() {
         return Some(Kind::EmptyId);
     }
-    if id.bytes().any(|byte| byte < b' ' || byte >= 0x7f)
+    if id.bytes().any(|byte| !(b' '..0x7f).contains(&byte))
         && let Some(char) = id.chars().find(|char| char.is_control())
     {
         return Some(Kind::ControlInId(char));

@@ -2,7 +2,7 @@
 
 use super::json::{Member, Node, Text, Value, escape_pointer, quote};
 use super::names::{distance, nearest};
-use super::{Code, Finding, Place};
+use super::{Code, Finding};
 
 /// A field that an object may have.
 #[derive(Debug, Clone, Copy)]
@@ -28,10 +28,6 @@ pub(super) struct Context<'c, 't> {
 }
 
 impl Context<'_, '_> {
-    pub(super) fn place(&self, offset: usize, pointer: &str) -> Place {
-        self.text.place(offset, pointer)
-    }
-
     pub(super) fn report(&mut self, offset: usize, pointer: &str, finding: Finding) {
         let place = self.text.place(offset, pointer);
         (self.report)(finding.at(place));

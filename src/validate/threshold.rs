@@ -1,4 +1,345 @@
-//! Threshold files.
-use super::json::Node;
-use super::shape::Context;
-pub(super) fn check_file(_root: &Node<'_>, _context: &mut Context<'_, '_>) {}
+//! A threshold in a text: its shape, its types, its units, each fault with its place.
+//!
+//! A field that a threshold does not know is an error, not a warning as in an event: it would be a limit, or a
+//! condition on one, that nobody watches.
+
+use super::json::{Node, Value, quote};
+use super::names::nearest;
+use super::shape::{Context, Field, Fields, Spot, optional, required};
+use super::{Code, Finding, Severity, ThresholdIds};
+use crate::threshold::ResourceType;
+use crate::units::{BYTE_UNITS, TIME_UNITS};
+
+const FIELDS: &[Field] = &[
+    required("id"),
+    required("resource_type"),
+    required("threshold_type"),
+    required("action"),
+    required("user_id"),
+    optional("instance_id"),
+    optional("notification_channels"),
+    optional("description"),
+];
+
+const ABSOLUTE_FIELDS: &[Field] = &[required("value"), required("unit")];
+const PERCENTAGE_FIELDS: &[Field] = &[required("value")];
+
+/// Fields that other versions of the format have, and what is lost when this one does not honour them.
+const NOT_SUPPORTED: &[(&str, &str)] = &[
+    ("for", "a violation counts at once"),
+    ("clear_value", "there is no second limit at which it ends"),
+    ("repeat_interval", "every violation is told"),
+    ("severity", "all violations are alike"),
+    ("enabled", "every threshold is in force; remove the ones that are not"),
+];
+
+const ANSWER: &str = "{\"Percentage\":{\"value\":80.0}} or {\"Absolute\":{\"value\":4.0,\"unit\":\"GB\"}}";
+
+/// Reports every fault of a file: one threshold or an array of them. `file` is what it is called where an id stands
+/// twice.
+pub(super) fn check_file(root: &Node<'_>, ids: &mut ThresholdIds, file: &str, context: &mut Context<'_, '_>) {
+    let root = Spot::root(root);
+    match &root.node.value {
+        Value::Array(items) => {
+            if items.is_empty() {
+                context.report(root.node.start, "", Finding::warning(Code::Empty, "the array holds no threshold"));
+            }
+            for (index, item) in items.iter().enumerate() {
+                check(&root.item(index, item), ids, file, context);
+            }
+        }
+        Value::Object(_) => check(&root, ids, file, context),
+        _ => context.wrong_type(&root, "the file", "a threshold or an array of thresholds"),
+    }
+}
+
+/// Reports every fault of the threshold that `spot` is taken to be.
+pub(super) fn check(spot: &Spot<'_>, ids: &mut ThresholdIds, file: &str, context: &mut Context<'_, '_>) {
+    let Value::Object(members) = &spot.node.value else {
+        return context.wrong_type(spot, "a threshold", "an object");
+    };
+    let context = &mut Context { text: context.text, report: &mut |finding| (context.report)(as_error(finding)) };
+    let fields = Fields::of(spot.clone(), members, "", FIELDS, context);
+    if let Some((spot, id)) = id(fields.get(0), "id", context) {
+        let place = context.text.place(spot.node.start, "");
+        if let Some(first) = ids.insert(id, file, place.line) {
+            let finding = Finding::error(Code::DuplicateId, format!("the id {} is taken", quote(id)))
+                .found(format!("the same id at {first}"))
+                .help("every threshold needs an id of its own");
+            context.report(spot.node.start, &spot.pointer, finding);
+        }
+    }
+    let resource = fields.get(1).and_then(|spot| resource(spot, context));
+    if let Some(spot) = fields.get(2) {
+        limit(spot, resource, context);
+    }
+    let notify = fields.get(3).is_some_and(|spot| action(spot, context));
+    id(fields.get(4), "user_id", context);
+    if let Some(spot) = fields.get(5).filter(|spot| !matches!(spot.node.value, Value::Null)) {
+        id(Some(spot), "instance_id", context);
+    }
+    let channels = fields.get(6).map(|spot| (spot, channels(spot, context)));
+    if notify {
+        let finding = Finding::error(Code::NoChannels, "`Notify` has nowhere to go")
+            .expected("at least one channel")
+            .help("name channels in `notification_channels`, or use the action \"Log\"");
+        match channels {
+            Some((spot, Some(0))) => context.report(spot.node.start, &spot.pointer, finding),
+            None => {
+                if let Some(action) = fields.get(3) {
+                    context.report(action.node.start, &action.pointer, finding);
+                }
+            }
+            Some(_) => {}
+        }
+    }
+    if let Some(spot) = fields.get(7).filter(|spot| !matches!(spot.node.value, Value::Null | Value::String(_))) {
+        context.wrong_type(spot, "description", "a string or null");
+    }
+    fields.report_rest(context, |name| {
+        let (name, loss) = NOT_SUPPORTED.iter().find(|(field, _)| *field == name)?;
+        Some(format!("`{name}` is not supported by this version: {loss}"))
+    });
+}
+
+fn as_error(finding: Finding) -> Finding {
+    match finding.code {
+        Code::UnknownField => Finding { severity: Severity::Error, ..finding },
+        _ => finding,
+    }
+}
+
+/// A string that is not empty.
+fn id<'s, 'n>(
+    spot: Option<&'s Spot<'n>>,
+    name: &str,
+    context: &mut Context<'_, '_>,
+) -> Option<(&'s Spot<'n>, &'n str)> {
+    let spot = spot?;
+    match &spot.node.value {
+        Value::String(text) if text.is_empty() => {
+            let finding = Finding::error(Code::EmptyId, format!("`{name}` is empty"));
+            let finding = if name == "id" { finding } else { finding.help("write \"*\" for all of them") };
+            context.report(spot.node.start, &spot.pointer, finding);
+            None
+        }
+        Value::String(text) => Some((spot, text)),
+        _ => {
+            context.wrong_type(spot, name, "a string");
+            None
+        }
+    }
+}
+
+fn resource(spot: &Spot<'_>, context: &mut Context<'_, '_>) -> Option<ResourceType> {
+    let names = ResourceType::ALL.map(ResourceType::name);
+    let Value::String(text) = &spot.node.value else {
+        context.wrong_type(spot, "resource_type", &one_of(&names));
+        return None;
+    };
+    let found = ResourceType::ALL.into_iter().find(|resource| resource.name() == text);
+    if found.is_none() {
+        context.report(spot.node.start, &spot.pointer, unknown_variant("resource_type", text, &names));
+    }
+    found
+}
+
+/// The limit: an object with one member, the kind of limit.
+fn limit(spot: &Spot<'_>, resource: Option<ResourceType>, context: &mut Context<'_, '_>) {
+    const KINDS: [&str; 2] = ["Absolute", "Percentage"];
+    let Value::Object(members) = &spot.node.value else {
+        return context.wrong_type(spot, "threshold_type", ANSWER);
+    };
+    let [member] = members.as_slice() else {
+        let finding = Finding::error(Code::WrongType, "`threshold_type` does not have exactly one limit")
+            .found(format!("{} members", members.len()))
+            .expected(ANSWER);
+        return context.report(spot.node.start, &spot.pointer, finding);
+    };
+    let inner = spot.member(member);
+    let absolute = match &*member.key {
+        "Absolute" => true,
+        "Percentage" => false,
+        other => {
+            let finding = unknown_variant("threshold_type", other, &KINDS);
+            context.report(member.start, &inner.pointer, finding);
+            match nearest(other, KINDS) {
+                Some(kind) => kind == "Absolute",
+                None => return,
+            }
+        }
+    };
+    let (prefix, known) = if absolute { ("Absolute.", ABSOLUTE_FIELDS) } else { ("Percentage.", PERCENTAGE_FIELDS) };
+    if let (false, Some(resource)) = (absolute, resource)
+        && resource.percent_metric().is_none()
+    {
+        let finding = Finding::error(Code::NoPercentage, format!("{resource} has no percentage: events carry none"))
+            .expected(format!("Absolute, in one of {}", resource.units().join(", ")))
+            .help(format!("write {{\"Absolute\":{{\"value\":…,\"unit\":\"{}\"}}}}", usual_unit(resource)));
+        context.report(member.start, &inner.pointer, finding);
+    }
+    let Value::Object(members) = &inner.node.value else {
+        return context.wrong_type(&inner, prefix.trim_end_matches('.'), ANSWER);
+    };
+    let fields = Fields::of(inner.clone(), members, prefix, known, context);
+    if let Some(spot) = fields.get(0) {
+        value(spot, absolute, context);
+    }
+    if let Some(spot) = fields.get(1) {
+        unit(spot, resource, context);
+    }
+    fields.report_rest(context, |name| (!absolute && name == "unit").then(|| "a percentage has no `unit`".to_owned()));
+}
+
+fn value(spot: &Spot<'_>, absolute: bool, context: &mut Context<'_, '_>) {
+    let Value::Number(text) = spot.node.value else {
+        return context.wrong_type(spot, "value", "a number");
+    };
+    let Ok(value) = serde_json::from_str::<f64>(text) else {
+        return;
+    };
+    let finding = if value < 0.0 {
+        Finding::error(Code::OutOfRange, "`value` is negative").expected("at least 0")
+    } else if !absolute && value > 100.0 {
+        Finding::error(Code::OutOfRange, "`value` is over 100 percent, which nothing can exceed").expected("0 to 100")
+    } else {
+        return;
+    };
+    context.report(spot.node.start, &spot.pointer, finding.found(spot.node.describe()));
+}
+
+fn unit(spot: &Spot<'_>, resource: Option<ResourceType>, context: &mut Context<'_, '_>) {
+    let Value::String(text) = &spot.node.value else {
+        return context.wrong_type(spot, "unit", "a string");
+    };
+    let text = &**text;
+    let known = |units: &[&str]| units.contains(&text);
+    let all: Vec<&str> = BYTE_UNITS.iter().chain(TIME_UNITS).copied().collect();
+    let fitting: &[&str] = match resource {
+        Some(resource) => resource.units(),
+        None => &all,
+    };
+    let finding = if known(fitting) {
+        return;
+    } else if let (true, Some(resource)) = (known(&all), resource) {
+        let measured = if resource.units() == TIME_UNITS { "time" } else { "size" };
+        Finding::error(Code::UnitMismatch, format!("{} is no unit of {resource}, which is a {measured}", quote(text)))
+            .expected(one_of(fitting))
+    } else {
+        let finding =
+            Finding::error(Code::UnknownUnit, format!("unknown unit {}", quote(text))).expected(one_of(fitting));
+        match nearest_unit(text).or_else(|| nearest(text, all.iter().copied())) {
+            Some(unit) => finding.help(format!("did you mean \"{unit}\"?")),
+            None if text == "%" => finding.help("write a percentage as {\"Percentage\":{\"value\":80.0}}"),
+            None => finding,
+        }
+    };
+    context.report(spot.node.start, &spot.pointer, finding);
+}
+
+/// The unit that people mean by a word.
+fn nearest_unit(text: &str) -> Option<&'static str> {
+    let unit = match text.trim().to_ascii_lowercase().as_str() {
+        "b" | "byte" | "bytes" => "B",
+        "k" | "kb" | "kilobyte" | "kilobytes" => "KB",
+        "mb" | "megabyte" | "megabytes" => "MB",
+        "g" | "gb" | "gigabyte" | "gigabytes" => "GB",
+        "t" | "tb" | "terabyte" | "terabytes" => "TB",
+        "s" | "sec" | "secs" | "second" | "seconds" => "s",
+        "m" | "min" | "mins" | "minute" | "minutes" => "min",
+        "h" | "hr" | "hrs" | "hour" | "hours" => "h",
+        _ => return None,
+    };
+    Some(unit)
+}
+
+const fn usual_unit(resource: ResourceType) -> &'static str {
+    match resource {
+        ResourceType::Cpu | ResourceType::Gpu => "min",
+        ResourceType::Memory | ResourceType::Storage => "GB",
+        ResourceType::NetworkEgress | ResourceType::NetworkIngress => "MB",
+    }
+}
+
+/// Checks the action; true when it is `Notify`.
+fn action(spot: &Spot<'_>, context: &mut Context<'_, '_>) -> bool {
+    const ANSWER: &str = "\"Log\", \"Notify\" or {\"Action\":\"NAME\"}";
+    match &spot.node.value {
+        Value::String(text) => match &**text {
+            "Log" => {}
+            "Notify" => return true,
+            "Action" => {
+                let finding = Finding::error(Code::WrongType, "`action` lacks the name of what to run")
+                    .found("\"Action\"")
+                    .expected("{\"Action\":\"NAME\"}");
+                context.report(spot.node.start, &spot.pointer, finding);
+            }
+            other => {
+                let finding = unknown_variant("action", other, &["Log", "Notify", "Action"]).expected(ANSWER);
+                context.report(spot.node.start, &spot.pointer, finding);
+            }
+        },
+        Value::Object(members) => match members.as_slice() {
+            [member] if member.key == "Action" => {
+                let inner = spot.member(member);
+                match &inner.node.value {
+                    Value::String(name) if name.trim().is_empty() => {
+                        let finding = Finding::error(Code::EmptyId, "the name of the action is empty");
+                        context.report(inner.node.start, &inner.pointer, finding);
+                    }
+                    Value::String(_) => {}
+                    _ => context.wrong_type(&inner, "Action", "a string, the name of what to run"),
+                }
+            }
+            [member] => {
+                let finding = unknown_variant("action", &member.key, &["Action"]).expected(ANSWER);
+                context.report(member.start, &spot.member(member).pointer, finding);
+            }
+            _ => context.wrong_type(spot, "action", ANSWER),
+        },
+        _ => context.wrong_type(spot, "action", ANSWER),
+    }
+    false
+}
+
+/// Checks the channels; how many there are, where they are a list.
+fn channels(spot: &Spot<'_>, context: &mut Context<'_, '_>) -> Option<usize> {
+    let Value::Array(items) = &spot.node.value else {
+        context.wrong_type(spot, "notification_channels", "an array of names");
+        return None;
+    };
+    for (index, item) in items.iter().enumerate() {
+        let item = spot.item(index, item);
+        match &item.node.value {
+            Value::String(name) if name.trim().is_empty() => {
+                let finding = Finding::error(Code::EmptyId, "the name of a channel is empty");
+                context.report(item.node.start, &item.pointer, finding);
+            }
+            Value::String(_) => {}
+            _ => context.wrong_type(&item, "notification_channels", "names"),
+        }
+    }
+    Some(items.len())
+}
+
+fn unknown_variant(field: &str, found: &str, known: &[&str]) -> Finding {
+    let finding =
+        Finding::error(Code::UnknownVariant, format!("`{field}` has no {}", quote(found))).expected(one_of(known));
+    match nearest(found, known.iter().copied()) {
+        Some(name) => finding.help(format!("did you mean \"{name}\"?")),
+        None => finding,
+    }
+}
+
+fn one_of(names: &[&str]) -> String {
+    format!("one of {}", names.join(", "))
+}
+
+/// Whether an object with these keys was meant to be a threshold.
+pub(super) fn looks_like_threshold(node: &Node<'_>) -> bool {
+    let Value::Object(members) = &node.value else {
+        return false;
+    };
+    let has = |name: &str| members.iter().any(|member| member.key == name);
+    has("threshold_type") || has("resource_type") || has("notification_channels")
+}

@@ -1,0 +1,263 @@
+//! Which thresholds an event exceeds: pure, and indexed so that an event meets only those that it may exceed.
+//!
+//! A [`ThresholdSet`] is compiled once. Limits become numbers in the unit of the metric that they are compared with.
+//! They are grouped by scope (this user or all, this instance or all), then by metric, and stand in rising order. An
+//! event looks up its at most four scopes and, in each group, walks up to the first limit that it does not exceed. So
+//! it costs what it exceeds and a little for each group, however many thresholds there are, and allocates nothing when
+//! it exceeds none.
+//!
+//! Exceeded means strictly greater, in the threshold's own unit: 14,760 seconds do not exceed `4.1 h`, although
+//! 4.1 × 3600 comes out a little below 14,760 in floating point.
+
+use std::collections::{HashMap, HashSet};
+use std::fmt;
+
+use super::config::{ResourceType, ThresholdConfig, ThresholdType, ThresholdViolation};
+use super::explain::Explanation;
+use super::measure::Measure;
+use crate::events::UsageEvent;
+
+/// Thresholds, compiled for evaluation. Immutable: a change is a new set.
+#[derive(Debug, Clone, Default)]
+pub struct ThresholdSet {
+    /// Sorted by id, so that the order of their indexes is the order of violations.
+    thresholds: Vec<Compiled>,
+    of_all_users: Scope,
+    of_user: HashMap<Box<str>, Scope>,
+}
+
+/// A threshold and how it compares.
+#[derive(Debug, Clone)]
+pub(super) struct Compiled {
+    pub(super) config: ThresholdConfig,
+    pub(super) measure: Measure,
+    /// How many of the metric's units one of the threshold's is: 60 for `min` against seconds.
+    pub(super) scale: f64,
+}
+
+/// The thresholds of one user, or those for all users.
+#[derive(Debug, Clone, Default)]
+struct Scope {
+    of_all_instances: Vec<Group>,
+    of_instance: HashMap<Box<str>, Vec<Group>>,
+}
+
+/// The limits on one metric within a scope.
+#[derive(Debug, Clone)]
+struct Group {
+    measure: Measure,
+    /// In rising order.
+    limits: Vec<Limit>,
+}
+
+/// A limit in the metric's own unit.
+#[derive(Debug, Clone, Copy)]
+struct Limit {
+    value: f64,
+    /// Its place among the set's thresholds.
+    threshold: usize,
+}
+
+/// Thresholds that can't be compared with events, or not be told apart: one message for each.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InvalidThresholds(Vec<String>);
+
+impl InvalidThresholds {
+    /// What is wrong, one message for each fault, each naming its threshold.
+    #[must_use]
+    pub fn messages(&self) -> &[String] {
+        &self.0
+    }
+}
+
+impl fmt::Display for InvalidThresholds {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.join("; "))
+    }
+}
+
+impl std::error::Error for InvalidThresholds {}
+
+impl ThresholdSet {
+    /// Compiles `configs`, in any order.
+    ///
+    /// # Errors
+    /// All of these that there are: an empty id, an id that stands twice, a value that is negative, infinite or not a
+    /// number, a percentage over 100, a percentage of a resource whose events carry none, a unit that does not measure
+    /// the resource.
+    pub fn new(mut configs: Vec<ThresholdConfig>) -> Result<Self, InvalidThresholds> {
+        configs.sort_by(|a, b| a.id.cmp(&b.id));
+        let mut faults = Vec::new();
+        let mut thresholds = Vec::with_capacity(configs.len());
+        let mut seen = HashSet::new();
+        for config in &configs {
+            if !seen.insert(config.id.as_str()) {
+                faults.push(format!("two thresholds have the id `{}`; each needs an id of its own", config.id));
+            }
+        }
+        for config in configs {
+            match compile(config) {
+                Ok(compiled) => thresholds.push(compiled),
+                Err(fault) => faults.push(fault),
+            }
+        }
+        if faults.is_empty() { Ok(Self::index(thresholds)) } else { Err(InvalidThresholds(faults)) }
+    }
+
+    fn index(thresholds: Vec<Compiled>) -> Self {
+        let mut set = Self::default();
+        for (threshold, Compiled { config, measure, scale }) in thresholds.iter().enumerate() {
+            let scope = match config.only_user() {
+                None => &mut set.of_all_users,
+                Some(user) => set.of_user.entry(user.into()).or_default(),
+            };
+            let groups = match config.only_instance() {
+                None => &mut scope.of_all_instances,
+                Some(instance) => scope.of_instance.entry(instance.into()).or_default(),
+            };
+            let value = measure.limit(config.threshold_type.value(), *scale);
+            let limit = Limit { value, threshold };
+            match groups.iter_mut().find(|group| group.measure == *measure) {
+                Some(group) => group.limits.push(limit),
+                None => groups.push(Group { measure: *measure, limits: vec![limit] }),
+            }
+        }
+        set.thresholds = thresholds;
+        set.scopes_mut().for_each(Scope::sort);
+        set
+    }
+
+    fn scopes_mut(&mut self) -> impl Iterator<Item = &mut Scope> {
+        self.of_user.values_mut().chain(std::iter::once(&mut self.of_all_users))
+    }
+
+    /// How many thresholds there are.
+    #[must_use]
+    pub const fn len(&self) -> usize {
+        self.thresholds.len()
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.thresholds.is_empty()
+    }
+
+    /// The thresholds, sorted by id.
+    pub fn configs(&self) -> impl ExactSizeIterator<Item = &ThresholdConfig> {
+        self.thresholds.iter().map(|compiled| &compiled.config)
+    }
+
+    /// What `event` exceeds, sorted by threshold id.
+    #[must_use]
+    pub fn violations(&self, event: &UsageEvent) -> Vec<ThresholdViolation> {
+        let mut exceeded = Vec::new();
+        let scopes = [Some(&self.of_all_users), get(&self.of_user, &event.user_id)];
+        for scope in scopes.into_iter().flatten() {
+            collect_exceeded(&scope.of_all_instances, event, &mut exceeded);
+            if let Some(groups) = get(&scope.of_instance, &event.instance_id) {
+                collect_exceeded(groups, event, &mut exceeded);
+            }
+        }
+        exceeded.sort_unstable();
+        exceeded.iter().filter_map(|index| self.thresholds.get(*index)).map(|t| t.violation(event)).collect()
+    }
+
+    /// Each threshold, sorted by id, with why `event` exceeds it or does not. This looks at all of them.
+    pub fn explain<'a>(&'a self, event: &'a UsageEvent) -> impl Iterator<Item = Explanation<'a>> {
+        self.thresholds.iter().map(|compiled| Explanation::new(compiled, event))
+    }
+}
+
+/// A lookup that does not hash where there is nothing to find.
+fn get<'a, T>(map: &'a HashMap<Box<str>, T>, key: &str) -> Option<&'a T> {
+    if map.is_empty() { None } else { map.get(key) }
+}
+
+fn collect_exceeded(groups: &[Group], event: &UsageEvent, exceeded: &mut Vec<usize>) {
+    for group in groups {
+        let current = group.measure.of(event);
+        // Not a number exceeds nothing, as every comparison with it is false.
+        exceeded.extend(group.limits.iter().take_while(|limit| current > limit.value).map(|limit| limit.threshold));
+    }
+}
+
+impl Scope {
+    fn sort(&mut self) {
+        for groups in self.of_instance.values_mut().chain(std::iter::once(&mut self.of_all_instances)) {
+            for group in groups {
+                group.limits.sort_by(|a, b| a.value.total_cmp(&b.value));
+            }
+        }
+    }
+}
+
+fn compile(config: ThresholdConfig) -> Result<Compiled, String> {
+    let ThresholdConfig { id, resource_type: resource, threshold_type, .. } = &config;
+    if id.is_empty() {
+        return Err("a threshold has an empty id; give it a name".to_owned());
+    }
+    let value = threshold_type.value();
+    if !value.is_finite() || value < 0.0 {
+        return Err(format!("threshold `{id}`: the value is {value}, expected a finite number of at least 0"));
+    }
+    let (measure, scale) = match threshold_type {
+        ThresholdType::Percentage { .. } if value > 100.0 => {
+            return Err(format!("threshold `{id}`: a percentage of {value} is never exceeded, expected at most 100"));
+        }
+        ThresholdType::Percentage { .. } => {
+            let measure = Measure::percentage(*resource).ok_or_else(|| no_percentage(id, *resource))?;
+            (measure, 1.0)
+        }
+        ThresholdType::Absolute { unit, .. } => {
+            Measure::absolute(*resource, unit).ok_or_else(|| no_such_unit(id, *resource, unit))?
+        }
+    };
+    Ok(Compiled { config, measure, scale })
+}
+
+fn no_percentage(id: &str, resource: ResourceType) -> String {
+    format!(
+        "threshold `{id}`: events carry no percentage of {resource}; use an absolute limit on {}, in one of: {}",
+        resource.metric(),
+        resource.units().join(", ")
+    )
+}
+
+fn no_such_unit(id: &str, resource: ResourceType, unit: &str) -> String {
+    let units = resource.units();
+    let nearest = units.iter().find(|known| known.eq_ignore_ascii_case(unit));
+    let hint = nearest.map(|known| format!("; did you mean `{known}`?")).unwrap_or_default();
+    format!("threshold `{id}`: {resource} is not measured in `{unit}`, expected one of: {}{hint}", units.join(", "))
+}
+
+impl Compiled {
+    /// What the event says, in the threshold's unit; finite.
+    pub(super) fn current(&self, event: &UsageEvent) -> f64 {
+        (self.measure.of(event) / self.scale).min(f64::MAX)
+    }
+
+    /// Whether what the event says is over the limit, whomever it is of.
+    pub(super) fn exceeded(&self, event: &UsageEvent) -> bool {
+        self.measure.of(event) > self.measure.limit(self.config.threshold_type.value(), self.scale)
+    }
+
+    /// How far over the limit `event` is, in percent of it; finite.
+    pub(super) fn percent_over(&self, event: &UsageEvent) -> f64 {
+        let limit = self.config.threshold_type.value();
+        // Over a limit of 0 this is infinite.
+        ((self.current(event) - limit) / limit * 100.0).min(f64::MAX)
+    }
+
+    fn violation(&self, event: &UsageEvent) -> ThresholdViolation {
+        ThresholdViolation {
+            config: self.config.clone(),
+            current_value: self.current(event),
+            threshold_value: self.config.threshold_type.value(),
+            percentage: self.percent_over(event),
+            timestamp: event.timestamp,
+            instance_id: event.instance_id.clone(),
+            user_id: event.user_id.clone(),
+        }
+    }
+}

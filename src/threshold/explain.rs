@@ -1,0 +1,97 @@
+//! Why a threshold did or did not fire.
+
+use std::fmt;
+
+use super::config::ThresholdConfig;
+use super::evaluate::Compiled;
+use crate::events::UsageEvent;
+
+/// What one threshold made of one event. Displayed as a clause for people: `cpu_percent_avg is 95 %, over 80 %`.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Explanation<'a> {
+    /// The threshold.
+    pub config: &'a ThresholdConfig,
+    /// The event.
+    pub event: &'a UsageEvent,
+    /// The metric that it is compared with, as events name it.
+    pub metric: &'static str,
+    /// What came out.
+    pub reason: Reason,
+}
+
+/// Why a threshold did or did not fire. Values are in the threshold's own unit.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Reason {
+    /// It fires.
+    Exceeded {
+        /// What the event says.
+        current: f64,
+        /// How far over the limit, in percent of it; [`f64::MAX`] over a limit of 0.
+        percentage: f64,
+    },
+    /// It applies, and the event is not over the limit.
+    Within {
+        /// What the event says.
+        current: f64,
+    },
+    /// It is for another user.
+    OtherUser,
+    /// It is for this user or all, and for another instance.
+    OtherInstance,
+}
+
+impl Reason {
+    /// A stable name: `exceeded`, `within`, `other_user`, `other_instance`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Exceeded { .. } => "exceeded",
+            Self::Within { .. } => "within",
+            Self::OtherUser => "other_user",
+            Self::OtherInstance => "other_instance",
+        }
+    }
+
+    /// Whether the threshold is for the event's user and instance.
+    #[must_use]
+    pub const fn applies(self) -> bool {
+        matches!(self, Self::Exceeded { .. } | Self::Within { .. })
+    }
+}
+
+impl<'a> Explanation<'a> {
+    pub(super) fn new(threshold: &'a Compiled, event: &'a UsageEvent) -> Self {
+        let config = &threshold.config;
+        let reason = if config.only_user().is_some_and(|user| user != event.user_id) {
+            Reason::OtherUser
+        } else if config.only_instance().is_some_and(|instance| instance != event.instance_id) {
+            Reason::OtherInstance
+        } else if threshold.exceeded(event) {
+            Reason::Exceeded { current: threshold.current(event), percentage: threshold.percent_over(event) }
+        } else {
+            Reason::Within { current: threshold.current(event) }
+        };
+        Self { config, event, metric: threshold.measure.name(), reason }
+    }
+}
+
+impl fmt::Display for Explanation<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { config, event, metric, reason } = self;
+        let unit = config.threshold_type.unit();
+        let limit = &config.threshold_type;
+        match reason {
+            Reason::Exceeded { current, .. } => write!(f, "{metric} is {current} {unit}, over {limit}"),
+            Reason::Within { current } => write!(f, "{metric} is {current} {unit}, not over {limit}"),
+            Reason::OtherUser => {
+                write!(f, "applies to user `{}`, the event is of `{}`", config.user_id, event.user_id)
+            }
+            Reason::OtherInstance => write!(
+                f,
+                "applies to instance `{}`, the event is of `{}`",
+                config.only_instance().unwrap_or_default(),
+                event.instance_id
+            ),
+        }
+    }
+}

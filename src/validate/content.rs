@@ -1,0 +1,404 @@
+//! A whole input: what it holds is told by its content, and validated as that.
+//!
+//! Events come as NDJSON, which is read as a stream in flat memory, or as one JSON document: an event or an array of
+//! them. Thresholds come as one document. A document is held in memory, and bounded for that.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::io::{self, Read};
+
+use super::json::{self, Node, Text, Value, quote};
+use super::shape::{Context, Spot};
+use super::{Code, EventRules, Finding, Place, Severity, event, glance, threshold};
+use crate::events::{LinePart, LineReader};
+
+/// The largest document (as opposed to a stream of lines) that is validated, in bytes, where lines may not be longer.
+pub const MAX_DOCUMENT_BYTES: usize = 8 << 20;
+
+/// What an input turned out to hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Usage events.
+    Events,
+    /// Thresholds.
+    Thresholds,
+}
+
+/// What was found in one input.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Tally {
+    /// What it holds; `None` where nothing in it was recognized.
+    pub kind: Option<Kind>,
+    /// Events, the faulty ones included.
+    pub events: u64,
+    /// Thresholds, the faulty ones included.
+    pub thresholds: u64,
+    /// Findings that make it invalid.
+    pub errors: u64,
+    /// Findings that do not.
+    pub warnings: u64,
+}
+
+/// How to validate.
+#[derive(Debug, Clone, Copy)]
+pub struct ContentOptions {
+    /// The rules for events.
+    pub rules: EventRules,
+    /// Whether warnings count as errors.
+    pub strict: bool,
+    /// The longest line, in bytes, at least 1.
+    pub max_line_bytes: usize,
+    /// How many errors, and how many warnings, are handed out over all inputs; the others are only counted.
+    pub max_findings: u64,
+}
+
+/// A finding and the text that it is about.
+#[derive(Debug, Clone, Copy)]
+pub struct Located<'a> {
+    /// The finding.
+    pub finding: &'a Finding,
+    /// The text; empty where it was too long to keep.
+    pub text: &'a str,
+    /// The number of the text's first line.
+    pub first_line: u64,
+}
+
+/// The ids of the thresholds seen so far, and where.
+#[derive(Debug, Clone, Default)]
+pub(super) struct ThresholdIds(HashMap<String, (String, u64)>);
+
+impl ThresholdIds {
+    /// Notes an id; where it was seen before, says where, as `FILE:LINE` or, in the same file, `line LINE`.
+    pub(super) fn insert(&mut self, id: &str, file: &str, line: u64) -> Option<String> {
+        match self.0.entry(id.to_owned()) {
+            Entry::Vacant(entry) => {
+                entry.insert((file.to_owned(), line));
+                None
+            }
+            Entry::Occupied(entry) => {
+                let (first, line) = entry.get();
+                Some(if first == file { format!("line {line}") } else { format!("{first}:{line}") })
+            }
+        }
+    }
+}
+
+/// Validates one input after the other; an id that stands in two threshold files is found too.
+///
+/// ```
+/// use form_usage_events::validate::{ContentOptions, ContentValidator, EventRules, Kind};
+///
+/// let options = ContentOptions { rules: EventRules::at(0), strict: false, max_line_bytes: 1 << 20, max_findings: 100 };
+/// let input = br#"{"event_type":"resource_usage","version":"2.0","period":{"start":0,"end":30}}"#;
+/// let mut codes = Vec::new();
+/// let tally = ContentValidator::new(options).validate("events.ndjson", &input[..], &mut |located| {
+///     codes.push(located.finding.code.as_str());
+///     Ok::<_, std::io::Error>(())
+/// })?;
+/// assert_eq!(tally.kind, Some(Kind::Events));
+/// assert!(codes.contains(&"unsupported-version"));
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct ContentValidator {
+    options: ContentOptions,
+    ids: ThresholdIds,
+    /// How many warnings and how many errors may still be handed out.
+    room: [u64; 2],
+}
+
+/// Takes findings as they come.
+type HandOut<'h, E> = &'h mut dyn FnMut(Located<'_>) -> Result<(), E>;
+
+impl ContentValidator {
+    /// A validator that has seen nothing yet.
+    #[must_use]
+    pub fn new(options: ContentOptions) -> Self {
+        Self { options, ids: ThresholdIds::default(), room: [options.max_findings; 2] }
+    }
+
+    /// Validates `input`, called `name` where other inputs refer to it. Findings go to `hand_out` as they come, in the
+    /// order in which they stand.
+    ///
+    /// # Errors
+    /// What reading the input gave, or what `hand_out` gave.
+    pub fn validate<E: From<io::Error>>(
+        &mut self,
+        name: &str,
+        input: impl Read,
+        hand_out: HandOut<'_, E>,
+    ) -> Result<Tally, E> {
+        let mut lines = LineReader::with_limit(input, self.options.max_line_bytes);
+        let findings = Findings { strict: self.options.strict, room: &mut self.room, list: Vec::new(), counts: [0; 2] };
+        let mut run =
+            Run { options: self.options, ids: &mut self.ids, name, hand_out, findings, tally: Tally::default() };
+        let first = Held::next(&mut lines)?;
+        let mut second = None;
+        let document = match &first {
+            None => {
+                run.findings.empty();
+                run.flush("", 1)?;
+                return Ok(run.tally);
+            }
+            Some(first) => match Beginning::of(first) {
+                Beginning::Lines => false,
+                Beginning::Document => true,
+                Beginning::Open => {
+                    second = Held::next(&mut lines)?;
+                    // Another object where the first is still open: a line that was cut, not a document.
+                    second.as_ref().is_none_or(|line| !line.bytes.trim_ascii_start().starts_with(b"{"))
+                }
+            },
+        };
+        let held = [first, second].into_iter().flatten();
+        if document {
+            run.document(held, lines)?
+        } else {
+            run.lines(held, lines)?
+        }
+        let [warnings, errors] = run.findings.counts;
+        Ok(Tally { errors, warnings, ..run.tally })
+    }
+}
+
+/// A line that has been read ahead.
+struct Held {
+    number: u64,
+    bytes: Vec<u8>,
+    part: LinePart,
+}
+
+impl Held {
+    fn next(lines: &mut LineReader<impl Read>) -> io::Result<Option<Self>> {
+        let line = lines.next_line()?;
+        Ok(line.map(|line| Self { number: line.number, bytes: line.bytes.to_vec(), part: line.part }))
+    }
+}
+
+/// What the first line says about the rest.
+enum Beginning {
+    /// Every line stands for itself.
+    Lines,
+    /// One document.
+    Document,
+    /// An object that goes on in the next line, or was cut.
+    Open,
+}
+
+impl Beginning {
+    fn of(first: &Held) -> Self {
+        match first.bytes.trim_ascii_start().first() {
+            Some(b'[' | b'/' | b'#') => return Self::Document,
+            Some(b'{') if first.part == LinePart::Whole => {}
+            _ => return Self::Lines,
+        }
+        if goes_on(&first.bytes) {
+            return Self::Open;
+        }
+        let text = Text::new(&first.bytes, 1, &mut |_| {});
+        match json::read(&text, &mut |_| {}) {
+            Some(root) if threshold::looks_like_threshold(&root) => Self::Document,
+            _ => Self::Lines,
+        }
+    }
+}
+
+/// Whether `line` ends inside a bracket, and not inside a string, which can't go on in the next line.
+fn goes_on(line: &[u8]) -> bool {
+    let (mut depth, mut in_string, mut escaped) = (0i64, false, false);
+    for byte in line {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' => escaped = in_string,
+            b'"' => in_string = !in_string,
+            b'{' | b'[' if !in_string => depth += 1,
+            b'}' | b']' if !in_string => depth -= 1,
+            _ => {}
+        }
+    }
+    depth > 0 && !in_string
+}
+
+/// Findings of the text at hand, bounded.
+struct Findings<'v> {
+    strict: bool,
+    room: &'v mut [u64; 2],
+    list: Vec<Finding>,
+    /// Warnings and errors.
+    counts: [u64; 2],
+}
+
+impl Findings<'_> {
+    fn take(&mut self, mut finding: Finding) {
+        if self.strict {
+            finding.severity = Severity::Error;
+        }
+        let index = usize::from(finding.severity == Severity::Error);
+        if let (Some(count), Some(room)) = (self.counts.get_mut(index), self.room.get_mut(index)) {
+            *count += 1;
+            if *room > 0 {
+                *room -= 1;
+                self.list.push(finding);
+            }
+        }
+    }
+
+    fn empty(&mut self) {
+        let place = Place { line: 1, column: 1, pointer: String::new() };
+        self.take(Finding::warning(Code::Empty, "there is nothing to validate").at(place));
+    }
+}
+
+/// The validation of one input.
+struct Run<'v, 'h, E> {
+    options: ContentOptions,
+    ids: &'v mut ThresholdIds,
+    name: &'v str,
+    hand_out: HandOut<'h, E>,
+    findings: Findings<'v>,
+    tally: Tally,
+}
+
+impl<E: From<io::Error>> Run<'_, '_, E> {
+    fn lines(&mut self, held: impl Iterator<Item = Held>, mut lines: LineReader<impl Read>) -> Result<(), E> {
+        for line in held {
+            self.line(line.number, &line.bytes, line.part)?;
+        }
+        while let Some(line) = lines.next_line()? {
+            self.line(line.number, line.bytes, line.part)?;
+        }
+        Ok(())
+    }
+
+    fn line(&mut self, number: u64, bytes: &[u8], part: LinePart) -> Result<(), E> {
+        match part {
+            LinePart::Whole if glance::is_clean(bytes, &self.options.rules) => {
+                self.tally.events += 1;
+                if self.tally.kind.is_none() {
+                    self.tally.kind = Some(Kind::Events);
+                }
+                Ok(())
+            }
+            LinePart::Whole => {
+                let text = Text::new(bytes, number, &mut |finding| self.findings.take(finding));
+                if let Some(root) = json::read(&text, &mut |finding| self.findings.take(finding)) {
+                    self.value(&Spot::root(&root), &text);
+                }
+                self.flush(text.as_str(), number)
+            }
+            LinePart::Piece { index: 0, .. } => {
+                let limit = self.options.max_line_bytes;
+                let finding = Finding::error(Code::TooLong, format!("this line is longer than {limit} bytes"))
+                    .help("an event takes about 400; allow more with --max-line-bytes");
+                self.findings.take(finding.at(Place { line: number, column: 1, pointer: String::new() }));
+                self.flush("", number)
+            }
+            LinePart::Piece { .. } => Ok(()),
+        }
+    }
+
+    fn document(&mut self, held: impl Iterator<Item = Held>, mut lines: LineReader<impl Read>) -> Result<(), E> {
+        let limit = self.options.max_line_bytes.max(MAX_DOCUMENT_BYTES);
+        let mut document = Document { bytes: Vec::new(), line: 1 };
+        for line in held {
+            document.push(line.number, &line.bytes);
+        }
+        while let Some(line) = lines.next_line()? {
+            document.push(line.number, line.bytes);
+            if document.bytes.len() > limit {
+                let message = format!("this document is longer than {limit} bytes");
+                let finding = Finding::error(Code::TooLong, message)
+                    .help("write events one a line, which has no limit, and thresholds into several files");
+                self.findings.take(finding.at(Place { line: 1, column: 1, pointer: String::new() }));
+                return self.flush("", 1);
+            }
+        }
+        let text = Text::new(&document.bytes, 1, &mut |finding| self.findings.take(finding));
+        if let Some(root) = json::read(&text, &mut |finding| self.findings.take(finding)) {
+            match &root.value {
+                Value::Array(items) if items.is_empty() => self.findings.empty(),
+                Value::Array(items) => {
+                    let spot = Spot::root(&root);
+                    for (index, item) in items.iter().enumerate() {
+                        self.value(&spot.item(index, item), &text);
+                    }
+                }
+                _ => self.value(&Spot::root(&root), &text),
+            }
+        }
+        self.flush(text.as_str(), 1)
+    }
+
+    /// One event or one threshold, or neither.
+    fn value(&mut self, spot: &Spot<'_>, text: &Text<'_>) {
+        let kind = if threshold::looks_like_threshold(spot.node) {
+            Kind::Thresholds
+        } else if event::looks_like_event(spot.node) {
+            Kind::Events
+        } else {
+            let finding = Finding::error(Code::Unrecognized, "this is neither a usage event nor a threshold")
+                .found(keys(spot.node))
+                .expected("the fields of an event (`event_type`, …) or of a threshold (`threshold_type`, …)")
+                .help("formusage schema event|thresholds prints what they look like");
+            return self.findings.take(finding.at(text.place(spot.node.start, &*spot.pointer)));
+        };
+        let first = *self.tally.kind.get_or_insert(kind);
+        let other = match kind {
+            Kind::Events => &mut self.tally.events,
+            Kind::Thresholds => &mut self.tally.thresholds,
+        };
+        *other += 1;
+        if kind != first && *other == 1 {
+            let [before, now] = match first {
+                Kind::Events => ["events", "a threshold"],
+                Kind::Thresholds => ["thresholds", "an event"],
+            };
+            let finding = Finding::error(Code::Mixed, format!("{now} stands among {before}"))
+                .help("keep events and thresholds in files of their own");
+            self.findings.take(finding.at(text.place(spot.node.start, &*spot.pointer)));
+        }
+        let context = &mut Context { text, report: &mut |finding| self.findings.take(finding) };
+        match kind {
+            Kind::Events => event::check(spot, &self.options.rules, context),
+            Kind::Thresholds => threshold::check(spot, self.ids, self.name, context),
+        }
+    }
+
+    /// Hands out what was found in `text`.
+    fn flush(&mut self, text: &str, first_line: u64) -> Result<(), E> {
+        self.findings.list.sort_by(Finding::by_place);
+        for finding in self.findings.list.drain(..) {
+            (self.hand_out)(Located { finding: &finding, text, first_line })?;
+        }
+        Ok(())
+    }
+}
+
+/// A document put together from its lines; blank ones, which the reader skips, keep their place.
+struct Document {
+    bytes: Vec<u8>,
+    line: u64,
+}
+
+impl Document {
+    fn push(&mut self, number: u64, bytes: &[u8]) {
+        while self.line < number {
+            self.bytes.push(b'\n');
+            self.line += 1;
+        }
+        self.bytes.extend_from_slice(bytes);
+    }
+}
+
+/// What an object has in place of what was expected: its first keys.
+fn keys(node: &Node<'_>) -> String {
+    match &node.value {
+        Value::Object(members) if !members.is_empty() => {
+            let names: Vec<_> = members.iter().take(4).map(|member| quote(&member.key)).collect();
+            let more = if members.len() > 4 { ", …" } else { "" };
+            format!("an object with {}{more}", names.join(", "))
+        }
+        Value::Object(_) => "an empty object".into(),
+        _ => node.describe(),
+    }
+}
