@@ -127,7 +127,7 @@ pub fn judge(line: Line<'_>, origin: Origin, rules: &IntakeRules, now: i64) -> I
     let faults = |line: Line<'_>| {
         let counts = |finding: &Finding| rules.strict || finding.severity == Severity::Error;
         let findings = validate::line_findings(line.bytes, line.number, &event_rules);
-        findings.iter().filter(|finding| counts(finding)).map(ToString::to_string).collect::<Vec<_>>().join("; ")
+        findings.into_iter().filter(counts).map(without_line).collect::<Vec<_>>().join("; ")
     };
     match EncodedEvent::decode(line.bytes) {
         Ok(encoded) if !rules.strict && validate::is_valid(encoded.event(), &event_rules) => {
@@ -141,5 +141,13 @@ pub fn judge(line: Line<'_>, origin: Origin, rules: &IntakeRules, now: i64) -> I
             none if none.is_empty() => refuse(origin, error.to_string()),
             reason => refuse(origin, reason),
         },
+    }
+}
+
+/// A finding as text behind a place that names the line already.
+fn without_line(mut finding: Finding) -> String {
+    match finding.place.take() {
+        Some(place) => format!("column {}: {finding}", place.column),
+        None => finding.to_string(),
     }
 }
