@@ -13,7 +13,6 @@ pub(super) struct Lanes {
     lanes: HashMap<Arc<str>, Lane>,
     /// Lanes with events and none of them under way, the longest waiting first.
     ready: VecDeque<Arc<str>>,
-    waiting: usize,
 }
 
 #[derive(Debug, Default)]
@@ -30,11 +29,6 @@ pub(super) struct Batch {
 }
 
 impl Lanes {
-    /// How many events wait, not counting those under way.
-    pub(super) const fn waiting(&self) -> usize {
-        self.waiting
-    }
-
     pub(super) fn push(&mut self, event: Taken) {
         let instance: Arc<str> = event.encoded.event().instance_id.as_str().into();
         let lane = self.lanes.entry(instance.clone()).or_default();
@@ -42,7 +36,6 @@ impl Lanes {
             self.ready.push_back(instance);
         }
         lane.events.push_back(event);
-        self.waiting += 1;
     }
 
     /// The next events, as many as `limits` allow, of as many instances as it takes; `None` where none may go.
@@ -70,7 +63,6 @@ impl Lanes {
             lane.under_way = true;
             batch.lanes.push(instance);
         }
-        self.waiting -= batch.events.len();
         (!batch.events.is_empty()).then_some(batch)
     }
 
@@ -91,7 +83,6 @@ impl Lanes {
     /// Everything that waits, in order within each instance.
     pub(super) fn drain(&mut self) -> impl Iterator<Item = Taken> + '_ {
         self.ready.clear();
-        self.waiting = 0;
         self.lanes.drain().flat_map(|(_, lane)| lane.events)
     }
 }
@@ -143,7 +134,6 @@ mod tests {
         let size = taken("even", 0).encoded.body().len();
         let batch = lanes.take(BatchLimits { events: 10, bytes: 4 * size + 3 }).unwrap();
         assert_eq!(lines(&batch), [1, 3, 5, 2]);
-        assert_eq!(lanes.waiting(), 1);
         // An event over the limit goes alone rather than never.
         settle(&mut lanes, batch);
         assert_eq!(lines(&lanes.take(BatchLimits { events: 10, bytes: 1 }).unwrap()), [4]);

@@ -1,1 +1,9 @@
+//! What users notice: the library as services embed it, and the binary as operators run it.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr)]
+
+mod form_queue;
+mod form_source;
+mod publish;
+mod publisher;
+mod support;
