@@ -1,5 +1,6 @@
 //! The publisher as services embed it, against a queue that misbehaves on purpose.
 
+use std::io::{Read, Write};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -151,15 +152,17 @@ async fn a_reply_that_never_comes_is_waited_for_so_long_and_then_asked_for_again
 
 #[tokio::test]
 async fn plain_http_where_tls_is_expected_is_named() {
-    let queue = FormQueue::start();
-    queue.always(Answer::Raw(b"HTTP/1.1 400 Bad Request\r\n\r\n"));
-    let clock = Arc::new(ManualClock::at_unix(NOW));
-    let publisher = EventPublisher::with_config("https://127.0.0.1".into(), queue.port(), "usage_events".into(), 0)
-        .with_clock(clock, Random::new(|| 0.5));
-    // The greeting of TLS is no HTTP request; the queue says so in plain text.
-    let peer = tokio::task::spawn(async move { publisher.publish(event("a", 0)).await });
-    let error = peer.await.unwrap().unwrap_err();
-    assert!(error.to_string().contains("https://127.0.0.1"), "{error}");
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    // A web server's answer to a greeting that it can't read.
+    std::thread::spawn(move || {
+        let (mut connection, _) = listener.accept().unwrap();
+        connection.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").unwrap();
+        let _ = connection.read(&mut [0; 1024]);
+    });
+    let publisher = EventPublisher::with_config("https://127.0.0.1".into(), port, "usage_events".into(), 0);
+    let error = publisher.publish(event("a", 0)).await.unwrap_err().to_string();
+    assert!(error.contains("no trusted TLS connection to https://127.0.0.1"), "{error}");
 }
 
 #[tokio::test]
