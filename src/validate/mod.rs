@@ -15,6 +15,8 @@ mod glance;
 mod json;
 mod names;
 mod rules;
+#[cfg(feature = "schema")]
+pub mod schema;
 mod shape;
 mod threshold;
 

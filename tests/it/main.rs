@@ -1,1 +1,5 @@
+//! One binary for all integration tests.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod documents;
+mod validate;

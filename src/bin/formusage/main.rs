@@ -3,6 +3,7 @@
 mod cli;
 mod cmd;
 mod exit;
+mod findings;
 mod input;
 mod output;
 mod setup;

@@ -20,7 +20,7 @@ pub(crate) use documents::{CompletionsArgs, ManArgs, SchemaArgs, SchemaName};
 pub(crate) use publish::PublishArgs;
 pub(crate) use queue::QueueArgs;
 pub(crate) use read::ReadArgs;
-pub(crate) use validate::ValidateArgs;
+pub(crate) use validate::{FindingFormat, ValidateArgs};
 
 const STYLES: Styles = Styles::styled()
     .header(AnsiColor::Green.on_default().bold())
