@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 use super::config::ThresholdConfig;
-use crate::validate::{Severity, threshold_findings};
+use crate::validate::{Place, Severity, threshold_findings};
 
 /// The largest threshold file that is read, in bytes: 64 MiB, room for some 300,000 thresholds.
 pub const MAX_FILE_BYTES: u64 = 64 << 20;
@@ -196,8 +196,15 @@ fn parse_file(
     warnings: &mut Vec<String>,
 ) -> Vec<ThresholdConfig> {
     let file = file.display();
+    let findings = threshold_findings(text);
+    // No threshold has this field, and every event begins with it.
+    let events = |place: &Place| matches!(&*place.pointer, "/event_type" | "/0/event_type");
+    if findings.iter().filter_map(|finding| finding.place.as_ref()).any(events) {
+        problems.push(format!("{file} holds usage events where thresholds are expected; are the two swapped?"));
+        return Vec::new();
+    }
     let mut faulty = false;
-    for finding in threshold_findings(text) {
+    for finding in findings {
         faulty |= finding.severity == Severity::Error;
         let list = if finding.severity == Severity::Error { &mut *problems } else { &mut *warnings };
         list.push(format!("{file}:{finding}"));
@@ -261,6 +268,19 @@ mod tests {
         assert!(["b.json", "c.json:1:", "d.json:1:", "e.json"].into_iter().all(told), "{error}");
         let both = error.problems().iter().find(|problem| problem.contains("`cpu`")).unwrap();
         assert!(both.contains("a.json") && both.contains("b.json"), "{both}");
+    }
+
+    #[test]
+    fn events_in_the_place_of_thresholds_are_called_so() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("events.ndjson");
+        let event = crate::events::to_compact_json(&crate::events::tests::sample()).unwrap();
+        for text in [event.clone(), format!("{event}\n{event}\n")] {
+            fs::write(&file, text).unwrap();
+            let error = load(&file).unwrap_err();
+            assert_eq!(error.problems().len(), 1, "{error}");
+            assert!(error.to_string().contains("holds usage events"), "{error}");
+        }
     }
 
     #[test]

@@ -51,11 +51,7 @@ fn load(source: &str) -> anyhow::Result<ThresholdSet> {
         },
     };
     loaded.warnings.iter().for_each(|warning| say(warning));
-    let thresholds = ThresholdSet::new(loaded.configs).with_context(|| format!("{source} can't be used"))?;
-    if thresholds.is_empty() {
-        say(&format!("warning: {source} holds no threshold, so that nothing can exceed one"));
-    }
-    Ok(thresholds)
+    ThresholdSet::new(loaded.configs).with_context(|| format!("{source} can't be used"))
 }
 
 struct Check {

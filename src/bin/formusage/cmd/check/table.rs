@@ -44,13 +44,14 @@ impl Table {
         for (index, column) in table.column_iter_mut().enumerate() {
             let least = self.widths.get(index).copied().unwrap_or(0);
             column.set_constraint(ColumnConstraint::LowerBoundary(Width::Fixed(least)));
+            column.set_padding((0, 2));
             if FIGURES.contains(&index) {
                 column.set_cell_alignment(CellAlignment::Right);
             }
         }
         self.started = true;
         for (width, column) in self.widths.iter_mut().zip(table.column_max_content_widths()) {
-            // The constraint counts the padding of one space on either side.
+            // The constraint counts the padding.
             *width = (*width).max(column.saturating_add(2));
         }
         table.lines().map(|line| line.trim_end().to_owned() + "\n").collect()
