@@ -179,6 +179,55 @@ fn tee_passes_on_at_once() {
     assert_eq!(child.wait().unwrap().code(), Some(1));
 }
 
+#[cfg(unix)]
+fn signal(name: &str, child: &std::process::Child) {
+    let status = Command::new("kill").args([name, &child.id().to_string()]).status().unwrap();
+    assert!(status.success());
+}
+
+#[cfg(unix)]
+#[test]
+fn a_signal_to_the_whole_pipeline_loses_no_event() {
+    let bench = Bench::new();
+    bench.file("t.json", CPU_90);
+    for name in ["-INT", "-TERM"] {
+        let mut child = bench.check(&["t.json", "--tee"]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let mut stdin = child.stdin.take().unwrap();
+        let mut events = BufReader::new(child.stdout.take().unwrap());
+        for last in [false, true] {
+            // The producer writes its last event after the signal.
+            if last {
+                signal(name, &child);
+            }
+            stdin.write_all(format!("{}\n", event(50.0)).as_bytes()).unwrap();
+            let mut passed = String::new();
+            events.read_line(&mut passed).unwrap();
+            assert_eq!(passed.trim_end(), event(50.0));
+        }
+        drop(stdin);
+        assert_eq!(child.wait().unwrap().code(), Some(0));
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_second_signal_ends_it_at_once() {
+    let bench = Bench::new();
+    bench.file("t.json", CPU_90);
+    let mut command = bench.check(&["t.json", "--tee"]);
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    stdin.write_all(format!("{}\n", event(50.0)).as_bytes()).unwrap();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut String::new()).unwrap();
+    // Signals that arrive together count once, so that two may not be enough.
+    while child.try_wait().unwrap().is_none() {
+        signal("-TERM", &child);
+    }
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(String::from_utf8(output.stderr).unwrap().contains("stopped by a signal"));
+}
+
 #[test]
 fn explain_says_why_for_each_threshold() {
     let bench = Bench::new();

@@ -15,9 +15,9 @@ use crate::input::Input;
 /// A line that is no valid event is named with its file, line and column on standard error. The other lines are still
 /// evaluated, and the exit code is 2 in the end.
 ///
-/// In a pipeline, --tee passes every line on:
-///
-///   formusage collect | formusage check thresholds.json --tee | formusage publish
+/// In a pipeline, --tee passes every line on: formusage collect | formusage check thresholds.json --tee | formusage
+/// publish. After SIGINT or SIGTERM it reads standard input to its end, for 5 s at most, so that what the producer writes
+/// last is not lost; a second signal ends it at once.
 #[derive(Debug, Args)]
 #[command(after_help = crate::exit::help_for("check"))]
 pub(crate) struct CheckArgs {

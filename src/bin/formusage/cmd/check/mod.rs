@@ -1,7 +1,10 @@
 //! `check`: events in, violations out, and a verdict.
 
+mod interrupt;
 mod report;
 mod table;
+
+use std::io::IsTerminal as _;
 
 use anyhow::{Context as _, bail};
 use form_usage_events::clock::{Clock, SystemClock};
@@ -27,7 +30,11 @@ pub(crate) fn run(args: &CheckArgs) -> anyhow::Result<Exit> {
         max_line_bytes: args.max_line_bytes,
         totals: Totals::default(),
     };
-    match check.all(&Input::or_stdin(&args.files)) {
+    let inputs = Input::or_stdin(&args.files);
+    if inputs.contains(&Input::Stdin) && !std::io::stdin().is_terminal() {
+        interrupt::outlive_the_first_signal()?;
+    }
+    match check.all(&inputs) {
         // Whoever reads has what they wanted; the verdict is on what was checked until then.
         Err(error) if error.chain().any(|cause| cause.is::<StdoutClosed>()) => {}
         result => result?,
