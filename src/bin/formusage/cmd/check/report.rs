@@ -6,7 +6,7 @@ use form_usage_events::events::UsageEvent;
 use form_usage_events::threshold::{Explanation, Reason, ThresholdSet, ThresholdViolation};
 use serde::Serialize;
 
-use super::table::{Table, number, time};
+use super::table::{Table, number, printable, time};
 use crate::cli::CheckFormat;
 use crate::exit::Exit;
 use crate::output::{Stdout, say, stderr_is_terminal, stdout_is_terminal};
@@ -210,8 +210,8 @@ impl Report {
                 Reason::Within { .. } => ("within", String::new()),
                 Reason::OtherUser | Reason::OtherInstance => ("not for it", String::new()),
             };
-            let id = super::table::printable(&why.config.id);
-            self.out.text(&format!("  {verdict:<10}  {id:<width$}  {why}{over}\n"))?;
+            let (id, reason) = (printable(&why.config.id), why.to_string());
+            self.out.text(&format!("  {verdict:<10}  {id:<width$}  {}{over}\n", printable(&reason)))?;
         }
         if more_within > 0 {
             self.out.text(&format!("  … and {more_within} more that apply and are not exceeded\n"))?;

@@ -5,6 +5,7 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use comfy_table::{CellAlignment, ColumnConstraint, Width};
 use form_usage_events::threshold::ThresholdViolation;
+use form_usage_events::units::figure;
 
 /// A block is written when it has so many rows.
 const BLOCK_ROWS: usize = 500;
@@ -61,10 +62,10 @@ impl Table {
 fn row(violation: &ThresholdViolation) -> [String; 8] {
     let ThresholdViolation { config, current_value, threshold_value, percentage, .. } = violation;
     let unit = config.threshold_type.unit();
-    let over = if *percentage == f64::MAX { "any".to_owned() } else { format!("{} %", number(*percentage)) };
+    let over = if *percentage == f64::MAX { "∞".to_owned() } else { format!("{} %", number(*percentage)) };
     // Rounding must not make the two look the same.
     let rounded = number(*current_value);
-    let current = if rounded == number(*threshold_value) { current_value.to_string() } else { rounded };
+    let current = if rounded == number(*threshold_value) { figure(*current_value).to_string() } else { rounded };
     [
         time(violation.timestamp),
         printable(&violation.instance_id).into_owned(),
@@ -72,7 +73,7 @@ fn row(violation: &ThresholdViolation) -> [String; 8] {
         printable(&config.id).into_owned(),
         config.resource_type.to_string(),
         format!("{current} {unit}"),
-        format!("{threshold_value} {unit}"),
+        config.threshold_type.to_string(),
         over,
     ]
 }
