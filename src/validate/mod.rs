@@ -100,3 +100,6 @@ fn collect(check: impl FnOnce(&mut dyn FnMut(Finding))) -> Vec<Finding> {
     findings.sort_by(Finding::by_place);
     findings
 }
+
+#[cfg(test)]
+mod tests;
