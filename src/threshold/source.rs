@@ -143,7 +143,9 @@ fn files_in(folder: &Path) -> Result<Vec<PathBuf>, SourceError> {
     for entry in folder.read_dir().map_err(failed)? {
         let path = entry.map_err(failed)?.path();
         let hidden = path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
-        if !hidden && path.extension().is_some_and(|extension| extension == "json") && !path.is_dir() {
+        // A link that leads nowhere counts, so that it is reported; a subfolder or a pipe of that name does not.
+        let readable = path.metadata().map_or(true, |metadata| metadata.is_file());
+        if !hidden && readable && path.extension().is_some_and(|extension| extension == "json") {
             files.push(path);
         }
     }
@@ -255,6 +257,15 @@ mod tests {
         }
         fs::create_dir(folder.path().join("folder.json")).unwrap();
         assert_eq!(load(folder.path()).unwrap(), ["a.json", "b.json"]);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_link_that_leads_nowhere_is_an_error() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("a.json"), CPU).unwrap();
+        std::os::unix::fs::symlink("gone", folder.path().join("b.json")).unwrap();
+        assert!(load(folder.path()).unwrap_err().to_string().contains("b.json"));
     }
 
     #[test]
