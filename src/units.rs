@@ -3,6 +3,8 @@
 //! A size counts in powers of 1024 whatever it is called: `GB` and `GiB` are both 2^30 bytes, because the producers
 //! already on the queue count that way. Names are case-sensitive: `gb` is no unit, and neither is `Min`.
 
+use std::fmt;
+
 /// Bytes in a GB, as every `*_gb` field counts: 2^30.
 pub const BYTES_PER_GB: u64 = 1 << 30;
 
@@ -44,6 +46,31 @@ pub fn seconds_per(unit: &str) -> Option<u64> {
         "min" => Some(60),
         "h" => Some(3600),
         _ => None,
+    }
+}
+
+/// `value` for people: as short as it reads back, with a power of ten where it would take a line of zeros.
+///
+/// ```
+/// use form_usage_events::units::figure;
+///
+/// assert_eq!(figure(80.0).to_string(), "80");
+/// assert_eq!(figure(12.5).to_string(), "12.5");
+/// assert_eq!(figure(1.7e308).to_string(), "1.7e308");
+/// ```
+pub fn figure(value: f64) -> impl fmt::Display {
+    Figure(value)
+}
+
+struct Figure(f64);
+
+impl fmt::Display for Figure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0 == 0.0 || (1e-4..1e15).contains(&self.0.abs()) {
+            write!(f, "{}", self.0)
+        } else {
+            write!(f, "{:e}", self.0)
+        }
     }
 }
 

@@ -27,6 +27,10 @@ pub const VERSION: &str = "1.0";
 /// The longest `instance_id`, `user_id` or `org_id`, in bytes.
 pub const MAX_ID_BYTES: usize = 256;
 
+/// What an id looks like in the JSON Schema. (Its length counts characters there, and bytes here.)
+#[cfg(feature = "schema")]
+const NO_CONTROL_CHARACTERS: &str = "^[^\\u0000-\\u001f\\u007f-\\u009f]*$";
+
 /// What one instance consumed in one period.
 ///
 /// The fields stand in the order in which they are written. An event is valid when its ids are neither empty, nor
@@ -36,17 +40,23 @@ pub const MAX_ID_BYTES: usize = 256;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct UsageEvent {
-    /// [`EVENT_TYPE`].
+    /// [`EVENT_TYPE`], `resource_usage`.
+    #[cfg_attr(feature = "schema", schemars(extend("const" = EVENT_TYPE)))]
     pub event_type: String,
-    /// The version of the format, `MAJOR.MINOR`; [`VERSION`] when written here.
+    /// The version of the format, `MAJOR.MINOR`; [`VERSION`], `1.0`, when written here.
+    #[cfg_attr(feature = "schema", schemars(extend("pattern" = "^1\\.[0-9]+$")))]
     pub version: String,
     /// When the event was made, in Unix seconds.
+    #[cfg_attr(feature = "schema", schemars(range(min = 0, max = 99_999_999_999i64)))]
     pub timestamp: i64,
     /// What was metered: a host, a container, a process.
+    #[cfg_attr(feature = "schema", schemars(length(min = 1, max = MAX_ID_BYTES), extend("pattern" = NO_CONTROL_CHARACTERS)))]
     pub instance_id: String,
     /// Who is billed.
+    #[cfg_attr(feature = "schema", schemars(length(min = 1, max = MAX_ID_BYTES), extend("pattern" = NO_CONTROL_CHARACTERS)))]
     pub user_id: String,
     /// The organization that the user belongs to; absent or `null` when there is none, written as `null`.
+    #[cfg_attr(feature = "schema", schemars(length(min = 1, max = MAX_ID_BYTES), extend("pattern" = NO_CONTROL_CHARACTERS)))]
     pub org_id: Option<String>,
     /// What was consumed.
     pub metrics: UsageMetrics,
@@ -59,20 +69,28 @@ pub struct UsageEvent {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct UsageMetrics {
     /// CPU time used, in whole seconds, summed over all CPUs.
+    #[cfg_attr(feature = "schema", schemars(range(max = u64::MAX)))]
     pub cpu_seconds: u64,
     /// CPU time used, in percent of what the instance may use, 0 to 100.
+    #[cfg_attr(feature = "schema", schemars(range(min = 0.0, max = 100.0)))]
     pub cpu_percent_avg: f64,
     /// Memory in use, time-weighted average, in GB.
+    #[cfg_attr(feature = "schema", schemars(range(min = 0.0)))]
     pub memory_gb: f64,
     /// Memory in use, time-weighted average, in percent of what the instance may use, 0 to 100.
+    #[cfg_attr(feature = "schema", schemars(range(min = 0.0, max = 100.0)))]
     pub memory_percent: f64,
     /// Storage in use, time-weighted average, in GB.
+    #[cfg_attr(feature = "schema", schemars(range(min = 0.0)))]
     pub storage_gb: f64,
     /// Bytes sent, in MB.
+    #[cfg_attr(feature = "schema", schemars(range(min = 0.0)))]
     pub network_egress_mb: f64,
     /// Bytes received, in MB.
+    #[cfg_attr(feature = "schema", schemars(range(min = 0.0)))]
     pub network_ingress_mb: f64,
     /// GPU busy time, in whole seconds, summed over all GPUs.
+    #[cfg_attr(feature = "schema", schemars(range(max = u64::MAX)))]
     pub gpu_seconds: u64,
 }
 
@@ -81,8 +99,10 @@ pub struct UsageMetrics {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct UsagePeriod {
     /// The first second that belongs to the period.
+    #[cfg_attr(feature = "schema", schemars(range(min = 0, max = 99_999_999_999i64)))]
     pub start: i64,
     /// The first second after the period.
+    #[cfg_attr(feature = "schema", schemars(range(min = 0, max = 99_999_999_999i64)))]
     pub end: i64,
 }
 

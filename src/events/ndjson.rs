@@ -92,6 +92,21 @@ impl<R: Read> LineReader<R> {
         self.lines
     }
 
+    /// Whether [`LineReader::next_line`] has a whole line at hand. Otherwise it reads the input, and may have to wait for
+    /// it: the moment to hand on what was made of the lines so far.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        let mut unread = &self.buffer[self.start..self.end];
+        while let Some(end) = memchr::memchr(b'\n', unread) {
+            // Blank lines are skipped, so that they are not what `next_line` returns.
+            if !unread[..end].trim_ascii().is_empty() {
+                return true;
+            }
+            unread = &unread[end + 1..];
+        }
+        false
+    }
+
     /// The next line or piece, or `None` at the end of the input.
     ///
     /// # Errors
@@ -251,6 +266,18 @@ mod tests {
         assert_eq!(lines(&b"abcdefghi\nxy\n"[..], 4), expected);
         assert_eq!(lines(Trickle(b"abcdefghi\r\nxy"), 4), expected);
         assert_eq!(lines(&b"abcde"[..], 4), [piece(1, "abcd", 0, false), piece(1, "e", 1, true)]);
+    }
+
+    #[test]
+    fn it_says_whether_a_line_is_at_hand() {
+        let mut reader = LineReader::new(&b"one\ntwo\n \r\n\nthr"[..]);
+        assert!(!reader.is_ready());
+        assert_eq!(reader.next_line().unwrap().unwrap().bytes, b"one");
+        assert!(reader.is_ready());
+        assert_eq!(reader.next_line().unwrap().unwrap().bytes, b"two");
+        assert!(!reader.is_ready(), "blank lines and a line without its end");
+        assert_eq!(reader.next_line().unwrap().unwrap().bytes, b"thr");
+        assert!(!reader.is_ready());
     }
 
     #[test]

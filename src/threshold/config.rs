@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::units::{BYTE_UNITS, TIME_UNITS};
+use crate::units::{BYTE_UNITS, TIME_UNITS, figure};
 
 /// What `user_id` and `instance_id` say when they mean all of them.
 pub const ANY: &str = "*";
@@ -180,7 +180,7 @@ impl ThresholdType {
 impl fmt::Display for ThresholdType {
     /// As people write it: `80 %`, `4 GB`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}", self.value(), self.unit())
+        write!(f, "{} {}", figure(self.value()), self.unit())
     }
 }
 

@@ -5,6 +5,7 @@ use std::fmt;
 use super::config::ThresholdConfig;
 use super::evaluate::Compiled;
 use crate::events::UsageEvent;
+use crate::units::figure;
 
 /// What one threshold made of one event. Displayed as a clause for people: `cpu_percent_avg is 95 %, over 80 %`.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -81,8 +82,8 @@ impl fmt::Display for Explanation<'_> {
         let unit = config.threshold_type.unit();
         let limit = &config.threshold_type;
         match reason {
-            Reason::Exceeded { current, .. } => write!(f, "{metric} is {current} {unit}, over {limit}"),
-            Reason::Within { current } => write!(f, "{metric} is {current} {unit}, not over {limit}"),
+            Reason::Exceeded { current, .. } => write!(f, "{metric} is {} {unit}, over {limit}", figure(*current)),
+            Reason::Within { current } => write!(f, "{metric} is {} {unit}, not over {limit}", figure(*current)),
             Reason::OtherUser => {
                 write!(f, "applies to user `{}`, the event is of `{}`", config.user_id, event.user_id)
             }

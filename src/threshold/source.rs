@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 use super::config::ThresholdConfig;
-use crate::validate::{Severity, threshold_findings};
+use crate::validate::{Place, Severity, threshold_findings};
 
 /// The largest threshold file that is read, in bytes: 64 MiB, room for some 300,000 thresholds.
 pub const MAX_FILE_BYTES: u64 = 64 << 20;
@@ -143,7 +143,9 @@ fn files_in(folder: &Path) -> Result<Vec<PathBuf>, SourceError> {
     for entry in folder.read_dir().map_err(failed)? {
         let path = entry.map_err(failed)?.path();
         let hidden = path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
-        if !hidden && path.extension().is_some_and(|extension| extension == "json") && !path.is_dir() {
+        // A link that leads nowhere counts, so that it is reported; a subfolder or a pipe of that name does not.
+        let readable = path.metadata().map_or(true, |metadata| metadata.is_file());
+        if !hidden && readable && path.extension().is_some_and(|extension| extension == "json") {
             files.push(path);
         }
     }
@@ -196,8 +198,15 @@ fn parse_file(
     warnings: &mut Vec<String>,
 ) -> Vec<ThresholdConfig> {
     let file = file.display();
+    let findings = threshold_findings(text);
+    // No threshold has this field, and every event begins with it.
+    let events = |place: &Place| matches!(&*place.pointer, "/event_type" | "/0/event_type");
+    if findings.iter().filter_map(|finding| finding.place.as_ref()).any(events) {
+        problems.push(format!("{file} holds usage events where thresholds are expected; are the two swapped?"));
+        return Vec::new();
+    }
     let mut faulty = false;
-    for finding in threshold_findings(text) {
+    for finding in findings {
         faulty |= finding.severity == Severity::Error;
         let list = if finding.severity == Severity::Error { &mut *problems } else { &mut *warnings };
         list.push(format!("{file}:{finding}"));
@@ -250,6 +259,15 @@ mod tests {
         assert_eq!(load(folder.path()).unwrap(), ["a.json", "b.json"]);
     }
 
+    #[cfg(unix)]
+    #[test]
+    fn a_link_that_leads_nowhere_is_an_error() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("a.json"), CPU).unwrap();
+        std::os::unix::fs::symlink("gone", folder.path().join("b.json")).unwrap();
+        assert!(load(folder.path()).unwrap_err().to_string().contains("b.json"));
+    }
+
     #[test]
     fn every_fault_of_every_file_is_said_at_once() {
         let folder = tempfile::tempdir().unwrap();
@@ -261,6 +279,19 @@ mod tests {
         assert!(["b.json", "c.json:1:", "d.json:1:", "e.json"].into_iter().all(told), "{error}");
         let both = error.problems().iter().find(|problem| problem.contains("`cpu`")).unwrap();
         assert!(both.contains("a.json") && both.contains("b.json"), "{both}");
+    }
+
+    #[test]
+    fn events_in_the_place_of_thresholds_are_called_so() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("events.ndjson");
+        let event = crate::events::to_compact_json(&crate::events::tests::sample()).unwrap();
+        for text in [event.clone(), format!("{event}\n{event}\n")] {
+            fs::write(&file, text).unwrap();
+            let error = load(&file).unwrap_err();
+            assert_eq!(error.problems().len(), 1, "{error}");
+            assert!(error.to_string().contains("holds usage events"), "{error}");
+        }
     }
 
     #[test]

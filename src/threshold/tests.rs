@@ -288,6 +288,31 @@ proptest! {
     }
 }
 
+/// Values and units as people get them wrong.
+fn doubtful_threshold() -> impl Strategy<Value = ThresholdConfig> {
+    let value = prop_oneof![Just(-1.0), Just(-0.0), Just(0.0), Just(100.0), Just(100.5), Just(1e308), 0.0..200.0f64];
+    let unit = proptest::sample::select(vec!["s", "min", "h", "B", "GB", "KiB", "gb", "PB", "", "%"]);
+    (0..6usize, any::<bool>(), value, unit, "[ab]{0,1}").prop_map(|(resource, as_percent, value, unit, id)| {
+        let limit = if as_percent {
+            ThresholdType::Percentage { value }
+        } else {
+            ThresholdType::Absolute { value, unit: unit.into() }
+        };
+        threshold(&id, ResourceType::ALL[resource], limit)
+    })
+}
+
+proptest! {
+    /// A file that validates loads, so that nobody meets a refusal without its place.
+    #[test]
+    fn what_validates_can_be_compared(configs in proptest::collection::vec(doubtful_threshold(), 1..3)) {
+        let text = serde_json::to_vec(&configs).unwrap();
+        let findings = crate::validate::threshold_findings(&text);
+        let valid = findings.iter().all(|finding| finding.severity == crate::validate::Severity::Warning);
+        prop_assert_eq!(valid, ThresholdSet::new(configs).is_ok(), "{:#?}", findings);
+    }
+}
+
 #[derive(Debug, Default)]
 struct Recorder {
     seen: Mutex<Vec<String>>,
@@ -328,6 +353,57 @@ async fn the_default_notifier_takes_everything() {
     assert_eq!(ids(&manager.check_event(&sample()).await.unwrap()), ["a", "b", "c"]);
     manager.load_configs().await.unwrap();
     assert_eq!(manager.thresholds().len(), 3);
+}
+
+/// What is written to a log, for a test to read.
+#[cfg(feature = "cli")]
+#[derive(Debug, Clone, Default)]
+struct Captured(Arc<Mutex<Vec<u8>>>);
+
+#[cfg(feature = "cli")]
+impl std::io::Write for Captured {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[cfg(feature = "cli")]
+#[tokio::test]
+async fn a_logged_violation_has_its_figures_as_fields() {
+    let mut configs = with_actions();
+    configs[0].notification_channels = vec!["email".into(), "pager".into()];
+    let manager = ThresholdManager::from_configs(configs).unwrap();
+    let captured = Captured::default();
+    let writer = captured.clone();
+    let subscriber = tracing_subscriber::fmt().json().flatten_event(true).with_writer(move || writer.clone()).finish();
+    let guard = tracing::subscriber::set_default(subscriber);
+    manager.check_event(&sample()).await.unwrap();
+    drop(guard);
+    let text = String::from_utf8(captured.0.lock().unwrap().clone()).unwrap();
+    let lines: Vec<serde_json::Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(lines.len(), 3, "{text}");
+    let expected = [
+        ("threshold", "a".into()),
+        ("resource", "Cpu".into()),
+        ("current", 12.5.into()),
+        ("limit", 1.0.into()),
+        ("unit", "%".into()),
+        ("percent_over", 1150.0.into()),
+        ("instance", "instance-abc123".into()),
+        ("user", "user_123456".into()),
+        ("time", 1_626_350_430.into()),
+        ("follows", serde_json::Value::from("notify: email, pager")),
+    ];
+    for (field, value) in expected {
+        assert_eq!(lines[0][field], value, "{field}");
+    }
+    assert!(lines[1].get("follows").is_none());
+    assert_eq!(lines[2]["follows"], "action: scale-down");
 }
 
 #[tokio::test]

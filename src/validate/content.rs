@@ -134,27 +134,19 @@ impl ContentValidator {
             Run { options: self.options, ids: &mut self.ids, name, hand_out, findings, tally: Tally::default() };
         let first = Held::next(&mut lines)?;
         let mut second = None;
-        let document = match &first {
-            None => {
-                run.findings.empty();
-                run.flush("", 1)?;
-                return Ok(run.tally);
+        let document = match first.as_ref().map(Beginning::of) {
+            Some(Beginning::Lines) => false,
+            None | Some(Beginning::Document) => true,
+            Some(Beginning::Open) => {
+                second = Held::next(&mut lines)?;
+                // Another object where the first is still open: a line that was cut, not a document.
+                second.as_ref().is_none_or(|line| !line.bytes.trim_ascii_start().starts_with(b"{"))
             }
-            Some(first) => match Beginning::of(first) {
-                Beginning::Lines => false,
-                Beginning::Document => true,
-                Beginning::Open => {
-                    second = Held::next(&mut lines)?;
-                    // Another object where the first is still open: a line that was cut, not a document.
-                    second.as_ref().is_none_or(|line| !line.bytes.trim_ascii_start().starts_with(b"{"))
-                }
-            },
         };
         let held = [first, second].into_iter().flatten();
-        if document {
-            run.document(held, lines)?
-        } else {
-            run.lines(held, lines)?
+        match document {
+            true => run.document(held, lines)?,
+            false => run.lines(held, lines)?,
         }
         let [warnings, errors] = run.findings.counts;
         Ok(Tally { errors, warnings, ..run.tally })
@@ -314,7 +306,9 @@ impl<E: From<io::Error>> Run<'_, '_, E> {
             }
         }
         let text = Text::new(&document.bytes, 1, &mut |finding| self.findings.take(finding));
-        if let Some(root) = json::read(&text, &mut |finding| self.findings.take(finding)) {
+        if document.bytes.is_empty() {
+            self.findings.empty();
+        } else if let Some(root) = json::read(&text, &mut |finding| self.findings.take(finding)) {
             match &root.value {
                 Value::Array(items) if items.is_empty() => self.findings.empty(),
                 Value::Array(items) => {
@@ -335,6 +329,8 @@ impl<E: From<io::Error>> Run<'_, '_, E> {
             Kind::Thresholds
         } else if event::looks_like_event(spot.node) {
             Kind::Events
+        } else if matches!(spot.node.value, Value::Broken) {
+            return;
         } else {
             let finding = Finding::error(Code::Unrecognized, "this is neither a usage event nor a threshold")
                 .found(keys(spot.node))

@@ -15,6 +15,8 @@ mod glance;
 mod json;
 mod names;
 mod rules;
+#[cfg(feature = "schema")]
+pub mod schema;
 mod shape;
 mod threshold;
 
@@ -98,3 +100,6 @@ fn collect(check: impl FnOnce(&mut dyn FnMut(Finding))) -> Vec<Finding> {
     findings.sort_by(Finding::by_place);
     findings
 }
+
+#[cfg(test)]
+mod tests;

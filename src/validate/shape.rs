@@ -4,6 +4,9 @@ use super::json::{Member, Node, Text, Value, escape_pointer, quote};
 use super::names::{distance, nearest};
 use super::{Code, Finding};
 
+/// So many unknown fields of an object are compared with the right names; more are no misspellings.
+const COMPARED_FIELDS: usize = 64;
+
 /// A field that an object may have.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Field {
@@ -114,7 +117,7 @@ impl<'n> Fields<'n> {
     fn take_misspelt(&mut self, context: &mut Context<'_, '_>) {
         let mut pairs = Vec::new();
         for (index, field) in self.missing() {
-            for (at, member) in self.unknown.iter().enumerate() {
+            for (at, member) in self.unknown.iter().take(COMPARED_FIELDS).enumerate() {
                 if let Some(distance) = distance(&member.key, field.name) {
                     pairs.push((distance, at, index, field.name));
                 }
@@ -180,8 +183,9 @@ impl<'n> Fields<'n> {
             let finding = Finding::error(Code::MissingField, format!("`{}{}` is missing", self.prefix, field.name));
             context.report(self.spot.node.start, &self.spot.pointer, finding);
         }
-        for member in &self.unknown {
-            let finding = match (note(&member.key), nearest(&member.key, self.known.iter().map(|field| field.name))) {
+        for (at, member) in self.unknown.iter().enumerate() {
+            let names = self.known.iter().map(|field| field.name).take_while(|_| at < COMPARED_FIELDS);
+            let finding = match (note(&member.key), nearest(&member.key, names)) {
                 (Some(note), _) => Finding::warning(Code::UnknownField, note),
                 (None, Some(name)) => {
                     let there =

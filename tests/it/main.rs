@@ -2,8 +2,11 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr)]
 
+mod check;
+mod documents;
 mod form_queue;
 mod form_source;
 mod publish;
 mod publisher;
 mod support;
+mod validate;

@@ -30,6 +30,11 @@ impl Stdout {
         self.inner.write_all(line).and_then(|()| self.inner.write_all(b"\n")).map_err(explain)
     }
 
+    /// Writes `bytes` as they are.
+    pub(crate) fn bytes(&mut self, bytes: &[u8]) -> anyhow::Result<()> {
+        self.inner.write_all(bytes).map_err(explain)
+    }
+
     /// Writes `text` as it is.
     pub(crate) fn text(&mut self, text: &str) -> anyhow::Result<()> {
         self.inner.write_all(text.as_bytes()).map_err(explain)

@@ -39,6 +39,10 @@ impl<'t> Reader<'_, 't> {
             return self.stop(0, Finding::error(Code::Empty, "there is no JSON here"));
         }
         let root = self.value()?;
+        if matches!(root.value, Value::Broken) {
+            // Prose, or a table in another format: what follows it says nothing more.
+            return Err(Stop);
+        }
         self.skip_blank()?;
         if let Some(byte) = self.peek() {
             let message = match byte {

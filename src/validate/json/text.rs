@@ -39,15 +39,27 @@ impl<'a> Text<'a> {
         let offset = offset.min(self.text.len());
         let index = self.lines.partition_point(|start| *start <= offset).saturating_sub(1);
         let start = self.lines.get(index).copied().unwrap_or(0);
-        let (from, column) = match self.last.get() {
-            (last, column) if (start..=offset).contains(&last) => (last, column),
-            _ => (start, 1),
+        let column = match self.last.get() {
+            (last, column) if (start..=offset).contains(&last) => column + self.chars(last, offset),
+            // Back a little, as for a key that turns out to stand twice.
+            (last, column) if last > offset && last - offset < offset - start && self.same_line(last, index) => {
+                column - self.chars(offset, last)
+            }
+            _ => 1 + self.chars(start, offset),
         };
-        let passed = self.text.as_bytes().get(from..offset).unwrap_or_default();
-        // Every character has one byte that is no continuation byte.
-        let column = column + passed.iter().filter(|byte| (**byte as i8) >= -64).count() as u64;
         self.last.set((offset, column));
         Place { line: self.first_line + index as u64, column, pointer: pointer.into() }
+    }
+
+    fn same_line(&self, offset: usize, index: usize) -> bool {
+        self.lines.get(index + 1).is_none_or(|next| offset < *next)
+    }
+
+    /// How many characters begin between two offsets.
+    fn chars(&self, from: usize, to: usize) -> u64 {
+        let bytes = self.text.as_bytes().get(from..to).unwrap_or_default();
+        // Every character has one byte that is no continuation byte.
+        bytes.iter().filter(|byte| **byte & 0xC0 != 0x80).count() as u64
     }
 
     /// One finding however many there are: such a text is in another encoding, or cut in the middle.
@@ -74,6 +86,7 @@ pub(in crate::validate) fn escape_pointer(key: &str) -> Cow<'_, str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     #[test]
     fn columns_count_characters() {
@@ -86,6 +99,7 @@ mod tests {
         assert_eq!(at(10), (7, 5)); // b
         assert_eq!(at(1), (7, 2)); // back again
         assert_eq!(at(11), (7, 6)); // the line end
+        assert_eq!(at(10), (7, 5)); // back a little
         assert_eq!(at(12), (8, 1));
         assert_eq!(at(15), (9, 2));
         assert_eq!(at(999), (9, 3));
@@ -103,5 +117,24 @@ mod tests {
     #[test]
     fn pointers_escape_what_rfc_6901_says() {
         assert_eq!(escape_pointer("a/b~c"), "a~1b~0c");
+    }
+
+    proptest! {
+        #[test]
+        fn places_do_not_depend_on_the_order_of_asking(
+            text in "[aé😀\n]{0,60}",
+            order in proptest::collection::vec(any::<proptest::sample::Index>(), 0..40),
+        ) {
+            let offsets: Vec<usize> = text.char_indices().map(|(at, _)| at).chain([text.len()]).collect();
+            let lines = Text::new(text.as_bytes(), 1, &mut |finding| panic!("{finding}"));
+            for index in order {
+                let offset = *index.get(&offsets);
+                let before = &text[..offset];
+                let line = before.matches('\n').count() as u64 + 1;
+                let column = before.rsplit('\n').next().unwrap_or_default().chars().count() as u64 + 1;
+                let place = lines.place(offset, "");
+                prop_assert_eq!((place.line, place.column), (line, column));
+            }
+        }
     }
 }

@@ -14,7 +14,7 @@ use clap::builder::Styles;
 use clap::builder::styling::AnsiColor;
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
-pub(crate) use check::CheckArgs;
+pub(crate) use check::{CheckArgs, CheckFormat};
 pub(crate) use collect::CollectArgs;
 pub(crate) use documents::{CompletionsArgs, ManArgs, SchemaArgs, SchemaName};
 pub(crate) use publish::{PublishArgs, ReportFormat};

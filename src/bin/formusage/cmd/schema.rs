@@ -1,8 +1,19 @@
-//! `schema`: JSON Schemas.
+//! `schema`: JSON Schemas, made from the types.
 
-use crate::cli::SchemaArgs;
+use form_usage_events::validate::schema;
+
+use crate::cli::{SchemaArgs, SchemaName};
 use crate::exit::Exit;
+use crate::output::Stdout;
 
-pub(crate) fn run(_args: &SchemaArgs) -> anyhow::Result<Exit> {
-    anyhow::bail!("not there yet")
+pub(crate) fn run(args: &SchemaArgs) -> anyhow::Result<Exit> {
+    let schema = match args.name {
+        SchemaName::Event => schema::event(),
+        SchemaName::Thresholds => schema::thresholds(),
+    };
+    let mut stdout = Stdout::new();
+    stdout.text(&serde_json::to_string_pretty(&schema)?)?;
+    stdout.text("\n")?;
+    stdout.flush()?;
+    Ok(Exit::Success)
 }

@@ -93,7 +93,7 @@ impl Summary {
         if failure.is_none() && (has_findings || self.rows.len() < LISTED_FILES) && self.lines.len() < LISTED_FILES {
             let held = match tally.kind {
                 Some(Kind::Events | Kind::Thresholds) => contents(&tally),
-                None => "neither events nor thresholds".to_owned(),
+                None => "nothing recognized".to_owned(),
             };
             self.lines.push(format!("{name}: {held}: {}", verdict(&tally)));
         }

@@ -1,0 +1,119 @@
+//! What thresholds cost an event, next to reading it.
+//!
+//! `cargo bench --bench check` reports events a second, and in the end each case as a ratio to decoding alone, measured
+//! in the same run. 10,000 thresholds that are each for one user and instance should cost about as much as one.
+#![allow(missing_docs, clippy::unwrap_used, clippy::print_stderr)]
+
+use std::hint::black_box;
+use std::time::Duration;
+
+use criterion::{Criterion, Throughput};
+use form_usage_events::clock::{Clock, SystemClock};
+use form_usage_events::events::{UsageEvent, UsageMetrics, UsagePeriod, to_compact_json};
+use form_usage_events::threshold::{ActionType, ResourceType, ThresholdConfig, ThresholdSet, ThresholdType};
+
+const EVENTS: u32 = 1000;
+
+fn event(number: u32) -> UsageEvent {
+    let metrics = UsageMetrics {
+        cpu_seconds: 30,
+        cpu_percent_avg: f64::from(number % 90),
+        memory_gb: 4.2,
+        memory_percent: 52.5,
+        storage_gb: 25.7,
+        network_egress_mb: 15.2,
+        network_ingress_mb: 8.7,
+        gpu_seconds: 0,
+    };
+    let period = UsagePeriod { start: 1_626_350_400, end: 1_626_350_430 };
+    let (instance, user) = (format!("instance-{}", number % 500), format!("user_{}", number % 100));
+    let mut event = UsageEvent::new(instance, user, Some("org_789012".into()), metrics, period);
+    event.timestamp = 1_626_350_430;
+    event
+}
+
+fn threshold(number: u32, bound: bool) -> ThresholdConfig {
+    let resource_type = ResourceType::ALL[number as usize % ResourceType::ALL.len()];
+    let unit = resource_type.units().last().copied().unwrap_or_default();
+    ThresholdConfig {
+        id: format!("threshold-{number}"),
+        resource_type,
+        // Never exceeded: the case that every healthy event is.
+        threshold_type: ThresholdType::Absolute { value: f64::from(1000 + number), unit: unit.into() },
+        action: ActionType::Log,
+        user_id: if bound { format!("user_{}", number % 100) } else { "*".into() },
+        instance_id: bound.then(|| format!("instance-{}", number % 500)),
+        notification_channels: Vec::new(),
+        description: None,
+    }
+}
+
+fn set(count: u32, bound: bool) -> ThresholdSet {
+    ThresholdSet::new((0..count).map(|number| threshold(number, bound)).collect()).unwrap()
+}
+
+fn cases() -> Vec<(String, Option<ThresholdSet>)> {
+    let mut cases = vec![("decode alone".to_owned(), None)];
+    for count in [1, 100, 10_000] {
+        cases.push((format!("{count} for everybody"), Some(set(count, false))));
+        cases.push((format!("{count} for one user and instance each"), Some(set(count, true))));
+    }
+    cases
+}
+
+fn pass(lines: &[String], thresholds: Option<&ThresholdSet>) -> usize {
+    let mut violations = 0;
+    for line in lines {
+        let event: UsageEvent = serde_json::from_str(line).unwrap();
+        match thresholds {
+            Some(thresholds) => violations += thresholds.violations(&event).len(),
+            None => drop(black_box(event)),
+        }
+    }
+    violations
+}
+
+/// The fastest of many passes of each case. The cases take turns, so that a slow moment of the machine meets all.
+fn fastest(lines: &[String], cases: &[(String, Option<ThresholdSet>)]) -> Vec<Duration> {
+    let mut fastest = vec![Duration::MAX; cases.len()];
+    for _ in 0..500 {
+        for (best, (_, thresholds)) in fastest.iter_mut().zip(cases) {
+            let start = SystemClock.monotonic();
+            black_box(pass(lines, thresholds.as_ref()));
+            *best = (*best).min(SystemClock.monotonic() - start);
+        }
+    }
+    fastest
+}
+
+fn main() {
+    let lines: Vec<String> = (0..EVENTS).map(|number| to_compact_json(&event(number)).unwrap()).collect();
+    let cases = cases();
+
+    let mut criterion = Criterion::default().configure_from_args();
+    let mut group = criterion.benchmark_group("check");
+    group.throughput(Throughput::Elements(EVENTS.into()));
+    for (name, thresholds) in &cases {
+        group.bench_function(name, |bencher| bencher.iter(|| pass(&lines, thresholds.as_ref())));
+    }
+    group.finish();
+
+    let events: Vec<UsageEvent> = (0..EVENTS).map(event).collect();
+    let mut group = criterion.benchmark_group("evaluate alone");
+    group.throughput(Throughput::Elements(EVENTS.into()));
+    for (name, thresholds) in &cases {
+        let Some(thresholds) = thresholds else { continue };
+        group.bench_function(name, |bencher| {
+            bencher.iter(|| events.iter().map(|event| thresholds.violations(event).len()).sum::<usize>());
+        });
+    }
+    group.finish();
+    criterion.final_summary();
+
+    if std::env::args().any(|argument| argument == "--bench") {
+        let fastest = fastest(&lines, &cases);
+        for ((name, _), time) in cases.iter().zip(&fastest) {
+            eprintln!("{name:<40} {:.3} × decode alone", time.as_secs_f64() / fastest[0].as_secs_f64());
+        }
+    }
+}

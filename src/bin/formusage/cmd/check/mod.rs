@@ -1,0 +1,186 @@
+//! `check`: events in, violations out, and a verdict.
+
+mod interrupt;
+mod report;
+mod table;
+
+use std::io::IsTerminal as _;
+
+use anyhow::{Context as _, bail};
+use form_usage_events::clock::{Clock, SystemClock};
+use form_usage_events::events::{Line, LinePart, LineReader, UsageEvent};
+use form_usage_events::threshold::{ThresholdSet, ThresholdSource};
+use form_usage_events::validate::{EventRules, Severity, is_valid, line_findings};
+
+use self::report::{Report, Totals};
+use crate::cli::CheckArgs;
+use crate::exit::Exit;
+use crate::input::Input;
+use crate::output::{Stdout, StdoutClosed, complain, say};
+
+/// So many invalid lines are named; the others are counted.
+const NAMED_LINES: u64 = 100;
+
+pub(crate) fn run(args: &CheckArgs) -> anyhow::Result<Exit> {
+    let mut check = Check {
+        thresholds: load(&args.thresholds)?,
+        report: Report::new(args.format, args.explain, args.tee)?,
+        tee: args.tee.then(Stdout::new),
+        max_skew: i64::try_from(args.max_skew.as_secs()).unwrap_or(i64::MAX),
+        max_line_bytes: args.max_line_bytes,
+        totals: Totals::default(),
+    };
+    let inputs = Input::or_stdin(&args.files);
+    if inputs.contains(&Input::Stdin) && !std::io::stdin().is_terminal() {
+        interrupt::outlive_the_first_signal()?;
+    }
+    match check.all(&inputs) {
+        // Whoever reads has what they wanted; the verdict is on what was checked until then.
+        Err(error) if error.chain().any(|cause| cause.is::<StdoutClosed>()) => {}
+        result => result?,
+    }
+    Ok(check.totals.exit())
+}
+
+/// The thresholds of `source`, or every reason why they can't be used.
+fn load(source: &str) -> anyhow::Result<ThresholdSet> {
+    if source == "-" {
+        bail!("thresholds are read from a file or a folder, and standard input is for the events; name a file");
+    }
+    let loaded = match ThresholdSource::parse(source).and_then(|source| source.load()) {
+        Ok(loaded) => loaded,
+        Err(error) => match error.problems() {
+            [problem] => bail!("{problem}"),
+            problems => {
+                problems.iter().for_each(|problem| say(problem));
+                bail!("the thresholds of {source} can't be used: {} faults, each named above", problems.len());
+            }
+        },
+    };
+    loaded.warnings.iter().for_each(|warning| say(warning));
+    ThresholdSet::new(loaded.configs).with_context(|| format!("{source} can't be used"))
+}
+
+struct Check {
+    thresholds: ThresholdSet,
+    report: Report,
+    /// Where the events go on to.
+    tee: Option<Stdout>,
+    max_skew: i64,
+    max_line_bytes: usize,
+    totals: Totals,
+}
+
+impl Check {
+    /// Checks every input that can be read; fails when nobody takes the output.
+    fn all(&mut self, inputs: &[Input]) -> anyhow::Result<()> {
+        for input in inputs {
+            match input.open() {
+                Ok(opened) => self.input(&input.to_string(), opened)?,
+                Err(error) => self.unreadable(&error)?,
+            }
+        }
+        self.flush()?;
+        self.report.finish(&self.totals)
+    }
+
+    fn input(&mut self, name: &str, opened: impl std::io::Read) -> anyhow::Result<()> {
+        let mut lines = LineReader::with_limit(opened, self.max_line_bytes);
+        loop {
+            if !lines.is_ready() {
+                self.flush()?;
+            }
+            match lines.next_line() {
+                Ok(Some(line)) => self.line(name, &line)?,
+                Ok(None) => return Ok(()),
+                Err(error) => {
+                    let place = format!("can't read {name} beyond line {}", lines.lines());
+                    return self.unreadable(&anyhow::Error::new(error).context(place));
+                }
+            }
+        }
+    }
+
+    fn line(&mut self, name: &str, line: &Line<'_>) -> anyhow::Result<()> {
+        match line.part {
+            LinePart::Whole => self.pass_on(line.bytes, true)?,
+            LinePart::Piece { index, last } => {
+                self.pass_on(line.bytes, last)?;
+                if index == 0 {
+                    let limit = self.max_line_bytes;
+                    let number = line.number;
+                    let fault = format!("{number}:1: error[too-long]: the line is longer than {limit} bytes");
+                    self.invalid(name, &[format!("{fault}; --max-line-bytes accepts longer ones")])?;
+                }
+                return Ok(());
+            }
+        }
+        let rules = EventRules { now: SystemClock.unix_seconds(), max_skew: self.max_skew };
+        match decode(line.bytes) {
+            Ok(event) if is_valid(&event, &rules) => self.event(name, line.number, &event),
+            decoded => {
+                let mut faults: Vec<String> = line_findings(line.bytes, line.number, &rules)
+                    .iter()
+                    .filter(|finding| finding.severity == Severity::Error)
+                    .map(ToString::to_string)
+                    .collect();
+                if let (true, Err(error)) = (faults.is_empty(), &decoded) {
+                    faults.push(format!("{}:1: error: {error}", line.number));
+                }
+                match decoded {
+                    // Oddities alone do not make an event invalid.
+                    Ok(event) if faults.is_empty() => self.event(name, line.number, &event),
+                    _ => self.invalid(name, &faults),
+                }
+            }
+        }
+    }
+
+    fn event(&mut self, name: &str, line: u64, event: &UsageEvent) -> anyhow::Result<()> {
+        self.totals.events += 1;
+        let exceeded = self.report.event(&self.thresholds, name, line, event)?;
+        self.totals.violations += exceeded as u64;
+        self.totals.events_over += u64::from(exceeded > 0);
+        Ok(())
+    }
+
+    fn pass_on(&mut self, bytes: &[u8], ends: bool) -> anyhow::Result<()> {
+        match &mut self.tee {
+            Some(stdout) if ends => stdout.line(bytes),
+            Some(stdout) => stdout.bytes(bytes),
+            None => Ok(()),
+        }
+    }
+
+    fn invalid(&mut self, name: &str, faults: &[String]) -> anyhow::Result<()> {
+        self.totals.invalid_lines += 1;
+        if self.totals.invalid_lines <= NAMED_LINES {
+            // What stands before it in the input is reported before it.
+            self.report.flush()?;
+            faults.iter().for_each(|fault| say(&format!("{name}:{fault}")));
+        } else if self.totals.invalid_lines == NAMED_LINES + 1 {
+            say("further invalid lines are counted and not shown; formusage validate shows all of them");
+        }
+        Ok(())
+    }
+
+    /// Says why an input was not read to its end. The others still are.
+    fn unreadable(&mut self, error: &anyhow::Error) -> anyhow::Result<()> {
+        self.totals.unreadable += 1;
+        self.flush()?;
+        complain(&format!("{error:#}"));
+        Ok(())
+    }
+
+    /// Hands on all that is ready, before a wait.
+    fn flush(&mut self) -> anyhow::Result<()> {
+        if let Some(stdout) = &mut self.tee {
+            stdout.flush()?;
+        }
+        self.report.flush()
+    }
+}
+
+fn decode(text: &[u8]) -> anyhow::Result<UsageEvent> {
+    Ok(serde_json::from_str(std::str::from_utf8(text)?)?)
+}

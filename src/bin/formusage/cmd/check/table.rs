@@ -1,0 +1,156 @@
+//! Violations as a table that is written in blocks, so that memory stays flat.
+
+use std::borrow::Cow;
+use std::time::{Duration, UNIX_EPOCH};
+
+use comfy_table::{CellAlignment, ColumnConstraint, Width};
+use form_usage_events::threshold::ThresholdViolation;
+use form_usage_events::units::figure;
+
+/// A block is written when it has so many rows.
+const BLOCK_ROWS: usize = 500;
+
+const HEADER: [&str; 8] = ["time", "instance", "user", "threshold", "resource", "current", "limit", "over by"];
+
+/// The columns of figures, which stand to the right.
+const FIGURES: std::ops::Range<usize> = 5..8;
+
+/// Collects rows into blocks. The blocks form one table: the header stands once, and a later block's columns are at
+/// least as wide as those of the blocks before it.
+#[derive(Default)]
+pub(super) struct Table {
+    rows: Vec<[String; 8]>,
+    widths: [u16; 8],
+    started: bool,
+}
+
+impl Table {
+    /// Adds a row; returns a block when it is full.
+    pub(super) fn push(&mut self, violation: &ThresholdViolation) -> Option<String> {
+        self.rows.push(row(violation));
+        (self.rows.len() >= BLOCK_ROWS).then(|| self.take())
+    }
+
+    /// The rows so far as text, none twice; empty where there are none.
+    pub(super) fn take(&mut self) -> String {
+        if self.rows.is_empty() {
+            return String::new();
+        }
+        let mut table = comfy_table::Table::new();
+        table.load_style(comfy_table::presets::NOTHING);
+        if !self.started {
+            table.set_header(HEADER);
+        }
+        table.add_rows(self.rows.drain(..));
+        for (index, column) in table.column_iter_mut().enumerate() {
+            let least = self.widths.get(index).copied().unwrap_or(0);
+            column.set_constraint(ColumnConstraint::LowerBoundary(Width::Fixed(least)));
+            column.set_padding((0, 2));
+            if FIGURES.contains(&index) {
+                column.set_cell_alignment(CellAlignment::Right);
+            }
+        }
+        self.started = true;
+        for (width, column) in self.widths.iter_mut().zip(table.column_max_content_widths()) {
+            // The constraint counts the padding.
+            *width = (*width).max(column.saturating_add(2));
+        }
+        table.lines().map(|line| line.trim_end().to_owned() + "\n").collect()
+    }
+}
+
+fn row(violation: &ThresholdViolation) -> [String; 8] {
+    let ThresholdViolation { config, current_value, threshold_value, percentage, .. } = violation;
+    let unit = config.threshold_type.unit();
+    let over = if *percentage == f64::MAX { "∞".to_owned() } else { format!("{} %", number(*percentage)) };
+    // Rounding must not make the two look the same.
+    let rounded = number(*current_value);
+    let current = if rounded == number(*threshold_value) { figure(*current_value).to_string() } else { rounded };
+    [
+        time(violation.timestamp),
+        printable(&violation.instance_id).into_owned(),
+        printable(&violation.user_id).into_owned(),
+        printable(&config.id).into_owned(),
+        config.resource_type.to_string(),
+        format!("{current} {unit}"),
+        config.threshold_type.to_string(),
+        over,
+    ]
+}
+
+/// `seconds` since 1970 as a date and a time in UTC.
+pub(super) fn time(seconds: i64) -> String {
+    /// The last second of the year 9999, up to which dates have this form.
+    const LAST: u64 = 253_402_300_799;
+    match u64::try_from(seconds) {
+        Ok(seconds @ 0..=LAST) => {
+            humantime::format_rfc3339_seconds(UNIX_EPOCH + Duration::from_secs(seconds)).to_string()
+        }
+        _ => seconds.to_string(),
+    }
+}
+
+/// `value` for people: four decimals at most, a power of ten where that would say nothing.
+pub(super) fn number(value: f64) -> String {
+    if value != 0.0 && !(0.001..1e15).contains(&value.abs()) {
+        return format!("{value:.3e}");
+    }
+    let text = format!("{value:.4}");
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+}
+
+/// `text` without what could move a terminal's cursor.
+pub(super) fn printable(text: &str) -> Cow<'_, str> {
+    if text.chars().any(char::is_control) {
+        text.chars().map(|char| if char.is_control() { char::REPLACEMENT_CHARACTER } else { char }).collect()
+    } else {
+        Cow::Borrowed(text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn violation(id: &str) -> ThresholdViolation {
+        serde_json::from_value(serde_json::json!({
+            "config": {"id": id, "resource_type": "Memory", "threshold_type": {"Absolute": {"value": 4.0, "unit": "GB"}},
+                       "action": "Log", "user_id": "*"},
+            "current_value": 4.5, "threshold_value": 4.0, "percentage": 12.5,
+            "timestamp": 1_626_350_430, "instance_id": "web-1", "user_id": "alice"
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn blocks_are_one_table() {
+        let mut table = Table::default();
+        assert_eq!(table.take(), "");
+        assert_eq!(table.push(&violation("a-threshold-with-a-long-name")), None);
+        let first = table.take();
+        table.push(&violation("short"));
+        let second = table.take();
+        assert_eq!(first.lines().count(), 2, "{first}");
+        assert_eq!(second.lines().count(), 1, "{second}");
+        let place = |text: &str| text.lines().last().unwrap().find("Memory");
+        assert_eq!(place(&first), place(&second), "\n{first}{second}");
+        assert!(first.contains("2021-07-15T12:00:30Z") && first.contains("4.5 GB") && first.contains("12.5 %"));
+    }
+
+    #[test]
+    fn figures_for_people() {
+        for (value, text) in
+            [(0.0, "0"), (80.0, "80"), (18.75, "18.75"), (5000.0 / 3600.0, "1.3889"), (2e-7, "2.000e-7")]
+        {
+            assert_eq!(number(value), text);
+        }
+        assert!(number(1e300).len() < 10);
+    }
+
+    #[test]
+    fn times_beyond_the_calendar_are_numbers() {
+        assert_eq!(time(0), "1970-01-01T00:00:00Z");
+        assert_eq!(time(-1), "-1");
+        assert_eq!(time(i64::MAX), i64::MAX.to_string());
+    }
+}

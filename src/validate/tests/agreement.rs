@@ -1,0 +1,146 @@
+//! The ways that must agree: in memory, the quick look, the exact reader.
+
+use proptest::prelude::*;
+
+use super::{RULES, exact, rows, sample_text};
+use crate::events::tests::any_event;
+use crate::events::{EncodedEvent, UsageEvent, to_compact_json};
+use crate::validate::{Finding, Severity, event_findings, glance, is_valid, line_findings, threshold_findings};
+
+/// Events with odd values here and there.
+fn odd_event() -> impl Strategy<Value = UsageEvent> {
+    let oddity = (0..12u8, proptest::sample::select(&[-1.0, -0.0, 100.0, 100.5, 1250.0, 1e300, f64::NAN][..]));
+    let time =
+        proptest::sample::select(&[-1, 0, 1, 5_000_000_300, 5_000_000_301, 99_999_999_999, i64::MAX, i64::MIN][..]);
+    let id = proptest::sample::select(&["", "\u{7f}", "[", "é", "\u{85}", "\"\\"][..]);
+    let oddities = proptest::collection::vec((oddity, time, id), 0..4);
+    (any_event(), oddities).prop_map(|(mut event, oddities)| {
+        for ((which, figure), time, id) in oddities {
+            match which {
+                0 => event.timestamp = time,
+                1 => event.period.start = time,
+                2 => event.period.end = time,
+                3 => event.metrics.cpu_percent_avg = figure,
+                4 => event.metrics.memory_gb = figure,
+                5 => event.metrics.memory_percent = figure,
+                6 => event.metrics.network_egress_mb = figure,
+                7 => event.instance_id = id.into(),
+                8 => event.org_id = Some(id.into()),
+                9 => event.user_id = id.repeat(200),
+                10 => event.version = "1.7".into(),
+                _ => event.version = "3.0".into(),
+            }
+        }
+        event
+    })
+}
+
+/// The sample with pieces of its text replaced.
+fn odd_text() -> impl Strategy<Value = String> {
+    let from = [
+        "30",
+        "12.5",
+        "4.2",
+        "0}",
+        "{",
+        "}",
+        ",",
+        ":",
+        "\"",
+        "null",
+        "1626350430",
+        "1626350400",
+        "\"1.0\"",
+        "\"cpu_seconds\"",
+        "\"start\"",
+        "\"user_id\"",
+        "user_123456",
+        "\"org_789012\"",
+    ];
+    let to = [
+        "30",
+        "30.0",
+        "-0",
+        "-1",
+        "1e2",
+        "1250",
+        "1e999",
+        "18446744073709551616",
+        "9223372036854775808",
+        "null",
+        "true",
+        "\"x\"",
+        "{}",
+        "[1]",
+        "",
+        " ",
+        ",",
+        "\"start\"",
+        "\"a\":1,",
+        "\\u0000",
+        "\\ud800",
+        "é",
+        "[",
+        "1626350430000",
+    ];
+    let swap = (proptest::sample::select(from.to_vec()), proptest::sample::select(to.to_vec()), 0..4usize);
+    proptest::collection::vec(swap, 1..4).prop_map(|swaps| {
+        let mut text = sample_text();
+        for (from, to, nth) in swaps {
+            let at = text.match_indices(from).nth(nth).map(|(at, _)| at);
+            if let Some(at) = at {
+                text.replace_range(at..at + from.len(), to);
+            }
+        }
+        text
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(1000))]
+
+    #[test]
+    fn the_verdict_is_that_there_are_no_findings(event in odd_event()) {
+        prop_assert_eq!(is_valid(&event, &RULES), event_findings(&event, &RULES).is_empty());
+    }
+
+    #[test]
+    fn an_event_in_memory_and_its_text_have_the_same_faults(event in odd_event()) {
+        let mut event = event;
+        for figure in [&mut event.metrics.cpu_percent_avg, &mut event.metrics.memory_gb,
+            &mut event.metrics.memory_percent, &mut event.metrics.network_egress_mb] {
+            *figure = if figure.is_finite() { *figure } else { 0.0 };
+        }
+        let text = to_compact_json(&event).unwrap();
+        let pointers = |findings: Vec<Finding>| {
+            let mut rows: Vec<_> = rows(&findings).into_iter().map(|(code, _, _, pointer)| (code, pointer)).collect();
+            rows.sort();
+            rows
+        };
+        prop_assert_eq!(pointers(exact(text.as_bytes())), pointers(event_findings(&event, &RULES)));
+        prop_assert_eq!(pointers(line_findings(text.as_bytes(), 1, &RULES)), pointers(event_findings(&event, &RULES)));
+    }
+
+    #[test]
+    fn the_quick_look_and_the_exact_reader_agree(text in odd_text()) {
+        let found = exact(text.as_bytes());
+        prop_assert_eq!(line_findings(text.as_bytes(), 1, &RULES), found.clone());
+        // Passing a fault would be wrong; turning away what is clean is slow, and happens for the sake of `[` alone.
+        prop_assert_eq!(glance::is_clean(text.as_bytes(), &RULES), found.is_empty() && !text.contains('['), "{:?}", found);
+    }
+
+    #[test]
+    fn what_has_no_error_is_what_is_read_and_valid(text in odd_text()) {
+        let valid = exact(text.as_bytes()).iter().all(|finding| finding.severity < Severity::Error);
+        let read = EncodedEvent::decode(text.as_bytes());
+        if valid {
+            prop_assert!(read.is_ok_and(|event| is_valid(event.event(), &RULES)));
+        }
+    }
+
+    #[test]
+    fn no_bytes_make_it_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+        prop_assert!(!line_findings(&bytes, 1, &RULES).is_empty());
+        let _ = threshold_findings(&bytes);
+    }
+}

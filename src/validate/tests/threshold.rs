@@ -1,0 +1,98 @@
+//! Each fault of a threshold.
+
+use super::{THRESHOLD, rows};
+use crate::validate::{Severity, threshold_findings};
+
+#[test]
+fn each_fault_of_a_threshold_is_one_finding() {
+    for (from, to, code, pointer, hint) in [
+        ("\"Cpu\"", "\"Cpuu\"", "unknown-variant", "/resource_type", "\"Cpu\"?"),
+        ("\"Cpu\"", "\"Storage\"", "no-percentage", "/threshold_type/Percentage", "\"GB\""),
+        ("\"Cpu\"", "\"Gpu\"", "no-percentage", "/threshold_type/Percentage", "\"min\""),
+        ("\"Cpu\"", "null", "wrong-type", "/resource_type", "one of Cpu"),
+        ("80.0", "180", "out-of-range", "/threshold_type/Percentage/value", "0 to 100"),
+        ("80.0", "-0.5", "out-of-range", "/threshold_type/Percentage/value", "negative"),
+        ("80.0", "\"80\"", "wrong-type", "/threshold_type/Percentage/value", "a number"),
+        ("80.0", "80.0,\"unit\":\"%\"", "unknown-field", "/threshold_type/Percentage/unit", "no `unit`"),
+        ("{\"value\":80.0}", "80", "wrong-type", "/threshold_type/Percentage", "{\"Percentage\":{"),
+        ("\"Percentage\"", "\"percentage\"", "unknown-variant", "/threshold_type/percentage", "\"Percentage\"?"),
+        ("{\"Percentage\":{\"value\":80.0}}", "\"Percentage\"", "wrong-type", "/threshold_type", "{\"Percentage\":{"),
+        ("{\"Percentage\":{\"value\":80.0}}", "{}", "wrong-type", "/threshold_type", "exactly one"),
+        (
+            "\"Percentage\":{\"value\":80.0}",
+            "\"Absolute\":{\"value\":1,\"unit\":\"GB\"}",
+            "unit-mismatch",
+            "/threshold_type/Absolute/unit",
+            "s, min, h",
+        ),
+        (
+            "\"Percentage\":{\"value\":80.0}",
+            "\"Absolute\":{\"value\":1,\"unit\":\"minutes\"}",
+            "unknown-unit",
+            "/threshold_type/Absolute/unit",
+            "\"min\"?",
+        ),
+        (
+            "\"Percentage\":{\"value\":80.0}",
+            "\"Absolute\":{\"value\":1}",
+            "missing-field",
+            "/threshold_type/Absolute",
+            "unit",
+        ),
+        ("[\"email\"]", "[]", "no-channels", "/notification_channels", "\"Log\""),
+        (",\"notification_channels\":[\"email\"]", "", "no-channels", "/action", "\"Log\""),
+        ("[\"email\"]", "\"email\"", "wrong-type", "/notification_channels", "array"),
+        ("[\"email\"]", "[\" \"]", "empty-id", "/notification_channels/0", "channel"),
+        ("\"Notify\"", "\"notify\"", "unknown-variant", "/action", "\"Notify\"?"),
+        ("\"Notify\"", "\"Action\"", "wrong-type", "/action", "{\"Action\":\"NAME\"}"),
+        ("\"Notify\"", "{\"Action\":\"\"}", "empty-id", "/action/Action", "action"),
+        ("\"cpu-high\"", "\"\"", "empty-id", "/id", "`id`"),
+        ("\"user_id\":\"*\",", "", "missing-field", "", "`user_id`"),
+        ("\"user_id\"", "\"userid\"", "misspelt-field", "/userid", "`user_id`?"),
+        ("\"action\"", "\"descripton\":\"x\",\"action\"", "unknown-field", "/descripton", "`description`?"),
+        ("\"action\"", "\"for\":\"5m\",\"action\"", "unknown-field", "/for", "not supported"),
+        ("\"action\"", "\"instance_id\":\"\",\"action\"", "empty-id", "/instance_id", "\"*\""),
+        ("\"action\"", "\"description\":5,\"action\"", "wrong-type", "/description", "string"),
+        ("{\"id\"", "[{\"id\"", "unclosed", "", "`[`"),
+    ] {
+        assert!(THRESHOLD.contains(from), "{from}");
+        let found = threshold_findings(THRESHOLD.replacen(from, to, 1).as_bytes());
+        assert_eq!(found.len(), 1, "{to}: {found:?}");
+        assert_eq!((found[0].code.as_str(), rows(&found)[0].3.as_str()), (code, pointer), "{to}");
+        assert_eq!(found[0].severity, Severity::Error, "{to}");
+        assert!(found[0].to_string().contains(hint), "{}", found[0]);
+    }
+}
+
+#[test]
+fn a_threshold_without_a_fault_has_no_finding() {
+    for (from, to) in [
+        ("\"id\"", "\"id\""),
+        ("80.0", "0"),
+        ("80.0", "100"),
+        ("\"Percentage\":{\"value\":80.0}", "\"Absolute\":{\"value\":0.5,\"unit\":\"h\"}"),
+        ("\"action\"", "\"instance_id\":null,\"description\":null,\"action\""),
+        ("\"Notify\"", "{\"Action\":\"scale-down\"}"),
+    ] {
+        let text = THRESHOLD.replacen(from, to, 1);
+        assert_eq!(threshold_findings(text.as_bytes()), [], "{text}");
+        let bom = format!("\u{feff}[{text}]");
+        assert_eq!(threshold_findings(bom.as_bytes()), [], "{text}");
+    }
+}
+
+#[test]
+fn what_has_no_finding_is_what_a_source_can_read() {
+    for text in [THRESHOLD.to_owned(), THRESHOLD.replace("\"Notify\"", "\"Log\"")] {
+        assert_eq!(threshold_findings(text.as_bytes()), []);
+        assert!(serde_json::from_str::<crate::threshold::ThresholdConfig>(&text).is_ok());
+    }
+}
+
+#[test]
+fn ids_that_stand_twice_in_a_file_are_found() {
+    let found = threshold_findings(format!("[{THRESHOLD},\n{THRESHOLD}]").as_bytes());
+    assert_eq!(rows(&found), [("duplicate-id", 2, 7, "/1/id".into())]);
+    assert!(found[0].to_string().contains("line 1"), "{}", found[0]);
+    assert_eq!(rows(&threshold_findings(b"[]")), [("empty", 1, 1, String::new())]);
+}

@@ -1,0 +1,390 @@
+//! `formusage check`, as its users meet it.
+
+use std::fs;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use assert_cmd::prelude::*;
+use predicates::prelude::*;
+use predicates::str::{contains, is_empty, is_match, starts_with};
+use tempfile::TempDir;
+
+const CPU_10: &str = r#"{"id":"cpu-high","resource_type":"Cpu","threshold_type":{"Percentage":{"value":10.0}},"action":"Log","user_id":"*"}"#;
+const CPU_90: &str = r#"{"id":"cpu-very-high","resource_type":"Cpu","threshold_type":{"Percentage":{"value":90.0}},"action":"Log","user_id":"*"}"#;
+const ALICE: &str = r#"{"id":"alice-memory","resource_type":"Memory","threshold_type":{"Absolute":{"value":1,"unit":"GB"}},"action":"Log","user_id":"alice"}"#;
+
+fn event(cpu_percent: f64) -> String {
+    format!(
+        r#"{{"event_type":"resource_usage","version":"1.0","timestamp":1626350430,"instance_id":"web-1","user_id":"bob","org_id":null,"metrics":{{"cpu_seconds":30,"cpu_percent_avg":{cpu_percent:?},"memory_gb":4.2,"memory_percent":52.5,"storage_gb":25.7,"network_egress_mb":15.2,"network_ingress_mb":8.7,"gpu_seconds":0}},"period":{{"start":1626350400,"end":1626350430}}}}"#
+    )
+}
+
+/// A folder of files for one test.
+struct Bench(TempDir);
+
+impl Bench {
+    fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    fn path(&self) -> &Path {
+        self.0.path()
+    }
+
+    fn file(&self, name: &str, text: impl AsRef<[u8]>) -> PathBuf {
+        let path = self.path().join(name);
+        fs::write(&path, text).unwrap();
+        path
+    }
+
+    /// `formusage check`, run in the folder.
+    fn check(&self, args: &[&str]) -> Command {
+        let mut command = Command::cargo_bin("formusage").unwrap();
+        command.arg("check").args(args).current_dir(self.path()).stdin(Stdio::null());
+        command
+    }
+
+    /// The same with `input` on standard input.
+    fn check_stdin(&self, args: &[&str], input: impl Into<Vec<u8>>) -> assert_cmd::assert::Assert {
+        let mut command = assert_cmd::Command::cargo_bin("formusage").unwrap();
+        command.arg("check").args(args).current_dir(self.path()).write_stdin(input).assert()
+    }
+}
+
+fn json_lines(text: &[u8]) -> Vec<serde_json::Value> {
+    text.split(|byte| *byte == b'\n')
+        .filter(|line| !line.is_empty())
+        .map(|line| serde_json::from_slice(line).unwrap())
+        .collect()
+}
+
+#[test]
+fn the_exit_code_says_whether_a_threshold_is_exceeded() {
+    let bench = Bench::new();
+    bench.file("t.json", format!("[{CPU_10},{CPU_90},{ALICE}]"));
+    bench.file("low.ndjson", event(10.0));
+    bench.file("high.ndjson", event(12.5));
+    bench.check(&["t.json", "low.ndjson"]).assert().code(0).stdout(is_empty()).stderr(is_empty());
+    let violation = bench.check(&["t.json", "low.ndjson", "high.ndjson"]).assert().code(1).stderr(is_empty());
+    let found = json_lines(&violation.get_output().stdout);
+    assert_eq!(found.len(), 1);
+    assert_eq!(found[0]["config"]["id"], "cpu-high");
+    assert_eq!(found[0]["current_value"], 12.5);
+    assert_eq!(found[0]["threshold_value"], 10.0);
+    assert_eq!(found[0]["percentage"], 25.0);
+    assert_eq!(found[0]["timestamp"], 1_626_350_430);
+    assert_eq!((&found[0]["instance_id"], &found[0]["user_id"]), (&"web-1".into(), &"bob".into()));
+}
+
+#[test]
+fn events_come_from_standard_input_too() {
+    let bench = Bench::new();
+    bench.file("t.json", CPU_10);
+    bench.check_stdin(&["t.json"], event(50.0)).code(1).stdout(contains("cpu-high"));
+    bench.check_stdin(&["t.json", "-"], format!("\u{feff}\r\n{}\r\n\r\n", event(50.0))).code(1).stderr(is_empty());
+    bench.check_stdin(&["t.json"], "").code(0).stdout(is_empty());
+}
+
+#[test]
+fn json_is_one_document_whatever_happens() {
+    let bench = Bench::new();
+    bench.file("t.json", CPU_10);
+    let good = event(50.0);
+    for (input, code, violations) in [
+        (String::new(), 0, 0),
+        (event(1.0), 0, 0),
+        (format!("{good}\n{good}"), 1, 2),
+        (format!("{good}\nnonsense\n{good}"), 2, 2),
+        ("nonsense".to_owned(), 2, 0),
+    ] {
+        let assert = bench.check_stdin(&["t.json", "--format", "json", "-", "missing.ndjson"], input.clone());
+        let document: serde_json::Value = serde_json::from_slice(&assert.code(2).get_output().stdout).unwrap();
+        assert_eq!(document["totals"]["unreadable"], 1);
+        let assert = bench.check_stdin(&["t.json", "--format", "json"], input);
+        let document: serde_json::Value = serde_json::from_slice(&assert.code(code).get_output().stdout).unwrap();
+        assert_eq!(document["violations"].as_array().unwrap().len(), violations);
+        assert_eq!(document["totals"]["violations"], violations);
+    }
+}
+
+#[test]
+fn a_table_is_for_people() {
+    let bench = Bench::new();
+    bench.file("t.json", format!("[{CPU_10},{CPU_90}]"));
+    bench
+        .check_stdin(&["t.json", "--format", "table"], event(12.5))
+        .code(1)
+        .stdout(starts_with("time"))
+        .stdout(is_match(r"2021-07-15T12:00:30Z +web-1 +bob +cpu-high +Cpu +12\.5 % +10 % +25 %\n").unwrap())
+        .stderr("1 violation in 1 of 1 event\n");
+    bench
+        .check_stdin(&["t.json", "--format", "table"], event(1.0))
+        .code(0)
+        .stdout(is_empty())
+        .stderr("no threshold is exceeded in 1 event\n");
+    // Many rows are still one table.
+    let many: String = (0..1200).map(|_| event(95.0) + "\n").collect();
+    let assert = bench.check_stdin(&["t.json", "--format", "table"], many).code(1);
+    let text = String::from_utf8(assert.get_output().stdout.clone()).unwrap();
+    assert_eq!(text.lines().count(), 2401);
+    assert_eq!(text.matches("threshold").count(), 1);
+    let lengths: std::collections::BTreeSet<_> = text.lines().map(|line| line.rfind('%')).skip(1).collect();
+    assert_eq!(lengths.len(), 1, "columns stand below each other");
+}
+
+#[test]
+fn tee_passes_every_line_on_as_it_was() {
+    let bench = Bench::new();
+    bench.file("t.json", CPU_10);
+    let odd = event(50.0).replace("\"org_id\":null", "\"org_id\" : null, \"note\": 1.50");
+    let broken = event(50.0).replace("cpu_seconds", "cpu_secnds");
+    let long = format!("{{\"x\":\"{}\"}}", "y".repeat(5000));
+    let input = format!("{odd}\n{broken}\n\n{long}\n\u{1}\n{}", event(1.0));
+    let assert = bench
+        .check_stdin(&["t.json", "--tee", "--max-line-bytes", "1000"], input)
+        .code(2)
+        .stdout(format!("{odd}\n{broken}\n{long}\n\u{1}\n{}\n", event(1.0)))
+        .stderr(contains("cpu-high").and(contains("<stdin>:4:1: error[too-long]")));
+    let words = String::from_utf8(assert.get_output().stderr.clone()).unwrap();
+    assert!(words.lines().next().unwrap().starts_with('{'), "in the order of the input: {words}");
+    assert!(words.contains("<stdin>:2:") && words.contains("did you mean `cpu_seconds`"), "{words}");
+    assert!(words.contains("<stdin>:5:1:"), "{words}");
+}
+
+#[test]
+fn tee_passes_on_at_once() {
+    let bench = Bench::new();
+    bench.file("t.json", CPU_10);
+    let mut child = bench
+        .check(&["t.json", "--tee"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    let mut events = BufReader::new(child.stdout.take().unwrap());
+    let mut violations = BufReader::new(child.stderr.take().unwrap());
+    for cpu in [50.0, 60.0] {
+        // A blank line behind it must not hold it back.
+        stdin.write_all(format!("{}\n\n", event(cpu)).as_bytes()).unwrap();
+        let (mut passed, mut violation) = (String::new(), String::new());
+        events.read_line(&mut passed).unwrap();
+        violations.read_line(&mut violation).unwrap();
+        assert_eq!(passed.trim_end(), event(cpu));
+        assert!(violation.contains(&format!("\"current_value\":{cpu:?}")), "{violation}");
+    }
+    drop(stdin);
+    assert_eq!(child.wait().unwrap().code(), Some(1));
+}
+
+#[cfg(unix)]
+fn signal(name: &str, child: &std::process::Child) {
+    let status = Command::new("kill").args([name, &child.id().to_string()]).status().unwrap();
+    assert!(status.success());
+}
+
+#[cfg(unix)]
+#[test]
+fn a_signal_to_the_whole_pipeline_loses_no_event() {
+    let bench = Bench::new();
+    bench.file("t.json", CPU_90);
+    for name in ["-INT", "-TERM"] {
+        let mut child = bench.check(&["t.json", "--tee"]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let mut stdin = child.stdin.take().unwrap();
+        let mut events = BufReader::new(child.stdout.take().unwrap());
+        for last in [false, true] {
+            // The producer writes its last event after the signal.
+            if last {
+                signal(name, &child);
+            }
+            stdin.write_all(format!("{}\n", event(50.0)).as_bytes()).unwrap();
+            let mut passed = String::new();
+            events.read_line(&mut passed).unwrap();
+            assert_eq!(passed.trim_end(), event(50.0));
+        }
+        drop(stdin);
+        assert_eq!(child.wait().unwrap().code(), Some(0));
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_second_signal_ends_it_at_once() {
+    let bench = Bench::new();
+    bench.file("t.json", CPU_90);
+    let mut command = bench.check(&["t.json", "--tee"]);
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    stdin.write_all(format!("{}\n", event(50.0)).as_bytes()).unwrap();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut String::new()).unwrap();
+    // Signals that arrive together count once, so that two may not be enough.
+    while child.try_wait().unwrap().is_none() {
+        signal("-TERM", &child);
+    }
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(String::from_utf8(output.stderr).unwrap().contains("stopped by a signal"));
+}
+
+#[test]
+fn explain_says_why_for_each_threshold() {
+    let bench = Bench::new();
+    let elsewhere =
+        CPU_90.replace("cpu-very-high", "elsewhere").replace(r#""user_id""#, r#""instance_id":"db-1","user_id""#);
+    bench.file("t.json", format!("[{CPU_90},{CPU_10},{ALICE},{elsewhere}]"));
+    bench
+        .check_stdin(&["t.json", "--explain", "--format", "table"], event(12.5))
+        .code(1)
+        .stdout(starts_with("<stdin>:1: instance web-1, user bob, 2021-07-15T12:00:30Z\n"))
+        .stdout(contains("cpu_percent_avg is 12.5 %, over 10 %, by 25 %"))
+        .stdout(contains("cpu_percent_avg is 12.5 %, not over 90 %"))
+        .stdout(contains("applies to user `alice`, the event is of `bob`"))
+        .stdout(contains("applies to instance `db-1`, the event is of `web-1`"));
+    let assert = bench.check_stdin(&["t.json", "--explain"], event(12.5)).code(1);
+    let told: Vec<_> = json_lines(&assert.get_output().stdout)
+        .iter()
+        .map(|record| (record["threshold"].clone(), record["outcome"].clone()))
+        .collect();
+    let expected = [
+        ("alice-memory", "other_user"),
+        ("cpu-high", "exceeded"),
+        ("cpu-very-high", "within"),
+        ("elsewhere", "other_instance"),
+    ];
+    assert_eq!(told, expected.map(|(id, outcome)| (id.into(), outcome.into())));
+}
+
+#[test]
+fn an_explanation_for_people_stays_readable_with_many_thresholds() {
+    let bench = Bench::new();
+    let many: Vec<String> = (0..1000)
+        .map(|n| {
+            if n % 2 == 0 {
+                ALICE.replace("alice-memory", &format!("a{n}"))
+            } else {
+                CPU_90.replace("cpu-very-high", &format!("b{n}"))
+            }
+        })
+        .collect();
+    bench.file("t.json", format!("[{}]", many.join(",")));
+    let assert = bench.check_stdin(&["t.json", "--explain", "--format", "table"], event(12.5)).code(0);
+    let text = String::from_utf8(assert.get_output().stdout.clone()).unwrap();
+    assert!(text.lines().count() < 50, "{text}");
+    assert!(text.contains("480 more that apply to other users or instances"), "{text}");
+    assert!(text.contains("480 more that apply and are not exceeded"), "{text}");
+}
+
+#[test]
+fn a_broken_threshold_file_is_named_with_every_place() {
+    let bench = Bench::new();
+    bench.file(
+        "t.json",
+        format!("[\n{},\n{}\n]", CPU_10.replace("resource_type", "resorce_type"), ALICE.replace("\"GB\"", "\"gb\"")),
+    );
+    bench
+        .check_stdin(&["t.json"], event(50.0))
+        .code(2)
+        .stdout(is_empty())
+        .stderr(is_match(r"(?m)^t\.json:2:\d+: .*resource_type").unwrap())
+        .stderr(is_match(r"(?m)^t\.json:3:\d+: .*GB").unwrap());
+    for text in ["", "{", "null", "[1]", "\u{0}\u{1}", "{}"] {
+        bench.file("t.json", text);
+        bench.check_stdin(&["t.json"], event(50.0)).code(2).stdout(is_empty()).stderr(contains("t.json:1:"));
+    }
+}
+
+#[test]
+fn a_folder_is_all_its_json_files() {
+    let bench = Bench::new();
+    fs::create_dir(bench.path().join("thresholds")).unwrap();
+    bench.check_stdin(&["thresholds"], event(50.0)).code(2).stderr(contains("no *.json file"));
+    bench.file("thresholds/b.json", CPU_10);
+    bench.file("thresholds/a.json", ALICE.replace("alice\"", "bob\""));
+    bench.file("thresholds/README.txt", "not read");
+    let assert = bench.check_stdin(&["thresholds"], event(50.0)).code(1);
+    let ids: Vec<_> =
+        json_lines(&assert.get_output().stdout).iter().map(|found| found["config"]["id"].clone()).collect();
+    assert_eq!(ids, ["alice-memory", "cpu-high"]);
+    bench.file("thresholds/c.json", CPU_10);
+    bench
+        .check_stdin(&["thresholds"], event(50.0))
+        .code(2)
+        .stderr(contains("`cpu-high`").and(contains("b.json")).and(contains("c.json")));
+}
+
+#[test]
+fn what_cannot_be_read_is_one_clear_line() {
+    let bench = Bench::new();
+    bench.file("t.json", CPU_10);
+    bench.file("e.ndjson", event(50.0));
+    for (args, word) in [
+        (&["missing.json", "e.ndjson"][..], "missing.json"),
+        (&["https://example.org/t.json", "e.ndjson"], "supported are"),
+        (&["", "e.ndjson"], "no threshold source"),
+        (&["-", "e.ndjson"], "standard input is for the events"),
+        (&["e.ndjson", "t.json"], "are the two swapped?"),
+        (&["t.json", "missing.ndjson"], "missing.ndjson"),
+        (&["t.json", "."], "is a directory"),
+    ] {
+        bench.check(args).assert().code(2).stderr(starts_with("error: ").and(contains(word)).and(is_one_line()));
+    }
+    // The inputs that can be read still are.
+    bench.check(&["t.json", "missing.ndjson", "e.ndjson"]).assert().code(2).stdout(contains("cpu-high"));
+}
+
+fn is_one_line() -> impl Predicate<str> {
+    predicate::function(|text: &str| text.lines().count() == 1)
+}
+
+#[test]
+fn a_flood_of_invalid_lines_does_not_flood_the_screen() {
+    let bench = Bench::new();
+    bench.file("t.json", CPU_10);
+    let assert = bench.check_stdin(&["t.json", "--format", "json"], "x\n".repeat(5000)).code(2);
+    let words = String::from_utf8(assert.get_output().stderr.clone()).unwrap();
+    assert_eq!(words.lines().count(), 101);
+    let document: serde_json::Value = serde_json::from_slice(&assert.get_output().stdout).unwrap();
+    assert_eq!(document["totals"]["invalid_lines"], 5000);
+}
+
+#[test]
+fn a_closed_pipe_ends_it_quietly() {
+    let bench = Bench::new();
+    bench.file("t.json", CPU_10);
+    bench.file("e.ndjson", (event(50.0) + "\n").repeat(5000));
+    for extra in [&[][..], &["--tee"], &["--format", "json"], &["--format", "table"], &["--explain"]] {
+        let mut args = vec!["t.json", "e.ndjson"];
+        args.extend(extra);
+        let mut child = bench.check(&args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut first = [0];
+        child.stdout.take().unwrap().read_exact(&mut first).unwrap();
+        let output = child.wait_with_output().unwrap();
+        assert_eq!(output.status.code(), Some(1), "{extra:?}");
+        let words = String::from_utf8(output.stderr).unwrap();
+        assert!(!words.contains("error") && !words.contains("panicked"), "{extra:?}: {words}");
+    }
+}
+
+#[test]
+fn the_same_input_gives_the_same_output() {
+    let bench = Bench::new();
+    let many: Vec<String> = (0..300)
+        .map(|n| {
+            let user = ["*", "bob", "alice"][n % 3];
+            CPU_10.replace("cpu-high", &format!("t{:03}", (n * 7) % 300)).replace("\"*\"", &format!("\"{user}\""))
+        })
+        .collect();
+    bench.file("t.json", format!("[{}]", many.join(",")));
+    let input: String = (0..20).map(|n| event(f64::from(n)) + "\n").collect();
+    for args in [&["t.json"][..], &["t.json", "--format", "table"], &["t.json", "--explain"], &["t.json", "--tee"]] {
+        let runs: Vec<_> = (0..3)
+            .map(|_| {
+                let assert = bench.check_stdin(args, input.clone()).code(1);
+                (assert.get_output().stdout.clone(), assert.get_output().stderr.clone())
+            })
+            .collect();
+        assert!(runs.iter().all(|run| *run == runs[0]), "{args:?}");
+    }
+}

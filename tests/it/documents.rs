@@ -1,0 +1,206 @@
+//! The documents that are generated from definitions and kept in the repository are current.
+
+use std::path::Path;
+
+use assert_cmd::Command;
+use form_usage_events::validate::{EventRules, Severity, line_findings, threshold_findings};
+use serde_json::{Value, json};
+
+/// Compares a kept document with what it should hold. With `FORMUSAGE_REWRITE` set, writes it.
+pub(crate) fn assert_current(path: &str, contents: &str) {
+    let full = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
+    if std::env::var_os("FORMUSAGE_REWRITE").is_some() {
+        std::fs::create_dir_all(full.parent().unwrap()).unwrap();
+        return std::fs::write(full, contents).unwrap();
+    }
+    let kept = std::fs::read_to_string(full).unwrap_or_default();
+    assert!(
+        kept == contents,
+        "{path} is not current; this rewrites it:\n\n    FORMUSAGE_REWRITE=1 cargo test --test it documents\n"
+    );
+}
+
+fn printed(args: &[&str]) -> String {
+    let output = Command::cargo_bin("formusage").unwrap().args(args).unwrap();
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[test]
+fn schemas_are_current() {
+    assert_current("schemas/event.schema.json", &printed(&["schema", "event"]));
+    assert_current("schemas/thresholds.schema.json", &printed(&["schema", "thresholds"]));
+}
+
+const EVENT: &str = include_str!("../fixtures/event.json");
+
+/// An event with the value at `pointer` replaced.
+fn event_with(pointer: &str, value: Value) -> Value {
+    let mut event: Value = serde_json::from_str(EVENT).unwrap();
+    *event.pointer_mut(pointer).unwrap() = value;
+    event
+}
+
+fn event_without(object: &str, key: &str) -> Value {
+    let mut event: Value = serde_json::from_str(EVENT).unwrap();
+    event.pointer_mut(object).unwrap().as_object_mut().unwrap().remove(key).unwrap();
+    event
+}
+
+fn validator(schema: &str) -> jsonschema::Validator {
+    jsonschema::validator_for(&serde_json::from_str(&printed(&["schema", schema])).unwrap()).unwrap()
+}
+
+/// Whether the event validator finds no error, at a time when everything here is past.
+fn event_is_valid(event: &Value) -> bool {
+    let findings = line_findings(event.to_string().as_bytes(), 1, &EventRules::at(200_000_000_000));
+    findings.iter().all(|finding| finding.severity < Severity::Error)
+}
+
+#[test]
+fn schema_and_validator_agree_on_events() {
+    let schema = validator("event");
+    let mut events = vec![json!({}), json!([]), json!(null), json!("x"), serde_json::from_str(EVENT).unwrap()];
+    events.push({
+        let mut event = event_with("/org_id", json!(null));
+        event["note"] = json!({"deep": [1, 2]});
+        event
+    });
+    let values = [
+        json!(null),
+        json!(true),
+        json!(""),
+        json!("x"),
+        json!("1.0"),
+        json!("1.27"),
+        json!("1."),
+        json!("2.0"),
+        json!("resource_usage"),
+        json!("a\u{7}b"),
+        json!("é".repeat(20)),
+        json!("x".repeat(256)),
+        json!("x".repeat(257)),
+        json!(0),
+        json!(-1),
+        json!(12.5),
+        json!(100),
+        json!(100.5),
+        json!(1250),
+        json!(u64::MAX),
+        json!(i64::MIN),
+        json!(1e300),
+        json!(-0.5),
+        json!(1_626_350_430_000_i64),
+        json!([]),
+        json!({}),
+    ];
+    for (object, keys) in [
+        ("", &["event_type", "version", "instance_id", "user_id", "org_id", "metrics", "period"][..]),
+        (
+            "/metrics",
+            &[
+                "cpu_seconds",
+                "cpu_percent_avg",
+                "memory_gb",
+                "memory_percent",
+                "storage_gb",
+                "network_egress_mb",
+                "network_ingress_mb",
+                "gpu_seconds",
+            ],
+        ),
+        // What times have to do with each other is beyond a schema; what they are is not.
+        ("/period", &[]),
+    ] {
+        for key in keys {
+            events.push(event_without(object, key));
+            events.extend(values.iter().map(|value| event_with(&format!("{object}/{key}"), value.clone())));
+        }
+    }
+    for time in ["/timestamp", "/period/start", "/period/end"] {
+        let bad = [json!(null), json!("1626350430"), json!(30.5), json!(-1), json!(1_626_350_430_000_i64)];
+        events.extend(bad.map(|value| event_with(time, value)));
+    }
+    assert!(events.len() > 400);
+    for event in &events {
+        assert_eq!(schema.is_valid(event), event_is_valid(event), "{event}");
+    }
+}
+
+#[test]
+fn the_differences_between_schema_and_validator_are_these() {
+    let schema = validator("event");
+    for (why, event) in [
+        (
+            "a schema takes 30.0 for a whole number; readers of the format do not",
+            event_with("/metrics/cpu_seconds", json!(30.0)),
+        ),
+        ("a schema counts characters, the format bytes", event_with("/user_id", json!("é".repeat(200)))),
+        ("a schema can't compare the period's ends", event_with("/period/start", json!(1_626_350_430))),
+        ("nor the timestamp with the period", event_with("/timestamp", json!(1_626_350_400))),
+        ("nor the timestamp with a clock", event_with("/timestamp", json!(99_999_999_999_i64))),
+    ] {
+        assert!(schema.is_valid(&event), "{why}");
+        let findings = line_findings(event.to_string().as_bytes(), 1, &EventRules::at(1_626_350_500));
+        assert_eq!(findings.len(), 1, "{why}");
+    }
+}
+
+#[test]
+fn schema_and_validator_agree_on_thresholds() {
+    let schema = validator("thresholds");
+    let sound = json!({"id": "a", "resource_type": "Cpu", "threshold_type": {"Percentage": {"value": 80.0}},
+        "action": "Notify", "user_id": "*", "notification_channels": ["email"]});
+    let mut files = vec![sound.clone(), json!([sound]), json!([]), json!({}), json!(1), json!([1])];
+    for (key, values) in [
+        ("id", vec![json!(""), json!(1), json!(null)]),
+        ("resource_type", vec![json!("Cpuu"), json!("Storage"), json!("Memory"), json!("Gpu"), json!(1)]),
+        (
+            "threshold_type",
+            vec![
+                json!({"Absolute": {"value": 1, "unit": "min"}}),
+                json!({"Absolute": {"value": 1, "unit": "GB"}}),
+                json!({"Absolute": {"value": 1, "unit": "gb"}}),
+                json!({"Absolute": {"value": -1, "unit": "s"}}),
+                json!({"Absolute": {"value": 1}}),
+                json!({"Percentage": {"value": 100.5}}),
+                json!({"Percentage": {"value": 0}}),
+                json!({"Percentage": {"value": "80"}}),
+                json!({"Percentage": {"value": 80, "unit": "%"}}),
+                json!({"Percentage": {"value": 80}, "Absolute": {"value": 1, "unit": "s"}}),
+                json!({"Percent": {"value": 80}}),
+                json!({}),
+                json!("Percentage"),
+            ],
+        ),
+        (
+            "action",
+            vec![
+                json!("Log"),
+                json!("log"),
+                json!({"Action": "x"}),
+                json!({"Action": " "}),
+                json!("Action"),
+                json!({}),
+            ],
+        ),
+        ("user_id", vec![json!(""), json!("u"), json!(null)]),
+        ("instance_id", vec![json!(""), json!("i"), json!(null), json!(1)]),
+        ("notification_channels", vec![json!([]), json!([""]), json!([1]), json!("email"), json!(null)]),
+        ("description", vec![json!(""), json!(null), json!(1)]),
+        ("for", vec![json!("5m")]),
+    ] {
+        for value in values {
+            let mut file = sound.clone();
+            file[key] = value;
+            files.push(file);
+        }
+        let mut file = sound.clone();
+        file.as_object_mut().unwrap().remove(key);
+        files.push(file);
+    }
+    for file in &files {
+        let findings = threshold_findings(file.to_string().as_bytes());
+        let valid = findings.iter().all(|finding| finding.severity < Severity::Error);
+        assert_eq!(schema.is_valid(file), valid, "{file}: {findings:?}");
+    }
+}
