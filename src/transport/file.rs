@@ -1,38 +1,207 @@
-//! stub
-use std::path::Path;
+//! NDJSON in a file, or on standard output and input.
+//!
+//! A file is appended to. What was reported as delivered is on disk (`fdatasync` before the report). A last line that
+//! a crash left without its end is ended first, so that it stays apart from what follows.
 
-use super::{BatchLimits, BoxFuture, Failure, Outcome, Polled, Sink, Source};
-use crate::events::EncodedEvent;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::{BatchLimits, BoxFuture, Failure, Message, Outcome, Polled, Reach, Sink, Source};
+use crate::events::{EncodedEvent, LinePart, LineReader};
+
+const POLL_MESSAGES: usize = 1_000;
+const POLL_BYTES: usize = 4 << 20;
+
+/// Writes events as lines.
+#[derive(Debug, Clone)]
+pub(super) struct FileSink {
+    output: Arc<Mutex<Output>>,
+    name: String,
+}
+
 #[derive(Debug)]
-pub struct FileSink;
+enum Output {
+    File {
+        file: File,
+        /// A write failed in the middle of a line, which has to be ended before the next.
+        torn: bool,
+    },
+    Stdout,
+}
+
 impl FileSink {
-    pub fn open(_: &Path) -> Result<Self, Failure> {
-        Ok(Self)
+    pub(super) fn open(path: &Path) -> Result<Self, Failure> {
+        let name = path.display().to_string();
+        let refuse = |error: &io::Error| Failure::destination(format!("can't open {name} for appending: {error}"));
+        if path.is_dir() {
+            return Err(Failure::destination(format!("{name} is a directory; name a file in it")));
+        }
+        let mut file = OpenOptions::new().read(true).append(true).create(true).open(path).map_err(|error| refuse(&error))?;
+        // Only a file can be looked at from its end; a device or a named pipe has none.
+        let torn = file.metadata().is_ok_and(|metadata| metadata.is_file()) && ends_torn(&mut file).map_err(|error| refuse(&error))?;
+        Ok(Self { output: Arc::new(Mutex::new(Output::File { file, torn })), name })
     }
-    pub fn stdout() -> Self {
-        Self
+
+    pub(super) fn stdout() -> Self {
+        Self { output: Arc::new(Mutex::new(Output::Stdout)), name: "standard output".to_owned() }
     }
 }
+
+fn ends_torn(file: &mut File) -> io::Result<bool> {
+    if file.seek(SeekFrom::End(0))? == 0 {
+        return Ok(false);
+    }
+    file.seek(SeekFrom::End(-1))?;
+    let mut last = [0];
+    file.read_exact(&mut last)?;
+    Ok(last != *b"\n")
+}
+
+impl Output {
+    fn write(&mut self, lines: &[u8]) -> io::Result<()> {
+        match self {
+            Self::Stdout => {
+                let mut stdout = io::stdout().lock();
+                stdout.write_all(lines)?;
+                stdout.flush()
+            }
+            Self::File { file, torn } => {
+                if *torn {
+                    file.write_all(b"\n")?;
+                }
+                *torn = true;
+                file.write_all(lines)?;
+                *torn = false;
+                sync(file)
+            }
+        }
+    }
+}
+
+/// Makes a file durable; what can't be synced (a pipe, a terminal, `/dev/null`) needs it not.
+fn sync(file: &File) -> io::Result<()> {
+    match file.sync_data() {
+        Err(error) if error.kind() == io::ErrorKind::InvalidInput => Ok(()),
+        result => result,
+    }
+}
+
 impl Sink for FileSink {
     fn limits(&self) -> BatchLimits {
-        BatchLimits::ONE
+        BatchLimits { events: 1_000, bytes: 4 << 20 }
     }
-    fn send<'a>(&'a self, _: &'a [EncodedEvent]) -> BoxFuture<'a, Result<Vec<Outcome>, Failure>> {
-        Box::pin(async { Err(Failure::service("stub")) })
+
+    fn send<'a>(&'a self, events: &'a [EncodedEvent]) -> BoxFuture<'a, Result<Vec<Outcome>, Failure>> {
+        let mut lines = Vec::with_capacity(events.iter().map(|event| event.body().len() + 1).sum());
+        for event in events {
+            lines.extend_from_slice(event.body());
+            lines.push(b'\n');
+        }
+        let count = events.len();
+        let sink = self.clone();
+        Box::pin(async move {
+            let written = tokio::task::spawn_blocking(move || {
+                let mut output = sink.output.lock().unwrap_or_else(PoisonError::into_inner);
+                output.write(&lines).map_err(|error| failure(&sink.name, &error))
+            });
+            match written.await {
+                Ok(result) => result.map(|()| vec![Outcome::Delivered; count]),
+                Err(error) => Err(Failure::service(format!("the writing thread ended: {error}"))),
+            }
+        })
     }
 }
-#[derive(Debug)]
-pub struct FileSource;
+
+/// Whose failure an error is: room may be made on a disk; a reader that went away does not come back.
+fn failure(name: &str, error: &io::Error) -> Failure {
+    match error.kind() {
+        io::ErrorKind::BrokenPipe => Failure::destination(format!("{name} was closed by its reader")).reached(Reach::Unreached),
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            Failure::service(format!("no room left to write {name}: {error}; make room")).reached(Reach::Unknown)
+        }
+        _ => Failure::service(format!("can't write {name}: {error}")).reached(Reach::Unknown),
+    }
+}
+
+/// Reads lines as messages. A later poll sees what was appended since.
+///
+/// A last line without its end is handed out once a poll finds it unchanged: a writer that is in the middle of a line
+/// has added to it by then, and a finished file's last line is not lost.
+pub(super) struct FileSource {
+    path: PathBuf,
+    lines: Option<Arc<Mutex<Tail>>>,
+}
+
+impl std::fmt::Debug for FileSource {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("FileSource").field("path", &self.path).finish_non_exhaustive()
+    }
+}
+
+type Tail = LineReader<Box<dyn Read + Send>>;
+
 impl FileSource {
-    pub fn open(_: &Path) -> Result<Self, Failure> {
-        Ok(Self)
+    pub(super) fn open(path: &Path) -> Result<Self, Failure> {
+        let mut source = Self { path: path.to_owned(), lines: None };
+        source.start()?;
+        Ok(source)
     }
-    pub fn stdin() -> Self {
-        Self
+
+    pub(super) fn stdin() -> Self {
+        let lines: Tail = LineReader::new(Box::new(io::stdin()));
+        Self { path: "<stdin>".into(), lines: Some(Arc::new(Mutex::new(lines))) }
+    }
+
+    /// Opens the file, if it is there.
+    fn start(&mut self) -> Result<(), Failure> {
+        if self.lines.is_some() {
+            return Ok(());
+        }
+        if self.path.is_dir() {
+            return Err(Failure::destination(format!("{} is a directory; name a file in it", self.path.display())));
+        }
+        match File::open(&self.path) {
+            Ok(file) => {
+                let lines: Tail = LineReader::new(Box::new(file));
+                self.lines = Some(Arc::new(Mutex::new(lines)));
+                Ok(())
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(Failure::destination(format!("can't open {}: {error}", self.path.display()))),
+        }
     }
 }
+
 impl Source for FileSource {
     fn poll(&mut self) -> BoxFuture<'_, Result<Polled, Failure>> {
-        Box::pin(async { Ok(Polled::UpToDate) })
+        Box::pin(async move {
+            self.start()?;
+            let Some(lines) = self.lines.clone() else {
+                return Ok(Polled::Absent(format!("{} does not exist yet", self.path.display())));
+            };
+            let name = self.path.display().to_string();
+            let read = tokio::task::spawn_blocking(move || {
+                let mut lines = lines.lock().unwrap_or_else(PoisonError::into_inner);
+                take_lines(&mut lines).map_err(|error| Failure::destination(format!("can't read {name}: {error}")))
+            });
+            read.await.unwrap_or_else(|error| Err(Failure::service(format!("the reading thread ended: {error}"))))
+        })
     }
+}
+
+fn take_lines(lines: &mut Tail) -> io::Result<Polled> {
+    let mut messages = Vec::new();
+    let mut bytes = 0;
+    lines.resume();
+    while messages.len() < POLL_MESSAGES && bytes < POLL_BYTES {
+        let Some(line) = lines.next_line()? else { break };
+        bytes += line.bytes.len();
+        if let LinePart::Piece { index, .. } = line.part {
+            tracing::warn!(line = line.number, piece = index + 1, "a line longer than the limit comes in pieces");
+        }
+        messages.push(Message { position: line.number - 1, body: line.bytes.to_vec() });
+    }
+    Ok(if messages.is_empty() { Polled::UpToDate } else { Polled::Messages(messages) })
 }
