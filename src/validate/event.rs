@@ -75,7 +75,12 @@ pub(super) fn check(spot: &Spot<'_>, rules: &EventRules, context: &mut Context<'
             None => (context.report)(finding),
         }
     });
-    for object in [Some(&event), metrics.as_ref(), period.as_ref()].into_iter().flatten() {
+    event.report_rest(context, |name| {
+        let inside = |fields: &[Field]| fields.iter().any(|field| field.name == name);
+        let object = if inside(METRICS_FIELDS) { "metrics" } else { inside(PERIOD_FIELDS).then_some("period")? };
+        Some(format!("`{name}` is a field of `{object}`, not of the event itself"))
+    });
+    for object in [metrics, period].into_iter().flatten() {
         object.report_rest(context, |_| None);
     }
 }
@@ -155,6 +160,9 @@ impl<'n> Reader<'_, '_, '_, 'n> {
             Value::Number(text) => *text,
             Value::String(text) if serde_json::from_str::<i64>(text).is_ok() => {
                 return self.wrong(&spot, field, expected, Some("remove the quotes".into()));
+            }
+            Value::String(_) if matches!(field, Name::Timestamp | Name::Start | Name::End) => {
+                return self.wrong(&spot, field, expected, Some("write it as `date +%s` does".into()));
             }
             _ => return self.wrong(&spot, field, expected, None),
         };

@@ -36,7 +36,12 @@ impl<'t> Reader<'_, 't> {
     fn document(&mut self) -> Result<Node<'t>, Stop> {
         self.skip_blank()?;
         if self.peek().is_none() {
-            return self.stop(0, Finding::error(Code::Empty, "there is no JSON here"));
+            // Comments have had their findings.
+            return if self.text.as_str().trim().is_empty() {
+                self.stop(0, Finding::error(Code::Empty, "there is no JSON here"))
+            } else {
+                Err(Stop)
+            };
         }
         let root = self.value()?;
         if matches!(root.value, Value::Broken) {

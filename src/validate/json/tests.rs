@@ -97,6 +97,11 @@ fn each_fault_has_its_name_and_its_place() {
 }
 
 #[test]
+fn comments_alone_are_named_as_comments_alone() {
+    assert_eq!(shown("# one").len(), 1);
+}
+
+#[test]
 fn reads_on_behind_what_leaves_no_doubt() {
     let found = shown("{\n  // one\n  a: 'x',\n  \"b\": [1, 2,],\n  \"c\": True\n  \"d\": 1,\n}");
     let codes: Vec<_> = found.iter().map(|(code, line, ..)| (*code, *line)).collect();

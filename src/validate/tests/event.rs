@@ -118,3 +118,16 @@ fn faults_in_memory_have_pointers_alone() {
         [("not-finite", 0, 0, "/metrics/cpu_percent_avg".into()), ("not-finite", 0, 0, "/metrics/storage_gb".into())]
     );
 }
+
+#[test]
+fn a_flat_event_is_told_about_its_objects() {
+    let found = line_findings(
+        br#"{"event_type":"resource_usage","cpu_seconds":1,"timestamp":"2021-07-15T12:00:30Z"}"#,
+        1,
+        &RULES,
+    );
+    let said: Vec<_> = found.iter().map(ToString::to_string).collect();
+    assert!(said.iter().any(|line| line.contains("`cpu_seconds` is a field of `metrics`")), "{said:?}");
+    assert!(said.iter().any(|line| line.contains("`metrics` is missing")), "{said:?}");
+    assert!(said.iter().any(|line| line.contains("date +%s")), "{said:?}");
+}
