@@ -59,8 +59,10 @@ pub struct UsageEvent {
     #[cfg_attr(feature = "schema", schemars(length(min = 1, max = MAX_ID_BYTES), extend("pattern" = NO_CONTROL_CHARACTERS)))]
     pub org_id: Option<String>,
     /// What was consumed.
+    #[serde(deserialize_with = "object")]
     pub metrics: UsageMetrics,
     /// When it was consumed.
+    #[serde(deserialize_with = "object")]
     pub period: UsagePeriod,
 }
 
@@ -104,6 +106,25 @@ pub struct UsagePeriod {
     /// The first second after the period.
     #[cfg_attr(feature = "schema", schemars(range(min = 0, max = 99_999_999_999i64)))]
     pub end: i64,
+}
+
+/// Reads `T` from an object alone: serde's derived readers take an array of the fields too, and the format does not.
+fn object<'de, D: serde::Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<T, D::Error> {
+    struct Object<T>(std::marker::PhantomData<T>);
+
+    impl<'de, T: Deserialize<'de>> serde::de::Visitor<'de> for Object<T> {
+        type Value = T;
+
+        fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            f.write_str("an object")
+        }
+
+        fn visit_map<A: serde::de::MapAccess<'de>>(self, map: A) -> Result<T, A::Error> {
+            T::deserialize(serde::de::value::MapAccessDeserializer::new(map))
+        }
+    }
+
+    deserializer.deserialize_map(Object(std::marker::PhantomData))
 }
 
 impl UsageEvent {

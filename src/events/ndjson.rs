@@ -112,8 +112,22 @@ impl<R: Read> LineReader<R> {
     /// # Errors
     /// What reading the input gave.
     pub fn next_line(&mut self) -> io::Result<Option<Line<'_>>> {
+        self.next(true)
+    }
+
+    /// The next line that has its end, or `None` where no more has come yet: for inputs that others append to, who may
+    /// be in the middle of a line. Looks again for what has come since.
+    ///
+    /// # Errors
+    /// What reading the input gave.
+    pub fn next_ended_line(&mut self) -> io::Result<Option<Line<'_>>> {
+        self.finished = false;
+        self.next(false)
+    }
+
+    fn next(&mut self, end_may_lack: bool) -> io::Result<Option<Line<'_>>> {
         loop {
-            let Some((range, part)) = self.next_range()? else {
+            let Some((range, part)) = self.next_range(end_may_lack)? else {
                 return Ok(None);
             };
             let blank = part == LinePart::Whole && self.buffer[range.clone()].trim_ascii().is_empty();
@@ -123,7 +137,7 @@ impl<R: Read> LineReader<R> {
         }
     }
 
-    fn next_range(&mut self) -> io::Result<Option<(std::ops::Range<usize>, LinePart)>> {
+    fn next_range(&mut self, end_may_lack: bool) -> io::Result<Option<(std::ops::Range<usize>, LinePart)>> {
         loop {
             let unread = &self.buffer[self.start..self.end];
             if let Some(found) = memchr::memchr(b'\n', &unread[self.searched..]) {
@@ -135,11 +149,14 @@ impl<R: Read> LineReader<R> {
                 }
             } else if self.finished {
                 if unread.is_empty() {
-                    // The line's last piece was full and the input ended right behind it.
-                    return Ok(self.piece.is_some().then(|| self.take(0, 0, true)));
+                    // Behind a full piece the line's last one is empty.
+                    return Ok((end_may_lack && self.piece.is_some()).then(|| self.take(0, 0, true)));
                 }
                 let text = unread.len() - usize::from(unread.ends_with(b"\r"));
                 if text <= self.limit {
+                    if !end_may_lack {
+                        return Ok(None);
+                    }
                     let length = unread.len();
                     return Ok(Some(self.take(text, length, true)));
                 }
@@ -211,6 +228,7 @@ impl<R: Read> LineReader<R> {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+    use std::io::Write;
 
     type Owned = (u64, Vec<u8>, LinePart);
 
@@ -278,6 +296,25 @@ mod tests {
         assert!(!reader.is_ready(), "blank lines and a line without its end");
         assert_eq!(reader.next_line().unwrap().unwrap().bytes, b"thr");
         assert!(!reader.is_ready());
+    }
+
+    /// A file that others append to between two looks.
+    #[test]
+    fn a_line_that_is_still_being_written_waits_for_its_end() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let mut reader = LineReader::new(std::fs::File::open(file.path()).unwrap());
+        let mut look = |text: &str| {
+            std::fs::OpenOptions::new().append(true).open(file.path()).unwrap().write_all(text.as_bytes()).unwrap();
+            reader
+                .next_ended_line()
+                .unwrap()
+                .map(|line| (line.number, String::from_utf8_lossy(line.bytes).into_owned()))
+        };
+        assert_eq!(look(""), None);
+        assert_eq!(look("on"), None);
+        assert_eq!(look("e\ntw"), Some((1, "one".into())));
+        assert_eq!(look(""), None);
+        assert_eq!(reader.next_line().unwrap().map(|line| line.bytes.to_vec()), Some(b"tw".to_vec()));
     }
 
     #[test]

@@ -40,7 +40,9 @@ impl EncodedEvent {
         let text = std::str::from_utf8(text).map_err(|error| {
             serde_json::Error::custom(format_args!("invalid UTF-8 after byte {}", error.valid_up_to()))
         })?;
-        let event: UsageEvent = serde_json::from_str(text)?;
+        let mut deserializer = serde_json::Deserializer::from_str(text);
+        let event: UsageEvent = super::object(&mut deserializer)?;
+        deserializer.end()?;
         let body = compact(text.as_bytes())?;
         Ok(Self { id: EventId::of(&body), event, body })
     }
@@ -192,8 +194,19 @@ mod tests {
     #[test]
     fn refuses_bytes_that_are_no_event() {
         let deep = format!(r#"{{"x":{}{},{}"#, "[".repeat(10_000), "]".repeat(10_000), &EXAMPLE[1..]);
-        for text in [&b""[..], b"{}", b"\xff\xfe", b"[1]", deep.as_bytes(), b"{\"x\":\"\xc3\x28\"}"] {
+        for text in [&b""[..], b"{}", b"\xff\xfe", b"[1]", b"{} {}", deep.as_bytes(), b"{\"x\":\"\xc3\x28\"}"] {
             assert!(EncodedEvent::decode(text).is_err());
+        }
+    }
+
+    #[test]
+    fn arrays_are_no_objects() {
+        let metrics = EXAMPLE.replace(r#"{"cpu_seconds":30,"cpu_percent_avg":12.5,"memory_gb":4.2,"memory_percent":52.5,"storage_gb":25.7,"network_egress_mb":15.2,"network_ingress_mb":8.7,"gpu_seconds":0}"#, "[30,12.5,4.2,52.5,25.7,15.2,8.7,0]");
+        let period = EXAMPLE.replace(r#"{"start":1626350400,"end":1626350430}"#, "[1626350400,1626350430]");
+        let whole = r#"["resource_usage","1.0",1626350430,"i","u",null,{},{}]"#.to_owned();
+        for text in [metrics, period, whole] {
+            let error = EncodedEvent::decode(text.as_bytes()).unwrap_err().to_string();
+            assert!(error.contains("expected an object"), "{error}");
         }
     }
 

@@ -38,9 +38,11 @@ impl FileSink {
         if path.is_dir() {
             return Err(Failure::destination(format!("{name} is a directory; name a file in it")));
         }
-        let mut file = OpenOptions::new().read(true).append(true).create(true).open(path).map_err(|error| refuse(&error))?;
+        let mut file =
+            OpenOptions::new().read(true).append(true).create(true).open(path).map_err(|error| refuse(&error))?;
         // Only a file can be looked at from its end; a device or a named pipe has none.
-        let torn = file.metadata().is_ok_and(|metadata| metadata.is_file()) && ends_torn(&mut file).map_err(|error| refuse(&error))?;
+        let torn = file.metadata().is_ok_and(|metadata| metadata.is_file())
+            && ends_torn(&mut file).map_err(|error| refuse(&error))?;
         Ok(Self { output: Arc::new(Mutex::new(Output::File { file, torn })), name })
     }
 
@@ -117,7 +119,9 @@ impl Sink for FileSink {
 /// Whose failure an error is: room may be made on a disk; a reader that went away does not come back.
 fn failure(name: &str, error: &io::Error) -> Failure {
     match error.kind() {
-        io::ErrorKind::BrokenPipe => Failure::destination(format!("{name} was closed by its reader")).reached(Reach::Unreached),
+        io::ErrorKind::BrokenPipe => {
+            Failure::destination(format!("{name} was closed by its reader")).reached(Reach::Unreached)
+        }
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
             Failure::service(format!("no room left to write {name}: {error}; make room")).reached(Reach::Unknown)
         }
@@ -127,8 +131,7 @@ fn failure(name: &str, error: &io::Error) -> Failure {
 
 /// Reads lines as messages. A later poll sees what was appended since.
 ///
-/// A last line without its end is handed out once a poll finds it unchanged: a writer that is in the middle of a line
-/// has added to it by then, and a finished file's last line is not lost.
+/// A last line without its end may be one that somebody is writing just now; it is handed out at the end of reading.
 pub(super) struct FileSource {
     path: PathBuf,
     lines: Option<Arc<Mutex<Tail>>>,
@@ -181,22 +184,36 @@ impl Source for FileSource {
             let Some(lines) = self.lines.clone() else {
                 return Ok(Polled::Absent(format!("{} does not exist yet", self.path.display())));
             };
-            let name = self.path.display().to_string();
-            let read = tokio::task::spawn_blocking(move || {
-                let mut lines = lines.lock().unwrap_or_else(PoisonError::into_inner);
-                take_lines(&mut lines).map_err(|error| Failure::destination(format!("can't read {name}: {error}")))
-            });
-            read.await.unwrap_or_else(|error| Err(Failure::service(format!("the reading thread ended: {error}"))))
+            self.lines_of(lines, false).await
+        })
+    }
+
+    fn rest(&mut self) -> BoxFuture<'_, Result<Polled, Failure>> {
+        Box::pin(async move {
+            let Some(lines) = self.lines.clone() else { return Ok(Polled::UpToDate) };
+            self.lines_of(lines, true).await
         })
     }
 }
 
-fn take_lines(lines: &mut Tail) -> io::Result<Polled> {
+impl FileSource {
+    async fn lines_of(&self, lines: Arc<Mutex<Tail>>, end_may_lack: bool) -> Result<Polled, Failure> {
+        let name = self.path.display().to_string();
+        let read = tokio::task::spawn_blocking(move || {
+            let mut lines = lines.lock().unwrap_or_else(PoisonError::into_inner);
+            let taken = take_lines(&mut lines, end_may_lack);
+            taken.map_err(|error| Failure::destination(format!("can't read {name}: {error}")))
+        });
+        read.await.unwrap_or_else(|error| Err(Failure::service(format!("the reading thread ended: {error}"))))
+    }
+}
+
+fn take_lines(lines: &mut Tail, end_may_lack: bool) -> io::Result<Polled> {
     let mut messages = Vec::new();
     let mut bytes = 0;
-    lines.resume();
     while messages.len() < POLL_MESSAGES && bytes < POLL_BYTES {
-        let Some(line) = lines.next_line()? else { break };
+        let line = if end_may_lack { lines.next_line()? } else { lines.next_ended_line()? };
+        let Some(line) = line else { break };
         bytes += line.bytes.len();
         if let LinePart::Piece { index, .. } = line.part {
             tracing::warn!(line = line.number, piece = index + 1, "a line longer than the limit comes in pieces");

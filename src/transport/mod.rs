@@ -19,7 +19,7 @@ use std::time::Duration;
 
 pub use destination::{Destination, DestinationError, FormAddress};
 #[cfg(feature = "sqlite")]
-pub use sqlite::EventStore;
+pub use sqlite::{EventStore, StoreError};
 
 use crate::events::EncodedEvent;
 
@@ -182,6 +182,14 @@ pub trait Source: Send + fmt::Debug {
     /// # Errors
     /// As for [`Sink::send`]. After a failure of the service the next call goes on where this one stood.
     fn poll(&mut self) -> BoxFuture<'_, Result<Polled, Failure>>;
+
+    /// What is left when nobody will poll again: the last line of a file, which lacks its end. Nothing elsewhere.
+    ///
+    /// # Errors
+    /// As for [`Source::poll`].
+    fn rest(&mut self) -> BoxFuture<'_, Result<Polled, Failure>> {
+        Box::pin(async { Ok(Polled::UpToDate) })
+    }
 
     /// Tells the source that all that was handed out has been dealt with; only sources that keep a reader's place
     /// (JetStream consumers) have anything to do here.

@@ -14,7 +14,6 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use crate::cli::{Cli, Command};
-use crate::exit::Exit;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();

@@ -36,7 +36,8 @@ impl Sink for SqliteSink {
         let (store, topic) = (self.store.clone(), self.topic.clone());
         Box::pin(async move {
             let written = blocking(move || {
-                let messages: Vec<(&str, &[u8])> = contents.iter().map(|content| (&*topic, content.as_slice())).collect();
+                let messages: Vec<(&str, &[u8])> =
+                    contents.iter().map(|content| (&*topic, content.as_slice())).collect();
                 let mut store = store.lock().unwrap_or_else(PoisonError::into_inner);
                 store.append(&messages, SystemClock.unix_seconds()).map_err(|error| failure(&error))
             });

@@ -19,7 +19,7 @@ pub(crate) use collect::CollectArgs;
 pub(crate) use documents::{CompletionsArgs, ManArgs, SchemaArgs, SchemaName};
 pub(crate) use publish::{PublishArgs, ReportFormat};
 pub(crate) use queue::QueueArgs;
-pub(crate) use read::ReadArgs;
+pub(crate) use read::{ReadArgs, ReadFormat};
 pub(crate) use validate::{FindingFormat, ValidateArgs};
 
 const STYLES: Styles = Styles::styled()

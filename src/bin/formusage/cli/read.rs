@@ -1,7 +1,58 @@
 //! `read`.
 
-use clap::Args;
+use std::path::PathBuf;
+use std::time::Duration;
 
-/// Read
+use clap::{Args, ValueEnum};
+use form_usage_events::transport::Destination;
+
+/// Read events back from a destination
+///
+/// Prints every event once, in the order of the source: an event that stands there twice, under the same id, is shown
+/// the first time (among the last 100,000 events). What is no event is passed on as it is, with a warning.
 #[derive(Debug, Args)]
-pub(crate) struct ReadArgs {}
+#[command(after_help = crate::exit::help_for("read"))]
+pub(crate) struct ReadArgs {
+    /// Where from: form://HOST[:3003]/TOPIC?sub_topic=N, form+https://…, sqlite:PATH, file:PATH or -
+    #[arg(long, value_name = "URL", env = "FORMUSAGE_FROM", default_value_t)]
+    pub(crate) from: Destination,
+
+    /// Go on with what is written from now on, until a signal
+    #[arg(short, long, env = "FORMUSAGE_FOLLOW")]
+    pub(crate) follow: bool,
+
+    /// How often to look for new events
+    #[arg(long, value_name = "TIME", env = "FORMUSAGE_POLL_INTERVAL", default_value = "1s", value_parser = humantime::parse_duration, requires = "follow")]
+    pub(crate) poll_interval: Duration,
+
+    /// Pass over everything in front of this place (a message's number in a queue, a line's number less one in a file)
+    #[arg(long, value_name = "N", env = "FORMUSAGE_START", default_value_t = 0)]
+    pub(crate) start: u64,
+
+    /// End after so many events
+    #[arg(short = 'n', long, value_name = "N", env = "FORMUSAGE_LIMIT")]
+    pub(crate) limit: Option<u64>,
+
+    /// How events are shown; a table on a terminal, NDJSON in a pipe
+    #[arg(long, value_enum, value_name = "FORMAT", env = "FORMUSAGE_FORMAT")]
+    pub(crate) format: Option<ReadFormat>,
+
+    /// How long to wait for the source to answer
+    #[arg(long, value_name = "TIME", env = "FORMUSAGE_TIMEOUT", default_value = "30s", value_parser = humantime::parse_duration)]
+    pub(crate) timeout: Duration,
+
+    /// A file that holds a bearer token for the source (or set FORMUSAGE_TOKEN to the token itself)
+    #[arg(long, value_name = "FILE", env = "FORMUSAGE_TOKEN_FILE")]
+    pub(crate) token_file: Option<PathBuf>,
+}
+
+/// How events are shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ReadFormat {
+    /// For people: a row for each event
+    Table,
+    /// One JSON array
+    Json,
+    /// One event a line, byte for byte as it stands in the source
+    Ndjson,
+}
