@@ -5,6 +5,8 @@ pub mod clock;
 pub mod errors;
 pub mod events;
 pub mod publish;
+#[cfg(feature = "server")]
+pub mod queue;
 pub mod retry;
 pub mod threshold;
 pub mod transport;

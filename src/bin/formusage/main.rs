@@ -8,6 +8,7 @@ mod input;
 mod output;
 mod secret;
 mod setup;
+mod state_dir;
 
 use std::process::ExitCode;
 

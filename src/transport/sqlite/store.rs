@@ -113,10 +113,7 @@ impl EventStore {
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let store = Self::connect(path, flags)?;
         let version: i32 = store.pragma("user_version").map_err(|error| store.refuse(error))?;
-        if version == 0
-            && store.pragma("application_id").map_err(|error| store.refuse(error))? == 0
-            && store.is_empty()?
-        {
+        if version == 0 && tables(&store.connection).map_err(|error| store.refuse(error))? == 0 {
             return Ok(None);
         }
         store.check()?;

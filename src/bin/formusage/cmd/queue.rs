@@ -1,8 +1,62 @@
-//! `queue`.
+//! `queue`: serves the embedded queue.
+
+use std::io::ErrorKind;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use anyhow::{Context as _, bail};
+use form_usage_events::queue::{self, QueueOptions};
+use tokio::net::TcpListener;
 
 use crate::cli::QueueArgs;
 use crate::exit::Exit;
+use crate::setup::{self, Shutdown};
 
-pub(crate) fn run(_args: &QueueArgs) -> anyhow::Result<Exit> {
-    anyhow::bail!("not there yet")
+pub(crate) fn run(args: &QueueArgs) -> anyhow::Result<Exit> {
+    let token = crate::secret::token(args.token_file.as_deref())?;
+    let db = match &args.db {
+        Some(db) => db.clone(),
+        None => default_db()?,
+    };
+    setup::runtime()?.block_on(async {
+        let address = resolve(&args.listen).await?;
+        if !address.ip().is_loopback() && token.is_none() {
+            bail!(
+                "{address} is reachable from other machines, and anybody there could write and read usage events; set a token with FORMUSAGE_TOKEN or --token-file, or listen on 127.0.0.1"
+            );
+        }
+        let listener = TcpListener::bind(address).await.map_err(|error| match error.kind() {
+            ErrorKind::AddrInUse => anyhow::anyhow!(
+                "something listens on {address} already; end it (ss -ltnp shows what it is), or choose another port with --listen"
+            ),
+            ErrorKind::PermissionDenied => anyhow::anyhow!("no permission to listen on {address}; choose a port above 1023"),
+            _ => anyhow::Error::new(error).context(format!("can't listen on {address}")),
+        })?;
+        let address = listener.local_addr()?;
+        let shutdown = Shutdown::listen("ending: finishing the requests under way")?;
+        crate::output::say(&format!("the queue listens on {address} and keeps its messages in {}", db.display()));
+        let finish = shutdown.finish.clone();
+        let served = queue::serve(listener, &db, QueueOptions { token }, async move { finish.cancelled().await });
+        tokio::select! {
+            served = served => served?,
+            () = shutdown.abort.cancelled() => {}
+        }
+        Ok(Exit::Success)
+    })
+}
+
+async fn resolve(listen: &str) -> anyhow::Result<SocketAddr> {
+    let addresses = tokio::net::lookup_host(listen).await;
+    let first =
+        addresses.with_context(|| format!("--listen {listen:?} is no ADDRESS:PORT such as 127.0.0.1:3003"))?.next();
+    first.with_context(|| format!("--listen {listen:?} names no address"))
+}
+
+fn default_db() -> anyhow::Result<PathBuf> {
+    let folder =
+        crate::state_dir::state_dir().context("there is no state directory; name the queue's file with --db")?;
+    std::fs::create_dir_all(&folder).with_context(|| {
+        format!("can't make the state directory {}; name the queue's file with --db", folder.display())
+    })?;
+    Ok(folder.join("queue.db"))
 }
