@@ -2,6 +2,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 pub mod circuit_breaker;
 pub mod clock;
+pub mod collect;
 pub mod errors;
 pub mod events;
 pub mod publish;

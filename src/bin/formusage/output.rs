@@ -54,6 +54,21 @@ fn explain(error: io::Error) -> anyhow::Error {
     }
 }
 
+/// Whether whoever read our standard output is known to be gone, without writing to it.
+pub(crate) fn stdout_is_closed() -> bool {
+    #[cfg(target_os = "linux")]
+    {
+        use rustix::event::{PollFd, PollFlags, Timespec, poll};
+        let stdout = io::stdout();
+        let mut polled = [PollFd::new(&stdout, PollFlags::empty())];
+        let looked = poll(&mut polled, Some(&Timespec::default())).is_ok();
+        // A terminal that hung up is gone as well.
+        looked && polled[0].revents().intersects(PollFlags::ERR | PollFlags::HUP)
+    }
+    #[cfg(not(target_os = "linux"))]
+    false
+}
+
 /// Whether a person reads our standard output.
 pub(crate) fn stdout_is_terminal() -> bool {
     io::stdout().is_terminal()

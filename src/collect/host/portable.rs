@@ -1,0 +1,86 @@
+//! A host of any kind, through `sysinfo`.
+//!
+//! `sysinfo` gives no cumulative CPU time here, only the average load since its last look; the time used is that
+//! average over the time between two looks.
+
+use std::time::Duration;
+
+use sysinfo::{Disks, MemoryRefreshKind, Networks, System};
+
+use super::gpu::GpuLoad;
+use crate::clock::Monotonic;
+use crate::collect::{CollectError, Reading, Scope, Traffic};
+
+/// A host that `sysinfo` knows.
+pub struct PortableHost {
+    system: System,
+    networks: Networks,
+    disks: Disks,
+    gpus: GpuLoad,
+    cpu: Duration,
+    last: Option<Monotonic>,
+}
+
+impl std::fmt::Debug for PortableHost {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("PortableHost").field("cpu", &self.cpu).finish_non_exhaustive()
+    }
+}
+
+impl PortableHost {
+    /// This host.
+    ///
+    /// # Errors
+    /// When `sysinfo` does not know this kind of system.
+    pub fn new() -> Result<Self, CollectError> {
+        let refuse = |error: sysinfo::Error| CollectError(format!("can't meter this host: {error:?}"));
+        Ok(Self {
+            system: System::new().map_err(refuse)?,
+            networks: Networks::new_with_refreshed_list().map_err(refuse)?,
+            disks: Disks::new_with_refreshed_list().map_err(refuse)?,
+            gpus: GpuLoad::find(),
+            cpu: Duration::ZERO,
+            last: None,
+        })
+    }
+}
+
+impl Scope for PortableHost {
+    fn read(&mut self, at: Monotonic) -> Result<Reading, CollectError> {
+        self.system.refresh_cpu_usage();
+        self.system.refresh_memory_specifics(MemoryRefreshKind::nothing().with_ram());
+        self.networks.refresh(true);
+        self.disks.refresh(true);
+        let cpus = f64::from(u32::try_from(self.system.cpus().len()).unwrap_or(u32::MAX).max(1));
+        let passed = self.last.and_then(|last| at.checked_sub(last)).unwrap_or_default();
+        let load = f64::from(self.system.global_cpu_usage()).clamp(0.0, 100.0) / 100.0;
+        self.cpu += Duration::try_from_secs_f64(load * cpus * passed.as_secs_f64()).unwrap_or_default();
+        self.last = Some(at);
+        let traffic =
+            |data: &sysinfo::NetworkData| Traffic { sent: data.total_transmitted(), received: data.total_received() };
+        let network = self.networks.iter().map(|(name, data)| (name.to_string_lossy().into_owned(), traffic(data)));
+        let used = |disk: &sysinfo::Disk| disk.total_space().saturating_sub(disk.available_space());
+        Ok(Reading {
+            at,
+            cpu: Some(self.cpu),
+            cpus,
+            network: Some(network.filter(|(name, _)| !name.starts_with("lo")).collect()),
+            memory_used: Some(self.system.used_memory()),
+            memory_total: self.system.total_memory(),
+            storage_used: Some(self.disks.iter().map(used).sum()),
+            gpus_busy: self.gpus.busy(),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_this_machine() {
+        let reading = PortableHost::new().unwrap().read(Duration::from_secs(1)).unwrap();
+        assert!(reading.cpus >= 1.0 && reading.memory_total > 0);
+        assert_eq!(reading.cpu, Some(Duration::ZERO), "nothing is known before the second look");
+    }
+}
