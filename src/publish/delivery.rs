@@ -90,6 +90,8 @@ pub struct Delivery {
     clock: Arc<dyn Clock>,
     /// No attempt before this time: the destination asked for it.
     hold_until: Arc<Mutex<Option<Monotonic>>>,
+    /// What the last attempt failed by, if it did.
+    last_failure: Arc<Mutex<Option<String>>>,
     counters: Arc<Counters>,
 }
 
@@ -103,7 +105,16 @@ impl Delivery {
         timeout: Duration,
         clock: Arc<dyn Clock>,
     ) -> Self {
-        Self { sink, retrier, breaker, timeout, clock, hold_until: Arc::default(), counters: Arc::default() }
+        Self {
+            sink,
+            retrier,
+            breaker,
+            timeout,
+            clock,
+            hold_until: Arc::default(),
+            last_failure: Arc::default(),
+            counters: Arc::default(),
+        }
     }
 
     /// The sink.
@@ -135,6 +146,12 @@ impl Delivery {
             unknown: read(&self.counters.unknown),
             breaker_opened: self.breaker.as_ref().map_or(0, CircuitBreaker::times_opened),
         }
+    }
+
+    /// What the last attempt failed by; `None` where it succeeded.
+    #[must_use]
+    pub fn last_failure(&self) -> Option<String> {
+        self.last_failure.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// How long no attempt will be made, as far as it is known: the breaker is open, or the destination asked for it.
@@ -278,6 +295,8 @@ impl Delivery {
             Err(failure) => (0, vec![failure]),
         };
         self.counters.delivered.fetch_add(delivered as u64, Ordering::Relaxed);
+        *self.last_failure.lock().unwrap_or_else(PoisonError::into_inner) =
+            failures.last().map(|failure| failure.message.clone());
         if failures.iter().any(|failure| failure.reach == Reach::Unknown) {
             self.counters.unknown.fetch_add(1, Ordering::Relaxed);
         }

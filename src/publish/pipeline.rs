@@ -22,7 +22,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -30,7 +30,7 @@ use super::delivery::{Deferral, Delivery, Ending};
 use super::intake::{Intake, RefusedLine, Taken};
 use super::lanes::Lanes;
 use super::report::Report;
-use super::worker::{Round, Worker};
+use super::worker::{Round, Signals, Worker};
 use crate::clock::Monotonic;
 use crate::threshold::ThresholdManager;
 use crate::transport::{Failure, FailureKind};
@@ -165,6 +165,7 @@ impl Pipeline {
             last_advance: self.delivery.clock().monotonic(),
             asked_at: None,
             misdirection: None,
+            hurry: Arc::default(),
         };
         let result = run.drive(intake, progress).await;
         // Whatever ended the run: no attempt goes on behind the report's back.
@@ -199,6 +200,8 @@ struct Run<'a> {
     asked_at: Option<Monotonic>,
     /// What is wrong with the destination's set-up, as of the last attempt.
     misdirection: Option<String>,
+    /// Ends the pauses of the workers.
+    hurry: Arc<Notify>,
 }
 
 impl Run<'_> {
@@ -250,7 +253,8 @@ impl Run<'_> {
         let pipeline = self.pipeline;
         while !self.give_up.is_cancelled() && self.workers.len() < pipeline.options.concurrency.max(1) {
             let Some(batch) = self.lanes.take(pipeline.delivery.sink().limits()) else { break };
-            let worker = Worker::new(batch, self.report.delivered, pipeline.delivery.clone(), self.give_up.clone());
+            let signals = Signals { give_up: self.give_up.clone(), hurry: self.hurry.clone() };
+            let worker = Worker::new(batch, self.report.delivered, pipeline.delivery.clone(), signals);
             self.workers.spawn(worker.round());
         }
     }
@@ -270,8 +274,7 @@ impl Run<'_> {
             && held > self.pipeline.options.drain_timeout
             && self.held > 0
         {
-            let why = self.report.reason.take().map(|reason| format!(": {reason}")).unwrap_or_default();
-            self.abandon(&format!("the destination is left alone for another {} s{why}", held.as_secs_f64().ceil()));
+            self.abandon(&format!("the destination is left alone for another {} s", held.as_secs_f64().ceil()));
         }
         if let Some(message) = self.misdirection.clone() {
             self.report.errors.push(message.clone());
@@ -279,8 +282,11 @@ impl Run<'_> {
         }
     }
 
+    /// The run ends with what is here: what was learnt before may be mended by now, so those who wait try at once.
     fn end_of_intake(&mut self) {
         self.ended = true;
+        self.misdirection = None;
+        self.hurry.notify_waiters();
         self.last_advance = self.pipeline.delivery.clock().monotonic();
     }
 
@@ -371,16 +377,21 @@ impl Run<'_> {
     fn note_failure(&mut self, failure: &Failure) {
         self.report.reason = Some(failure.message.clone());
         if failure.kind == FailureKind::Destination && self.misdirection.as_ref() != Some(&failure.message) {
-            tracing::error!(%failure, "the destination is set up wrong; events are held until it is mended");
+            // A run that ends because of it says so at its end.
+            if !self.ended && !self.pipeline.options.finite {
+                tracing::error!(%failure, "the destination is set up wrong; events are held until it is mended");
+            }
             self.misdirection = Some(failure.message.clone());
         }
     }
 
     fn abandon(&mut self, reason: &str) {
-        if !self.give_up.is_cancelled() {
-            self.report.reason.get_or_insert_with(|| reason.to_owned());
-            self.give_up.cancel();
+        if self.give_up.is_cancelled() {
+            return;
         }
+        let cause = self.pipeline.delivery.last_failure().filter(|cause| cause != reason);
+        self.report.reason = Some(cause.map_or_else(|| reason.to_owned(), |cause| format!("{reason}: {cause}")));
+        self.give_up.cancel();
     }
 
     fn release(&mut self, event: &Taken) {

@@ -3,8 +3,10 @@
 //! A round is a pause (none before the first) and a delivery with its retries. The pipeline books what a round settled
 //! and gives the worker the next one.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::delivery::{Delivery, Ending};
@@ -24,7 +26,16 @@ pub(super) struct Worker {
     /// How many events the run had delivered when this batch last failed.
     delivered_before: u64,
     delivery: Delivery,
-    give_up: CancellationToken,
+    signals: Signals,
+}
+
+/// How a worker is spoken to.
+#[derive(Debug, Clone)]
+pub(super) struct Signals {
+    /// Hand back what you hold.
+    pub(super) give_up: CancellationToken,
+    /// Do not wait any longer, try now.
+    pub(super) hurry: Arc<Notify>,
 }
 
 /// What a round did: an ending for each event of the batch, or none where it was given up.
@@ -36,8 +47,8 @@ pub(super) struct Round {
 
 impl Worker {
     /// A worker for `batch`, in a run that has delivered so many events.
-    pub(super) const fn new(batch: Batch, delivered: u64, delivery: Delivery, give_up: CancellationToken) -> Self {
-        Self { batch, refusals: 0, failures: 0, delivered_before: delivered, delivery, give_up }
+    pub(super) const fn new(batch: Batch, delivered: u64, delivery: Delivery, signals: Signals) -> Self {
+        Self { batch, refusals: 0, failures: 0, delivered_before: delivered, delivery, signals }
     }
 
     pub(super) const fn refusals(&self) -> u32 {
@@ -58,7 +69,7 @@ impl Worker {
         let events: Vec<EncodedEvent> = self.batch.events.iter().map(|event| event.encoded.clone()).collect();
         let endings = tokio::select! {
             biased;
-            () = self.give_up.cancelled() => Vec::new(),
+            () = self.signals.give_up.cancelled() => Vec::new(),
             endings = self.attempt(&events) => endings,
         };
         Round { worker: self, endings }
@@ -67,7 +78,10 @@ impl Worker {
     async fn attempt(&self, events: &[EncodedEvent]) -> Vec<Ending> {
         let pause = self.pause();
         if !pause.is_zero() {
-            self.delivery.clock().sleep(pause).await;
+            tokio::select! {
+                () = self.delivery.clock().sleep(pause) => {}
+                () = self.signals.hurry.notified() => {}
+            }
         }
         self.delivery.deliver(events).await
     }

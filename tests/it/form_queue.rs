@@ -55,6 +55,9 @@ struct State {
     cut_list_after: Option<usize>,
     /// Every write is answered so once the script is through.
     default: Option<Answer>,
+    /// Events with this text are refused.
+    refused_text: Option<&'static str>,
+    refusals: usize,
 }
 
 #[derive(Debug, Default)]
@@ -141,14 +144,39 @@ impl FormQueue {
 
     /// Waits until so many requests have come in.
     pub(crate) fn wait_for_requests(&self, count: usize) {
-        let state = self.shared.state.lock().unwrap();
-        drop(self.shared.changed.wait_while(state, |state| state.requests.len() < count).unwrap());
+        self.wait("requests", |state| state.requests.len() >= count);
     }
 
     /// Waits until so many messages are held.
     pub(crate) fn wait_for_messages(&self, count: usize) {
+        self.wait("messages", |state| state.messages.len() >= count);
+    }
+
+    /// Waits for a request with this text in its content to have been refused so many times.
+    pub(crate) fn wait_for_refusals(&self, count: usize) {
+        self.wait("refusals", |state| state.refusals >= count);
+    }
+
+    /// Refuses every event that holds `text`, by name, whatever the script says.
+    pub(crate) fn refuse(&self, text: &'static str) {
+        self.shared.state.lock().unwrap().refused_text = Some(text);
+    }
+
+    pub(crate) fn refusals(&self) -> usize {
+        self.shared.state.lock().unwrap().refusals
+    }
+
+    /// Waits for `what`, and fails rather than hang.
+    fn wait(&self, what: &str, done: impl Fn(&State) -> bool) {
         let state = self.shared.state.lock().unwrap();
-        drop(self.shared.changed.wait_while(state, |state| state.messages.len() < count).unwrap());
+        let patience = std::time::Duration::from_secs(30);
+        let (state, late) = self.shared.changed.wait_timeout_while(state, patience, |state| !done(state)).unwrap();
+        assert!(
+            !late.timed_out(),
+            "waited in vain for {what}: {} requests, {} messages",
+            state.requests.len(),
+            state.messages.len()
+        );
     }
 
     fn serve(&self, connection: &TcpStream) {
@@ -233,6 +261,10 @@ impl FormQueue {
             json!({"Write": {"content": content, "topic": USAGE_EVENTS}}).to_string().into_bytes()
         );
         let mut state = self.shared.state.lock().unwrap();
+        if state.refused_text.is_some_and(|text| String::from_utf8_lossy(&content).contains(text)) {
+            state.refusals += 1;
+            return json!({"Failure": {"reason": "not this one"}}).to_string();
+        }
         if !state.messages.contains(&content) {
             state.messages.push(content);
         }
