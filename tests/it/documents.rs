@@ -31,6 +31,60 @@ fn schemas_are_current() {
     assert_current("schemas/thresholds.schema.json", &printed(&["schema", "thresholds"]));
 }
 
+#[test]
+fn man_pages_and_completions_are_current() {
+    assert_current("man/formusage.1", &printed(&["man"]));
+    for command in ["collect", "publish", "check", "validate", "queue", "read", "schema", "completions", "man"] {
+        assert_current(&format!("man/formusage-{command}.1"), &printed(&["man", command]));
+    }
+    let shells = [
+        ("bash", "formusage.bash"),
+        ("zsh", "_formusage"),
+        ("fish", "formusage.fish"),
+        ("powershell", "_formusage.ps1"),
+    ];
+    for (shell, file) in shells {
+        assert_current(&format!("completions/{file}"), &printed(&["completions", shell]));
+    }
+}
+
+#[test]
+fn the_exit_codes_of_the_readme_are_current() {
+    let readme = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap();
+    for command in ["collect", "publish", "check", "validate", "queue", "read"] {
+        let help = printed(&[command, "--help"]);
+        let (_, codes) = help.split_once("Exit codes:\n").unwrap();
+        for line in codes.lines().filter(|line| !line.trim().is_empty()) {
+            let (code, meaning) = line.trim().split_once("  ").unwrap();
+            let row = format!("| `{command}` | {code} | {meaning} |");
+            assert!(readme.contains(&row), "README.md lacks this row of its table of exit codes:\n\n{row}\n");
+        }
+    }
+}
+
+#[test]
+fn a_man_page_of_no_command_is_refused() {
+    let output = Command::cargo_bin("formusage").unwrap().args(["man", "publsh"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("did you mean \"publish\"?"));
+}
+
+/// bash sources the script without a word and offers what fits.
+#[test]
+fn the_bash_completion_works_in_a_real_shell() {
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/completions/formusage.bash");
+    let ask = format!(
+        "set -eu; source {script}; COMP_WORDS=(formusage publish --dr); COMP_CWORD=2; _formusage formusage --dr publish; echo \"${{COMPREPLY[@]}}\""
+    );
+    let output = std::process::Command::new("bash").args(["--norc", "-c", &ask]).output().unwrap();
+    assert_eq!(
+        String::from_utf8_lossy(&output.stdout).trim(),
+        "--dry-run --drain-timeout",
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+}
+
 const EVENT: &str = include_str!("../fixtures/event.json");
 
 /// An event with the value at `pointer` replaced.

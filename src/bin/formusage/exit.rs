@@ -64,14 +64,17 @@ pub(crate) const TABLE: &[(&str, Exit, &str)] = &[
     ("read", Exit::Error, "could not read"),
 ];
 
-/// The exit codes of `command`, one a line, for its help; empty where there is nothing beyond success.
+/// The exit codes of `command`, and what each means.
+pub(crate) fn codes_of(command: &str) -> Vec<(Exit, &'static str)> {
+    let own: Vec<_> =
+        TABLE.iter().filter(|(name, ..)| *name == command).map(|(_, exit, meaning)| (*exit, *meaning)).collect();
+    if own.is_empty() { vec![(Exit::Success, "printed"), (Exit::Error, "could not run")] } else { own }
+}
+
+/// The same for its help, one a line.
 pub(crate) fn help_for(command: &str) -> String {
-    let rows: Vec<String> = TABLE
-        .iter()
-        .filter(|(name, ..)| *name == command)
-        .map(|(_, exit, meaning)| format!("  {}  {meaning}", exit.code()))
-        .collect();
-    if rows.is_empty() { String::new() } else { format!("Exit codes:\n{}", rows.join("\n")) }
+    let row = |(exit, meaning): (Exit, &str)| format!("  {}  {meaning}", exit.code());
+    format!("Exit codes:\n{}", codes_of(command).into_iter().map(row).collect::<Vec<_>>().join("\n"))
 }
 
 #[cfg(test)]

@@ -39,6 +39,7 @@ const STYLES: Styles = Styles::styled()
     styles = STYLES,
     max_term_width = 100,
     subcommand_required = true,
+    disable_help_subcommand = true,
     arg_required_else_help = true,
     after_help = "Data goes to standard output, words go to standard error.\nStart here:  formusage collect --interval 1s --count 5 | formusage publish --to sqlite:usage.db"
 )]

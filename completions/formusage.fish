@@ -1,0 +1,156 @@
+# Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
+function __fish_formusage_global_optspecs
+    string join \n v/verbose q/quiet log= log-format= h/help V/version
+end
+
+function __fish_formusage_needs_command
+    # Figure out if the current invocation already has a command.
+    set -l cmd (commandline -opc)
+    set -e cmd[1]
+    argparse -s (__fish_formusage_global_optspecs) -- $cmd 2>/dev/null
+    or return
+    if set -q argv[1]
+        # Also print the command, so this can be used to figure out what it is.
+        echo $argv[1]
+        return 1
+    end
+    return 0
+end
+
+function __fish_formusage_using_subcommand
+    set -l cmd (__fish_formusage_needs_command)
+    test -z "$cmd"
+    and return 1
+    contains -- $cmd[1] $argv
+end
+
+complete -c formusage -n "__fish_formusage_needs_command" -l log -d 'What to log, as tracing directives, e.g. "info,form_usage_events::publish=debug"' -r
+complete -c formusage -n "__fish_formusage_needs_command" -l log-format -d 'How log lines look' -r -f -a "text\t'For people'
+json\t'One JSON object a line'"
+complete -c formusage -n "__fish_formusage_needs_command" -s v -l verbose -d 'Log more: -v for what happens, -vv for every attempt'
+complete -c formusage -n "__fish_formusage_needs_command" -s q -l quiet -d 'Log nothing'
+complete -c formusage -n "__fish_formusage_needs_command" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c formusage -n "__fish_formusage_needs_command" -s V -l version -d 'Print version'
+complete -c formusage -n "__fish_formusage_needs_command" -f -a "collect" -d 'Sample this host into usage events'
+complete -c formusage -n "__fish_formusage_needs_command" -f -a "publish" -d 'Deliver usage events to a destination'
+complete -c formusage -n "__fish_formusage_needs_command" -f -a "check" -d 'Evaluate usage events against thresholds'
+complete -c formusage -n "__fish_formusage_needs_command" -f -a "validate" -d 'Check that usage events and threshold files are valid'
+complete -c formusage -n "__fish_formusage_needs_command" -f -a "queue" -d 'Serve the embedded queue with the Form protocol'
+complete -c formusage -n "__fish_formusage_needs_command" -f -a "read" -d 'Read events back from a destination'
+complete -c formusage -n "__fish_formusage_needs_command" -f -a "schema" -d 'Print a JSON Schema (draft 2020-12)'
+complete -c formusage -n "__fish_formusage_needs_command" -f -a "completions" -d 'Print a completion script for a shell'
+complete -c formusage -n "__fish_formusage_needs_command" -f -a "man" -d 'Print a man page (roff)'
+complete -c formusage -n "__fish_formusage_using_subcommand collect" -l interval -d 'How long a period is, in whole seconds' -r
+complete -c formusage -n "__fish_formusage_using_subcommand collect" -l sample-interval -d 'How often to look in between, for averages and GPU time; the shorter of 5s and the interval unless given' -r
+complete -c formusage -n "__fish_formusage_using_subcommand collect" -l count -d 'End after so many events' -r
+complete -c formusage -n "__fish_formusage_using_subcommand collect" -l duration -d 'End after so long' -r
+complete -c formusage -n "__fish_formusage_using_subcommand collect" -l instance-id -d 'What is metered; the host\'s name unless given' -r
+complete -c formusage -n "__fish_formusage_using_subcommand collect" -l user-id -d 'Who is billed; the login name unless given' -r
+complete -c formusage -n "__fish_formusage_using_subcommand collect" -l org-id -d 'The organization that the user belongs to; none unless given' -r
+complete -c formusage -n "__fish_formusage_using_subcommand collect" -l log -d 'What to log, as tracing directives, e.g. "info,form_usage_events::publish=debug"' -r
+complete -c formusage -n "__fish_formusage_using_subcommand collect" -l log-format -d 'How log lines look' -r -f -a "text\t'For people'
+json\t'One JSON object a line'"
+complete -c formusage -n "__fish_formusage_using_subcommand collect" -l align -d 'Let periods end at multiples of the interval on the wall clock: 30 s periods at :00 and :30 (the default; the first period is shorter)'
+complete -c formusage -n "__fish_formusage_using_subcommand collect" -l no-align -d 'Let every period have the whole interval, counted from the start'
+complete -c formusage -n "__fish_formusage_using_subcommand collect" -s v -l verbose -d 'Log more: -v for what happens, -vv for every attempt'
+complete -c formusage -n "__fish_formusage_using_subcommand collect" -s q -l quiet -d 'Log nothing'
+complete -c formusage -n "__fish_formusage_using_subcommand collect" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c formusage -n "__fish_formusage_using_subcommand publish" -l event -d 'Deliver this one event' -r
+complete -c formusage -n "__fish_formusage_using_subcommand publish" -l to -d 'Where to: form://HOST[:3003]/TOPIC?sub_topic=N, form+https://…, sqlite:PATH, file:PATH or -' -r
+complete -c formusage -n "__fish_formusage_using_subcommand publish" -l thresholds -d 'Check events against these thresholds (a file or a folder) before sending; violations are logged' -r
+complete -c formusage -n "__fish_formusage_using_subcommand publish" -l dead-letter -d 'Keep what could not be delivered here, as NDJSON with reason, place and the raw line; without it, on standard error' -r -F
+complete -c formusage -n "__fish_formusage_using_subcommand publish" -l report -d 'How to report what became of everything, at the end' -r -f -a "text\t'A table on a terminal, and words on standard error where something went wrong'
+json\t'One JSON object on standard output (on standard error where that carries the events)'"
+complete -c formusage -n "__fish_formusage_using_subcommand publish" -l max-skew -d 'How far in the future an event may lie' -r
+complete -c formusage -n "__fish_formusage_using_subcommand publish" -l max-line-bytes -d 'The longest line that is taken' -r
+complete -c formusage -n "__fish_formusage_using_subcommand publish" -l timeout -d 'How long one attempt may take' -r
+complete -c formusage -n "__fish_formusage_using_subcommand publish" -l concurrency -d 'Attempts under way at a time' -r
+complete -c formusage -n "__fish_formusage_using_subcommand publish" -l drain-timeout -d 'After the end of input, go on for so long without delivering anything' -r
+complete -c formusage -n "__fish_formusage_using_subcommand publish" -l poison-after -d 'An event that was refused by name in so many rounds, while others went through, is a dead letter' -r
+complete -c formusage -n "__fish_formusage_using_subcommand publish" -l token-file -d 'A file that holds a bearer token for the destination (or set FORMUSAGE_TOKEN to the token itself)' -r -F
+complete -c formusage -n "__fish_formusage_using_subcommand publish" -l max-retries -d 'Attempts after the first one, before an event has to wait for its next round' -r
+complete -c formusage -n "__fish_formusage_using_subcommand publish" -l initial-backoff -d 'The first wait between attempts' -r
+complete -c formusage -n "__fish_formusage_using_subcommand publish" -l max-backoff -d 'The longest wait between attempts' -r
+complete -c formusage -n "__fish_formusage_using_subcommand publish" -l backoff-multiplier -d 'By how much each wait exceeds the one before' -r
+complete -c formusage -n "__fish_formusage_using_subcommand publish" -l jitter-factor -d 'How far waits are spread, as a share, 0 to 1' -r
+complete -c formusage -n "__fish_formusage_using_subcommand publish" -l failure-threshold -d 'So many failures in a row open the breaker' -r
+complete -c formusage -n "__fish_formusage_using_subcommand publish" -l reset-timeout -d 'How long it stays open before a trial' -r
+complete -c formusage -n "__fish_formusage_using_subcommand publish" -l half-open-allowed-calls -d 'Trials at a time; so many successes close it' -r
+complete -c formusage -n "__fish_formusage_using_subcommand publish" -l log -d 'What to log, as tracing directives, e.g. "info,form_usage_events::publish=debug"' -r
+complete -c formusage -n "__fish_formusage_using_subcommand publish" -l log-format -d 'How log lines look' -r -f -a "text\t'For people'
+json\t'One JSON object a line'"
+complete -c formusage -n "__fish_formusage_using_subcommand publish" -l dry-run -d 'Send nothing: print what would be sent'
+complete -c formusage -n "__fish_formusage_using_subcommand publish" -l strict -d 'Refuse events with fields that are not known, instead of passing the fields on'
+complete -c formusage -n "__fish_formusage_using_subcommand publish" -l no-circuit-breaker -d 'Do without a circuit breaker'
+complete -c formusage -n "__fish_formusage_using_subcommand publish" -s v -l verbose -d 'Log more: -v for what happens, -vv for every attempt'
+complete -c formusage -n "__fish_formusage_using_subcommand publish" -s q -l quiet -d 'Log nothing'
+complete -c formusage -n "__fish_formusage_using_subcommand publish" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c formusage -n "__fish_formusage_using_subcommand check" -l format -d 'How the report is written; without it, a table on a terminal and ndjson elsewhere' -r -f -a "table\t'For people'
+json\t'One JSON document: the violations, then how many events there were'
+ndjson\t'One JSON object a violation'"
+complete -c formusage -n "__fish_formusage_using_subcommand check" -l max-skew -d 'How far in the future an event\'s timestamp may lie' -r
+complete -c formusage -n "__fish_formusage_using_subcommand check" -l max-line-bytes -d 'The longest line to accept, in bytes' -r
+complete -c formusage -n "__fish_formusage_using_subcommand check" -l log -d 'What to log, as tracing directives, e.g. "info,form_usage_events::publish=debug"' -r
+complete -c formusage -n "__fish_formusage_using_subcommand check" -l log-format -d 'How log lines look' -r -f -a "text\t'For people'
+json\t'One JSON object a line'"
+complete -c formusage -n "__fish_formusage_using_subcommand check" -l tee -d 'Pass every line on to standard output as it was read, at once; the report goes to standard error'
+complete -c formusage -n "__fish_formusage_using_subcommand check" -l explain -d 'Report for each event why each threshold did or did not fire, in place of the violations'
+complete -c formusage -n "__fish_formusage_using_subcommand check" -s v -l verbose -d 'Log more: -v for what happens, -vv for every attempt'
+complete -c formusage -n "__fish_formusage_using_subcommand check" -s q -l quiet -d 'Log nothing'
+complete -c formusage -n "__fish_formusage_using_subcommand check" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c formusage -n "__fish_formusage_using_subcommand validate" -l max-skew -d 'How far in the future an event\'s timestamp may lie' -r
+complete -c formusage -n "__fish_formusage_using_subcommand validate" -l max-line-bytes -d 'The longest line to accept, in bytes' -r
+complete -c formusage -n "__fish_formusage_using_subcommand validate" -l format -d 'How findings are written; without it, a table on a terminal and ndjson elsewhere' -r -f -a "table\t'For people: the line, and a marker under the place'
+json\t'One JSON document: findings, files, totals'
+ndjson\t'One JSON object a finding'"
+complete -c formusage -n "__fish_formusage_using_subcommand validate" -l max-findings -d 'The most errors and the most warnings to write; 0 is all of them. The others are counted' -r
+complete -c formusage -n "__fish_formusage_using_subcommand validate" -l log -d 'What to log, as tracing directives, e.g. "info,form_usage_events::publish=debug"' -r
+complete -c formusage -n "__fish_formusage_using_subcommand validate" -l log-format -d 'How log lines look' -r -f -a "text\t'For people'
+json\t'One JSON object a line'"
+complete -c formusage -n "__fish_formusage_using_subcommand validate" -l strict -d 'Make warnings errors: unknown fields, empty files'
+complete -c formusage -n "__fish_formusage_using_subcommand validate" -s v -l verbose -d 'Log more: -v for what happens, -vv for every attempt'
+complete -c formusage -n "__fish_formusage_using_subcommand validate" -s q -l quiet -d 'Log nothing'
+complete -c formusage -n "__fish_formusage_using_subcommand validate" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c formusage -n "__fish_formusage_using_subcommand queue" -l db -d 'The file that holds the queue; queue.db in the state directory unless given' -r -F
+complete -c formusage -n "__fish_formusage_using_subcommand queue" -l listen -d 'Where to listen; beyond loopback a token is needed. Port 0 takes a free one' -r
+complete -c formusage -n "__fish_formusage_using_subcommand queue" -l token-file -d 'A file that holds the bearer token that every request needs (or set FORMUSAGE_TOKEN to the token itself)' -r -F
+complete -c formusage -n "__fish_formusage_using_subcommand queue" -l log -d 'What to log, as tracing directives, e.g. "info,form_usage_events::publish=debug"' -r
+complete -c formusage -n "__fish_formusage_using_subcommand queue" -l log-format -d 'How log lines look' -r -f -a "text\t'For people'
+json\t'One JSON object a line'"
+complete -c formusage -n "__fish_formusage_using_subcommand queue" -s v -l verbose -d 'Log more: -v for what happens, -vv for every attempt'
+complete -c formusage -n "__fish_formusage_using_subcommand queue" -s q -l quiet -d 'Log nothing'
+complete -c formusage -n "__fish_formusage_using_subcommand queue" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c formusage -n "__fish_formusage_using_subcommand read" -l from -d 'Where from: form://HOST[:3003]/TOPIC?sub_topic=N, form+https://…, sqlite:PATH, file:PATH or -' -r
+complete -c formusage -n "__fish_formusage_using_subcommand read" -l poll-interval -d 'How often to look for new events' -r
+complete -c formusage -n "__fish_formusage_using_subcommand read" -l start -d 'Pass over everything in front of this place (a message\'s number in a queue, a line\'s number less one in a file)' -r
+complete -c formusage -n "__fish_formusage_using_subcommand read" -s n -l limit -d 'End after so many events' -r
+complete -c formusage -n "__fish_formusage_using_subcommand read" -l format -d 'How events are shown; a table on a terminal, NDJSON in a pipe' -r -f -a "table\t'For people: a row for each event'
+json\t'One JSON array'
+ndjson\t'One event a line, byte for byte as it stands in the source'"
+complete -c formusage -n "__fish_formusage_using_subcommand read" -l timeout -d 'How long to wait for the source to answer' -r
+complete -c formusage -n "__fish_formusage_using_subcommand read" -l token-file -d 'A file that holds a bearer token for the source (or set FORMUSAGE_TOKEN to the token itself)' -r -F
+complete -c formusage -n "__fish_formusage_using_subcommand read" -l log -d 'What to log, as tracing directives, e.g. "info,form_usage_events::publish=debug"' -r
+complete -c formusage -n "__fish_formusage_using_subcommand read" -l log-format -d 'How log lines look' -r -f -a "text\t'For people'
+json\t'One JSON object a line'"
+complete -c formusage -n "__fish_formusage_using_subcommand read" -s f -l follow -d 'Go on with what is written from now on, until a signal'
+complete -c formusage -n "__fish_formusage_using_subcommand read" -s v -l verbose -d 'Log more: -v for what happens, -vv for every attempt'
+complete -c formusage -n "__fish_formusage_using_subcommand read" -s q -l quiet -d 'Log nothing'
+complete -c formusage -n "__fish_formusage_using_subcommand read" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c formusage -n "__fish_formusage_using_subcommand schema" -l log -d 'What to log, as tracing directives, e.g. "info,form_usage_events::publish=debug"' -r
+complete -c formusage -n "__fish_formusage_using_subcommand schema" -l log-format -d 'How log lines look' -r -f -a "text\t'For people'
+json\t'One JSON object a line'"
+complete -c formusage -n "__fish_formusage_using_subcommand schema" -s v -l verbose -d 'Log more: -v for what happens, -vv for every attempt'
+complete -c formusage -n "__fish_formusage_using_subcommand schema" -s q -l quiet -d 'Log nothing'
+complete -c formusage -n "__fish_formusage_using_subcommand schema" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c formusage -n "__fish_formusage_using_subcommand completions" -l log -d 'What to log, as tracing directives, e.g. "info,form_usage_events::publish=debug"' -r
+complete -c formusage -n "__fish_formusage_using_subcommand completions" -l log-format -d 'How log lines look' -r -f -a "text\t'For people'
+json\t'One JSON object a line'"
+complete -c formusage -n "__fish_formusage_using_subcommand completions" -s v -l verbose -d 'Log more: -v for what happens, -vv for every attempt'
+complete -c formusage -n "__fish_formusage_using_subcommand completions" -s q -l quiet -d 'Log nothing'
+complete -c formusage -n "__fish_formusage_using_subcommand completions" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c formusage -n "__fish_formusage_using_subcommand man" -l log -d 'What to log, as tracing directives, e.g. "info,form_usage_events::publish=debug"' -r
+complete -c formusage -n "__fish_formusage_using_subcommand man" -l log-format -d 'How log lines look' -r -f -a "text\t'For people'
+json\t'One JSON object a line'"
+complete -c formusage -n "__fish_formusage_using_subcommand man" -s v -l verbose -d 'Log more: -v for what happens, -vv for every attempt'
+complete -c formusage -n "__fish_formusage_using_subcommand man" -s q -l quiet -d 'Log nothing'
+complete -c formusage -n "__fish_formusage_using_subcommand man" -s h -l help -d 'Print help (see more with \'--help\')'
