@@ -1,10 +1,10 @@
 //! The one thread that writes: it commits what came in together, then answers all.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 
 use crate::clock::{Clock, SystemClock};
 use crate::transport::EventStore;
@@ -25,16 +25,16 @@ struct Job {
 /// A handle to the writing thread.
 #[derive(Debug, Clone)]
 pub(super) struct Writer {
-    jobs: mpsc::SyncSender<Job>,
+    jobs: mpsc::Sender<Job>,
     healthy: Arc<AtomicBool>,
 }
 
 /// Starts the thread. It ends when every handle is gone.
 pub(super) fn start(store: EventStore) -> (Writer, JoinHandle<()>) {
-    let (jobs, waiting) = mpsc::sync_channel(WAITING);
+    let (jobs, waiting) = mpsc::channel(WAITING);
     let healthy = Arc::new(AtomicBool::new(true));
     let health = healthy.clone();
-    let thread = std::thread::spawn(move || run(store, &waiting, &health));
+    let thread = std::thread::spawn(move || run(store, waiting, &health));
     (Writer { jobs, healthy }, thread)
 }
 
@@ -48,22 +48,13 @@ impl Writer {
     pub(super) async fn write(&self, topic: String, content: Vec<u8>) -> Result<(), String> {
         const GONE: &str = "the queue is ending";
         let (done, answer) = oneshot::channel();
-        let mut job = Job { topic, content, done };
-        loop {
-            match self.jobs.try_send(job) {
-                Ok(()) => break,
-                // More writes wait than a commit takes: the next one frees a thousand places within milliseconds.
-                Err(mpsc::TrySendError::Full(back)) => job = back,
-                Err(mpsc::TrySendError::Disconnected(_)) => return Err(GONE.to_owned()),
-            }
-            SystemClock.sleep(std::time::Duration::from_millis(1)).await;
-        }
+        self.jobs.send(Job { topic, content, done }).await.map_err(|_| GONE.to_owned())?;
         answer.await.unwrap_or_else(|_| Err(GONE.to_owned()))
     }
 }
 
-fn run(mut store: EventStore, waiting: &mpsc::Receiver<Job>, healthy: &AtomicBool) {
-    while let Ok(first) = waiting.recv() {
+fn run(mut store: EventStore, mut waiting: mpsc::Receiver<Job>, healthy: &AtomicBool) {
+    while let Some(first) = waiting.blocking_recv() {
         let mut bytes = first.content.len();
         let mut jobs = vec![first];
         while jobs.len() < COMMIT_MESSAGES && bytes < COMMIT_BYTES {

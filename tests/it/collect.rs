@@ -8,7 +8,7 @@ use form_usage_events::validate::{EventRules, is_valid};
 use predicates::str::contains;
 
 use crate::form_queue::FormQueue;
-use crate::support::{formusage, formusage_process};
+use crate::support::{formusage, formusage_process, signal};
 
 fn events(output: &[u8]) -> Vec<UsageEvent> {
     output
@@ -27,10 +27,6 @@ fn collect(options: &[&str]) -> Vec<UsageEvent> {
 fn running(options: &[&str]) -> Child {
     let mut command = formusage_process();
     command.arg("collect").args(options).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
-}
-
-fn signal(child: &Child, name: &str) {
-    assert!(Command::new("kill").args([&format!("-{name}"), &child.id().to_string()]).status().unwrap().success());
 }
 
 /// Kernel's view of the CPU time used, in seconds, read independently of the library.

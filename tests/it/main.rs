@@ -9,5 +9,7 @@ mod form_queue;
 mod form_source;
 mod publish;
 mod publisher;
+mod queue;
+mod read;
 mod support;
 mod validate;

@@ -8,7 +8,7 @@ use predicates::str::contains;
 use serde_json::Value;
 
 use crate::form_queue::{Answer, FormQueue};
-use crate::support::{formusage, formusage_process, line, lines};
+use crate::support::{formusage, formusage_process, line, lines, signal};
 
 fn publish(queue: &FormQueue) -> assert_cmd::Command {
     let mut command = formusage();
@@ -25,11 +25,6 @@ fn running(queue: &FormQueue, options: &[&str]) -> Child {
     let mut command = formusage_process();
     command.args(["publish", "--to", &queue.url()]).args(options);
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
-}
-
-fn signal(child: &Child, name: &str) {
-    let status = std::process::Command::new("kill").args([&format!("-{name}"), &child.id().to_string()]).status();
-    assert!(status.unwrap().success());
 }
 
 #[test]

@@ -1,5 +1,10 @@
 //! What several tests use.
 
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::path::Path;
+use std::process::{Child, Stdio};
+
 use form_usage_events::events::{UsageEvent, UsageMetrics, UsagePeriod};
 
 /// The binary under test, with none of the caller's settings.
@@ -53,4 +58,77 @@ pub(crate) fn line(instance: &str, n: i64) -> String {
 /// So many events of one instance as NDJSON.
 pub(crate) fn lines(instance: &str, count: i64) -> String {
     (0..count).map(|n| line(instance, n) + "\n").collect()
+}
+
+/// Sends a signal by its name.
+pub(crate) fn signal(child: &Child, name: &str) {
+    let status = std::process::Command::new("kill").args([&format!("-{name}"), &child.id().to_string()]).status();
+    assert!(status.unwrap().success());
+}
+
+/// `formusage queue` on a free port; killed when dropped.
+pub(crate) struct ServedQueue {
+    pub(crate) process: Child,
+    pub(crate) address: String,
+}
+
+impl ServedQueue {
+    pub(crate) fn start(db: &Path, options: &[&str], token: Option<&str>) -> Self {
+        let mut command = formusage_process();
+        command.args(["queue", "--listen", "127.0.0.1:0", "--db"]).arg(db).args(options).stderr(Stdio::piped());
+        if let Some(token) = token {
+            command.env("FORMUSAGE_TOKEN", token);
+        }
+        let mut process = command.spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(process.stderr.take().unwrap()).read_line(&mut line).unwrap();
+        let address = line.split_whitespace().nth(4).unwrap_or_else(|| panic!("{line}")).to_owned();
+        Self { process, address }
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("form://{}/usage_events", self.address)
+    }
+
+    /// Sends raw bytes of one request; gives the status and the body of the reply.
+    pub(crate) fn ask(&self, request: &[u8]) -> (u16, String) {
+        let mut connection = TcpStream::connect(&self.address).unwrap();
+        // Where the server answers early and closes, the rest can't be written.
+        let _ = connection.write_all(request);
+        let mut reply = Vec::new();
+        let _ = connection.read_to_end(&mut reply);
+        let reply = String::from_utf8(reply).unwrap();
+        let (head, body) = reply.split_once("\r\n\r\n").unwrap_or_else(|| panic!("{reply:?}"));
+        let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+        (status, if head.contains("chunked") { unchunked(body) } else { body.to_owned() })
+    }
+
+    pub(crate) fn get(&self, path: &str) -> (u16, String) {
+        self.ask(format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").as_bytes())
+    }
+
+    pub(crate) fn post(&self, kind: &str, body: &[u8]) -> (u16, String) {
+        let head = format!(
+            "POST /queue/write_local HTTP/1.1\r\nhost: x\r\nconnection: close\r\n{kind}content-length: {}\r\n\r\n",
+            body.len()
+        );
+        self.ask(&[head.as_bytes(), body].concat())
+    }
+}
+
+impl Drop for ServedQueue {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+fn unchunked(mut body: &str) -> String {
+    let mut text = String::new();
+    while let Some((size, rest)) = body.split_once("\r\n") {
+        let size = usize::from_str_radix(size, 16).unwrap();
+        text.push_str(&rest[..size]);
+        body = rest[size..].trim_start_matches("\r\n");
+    }
+    text
 }

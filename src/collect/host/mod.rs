@@ -1,6 +1,6 @@
 //! The host scope: this machine as a whole.
 //!
-//! On Linux from the kernel's own counters ([`LinuxHost`]); elsewhere through `sysinfo` ([`PortableHost`]), whose CPU
+//! On Linux from the kernel's own counters ([`LinuxHost`]); elsewhere through `sysinfo` (`PortableHost`), whose CPU
 //! figures are averages since the last look. GPUs through `sysinfo` everywhere: NVML is loaded at run time, and a
 //! machine without a GPU gives 0.
 

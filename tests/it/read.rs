@@ -1,0 +1,167 @@
+//! `formusage read`, and the destinations that are files.
+
+use std::io::{BufRead, BufReader, Write};
+use std::process::{Child, Stdio};
+
+use predicates::prelude::*;
+use predicates::str::contains;
+use serde_json::Value;
+
+use crate::form_queue::FormQueue;
+use crate::support::{formusage, formusage_process, line, lines, signal};
+
+fn read(from: &str) -> assert_cmd::Command {
+    let mut command = formusage();
+    command.args(["read", "--from", from]);
+    command
+}
+
+fn following(from: &str) -> Child {
+    let mut command = formusage_process();
+    command.args(["read", "--follow", "--poll-interval", "10ms", "--from", from]);
+    command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+}
+
+fn publish(to: &str, events: &str) {
+    formusage().args(["publish", "--to", to]).write_stdin(events).assert().code(0);
+}
+
+#[test]
+fn sqlite_takes_each_event_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let url = format!("sqlite:{}", folder.path().join("u.db").display());
+    publish(&url, &lines("a", 3));
+    formusage()
+        .args(["publish", "--report", "json", "--to", &url])
+        .write_stdin(lines("a", 4))
+        .assert()
+        .code(0)
+        .stdout(contains("\"delivered\":4").and(contains("\"duplicates\":3")));
+    read(&url).assert().code(0).stdout(lines("a", 4)).stderr("");
+    read(&url)
+        .args(["--start", "1", "--limit", "2"])
+        .assert()
+        .code(0)
+        .stdout(line("a", 1) + "\n" + &line("a", 2) + "\n");
+}
+
+#[test]
+fn a_file_is_appended_to_and_a_torn_line_stays_apart() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("u.ndjson");
+    let url = format!("file:{}", path.display());
+    std::fs::write(&path, "{\"torn").unwrap();
+    publish(&url, &lines("a", 2));
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), format!("{{\"torn\n{}", lines("a", 2)));
+    read(&url).assert().code(0).stdout(contains("{\"torn\n")).stderr(contains("no usage event"));
+}
+
+#[test]
+fn the_last_line_needs_no_end_and_repeats_are_left_out() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), format!("{0}\n{1}\n{0}\n{1}", line("a", 0), line("a", 1))).unwrap();
+    let url = format!("file:{}", file.path().display());
+    read(&url).assert().code(0).stdout(lines("a", 2)).stderr(contains("2 repeats"));
+}
+
+#[test]
+fn standard_output_and_input_are_destinations_too() {
+    formusage().args(["publish", "--to", "-"]).write_stdin(lines("a", 2)).assert().code(0).stdout(lines("a", 2));
+    read("-").write_stdin(lines("a", 2)).assert().code(0).stdout(lines("a", 2));
+}
+
+#[test]
+fn formats_for_tools_and_people() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), lines("a", 2) + "no event\n").unwrap();
+    let url = format!("file:{}", file.path().display());
+    let json = read(&url).args(["--format", "json"]).output().unwrap().stdout;
+    let array: Vec<Value> = serde_json::from_slice(&json).unwrap();
+    assert_eq!((array.len(), &array[1]["instance_id"], &array[2]), (3, &"a".into(), &"no event".into()));
+    read(&url)
+        .args(["--format", "table"])
+        .assert()
+        .code(0)
+        .stdout(contains("2021-07-15 12:00:00 +30s").and(contains("no event")));
+    let empty = tempfile::NamedTempFile::new().unwrap();
+    let none = read(&format!("file:{}", empty.path().display())).args(["--format", "json"]).output().unwrap();
+    assert_eq!((none.status.code(), serde_json::from_slice(&none.stdout).ok()), (Some(0), Some(serde_json::json!([]))));
+}
+
+#[test]
+fn what_is_not_there_is_one_clear_line() {
+    let folder = tempfile::tempdir().unwrap();
+    for (scheme, name) in [("sqlite", "no.db"), ("file", "no.ndjson")] {
+        let path = folder.path().join(name);
+        read(&format!("{scheme}:{}", path.display()))
+            .assert()
+            .code(2)
+            .stdout("")
+            .stderr(contains("does not exist yet"));
+        assert!(!path.exists(), "a reader makes no file");
+    }
+    read(&format!("file:{}", folder.path().display())).assert().code(2).stderr(contains("is a directory"));
+    read(&FormQueue::start().url()).assert().code(2).stderr(contains("holds no topic"));
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    read(&format!("form://127.0.0.1:{port}/usage_events")).assert().code(2).stderr(contains("Connection refused"));
+    read("form://no-such-host.invalid").assert().code(2).stderr(contains("does not resolve"));
+}
+
+#[test]
+fn follow_waits_for_what_is_not_there_yet_and_ends_with_a_signal() {
+    let folder = tempfile::tempdir().unwrap();
+    for scheme in ["sqlite", "file"] {
+        let url = format!("{scheme}:{}", folder.path().join(scheme).display());
+        let mut child = following(&url);
+        let mut words = BufReader::new(child.stderr.take().unwrap()).lines();
+        assert!(words.next().unwrap().unwrap().starts_with("waiting: "));
+        let mut shown = BufReader::new(child.stdout.take().unwrap()).lines();
+        for n in 0..3 {
+            publish(&url, &(line("a", n) + "\n"));
+            assert_eq!(shown.next().unwrap().unwrap(), line("a", n), "{scheme}");
+        }
+        signal(&child, if scheme == "file" { "TERM" } else { "INT" });
+        assert_eq!(child.wait().unwrap().code(), Some(0));
+    }
+}
+
+#[test]
+fn a_line_that_is_being_written_is_shown_when_it_is_whole() {
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    let mut child = following(&format!("file:{}", file.path().display()));
+    let mut shown = BufReader::new(child.stdout.take().unwrap()).lines();
+    let (one, two) = (line("a", 0), line("a", 1));
+    let (head, tail) = one.split_at(40);
+    write!(file, "{two}\n{head}").unwrap();
+    assert_eq!(shown.next().unwrap().unwrap(), two);
+    writeln!(file, "{tail}").unwrap();
+    assert_eq!(shown.next().unwrap().unwrap(), one);
+    signal(&child, "TERM");
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+}
+
+#[test]
+fn a_closed_pipe_ends_it_quietly() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), lines("a", 5_000)).unwrap();
+    let mut command = formusage_process();
+    command.args(["read", "--from", &format!("file:{}", file.path().display())]);
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    assert_eq!((output.status.code(), String::from_utf8_lossy(&output.stderr).as_ref()), (Some(0), ""));
+}
+
+#[test]
+fn a_queue_is_followed_over_its_restart() {
+    let queue = FormQueue::start();
+    queue.hold([[&[0], line("a", 0).as_bytes()].concat()]);
+    let mut child = following(&queue.url());
+    let mut shown = BufReader::new(child.stdout.take().unwrap()).lines();
+    assert_eq!(shown.next().unwrap().unwrap(), line("a", 0));
+    queue.restart();
+    queue.hold([[&[0], line("a", 1).as_bytes()].concat()]);
+    assert_eq!(shown.next().unwrap().unwrap(), line("a", 1));
+    signal(&child, "TERM");
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+}
