@@ -61,8 +61,8 @@ complete -c formusage -n "__fish_formusage_using_subcommand publish" -l threshol
 complete -c formusage -n "__fish_formusage_using_subcommand publish" -l dead-letter -d 'Keep what could not be delivered here, as NDJSON with reason, place and the raw line; without it, on standard error' -r -F
 complete -c formusage -n "__fish_formusage_using_subcommand publish" -l report -d 'How to report what became of everything, at the end' -r -f -a "text\t'A table on a terminal, and words on standard error where something went wrong'
 json\t'One JSON object on standard output (on standard error where that carries the events)'"
-complete -c formusage -n "__fish_formusage_using_subcommand publish" -l max-skew -d 'How far in the future an event may lie' -r
-complete -c formusage -n "__fish_formusage_using_subcommand publish" -l max-line-bytes -d 'The longest line that is taken' -r
+complete -c formusage -n "__fish_formusage_using_subcommand publish" -l max-skew -d 'How far in the future an event\'s timestamp may lie' -r
+complete -c formusage -n "__fish_formusage_using_subcommand publish" -l max-line-bytes -d 'The longest line to accept, in bytes' -r
 complete -c formusage -n "__fish_formusage_using_subcommand publish" -l timeout -d 'How long one attempt may take' -r
 complete -c formusage -n "__fish_formusage_using_subcommand publish" -l concurrency -d 'Attempts under way at a time' -r
 complete -c formusage -n "__fish_formusage_using_subcommand publish" -l drain-timeout -d 'After the end of input, go on for so long without delivering anything' -r

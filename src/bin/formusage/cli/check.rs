@@ -1,10 +1,8 @@
 //! `check`.
 
-use std::time::Duration;
-
 use clap::{Args, ValueEnum};
-use form_usage_events::events::DEFAULT_MAX_LINE_BYTES;
 
+use super::lines::LineArgs;
 use crate::input::Input;
 
 /// Evaluate usage events against thresholds
@@ -40,26 +38,8 @@ pub(crate) struct CheckArgs {
     /// How the report is written; without it, a table on a terminal and ndjson elsewhere
     #[arg(long, value_enum, env = "FORMUSAGE_FORMAT", help_heading = "Output")]
     pub(crate) format: Option<CheckFormat>,
-    /// How far in the future an event's timestamp may lie
-    #[arg(
-        long,
-        value_name = "DURATION",
-        default_value = "5m",
-        value_parser = humantime::parse_duration,
-        env = "FORMUSAGE_MAX_SKEW",
-        help_heading = "Rules"
-    )]
-    pub(crate) max_skew: Duration,
-    /// The longest line to accept, in bytes
-    #[arg(
-        long,
-        value_name = "BYTES",
-        default_value_t = DEFAULT_MAX_LINE_BYTES,
-        value_parser = positive,
-        env = "FORMUSAGE_MAX_LINE_BYTES",
-        help_heading = "Rules"
-    )]
-    pub(crate) max_line_bytes: usize,
+    #[command(flatten)]
+    pub(crate) lines: LineArgs,
 }
 
 /// How the report of `check` is written.
@@ -71,12 +51,4 @@ pub(crate) enum CheckFormat {
     Json,
     /// One JSON object a violation
     Ndjson,
-}
-
-fn positive(text: &str) -> Result<usize, String> {
-    match text.parse() {
-        Ok(0) => Err("must be at least 1".into()),
-        Ok(number) => Ok(number),
-        Err(error) => Err(format!("{error}")),
-    }
 }

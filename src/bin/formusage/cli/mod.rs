@@ -5,6 +5,7 @@
 mod check;
 mod collect;
 mod documents;
+mod lines;
 mod publish;
 mod queue;
 mod read;

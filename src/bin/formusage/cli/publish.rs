@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 use form_usage_events::transport::Destination;
 
+use super::lines::LineArgs;
 use crate::input::Input;
 
 /// Deliver usage events to a destination
@@ -48,14 +49,10 @@ pub(crate) struct PublishArgs {
     pub(crate) report: ReportFormat,
 
     /// Refuse events with fields that are not known, instead of passing the fields on
-    #[arg(long, env = "FORMUSAGE_STRICT", help_heading = "Input")]
+    #[arg(long, env = "FORMUSAGE_STRICT", help_heading = "Rules")]
     pub(crate) strict: bool,
-    /// How far in the future an event may lie
-    #[arg(long, value_name = "TIME", env = "FORMUSAGE_MAX_SKEW", default_value = "5m", value_parser = humantime::parse_duration, help_heading = "Input")]
-    pub(crate) max_skew: Duration,
-    /// The longest line that is taken
-    #[arg(long, value_name = "BYTES", env = "FORMUSAGE_MAX_LINE_BYTES", default_value_t = form_usage_events::events::DEFAULT_MAX_LINE_BYTES, help_heading = "Input")]
-    pub(crate) max_line_bytes: usize,
+    #[command(flatten)]
+    pub(crate) lines: LineArgs,
 
     /// How long one attempt may take
     #[arg(long, value_name = "TIME", env = "FORMUSAGE_TIMEOUT", default_value = "30s", value_parser = humantime::parse_duration, help_heading = "Delivery")]

@@ -15,11 +15,11 @@ use crate::output::{complain, say};
 const LISTED_FILES: usize = 10;
 
 pub(crate) fn run(args: &ValidateArgs) -> anyhow::Result<Exit> {
-    let max_skew = i64::try_from(args.max_skew.as_secs()).unwrap_or(i64::MAX);
+    let max_skew = args.lines.max_skew();
     let mut validator = ContentValidator::new(ContentOptions {
         rules: EventRules { now: SystemClock.unix_seconds(), max_skew },
         strict: args.strict,
-        max_line_bytes: args.max_line_bytes,
+        max_line_bytes: args.lines.max_line_bytes,
         max_findings: if args.max_findings == 0 { u64::MAX } else { args.max_findings },
     });
     let mut writer = FindingWriter::new(args.format)?;

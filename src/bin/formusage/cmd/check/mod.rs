@@ -26,8 +26,8 @@ pub(crate) fn run(args: &CheckArgs) -> anyhow::Result<Exit> {
         thresholds: load(&args.thresholds)?,
         report: Report::new(args.format, args.explain, args.tee)?,
         tee: args.tee.then(Stdout::new),
-        max_skew: i64::try_from(args.max_skew.as_secs()).unwrap_or(i64::MAX),
-        max_line_bytes: args.max_line_bytes,
+        max_skew: args.lines.max_skew(),
+        max_line_bytes: args.lines.max_line_bytes,
         totals: Totals::default(),
     };
     let inputs = Input::or_stdin(&args.files);

@@ -32,11 +32,8 @@ pub(crate) fn run(args: &PublishArgs) -> anyhow::Result<Exit> {
     let destination = if args.dry_run { Destination::Stdio } else { args.to.clone() };
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let (retrier, breaker) = policy(args, &clock)?;
-    let rules = IntakeRules {
-        max_line_bytes: args.max_line_bytes.max(1),
-        max_skew: i64::try_from(args.max_skew.as_secs()).unwrap_or(i64::MAX),
-        strict: args.strict,
-    };
+    let rules =
+        IntakeRules { max_line_bytes: args.lines.max_line_bytes, max_skew: args.lines.max_skew(), strict: args.strict };
     let inputs = Inputs::open(args)?;
     let options = PipelineOptions {
         concurrency: usize::from(args.concurrency),
