@@ -48,6 +48,15 @@ pub fn unix_seconds(time: SystemTime) -> i64 {
     }
 }
 
+/// `time` in whole Unix milliseconds; negative before 1970.
+#[must_use]
+pub fn unix_millis(time: SystemTime) -> i64 {
+    match time.duration_since(UNIX_EPOCH) {
+        Ok(since) => i64::try_from(since.as_millis()).unwrap_or(i64::MAX),
+        Err(before) => -i64::try_from(before.duration().as_millis()).unwrap_or(i64::MAX),
+    }
+}
+
 /// The clocks of the operating system.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct SystemClock;

@@ -36,6 +36,10 @@
 //! - [`collect`]: from the kernel's counters to events
 //! - [`transport`]: destinations and sources
 #![cfg_attr(feature = "server", doc = "- [`queue`]: the embedded queue, served with the Form protocol")]
+#![cfg_attr(
+    feature = "sqlite",
+    doc = "- [`spool`]: what was taken and waits for its acknowledgement, and dead letters"
+)]
 //! - [`clock`], [`units`], [`errors`]: what all of them share
 //!
 //! # Features
@@ -48,12 +52,16 @@
 pub mod circuit_breaker;
 pub mod clock;
 pub mod collect;
+#[cfg(feature = "sqlite")]
+mod database;
 pub mod errors;
 pub mod events;
 pub mod publish;
 #[cfg(feature = "server")]
 pub mod queue;
 pub mod retry;
+#[cfg(feature = "sqlite")]
+pub mod spool;
 pub mod threshold;
 pub mod transport;
 pub mod units;

@@ -82,6 +82,24 @@ impl Machine {
         }
     }
 
+    /// The failures in a row, and until when it is open. Half-open counts as open up to now: nobody knows yet.
+    pub(super) const fn record(&self, now: Monotonic) -> (u32, Option<Monotonic>) {
+        match self.state {
+            State::Closed { failures } => (failures, None),
+            State::Open { until } => (0, Some(until)),
+            State::HalfOpen { .. } => (0, Some(now)),
+        }
+    }
+
+    /// Goes on where a machine of an earlier time stood.
+    pub(super) fn resume(&mut self, failures: u32, open_until: Option<Monotonic>, now: Monotonic) {
+        self.state = match open_until {
+            // A clock that was set back makes nobody wait for longer than an opening lasts.
+            Some(until) => State::Open { until: until.min(now.saturating_add(self.config.reset_timeout)) },
+            None => State::Closed { failures: failures.min(self.config.failure_threshold.saturating_sub(1)) },
+        };
+    }
+
     pub(super) const fn times_opened(&self) -> u64 {
         self.opened
     }

@@ -21,7 +21,7 @@ use std::time::Duration;
 
 pub use machine::{CircuitState, Refusal};
 
-use crate::clock::{Clock, SystemClock};
+use crate::clock::{Clock, SystemClock, unix_millis};
 use crate::errors::InvalidConfig;
 use machine::{Admission, Machine};
 
@@ -67,6 +67,16 @@ impl CircuitBreakerConfig {
         }
         Ok(())
     }
+}
+
+/// What a breaker knows, to be kept while no process runs: a job that starts every minute then does not begin by
+/// hammering a queue that the one before found dead.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct BreakerRecord {
+    /// Failures in a row.
+    pub failures: u32,
+    /// Open until this time, in Unix milliseconds; `None` while it is closed.
+    pub open_until_ms: Option<i64>,
 }
 
 /// A breaker that callers share; clones are the same breaker.
@@ -115,6 +125,24 @@ impl CircuitBreaker {
     #[must_use]
     pub fn times_opened(&self) -> u64 {
         self.locked(|machine| machine.times_opened())
+    }
+
+    /// What to keep for a later process.
+    #[must_use]
+    pub fn record(&self) -> BreakerRecord {
+        let (now, wall) = (self.clock.monotonic(), unix_millis(self.clock.wall()));
+        let (failures, open_until) = self.locked(|machine| machine.record(now));
+        let left = |until: Duration| i64::try_from(until.saturating_sub(now).as_millis()).unwrap_or(i64::MAX);
+        BreakerRecord { failures, open_until_ms: open_until.map(|until| wall.saturating_add(left(until))) }
+    }
+
+    /// Goes on where an earlier process left off. An opening lasts for `reset_timeout` at most, whatever the wall clock
+    /// did meanwhile.
+    pub fn resume(&self, record: BreakerRecord) {
+        let (now, wall) = (self.clock.monotonic(), unix_millis(self.clock.wall()));
+        let left = |until: i64| Duration::from_millis(u64::try_from(until.saturating_sub(wall)).unwrap_or(0));
+        let open_until = record.open_until_ms.map(|until| now.saturating_add(left(until)));
+        self.locked(|machine| machine.resume(record.failures, open_until, now));
     }
 
     /// Asks to make one call.
@@ -261,6 +289,34 @@ mod tests {
         breaker.try_acquire().unwrap().success();
         late_failure.failure();
         assert_eq!(breaker.state(), CircuitState::Closed);
+    }
+
+    #[test]
+    fn a_later_process_goes_on_where_the_one_before_stood() {
+        let (first, clock) = breaker(2, 1);
+        first.try_acquire().unwrap().failure();
+        let again = || {
+            CircuitBreaker::with_clock(
+                CircuitBreakerConfig { failure_threshold: 2, ..Default::default() },
+                clock.clone(),
+            )
+            .unwrap()
+        };
+        let second = again();
+        second.resume(first.record());
+        second.try_acquire().unwrap().failure();
+        assert_eq!(second.state(), CircuitState::Open);
+        clock.advance(Duration::from_secs(10));
+        let third = again();
+        third.resume(second.record());
+        assert_eq!(third.refusal(), Some(Refusal::Until(Duration::from_secs(20))));
+        // The wall clock was set back by a year: the wait is an opening's at most.
+        let fourth = again();
+        fourth.resume(BreakerRecord { failures: 0, open_until_ms: Some(i64::MAX) });
+        assert_eq!(fourth.refusal(), Some(Refusal::Until(Duration::from_secs(30))));
+        clock.advance(Duration::from_secs(30));
+        fourth.try_acquire().unwrap().success();
+        assert_eq!(fourth.record(), BreakerRecord::default());
     }
 
     #[test]

@@ -8,7 +8,8 @@ use axum::body::{Body, Bytes};
 use http_body::Frame;
 use tokio::sync::mpsc;
 
-use crate::transport::{EventStore, StoreError};
+use crate::database::StoreError;
+use crate::transport::EventStore;
 
 const PAGE_MESSAGES: usize = 500;
 const PAGE_BYTES: usize = 1 << 20;

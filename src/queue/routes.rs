@@ -18,8 +18,9 @@ use sha3::{Digest, Sha3_256};
 
 use super::QueueOptions;
 use super::writer::Writer;
+use crate::database::StoreError;
+use crate::transport::EventStore;
 use crate::transport::form::{MAX_REQUEST_BYTES, topic_hash};
-use crate::transport::{EventStore, StoreError};
 
 /// The longest name of a topic, in bytes; a hash has 64.
 const MAX_TOPIC_BYTES: usize = 1_024;

@@ -17,9 +17,11 @@ use std::future::Future;
 use std::pin::Pin;
 use std::time::Duration;
 
+#[cfg(feature = "sqlite")]
+pub use crate::database::StoreError;
 pub use destination::{Destination, DestinationError, FormAddress};
 #[cfg(feature = "sqlite")]
-pub use sqlite::{EventStore, StoreError};
+pub use sqlite::EventStore;
 
 use crate::events::EncodedEvent;
 

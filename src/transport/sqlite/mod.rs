@@ -28,4 +28,4 @@ mod store;
 
 pub(super) use sink::SqliteSink;
 pub(super) use source::SqliteSource;
-pub use store::{EventStore, StoreError};
+pub use store::EventStore;

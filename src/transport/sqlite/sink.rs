@@ -3,8 +3,9 @@
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::store::{EventStore, StoreError};
+use super::store::EventStore;
 use crate::clock::{Clock, SystemClock};
+use crate::database::StoreError;
 use crate::events::EncodedEvent;
 use crate::transport::form::topic_hash;
 use crate::transport::{BatchLimits, BoxFuture, Failure, FormAddress, Outcome, Sink};

@@ -1,16 +1,14 @@
 //! The store itself: opening, appending, reading. Blocks; callers on a runtime give it a thread.
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
-use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
+use rusqlite::{Connection, OptionalExtension, params};
 use sha3::{Digest, Sha3_256};
 
+use crate::database::{self, Kind, StoreError};
+
 /// "fuse" in ASCII, so that the file is known as ours.
-const APPLICATION_ID: i32 = 0x6675_7365;
-const SCHEMA_VERSION: i32 = 1;
-/// How long another process's transaction is waited for.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+const KIND: Kind = Kind { application_id: 0x6675_7365, steps: &[SCHEMA] };
 
 const SCHEMA: &str = "
     CREATE TABLE topics (
@@ -29,52 +27,6 @@ const SCHEMA: &str = "
     ) STRICT, WITHOUT ROWID;
 ";
 
-/// Why a store can't be used.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum StoreError {
-    /// The file is there and is not a store of ours.
-    #[error("{path} {what}")]
-    NotOurs {
-        /// The file.
-        path: PathBuf,
-        /// What it is, and what to do.
-        what: String,
-    },
-    /// No room is left for it.
-    #[error("the disk that holds {path} is full; make room and try again")]
-    Full {
-        /// The file.
-        path: PathBuf,
-    },
-    /// Another process kept the file locked for longer than ten seconds.
-    #[error("{path} is locked by another process; try again, and look for who holds it with: fuser {path}")]
-    Busy {
-        /// The file.
-        path: PathBuf,
-    },
-    /// What SQLite said.
-    #[error("{path}: {error}{}", hint(.error))]
-    Sqlite {
-        /// The file.
-        path: PathBuf,
-        /// The error.
-        #[source]
-        error: rusqlite::Error,
-    },
-}
-
-/// What to do about the more likely errors.
-fn hint(error: &rusqlite::Error) -> &'static str {
-    use rusqlite::ErrorCode::{CannotOpen, DatabaseCorrupt, PermissionDenied, ReadOnly};
-    match error.sqlite_error_code() {
-        Some(CannotOpen) => "; check that its folder exists and that you may write there",
-        Some(PermissionDenied | ReadOnly) => "; check that you may write the file and its folder",
-        Some(DatabaseCorrupt) => "; the file is damaged: keep it, and start a new one under another name",
-        _ => "",
-    }
-}
-
 /// Messages by topic, in one SQLite file.
 #[derive(Debug)]
 pub struct EventStore {
@@ -88,11 +40,7 @@ impl EventStore {
     /// # Errors
     /// When the file can't be opened or is no store of ours.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
-        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let mut store = Self::connect(path, flags)?;
-        store.prepare().map_err(|error| store.refuse(error))?;
-        store.check()?;
-        Ok(store)
+        Ok(Self { connection: database::open(path, &KIND)?, path: path.to_owned() })
     }
 
     /// Opens the store at `path` for reading; `None` where there is none yet. Other processes may write meanwhile.
@@ -100,89 +48,12 @@ impl EventStore {
     /// # Errors
     /// As for [`EventStore::open`].
     pub fn open_existing(path: &Path) -> Result<Option<Self>, StoreError> {
-        // An empty file is a store that another process is just making.
-        if !path.metadata().is_ok_and(|metadata| metadata.len() > 0) {
-            return match path.try_exists() {
-                Ok(_) => Ok(None),
-                Err(error) => {
-                    Err(StoreError::NotOurs { path: path.to_owned(), what: format!("can't be read: {error}") })
-                }
-            };
-        }
-        // A reader of a write-ahead log needs to write its index, so this opens for writing where it may.
-        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let store = Self::connect(path, flags)?;
-        let version: i32 = store.pragma("user_version").map_err(|error| store.refuse(error))?;
-        if version == 0 && tables(&store.connection).map_err(|error| store.refuse(error))? == 0 {
-            return Ok(None);
-        }
-        store.check()?;
-        Ok(Some(store))
-    }
-
-    fn connect(path: &Path, flags: OpenFlags) -> Result<Self, StoreError> {
-        if path.is_dir() {
-            return Err(StoreError::NotOurs {
-                path: path.to_owned(),
-                what: "is a directory; name a file in it".to_owned(),
-            });
-        }
-        let refuse = |error| StoreError::Sqlite { path: path.to_owned(), error };
-        let connection = Connection::open_with_flags(path, flags).map_err(refuse)?;
-        connection.busy_timeout(BUSY_TIMEOUT).map_err(refuse)?;
-        Ok(Self { path: path.to_owned(), connection })
-    }
-
-    /// Makes the tables in a new file, and sets what holds for this connection.
-    fn prepare(&mut self) -> rusqlite::Result<()> {
-        let version: i32 = self.pragma("user_version")?;
-        // A file with tables that are not ours is left as it is, down to its journal mode.
-        if version == 0 && self.pragma("application_id")? == 0 && tables(&self.connection)? == 0 {
-            // Switching to the log does not wait for a lock, and another process may be making the same file.
-            self.connection.pragma_update(None, "journal_mode", "wal").or_else(|error| {
-                let held = error.sqlite_error_code() == Some(rusqlite::ErrorCode::DatabaseBusy);
-                if held { Ok(()) } else { Err(error) }
-            })?;
-            let transaction = self.connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
-            if tables(&transaction)? == 0 {
-                transaction.execute_batch(SCHEMA)?;
-                transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
-                transaction.pragma_update(None, "user_version", SCHEMA_VERSION)?;
-            }
-            transaction.commit()?;
-        }
-        self.connection.pragma_update(None, "synchronous", "full")?;
-        Ok(())
-    }
-
-    fn check(&self) -> Result<(), StoreError> {
-        let refuse = |what: String| Err(StoreError::NotOurs { path: self.path.clone(), what });
-        let application: i32 = self.pragma("application_id").map_err(|error| self.refuse(error))?;
-        let version: i32 = self.pragma("user_version").map_err(|error| self.refuse(error))?;
-        match (application, version) {
-            (APPLICATION_ID, SCHEMA_VERSION) => Ok(()),
-            (APPLICATION_ID, later) => refuse(format!(
-                "is of schema {later} and this version of formusage knows {SCHEMA_VERSION}; use the version that wrote it"
-            )),
-            _ => refuse("is an SQLite database of another program; name another file".to_owned()),
-        }
-    }
-
-    fn pragma(&self, name: &str) -> rusqlite::Result<i32> {
-        self.connection.pragma_query_value(None, name, |row| row.get(0))
+        let connection = database::open_existing(path, &KIND)?;
+        Ok(connection.map(|connection| Self { connection, path: path.to_owned() }))
     }
 
     fn refuse(&self, error: rusqlite::Error) -> StoreError {
-        use rusqlite::ErrorCode::{DatabaseBusy, DatabaseLocked, DiskFull, NotADatabase};
-        let path = self.path.clone();
-        match error.sqlite_error_code() {
-            Some(DiskFull) => StoreError::Full { path },
-            Some(DatabaseBusy | DatabaseLocked) => StoreError::Busy { path },
-            Some(NotADatabase) => {
-                StoreError::NotOurs { path, what: "is no SQLite database; name another file".to_owned() }
-            }
-            _ => StoreError::Sqlite { path, error },
-        }
+        StoreError::of(&self.path, error)
     }
 
     /// Appends `messages` (each the hash of its topic, and its content) in one transaction, and says for each whether
@@ -229,10 +100,6 @@ impl EventStore {
         let done = self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
         done.map_err(|error| self.refuse(error))
     }
-}
-
-fn tables(connection: &Connection) -> rusqlite::Result<i64> {
-    connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))
 }
 
 fn append(connection: &mut Connection, messages: &[(&str, &[u8])], accepted_at: i64) -> rusqlite::Result<Vec<bool>> {

@@ -1,0 +1,188 @@
+//! SQLite files of ours: opening, telling them from others', schema versions, and errors that say what to do.
+//!
+//! `application_id` marks a file as one of ours and says which kind; `user_version` is its schema. A file of another
+//! program, of another kind or of a later schema is refused and left as it is.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
+
+/// How long another process's transaction is waited for.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A kind of file.
+#[derive(Debug)]
+pub(crate) struct Kind {
+    /// Four ASCII letters.
+    pub(crate) application_id: i32,
+    /// What makes the schema: the first step makes version 1, each further step the next version of the one before.
+    pub(crate) steps: &'static [&'static str],
+}
+
+impl Kind {
+    fn version(&self) -> i32 {
+        i32::try_from(self.steps.len()).unwrap_or(i32::MAX)
+    }
+}
+
+/// Why a file can't be used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StoreError {
+    /// The file is there and is not a store of ours.
+    #[error("{path} {what}")]
+    NotOurs {
+        /// The file.
+        path: PathBuf,
+        /// What it is, and what to do.
+        what: String,
+    },
+    /// No room is left for it.
+    #[error("the disk that holds {path} is full; make room and try again")]
+    Full {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Another process kept the file locked for longer than ten seconds.
+    #[error("{path} is locked by another process; try again, and look for who holds it with: fuser {path}")]
+    Busy {
+        /// The file.
+        path: PathBuf,
+    },
+    /// What SQLite said.
+    #[error("{path}: {error}{}", hint(.error))]
+    Sqlite {
+        /// The file.
+        path: PathBuf,
+        /// The error.
+        #[source]
+        error: rusqlite::Error,
+    },
+}
+
+impl StoreError {
+    /// What went wrong with the file at `path`.
+    pub(crate) fn of(path: &Path, error: rusqlite::Error) -> Self {
+        let path = path.to_owned();
+        match error.sqlite_error_code() {
+            Some(ErrorCode::DiskFull) => Self::Full { path },
+            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Self::Busy { path },
+            Some(ErrorCode::NotADatabase) => {
+                Self::NotOurs { path, what: "is no SQLite database; name another file".to_owned() }
+            }
+            _ => Self::Sqlite { path, error },
+        }
+    }
+
+    /// Whether the file's content is damaged.
+    pub(crate) fn is_damage(&self) -> bool {
+        matches!(self, Self::Sqlite { error, .. } if error.sqlite_error_code() == Some(ErrorCode::DatabaseCorrupt))
+    }
+}
+
+/// What to do about the more likely errors.
+fn hint(error: &rusqlite::Error) -> &'static str {
+    use ErrorCode::{CannotOpen, DatabaseCorrupt, PermissionDenied, ReadOnly};
+    match error.sqlite_error_code() {
+        Some(CannotOpen) => "; check that its folder exists and that you may write there",
+        Some(PermissionDenied | ReadOnly) => "; check that you may write the file and its folder",
+        Some(DatabaseCorrupt) => "; the file is damaged: keep it, and start a new one under another name",
+        _ => "",
+    }
+}
+
+/// Opens the file at `path` for reading and writing; makes it where there is none, and brings an older schema up to
+/// date. What was committed is on disk (`synchronous = FULL`, write-ahead log).
+pub(crate) fn open(path: &Path, kind: &Kind) -> Result<Connection, StoreError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let mut connection = connect(path, flags)?;
+    prepare(&mut connection, kind).map_err(|error| StoreError::of(path, error))?;
+    check(&connection, path, kind)?;
+    Ok(connection)
+}
+
+/// Opens the file at `path` where it holds something already.
+pub(crate) fn open_existing(path: &Path, kind: &Kind) -> Result<Option<Connection>, StoreError> {
+    // An empty file is a store that another process is just making.
+    if !path.metadata().is_ok_and(|metadata| metadata.len() > 0) {
+        return match path.try_exists() {
+            Ok(_) => Ok(None),
+            Err(error) => Err(StoreError::NotOurs { path: path.to_owned(), what: format!("can't be read: {error}") }),
+        };
+    }
+    // A reader of a write-ahead log needs to write its index, so this opens for writing where it may.
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = connect(path, flags)?;
+    let refuse = |error| StoreError::of(path, error);
+    let version: i32 = pragma(&connection, "user_version").map_err(refuse)?;
+    if version == 0 && tables(&connection).map_err(refuse)? == 0 {
+        return Ok(None);
+    }
+    check(&connection, path, kind)?;
+    Ok(Some(connection))
+}
+
+fn connect(path: &Path, flags: OpenFlags) -> Result<Connection, StoreError> {
+    if path.is_dir() {
+        return Err(StoreError::NotOurs {
+            path: path.to_owned(),
+            what: "is a directory; name a file in it".to_owned(),
+        });
+    }
+    let refuse = |error| StoreError::Sqlite { path: path.to_owned(), error };
+    let connection = Connection::open_with_flags(path, flags).map_err(refuse)?;
+    connection.busy_timeout(BUSY_TIMEOUT).map_err(refuse)?;
+    Ok(connection)
+}
+
+/// Makes the tables in a new file, brings those of an older one up to date, and sets what holds for this connection.
+fn prepare(connection: &mut Connection, kind: &Kind) -> rusqlite::Result<()> {
+    let version: i32 = pragma(connection, "user_version")?;
+    let application: i32 = pragma(connection, "application_id")?;
+    // A file with tables that are not ours is left as it is, down to its journal mode.
+    let new = version == 0 && application == 0 && tables(connection)? == 0;
+    if new {
+        // Switching to the log does not wait for a lock, and another process may be making the same file.
+        connection.pragma_update(None, "journal_mode", "wal").or_else(|error| {
+            let held = error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy);
+            if held { Ok(()) } else { Err(error) }
+        })?;
+    }
+    if new || (application == kind.application_id && (0..kind.version()).contains(&version)) {
+        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        // Another process may have been quicker.
+        let done: i32 = pragma(&transaction, "user_version")?;
+        for step in kind.steps.iter().skip(usize::try_from(done).unwrap_or(0)) {
+            transaction.execute_batch(step)?;
+        }
+        transaction.pragma_update(None, "application_id", kind.application_id)?;
+        transaction.pragma_update(None, "user_version", done.max(kind.version()))?;
+        transaction.commit()?;
+    }
+    connection.pragma_update(None, "synchronous", "full")
+}
+
+fn check(connection: &Connection, path: &Path, kind: &Kind) -> Result<(), StoreError> {
+    let read = |name| pragma(connection, name).map_err(|error| StoreError::of(path, error));
+    let refuse = |what: String| Err(StoreError::NotOurs { path: path.to_owned(), what });
+    let (application, version): (i32, i32) = (read("application_id")?, read("user_version")?);
+    if application != kind.application_id {
+        refuse("is an SQLite database of another program; name another file".to_owned())
+    } else if version > kind.version() {
+        refuse(format!(
+            "is of schema {version} and this version of formusage knows {}; use the version that wrote it",
+            kind.version()
+        ))
+    } else {
+        Ok(())
+    }
+}
+
+fn pragma(connection: &Connection, name: &str) -> rusqlite::Result<i32> {
+    connection.pragma_query_value(None, name, |row| row.get(0))
+}
+
+fn tables(connection: &Connection) -> rusqlite::Result<i64> {
+    connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))
+}

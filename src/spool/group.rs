@@ -1,0 +1,327 @@
+//! What is committed together: takings, settlements and the breaker's state, in one transaction with one sync.
+
+use std::collections::HashMap;
+
+use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
+
+use super::store::{Store, usage};
+use super::{NewItem, SpoolError, letters};
+use crate::circuit_breaker::BreakerRecord;
+use crate::database::StoreError;
+use crate::events::EventId;
+
+/// Room on the disk that takings leave free, so that acknowledgements can be written.
+const RESERVED_BYTES: u64 = 16 << 20;
+/// So many rows of retained events are removed in one transaction at most, so that none takes long.
+const PRUNED_AT_ONCE: i64 = 4_096;
+
+/// How an event that was handed out ended.
+#[derive(Debug, Clone)]
+pub(super) struct Settlement {
+    pub(super) seq: u64,
+    pub(super) id: EventId,
+    /// Why it can never be delivered; `None` where it was acknowledged.
+    pub(super) dead: Option<String>,
+    /// How often it was tried.
+    pub(super) tries: u64,
+}
+
+/// What is to be committed.
+#[derive(Debug, Default)]
+pub(super) struct Group {
+    pub(super) items: Vec<NewItem>,
+    pub(super) settled: Vec<Settlement>,
+    pub(super) breaker: Option<BreakerRecord>,
+}
+
+impl Group {
+    pub(super) const fn is_empty(&self) -> bool {
+        self.items.is_empty() && self.settled.is_empty() && self.breaker.is_none()
+    }
+}
+
+/// How the totals of a destination change.
+#[derive(Debug, Default, Clone, Copy)]
+struct Change {
+    waiting_events: i64,
+    waiting_bytes: i64,
+    retained_events: i64,
+    retained_bytes: i64,
+}
+
+#[derive(Debug, Default)]
+struct Changes(HashMap<i64, Change>);
+
+impl Changes {
+    fn of(&mut self, destination: i64) -> &mut Change {
+        self.0.entry(destination).or_default()
+    }
+
+    fn write(self, connection: &Connection) -> rusqlite::Result<()> {
+        let mut update = connection.prepare_cached(
+            "UPDATE destinations SET waiting_events = waiting_events + ?2, waiting_bytes = waiting_bytes + ?3,
+                 retained_events = retained_events + ?4, retained_bytes = retained_bytes + ?5 WHERE id = ?1",
+        )?;
+        for (id, it) in self.0 {
+            update.execute(params![id, it.waiting_events, it.waiting_bytes, it.retained_events, it.retained_bytes])?;
+        }
+        Ok(())
+    }
+}
+
+impl Store {
+    /// Commits `group`; all of it or nothing.
+    pub(super) fn commit(&mut self, group: &Group, now: i64) -> Result<(), SpoolError> {
+        if !group.items.is_empty() {
+            self.check_room(group)?;
+        }
+        self.write(group, now).map_err(|error| self.refuse(error))?;
+        for settlement in &group.settled {
+            self.claims.settle(settlement.seq);
+        }
+        Ok(())
+    }
+
+    fn write(&mut self, group: &Group, now: i64) -> rusqlite::Result<()> {
+        let seqs: Vec<u64> = group.settled.iter().map(|settlement| settlement.seq).collect();
+        let freed = self.claims.freed_by(&seqs);
+        let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let mut changes = Changes::default();
+        take(&transaction, &group.items, self.destination, self.run, now, changes.of(self.destination))?;
+        let retains = !self.options.retain.is_zero() && self.options.retain_max_bytes > 0;
+        let settling =
+            Settling { connection: &transaction, destination: self.destination, run: self.run, now, retains };
+        for settlement in &group.settled {
+            settling.settle(settlement, changes.of(self.destination))?;
+        }
+        {
+            let mut release = transaction
+                .prepare_cached("DELETE FROM claims WHERE destination = ?1 AND instance = ?2 AND run = ?3")?;
+            for instance in freed {
+                release.execute(params![self.destination, &*instance, self.run])?;
+            }
+        }
+        if let Some(breaker) = group.breaker {
+            transaction.execute(
+                "UPDATE destinations SET breaker_failures = ?2, breaker_open_until_ms = ?3 WHERE id = ?1",
+                params![self.destination, breaker.failures, breaker.open_until_ms],
+            )?;
+        }
+        if retains && !group.settled.is_empty() {
+            let cutoff = now.saturating_sub(i64::try_from(self.options.retain.as_secs()).unwrap_or(i64::MAX));
+            prune_older(&transaction, cutoff, &mut changes)?;
+        }
+        changes.write(&transaction)?;
+        if retains && !group.settled.is_empty() {
+            prune_to(&transaction, self.options.retain_max_bytes)?;
+        }
+        transaction.commit()
+    }
+
+    /// Makes room by dropping retained events, or refuses.
+    fn check_room(&mut self, group: &Group) -> Result<(), SpoolError> {
+        let size = |item: &NewItem| match item {
+            NewItem::Event(event) => event.encoded.body().len(),
+            NewItem::Letter(letter) => letter.raw.len(),
+        };
+        let coming = group.items.iter().map(size).sum::<usize>() as u64;
+        loop {
+            let refusal = self.lack_of_room(coming)?;
+            match refusal {
+                None => return Ok(()),
+                Some(_) if self.drop_retained()? => {}
+                Some(refusal) => return Err(refusal),
+            }
+        }
+    }
+
+    /// Why `coming` more bytes may not be taken, if they may not.
+    fn lack_of_room(&self, coming: u64) -> Result<Option<SpoolError>, SpoolError> {
+        let path = || self.path.clone();
+        let (used, free) = usage(&self.connection).map_err(|error| self.refuse(error))?;
+        if used.saturating_add(coming) > self.options.max_bytes {
+            return Ok(Some(SpoolError::LimitReached { path: path(), used, limit: self.options.max_bytes }));
+        }
+        #[cfg(target_os = "linux")]
+        if let Ok(disk) = rustix::fs::statvfs(&self.path) {
+            let total = disk.f_blocks.saturating_mul(disk.f_frsize);
+            let left = disk.f_bavail.saturating_mul(disk.f_frsize);
+            // A small disk gives a quarter. Pages that are free within the file need no room on the disk.
+            if left < RESERVED_BYTES.min(total / 4) && free < coming.saturating_mul(2).saturating_add(64 << 10) {
+                return Ok(Some(StoreError::Full { path: path() }.into()));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Drops some of the retained events; whether there were any.
+    fn drop_retained(&mut self) -> Result<bool, SpoolError> {
+        let dropped = (|| {
+            let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            let mut changes = Changes::default();
+            prune_older(&transaction, i64::MAX, &mut changes)?;
+            let any = !changes.0.is_empty();
+            changes.write(&transaction)?;
+            transaction.commit()?;
+            Ok(any)
+        })();
+        dropped.map_err(|error| self.refuse(error))
+    }
+}
+
+fn take(
+    connection: &Connection,
+    items: &[NewItem],
+    destination: i64,
+    run: i64,
+    now: i64,
+    change: &mut Change,
+) -> rusqlite::Result<()> {
+    let mut insert = connection.prepare_cached(
+        "INSERT INTO events (destination, run, id, instance, body, source, line, taken_at)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+    )?;
+    for item in items {
+        match item {
+            NewItem::Letter(letter) => letters::keep(connection, destination, letter, now)?,
+            NewItem::Event(event) => {
+                let encoded = &event.encoded;
+                insert.execute(params![
+                    destination,
+                    run,
+                    &encoded.id().as_bytes()[..],
+                    encoded.event().instance_id,
+                    encoded.body(),
+                    &*event.source,
+                    event.line,
+                    now
+                ])?;
+                change.waiting_events += 1;
+                change.waiting_bytes += i64::try_from(encoded.body().len()).unwrap_or(i64::MAX);
+            }
+        }
+    }
+    Ok(())
+}
+
+struct Settling<'a> {
+    connection: &'a Connection,
+    destination: i64,
+    run: i64,
+    now: i64,
+    retains: bool,
+}
+
+impl Settling<'_> {
+    /// The id is compared too: should another file stand under the name, its numbers are not ours.
+    fn settle(&self, settlement: &Settlement, change: &mut Change) -> rusqlite::Result<()> {
+        let keep = self.retains && settlement.dead.is_none();
+        let sql = if keep {
+            "UPDATE events SET delivered_at = ?4 WHERE seq = ?1 AND destination = ?2 AND id = ?3 AND delivered_at IS NULL
+             RETURNING run, letter, length(body)"
+        } else {
+            "DELETE FROM events WHERE seq = ?1 AND destination = ?2 AND id = ?3 AND delivered_at IS NULL AND ?4 = ?4
+             RETURNING run, letter, length(body)"
+        };
+        if let Some(reason) = &settlement.dead {
+            self.bury(settlement, reason)?;
+        }
+        let mut statement = self.connection.prepare_cached(sql)?;
+        let id = &settlement.id.as_bytes()[..];
+        let found: Option<(i64, Option<i64>, i64)> = statement
+            .query_row(params![settlement.seq, self.destination, id, self.now], |row| {
+                Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+            })
+            .optional()?;
+        let Some((run, letter, bytes)) = found else { return Ok(()) };
+        change.waiting_events -= 1;
+        change.waiting_bytes -= bytes;
+        if keep {
+            change.retained_events += 1;
+            change.retained_bytes += bytes;
+        }
+        if let (Some(letter), None) = (letter, &settlement.dead) {
+            self.connection.execute("DELETE FROM dead_letters WHERE id = ?1", [letter])?;
+        }
+        if run != self.run {
+            let counter = if settlement.dead.is_some() { "dead_elsewhere" } else { "delivered_elsewhere" };
+            let sql = format!("UPDATE runs SET {counter} = {counter} + 1 WHERE id = ?1");
+            self.connection.prepare_cached(&sql)?.execute([run])?;
+        }
+        Ok(())
+    }
+
+    /// Keeps the event's bytes with the reason; a replay that failed goes back to the letter that it came from.
+    fn bury(&self, settlement: &Settlement, reason: &str) -> rusqlite::Result<()> {
+        let id = &settlement.id.as_bytes()[..];
+        let again = self.connection.execute(
+            "UPDATE dead_letters SET kind = 'dead', reason = ?4, last_at = ?5, tries = tries + ?6, replaying = 0
+             WHERE id = (SELECT letter FROM events
+                         WHERE seq = ?1 AND destination = ?2 AND id = ?3 AND delivered_at IS NULL)",
+            params![settlement.seq, self.destination, id, reason, self.now, settlement.tries],
+        )?;
+        if again > 0 {
+            return Ok(());
+        }
+        self.connection.execute(
+            "INSERT INTO dead_letters (destination, kind, reason, first_at, last_at, tries, source, line, raw)
+             SELECT destination, 'dead', ?4, ?5, ?5, ?6, source, line, body FROM events
+             WHERE seq = ?1 AND destination = ?2 AND id = ?3 AND delivered_at IS NULL",
+            params![settlement.seq, self.destination, id, reason, self.now, settlement.tries],
+        )?;
+        Ok(())
+    }
+}
+
+/// Removes retained events that were delivered before `cutoff`.
+fn prune_older(connection: &Connection, cutoff: i64, changes: &mut Changes) -> rusqlite::Result<()> {
+    let mut statement = connection.prepare_cached(
+        "DELETE FROM events WHERE seq IN
+             (SELECT seq FROM events WHERE delivered_at IS NOT NULL AND delivered_at < ?1 ORDER BY delivered_at LIMIT ?2)
+         RETURNING destination, length(body)",
+    )?;
+    let mut rows = statement.query(params![cutoff, PRUNED_AT_ONCE])?;
+    while let Some(row) = rows.next()? {
+        let change = changes.of(row.get(0)?);
+        change.retained_events -= 1;
+        change.retained_bytes -= row.get::<_, i64>(1)?;
+    }
+    Ok(())
+}
+
+/// Removes the oldest retained events until at most `limit` bytes of them are left.
+fn prune_to(connection: &Connection, limit: u64) -> rusqlite::Result<()> {
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let retained = || -> rusqlite::Result<i64> {
+        connection
+            .prepare_cached("SELECT coalesce(sum(retained_bytes), 0) FROM destinations")?
+            .query_row([], |row| row.get(0))
+    };
+    let mut over = retained()?.saturating_sub(limit);
+    if over <= 0 {
+        return Ok(());
+    }
+    let mut doomed: Vec<(i64, i64, i64)> = Vec::new();
+    {
+        let mut oldest = connection.prepare_cached(
+            "SELECT seq, destination, length(body) FROM events WHERE delivered_at IS NOT NULL
+             ORDER BY delivered_at LIMIT ?1",
+        )?;
+        let mut rows = oldest.query([PRUNED_AT_ONCE])?;
+        while over > 0
+            && let Some(row) = rows.next()?
+        {
+            doomed.push((row.get(0)?, row.get(1)?, row.get(2)?));
+            over -= row.get::<_, i64>(2)?;
+        }
+    }
+    let mut changes = Changes::default();
+    let mut delete = connection.prepare_cached("DELETE FROM events WHERE seq = ?1")?;
+    for (seq, destination, bytes) in doomed {
+        delete.execute([seq])?;
+        let change = changes.of(destination);
+        change.retained_events -= 1;
+        change.retained_bytes -= bytes;
+    }
+    changes.write(connection)
+}

@@ -1,0 +1,308 @@
+//! The spool for those who publish: a handle, and the thread behind it that has the file open.
+//!
+//! Every request but a settlement is answered when what came before it is committed. Settlements wait for company, 50 ms
+//! at most, so that a busy publisher syncs a few times a second and not once an event.
+
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+
+use super::damage::{self, Damage};
+use super::group::{Group, Settlement};
+use super::store::Store;
+use super::{Fetched, NewItem, SpoolError, SpoolOptions, Tally};
+use crate::circuit_breaker::BreakerRecord;
+use crate::clock::Clock;
+use crate::events::EventId;
+use crate::transport::BatchLimits;
+
+/// How long a settlement waits for others.
+const LINGER: Duration = Duration::from_millis(50);
+/// So many settlements are committed without waiting for more.
+const ENOUGH: usize = 4_096;
+/// How long to wait before settlements that could not be written are tried again.
+const RETRY: Duration = Duration::from_secs(1);
+
+type Reply<T> = oneshot::Sender<T>;
+/// What was to be taken comes back where it could not be.
+type TakeResult = Result<(), (SpoolError, Vec<NewItem>)>;
+
+#[derive(Debug)]
+enum Request {
+    Take(Vec<NewItem>, Reply<TakeResult>),
+    Fetch(BatchLimits, Reply<Result<Fetched, SpoolError>>),
+    Tally(Reply<Result<Tally, SpoolError>>),
+    Settle(Settlement),
+    Breaker(BreakerRecord),
+    Flush(Reply<Result<(), SpoolError>>),
+    End(Reply<Result<(), SpoolError>>),
+}
+
+/// A spool that is open for one publisher. Clones are the same.
+#[derive(Debug, Clone)]
+pub struct Spool {
+    path: Arc<Path>,
+    requests: Sender<Request>,
+    breaker: BreakerRecord,
+    damages: Arc<Mutex<Vec<Damage>>>,
+}
+
+impl Spool {
+    /// Opens the spool at `path` for a run that publishes to the destination of this URL; makes the file and its folder
+    /// where there are none. A damaged file is put aside and what can be read of it carried over ([`Spool::damages`]).
+    ///
+    /// # Errors
+    /// When the file can't be opened or is no spool.
+    pub fn open(path: &Path, url: &str, options: SpoolOptions, clock: Arc<dyn Clock>) -> Result<Self, SpoolError> {
+        let damages: Arc<Mutex<Vec<Damage>>> = Arc::default();
+        let store = open(path, url, &options, &*clock, &damages)?;
+        let breaker = store.breaker()?;
+        let (requests, inbox) = channel();
+        let keeper = Keeper { store, inbox, clock, group: Group::default(), damages: damages.clone() };
+        std::thread::Builder::new()
+            .name("spool".to_owned())
+            .spawn(move || keeper.run())
+            .map_err(|error| SpoolError::Io { path: path.to_owned(), error })?;
+        Ok(Self { path: path.into(), requests, breaker, damages })
+    }
+
+    /// The file.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The circuit breaker's state as the last run to this destination left it.
+    #[must_use]
+    pub const fn breaker(&self) -> BreakerRecord {
+        self.breaker
+    }
+
+    /// What was done about damage, so far.
+    #[must_use]
+    pub fn damages(&self) -> Vec<Damage> {
+        self.damages.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Takes `items`: they are on disk when this returns.
+    ///
+    /// # Errors
+    /// Why nothing of it was taken, and the items.
+    pub async fn take(&self, items: Vec<NewItem>) -> TakeResult {
+        let (reply, answer) = oneshot::channel();
+        match self.requests.send(Request::Take(items, reply)) {
+            Ok(()) => answer.await.unwrap_or_else(|_| Err((SpoolError::Closed, Vec::new()))),
+            Err(std::sync::mpsc::SendError(Request::Take(items, _))) => Err((SpoolError::Closed, items)),
+            Err(_) => Err((SpoolError::Closed, Vec::new())),
+        }
+    }
+
+    /// The next events that wait and that no other publisher holds, within `limits`. They are held until they are
+    /// settled or the run ends.
+    ///
+    /// # Errors
+    /// When the file can't be read.
+    pub async fn fetch(&self, limits: BatchLimits) -> Result<Fetched, SpoolError> {
+        self.ask(|reply| Request::Fetch(limits, reply)).await
+    }
+
+    /// The destination has acknowledged the event. Written within 50 ms; [`Spool::flush`] waits for it.
+    pub fn delivered(&self, seq: u64, id: EventId) {
+        let _ = self.requests.send(Request::Settle(Settlement { seq, id, dead: None, tries: 0 }));
+    }
+
+    /// The event can never be delivered, for this reason, after so many tries: it becomes a dead letter.
+    pub fn dead(&self, seq: u64, id: EventId, reason: String, tries: u64) {
+        let _ = self.requests.send(Request::Settle(Settlement { seq, id, dead: Some(reason), tries }));
+    }
+
+    /// Keeps the circuit breaker's state for later runs.
+    pub fn save_breaker(&self, record: BreakerRecord) {
+        let _ = self.requests.send(Request::Breaker(record));
+    }
+
+    /// How the run stands.
+    ///
+    /// # Errors
+    /// When the file can't be read.
+    pub async fn tally(&self) -> Result<Tally, SpoolError> {
+        self.ask(Request::Tally).await
+    }
+
+    /// Waits until everything that was settled is on disk.
+    ///
+    /// # Errors
+    /// When it could not be written.
+    pub async fn flush(&self) -> Result<(), SpoolError> {
+        self.ask(Request::Flush).await
+    }
+
+    /// Ends the run: what it still held is free for others and for the next one.
+    ///
+    /// # Errors
+    /// When the last settlements could not be written; those events will be sent again, under the same ids.
+    pub async fn end(&self) -> Result<(), SpoolError> {
+        self.ask(Request::End).await
+    }
+
+    async fn ask<T>(&self, request: impl FnOnce(Reply<Result<T, SpoolError>>) -> Request) -> Result<T, SpoolError> {
+        let (reply, answer) = oneshot::channel();
+        self.requests.send(request(reply)).map_err(|_| SpoolError::Closed)?;
+        answer.await.unwrap_or(Err(SpoolError::Closed))
+    }
+}
+
+/// Opens the file; puts it aside first where it is damaged.
+fn open(
+    path: &Path,
+    url: &str,
+    options: &SpoolOptions,
+    clock: &dyn Clock,
+    damages: &Mutex<Vec<Damage>>,
+) -> Result<Store, SpoolError> {
+    let now = clock.unix_seconds();
+    let damaged = damage::has_lost_its_head(path);
+    if !damaged {
+        match Store::open(path, url, options.clone(), now) {
+            Err(SpoolError::Store(error)) if error.is_damage() => {}
+            result => return result,
+        }
+    }
+    put_aside(path, options, now, damages)?;
+    Store::open(path, url, options.clone(), now)
+}
+
+fn put_aside(path: &Path, options: &SpoolOptions, now: i64, damages: &Mutex<Vec<Damage>>) -> Result<(), SpoolError> {
+    let damage = damage::put_aside(path, options.sync, now)?;
+    tracing::error!("{damage}");
+    damages.lock().unwrap_or_else(PoisonError::into_inner).push(damage);
+    Ok(())
+}
+
+/// The thread's side.
+struct Keeper {
+    store: Store,
+    inbox: Receiver<Request>,
+    clock: Arc<dyn Clock>,
+    /// What is to be committed next.
+    group: Group,
+    damages: Arc<Mutex<Vec<Damage>>>,
+}
+
+impl Keeper {
+    fn run(mut self) {
+        let mut patience = None;
+        loop {
+            let request = match patience {
+                None => self.inbox.recv().map_err(|_| RecvTimeoutError::Disconnected),
+                Some(patience) => self.inbox.recv_timeout(patience),
+            };
+            let started = self.clock.monotonic();
+            match request {
+                Ok(Request::Settle(settlement)) => self.group.settled.push(settlement),
+                Ok(Request::Breaker(record)) => self.group.breaker = Some(record),
+                Ok(Request::End(reply)) => {
+                    let written = self.commit();
+                    let ended = self.store.end();
+                    let _ = reply.send(written.and(ended));
+                    return;
+                }
+                Ok(other) => self.answer(other),
+                Err(RecvTimeoutError::Timeout) => {
+                    self.commit_or_keep();
+                }
+                Err(RecvTimeoutError::Disconnected) => {
+                    self.commit_or_keep();
+                    let _ = self.store.end();
+                    return;
+                }
+            }
+            if self.group.settled.len() >= ENOUGH {
+                self.commit_or_keep();
+            }
+            patience = match patience {
+                _ if self.group.is_empty() => None,
+                // Time that passes while settlements trickle in counts.
+                Some(left) => Some(left.saturating_sub(self.clock.monotonic().saturating_sub(started))),
+                None => Some(LINGER),
+            };
+            if patience.is_some_and(|left| left.is_zero()) {
+                patience = self.commit_or_keep();
+            }
+        }
+    }
+
+    fn answer(&mut self, request: Request) {
+        match request {
+            Request::Take(items, reply) => {
+                self.group.items = items;
+                let taken = self.commit();
+                // Whatever kept them out must not keep the settlements waiting in front of them.
+                let items = std::mem::take(&mut self.group.items);
+                let _ = reply.send(taken.map_err(|error| (error, items)));
+            }
+            Request::Fetch(limits, reply) => {
+                let now = self.clock.unix_seconds();
+                let fetched = self.commit().and_then(|()| self.mended(|store| store.fetch(limits, now)));
+                let _ = reply.send(fetched);
+            }
+            Request::Tally(reply) => {
+                let _ = reply.send(self.commit().and_then(|()| self.store.tally()));
+            }
+            Request::Flush(reply) => {
+                let _ = reply.send(self.commit());
+            }
+            Request::Settle(_) | Request::Breaker(_) | Request::End(_) => {}
+        }
+    }
+
+    /// Writes what is to be written; what can't be is kept and tried again. How long until then.
+    fn commit_or_keep(&mut self) -> Option<Duration> {
+        match self.commit() {
+            Ok(()) => None,
+            Err(error) => {
+                tracing::warn!(%error, "acknowledgements could not be written yet; they are kept and tried again");
+                Some(RETRY)
+            }
+        }
+    }
+
+    fn commit(&mut self) -> Result<(), SpoolError> {
+        if self.group.is_empty() {
+            return Ok(());
+        }
+        let now = self.clock.unix_seconds();
+        self.store.follow_the_name(now)?;
+        let group = std::mem::take(&mut self.group);
+        let result = self.mended(|store| store.commit(&group, now));
+        self.group = group;
+        if result.as_ref().is_err_and(SpoolError::is_full) && !self.group.items.is_empty() {
+            // Settlements make room; they go without the items.
+            let items = std::mem::take(&mut self.group.items);
+            let group = std::mem::take(&mut self.group);
+            let settled = if group.is_empty() { Ok(()) } else { self.mended(|store| store.commit(&group, now)) };
+            self.group = if settled.is_ok() { Group::default() } else { group };
+            self.group.items = items;
+        } else if result.is_ok() {
+            self.group = Group::default();
+        }
+        result
+    }
+
+    /// Does `work`; where the file turns out to be damaged, puts it aside and does it on the fresh one.
+    fn mended<T>(&mut self, mut work: impl FnMut(&mut Store) -> Result<T, SpoolError>) -> Result<T, SpoolError> {
+        match work(&mut self.store) {
+            Err(SpoolError::Store(error)) if error.is_damage() => {
+                let now = self.clock.unix_seconds();
+                let path: PathBuf = self.store.path.clone();
+                put_aside(&path, &self.store.options, now, &self.damages)?;
+                self.store.go_on_with_a_fresh_file(now)?;
+                work(&mut self.store)
+            }
+            result => result,
+        }
+    }
+}

@@ -1,0 +1,62 @@
+//! Who is alive: a publisher holds a lock on a file of its own, and the operating system lets go of it when the
+//! publisher dies, however it dies. No clock is involved.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::path::{Path, PathBuf};
+
+use super::SpoolError;
+
+/// A sign of life; dropping it ends it.
+#[derive(Debug)]
+pub(super) struct Lease {
+    path: PathBuf,
+    _lock: File,
+}
+
+impl Lease {
+    /// A new lock file beside the spool at `spool`.
+    pub(super) fn new(spool: &Path) -> Result<Self, SpoolError> {
+        loop {
+            let name = format!("{}-run-{}-{:08x}", file_name(spool), std::process::id(), fastrand::u32(..));
+            let path = spool.with_file_name(name);
+            let refuse = |error| SpoolError::Io { path: path.clone(), error };
+            let file = match OpenOptions::new().write(true).create_new(true).open(&path) {
+                Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => continue,
+                result => result.map_err(refuse)?,
+            };
+            file.lock().map_err(refuse)?;
+            return Ok(Self { path, _lock: file });
+        }
+    }
+
+    /// The file's name, without its folder, so that the folder may be moved.
+    pub(super) fn name(&self) -> String {
+        file_name(&self.path)
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.path);
+    }
+}
+
+/// Whether the publisher with the lock file `name` beside `spool` is dead. A dead one's file is removed.
+pub(super) fn is_dead(spool: &Path, name: &str) -> bool {
+    let path = spool.with_file_name(name);
+    let Ok(file) = OpenOptions::new().write(true).open(&path) else {
+        // Gone; or not to be looked at, and then nobody may be declared dead.
+        return path.try_exists().is_ok_and(|exists| !exists);
+    };
+    match file.try_lock() {
+        Ok(()) => {
+            let _ = std::fs::remove_file(&path);
+            true
+        }
+        Err(TryLockError::WouldBlock | TryLockError::Error(_)) => false,
+    }
+}
+
+fn file_name(path: &Path) -> String {
+    path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
+}

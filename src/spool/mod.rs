@@ -1,0 +1,243 @@
+//! The spool: events that were taken and wait for their destination's acknowledgement, in one SQLite file.
+//!
+//! # The promise
+//!
+//! - **Taken means committed.** [`Spool::take`] returns when the events are on disk (`synchronous = FULL`, one sync for
+//!   a group; `NORMAL` with [`Sync::Normal`], which survives the death of the process but may lose the last moments to
+//!   a power cut). A process that is killed loses nothing that was taken.
+//! - **An event leaves when its destination has acknowledged it**, or turns into a dead letter. Acknowledgements are
+//!   written in groups, at most 50 ms late; what was acknowledged in these 50 ms and not written is sent again, under
+//!   the same id.
+//! - **Several publishers share one spool.** Each claims the instances whose events it holds, so that no event is sent
+//!   by two of them and the events of one instance stay in order. A publisher holds a lock on a file of its own
+//!   (`SPOOL-run-…`) while it lives; when it dies the lock goes with it, whoever looks next drops its claims, and the
+//!   events are there for the others.
+//! - **Every event carries its destination**; a publisher sees only those of its own.
+//! - **Dead letters** outlive restarts, and replays that fail: a replayed letter goes when its event is acknowledged.
+//! - **Delivered events are kept** for [`SpoolOptions::retain`], bounded by [`SpoolOptions::retain_max_bytes`], for
+//!   destinations whose acknowledgement does not survive their restart; the oldest go first, and all of them go before
+//!   an event is kept out.
+//! - **A full spool refuses**, with [`SpoolError::LimitReached`] over [`SpoolOptions::max_bytes`] and
+//!   [`StoreError::Full`] where the disk has less than 16 MiB left (which is kept free so that acknowledgements can be
+//!   written). Nothing is dropped.
+//! - **A damaged file is put aside**, never deleted: renamed to `SPOOL.damaged-…`, what can be read of it is carried
+//!   over into a fresh one, and what happened is told ([`Damage`]).
+//!
+//! # The file
+//!
+//! Schema version 1 (`user_version`), `application_id` "fusp". Times are Unix seconds.
+//!
+//! ```text
+//! destinations  url, totals of what waits and what is retained, state of the circuit breaker
+//! runs          publishers at work, each with its lock file
+//! events        seq (order of taking), destination, run, id, instance, body, source, line, taken_at,
+//!               letter (the dead letter that this is a replay of), delivered_at (NULL while it waits)
+//! claims        destination, instance, run
+//! dead_letters  kind, reason, first_at, last_at, tries, source, line, piece, raw
+//! ```
+
+mod claims;
+mod damage;
+mod group;
+mod handle;
+mod lease;
+mod letters;
+mod look;
+mod store;
+#[cfg(test)]
+mod tests;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+pub use damage::Damage;
+pub use handle::Spool;
+pub use letters::{DeadLetter, LetterKind, NewLetter, Replayed};
+pub use look::{DestinationStatus, Lister, SpoolFile, Spooled, Status, StatusFilter};
+
+use crate::database::{Kind, StoreError};
+use crate::events::EncodedEvent;
+
+const KIND: Kind = Kind { application_id: 0x6675_7370, steps: &[SCHEMA] };
+
+const SCHEMA: &str = "
+    CREATE TABLE destinations (
+        id INTEGER PRIMARY KEY,
+        url TEXT NOT NULL UNIQUE,
+        waiting_events INTEGER NOT NULL DEFAULT 0,
+        waiting_bytes INTEGER NOT NULL DEFAULT 0,
+        retained_events INTEGER NOT NULL DEFAULT 0,
+        retained_bytes INTEGER NOT NULL DEFAULT 0,
+        breaker_failures INTEGER NOT NULL DEFAULT 0,
+        breaker_open_until_ms INTEGER
+    ) STRICT;
+    CREATE TABLE runs (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        lock TEXT NOT NULL,
+        started_at INTEGER NOT NULL,
+        delivered_elsewhere INTEGER NOT NULL DEFAULT 0,
+        dead_elsewhere INTEGER NOT NULL DEFAULT 0
+    ) STRICT;
+    CREATE TABLE events (
+        seq INTEGER PRIMARY KEY AUTOINCREMENT,
+        destination INTEGER NOT NULL REFERENCES destinations (id),
+        run INTEGER NOT NULL,
+        id BLOB NOT NULL,
+        instance TEXT NOT NULL,
+        body BLOB NOT NULL,
+        source TEXT NOT NULL,
+        line INTEGER,
+        taken_at INTEGER NOT NULL,
+        letter INTEGER,
+        delivered_at INTEGER
+    ) STRICT;
+    CREATE INDEX waiting ON events (destination) WHERE delivered_at IS NULL;
+    CREATE INDEX retained ON events (delivered_at) WHERE delivered_at IS NOT NULL;
+    CREATE TABLE claims (
+        destination INTEGER NOT NULL,
+        instance TEXT NOT NULL,
+        run INTEGER NOT NULL,
+        PRIMARY KEY (destination, instance)
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE dead_letters (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        destination INTEGER NOT NULL REFERENCES destinations (id),
+        kind TEXT NOT NULL,
+        reason TEXT NOT NULL,
+        first_at INTEGER NOT NULL,
+        last_at INTEGER NOT NULL,
+        tries INTEGER NOT NULL,
+        source TEXT NOT NULL,
+        line INTEGER,
+        piece INTEGER,
+        raw BLOB NOT NULL,
+        replaying INTEGER NOT NULL DEFAULT 0
+    ) STRICT;
+";
+
+/// When a commit counts as done.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Sync {
+    /// When the disk says that it has it.
+    #[default]
+    Full,
+    /// When the operating system has it: a power cut may take the last moments back.
+    Normal,
+}
+
+/// How a spool is kept.
+#[derive(Debug, Clone)]
+pub struct SpoolOptions {
+    /// The most bytes of the file that may be in use before nothing more is taken; 1 GiB by default.
+    pub max_bytes: u64,
+    /// How long delivered events are kept; 24 h by default, zero for not at all.
+    pub retain: Duration,
+    /// The most bytes of delivered events that are kept; 256 MiB by default.
+    pub retain_max_bytes: u64,
+    /// When a commit counts as done.
+    pub sync: Sync,
+}
+
+impl Default for SpoolOptions {
+    fn default() -> Self {
+        Self { max_bytes: 1 << 30, retain: Duration::from_secs(86_400), retain_max_bytes: 256 << 20, sync: Sync::Full }
+    }
+}
+
+/// Why the spool can't do what it was asked for. Nothing was taken then.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SpoolError {
+    /// The file.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// It holds as much as it may.
+    #[error(
+        "the spool {path} is full: {used} bytes of {limit} are in use; it takes more when events are delivered, dead letters purged (formusage dlq purge) or --spool-max-bytes is raised"
+    )]
+    LimitReached {
+        /// The file.
+        path: PathBuf,
+        /// Bytes in use.
+        used: u64,
+        /// The most there may be.
+        limit: u64,
+    },
+    /// A file beside the spool.
+    #[error("{path}: {error}")]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What the operating system said.
+        error: std::io::Error,
+    },
+    /// Its thread has ended, after an error that was reported.
+    #[error("the spool is closed")]
+    Closed,
+}
+
+impl SpoolError {
+    /// Whether room may come back: the disk or the spool is full.
+    #[must_use]
+    pub const fn is_full(&self) -> bool {
+        matches!(self, Self::LimitReached { .. } | Self::Store(StoreError::Full { .. }))
+    }
+}
+
+/// An event to be taken.
+#[derive(Debug, Clone)]
+pub struct NewEvent {
+    /// The event.
+    pub encoded: EncodedEvent,
+    /// The input that it came from.
+    pub source: Arc<str>,
+    /// Its line there, from 1.
+    pub line: Option<u64>,
+}
+
+/// Something to be taken: an event, or a line that is none.
+#[derive(Debug, Clone)]
+pub enum NewItem {
+    /// An event to be delivered.
+    Event(NewEvent),
+    /// A dead letter.
+    Letter(NewLetter),
+}
+
+/// An event that waits, handed out to be delivered.
+#[derive(Debug, Clone)]
+pub struct Waiting {
+    /// Its number in the spool; [`Spool::delivered`] and [`Spool::dead`] take it.
+    pub seq: u64,
+    /// It was taken by this run, not left over from an earlier one or taken by another publisher.
+    pub own: bool,
+    /// The event.
+    pub encoded: EncodedEvent,
+    /// The input that it came from.
+    pub source: Arc<str>,
+    /// Its line there.
+    pub line: Option<u64>,
+}
+
+/// What a look for waiting events found.
+#[derive(Debug, Default)]
+pub struct Fetched {
+    /// Events to be delivered, in the order of taking. They are this publisher's until they are settled.
+    pub events: Vec<Waiting>,
+    /// Others wait whose instances another publisher holds.
+    pub held_elsewhere: bool,
+}
+
+/// How a run stands, by the spool's own count.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Events of this run that wait.
+    pub own_waiting: u64,
+    /// Events of this run that other publishers delivered.
+    pub delivered_elsewhere: u64,
+    /// Events of this run that other publishers found to be undeliverable.
+    pub dead_elsewhere: u64,
+    /// Events of other runs that wait for the same destination.
+    pub other_waiting: u64,
+}

@@ -1,0 +1,333 @@
+//! The spool's file as one publisher works with it. Blocks; lives on the thread of [`super::handle`].
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
+
+use super::claims::Claims;
+use super::lease::{self, Lease};
+use super::{Fetched, KIND, SpoolError, SpoolOptions, Sync, Tally, Waiting};
+use crate::circuit_breaker::BreakerRecord;
+use crate::database::{self, StoreError};
+use crate::events::EncodedEvent;
+use crate::transport::BatchLimits;
+
+/// So many rows are looked at in one go, so that a long stretch that another publisher holds costs little.
+const MAX_LOOKS: usize = 8_192;
+
+/// The publisher's view of the file.
+#[derive(Debug)]
+pub(super) struct Store {
+    pub(super) path: PathBuf,
+    pub(super) connection: Connection,
+    pub(super) options: SpoolOptions,
+    pub(super) destination: i64,
+    pub(super) url: String,
+    pub(super) run: i64,
+    pub(super) claims: Claims,
+    lease: Lease,
+    /// Which file the connection has open: it may be put aside or removed under us.
+    identity: Option<(u64, u64)>,
+}
+
+impl Store {
+    /// Opens the spool and begins a run that publishes to `url`.
+    pub(super) fn open(path: &Path, url: &str, options: SpoolOptions, now: i64) -> Result<Self, SpoolError> {
+        if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+            make_folder(folder).map_err(|error| SpoolError::Io { path: folder.to_owned(), error })?;
+        }
+        let connection = connect(path, options.sync)?;
+        let lease = Lease::new(path)?;
+        let mut store = Self {
+            path: path.to_owned(),
+            connection,
+            options,
+            destination: 0,
+            url: url.to_owned(),
+            run: 0,
+            claims: Claims::default(),
+            lease,
+            identity: identity(path),
+        };
+        store.begin(now)?;
+        store.recover()?;
+        Ok(store)
+    }
+
+    fn begin(&mut self, now: i64) -> Result<(), SpoolError> {
+        let (url, lock) = (self.url.clone(), self.lease.name());
+        let begun = (|| {
+            let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            let destination = destination_id(&transaction, &url)?;
+            let sql = "INSERT INTO runs (lock, started_at) VALUES (?1, ?2) RETURNING id";
+            let run = transaction.query_row(sql, params![lock, now], |row| row.get(0))?;
+            transaction.commit()?;
+            Ok((destination, run))
+        })();
+        (self.destination, self.run) = begun.map_err(|error| self.refuse(error))?;
+        Ok(())
+    }
+
+    pub(super) fn refuse(&self, error: rusqlite::Error) -> SpoolError {
+        StoreError::of(&self.path, error).into()
+    }
+
+    /// Opens the file anew where another one stands under its name: the one before was put aside or removed, and what
+    /// is written there nobody would find again. Events that are held stay held; their rows may be gone.
+    pub(super) fn follow_the_name(&mut self, now: i64) -> Result<(), SpoolError> {
+        if self.identity.is_none() || identity(&self.path) == self.identity {
+            return Ok(());
+        }
+        tracing::error!(spool = %self.path.display(), "the spool was replaced under a running publisher; going on with the file that stands there now");
+        let fresh = Self::open(&self.path, &self.url, self.options.clone(), now)?;
+        *self = fresh;
+        Ok(())
+    }
+
+    /// Goes on with the file that stands under the name after the one before was put aside and carried over: what was
+    /// taken by this run is still its own, and what it holds stays held.
+    pub(super) fn go_on_with_a_fresh_file(&mut self, now: i64) -> Result<(), SpoolError> {
+        let before = self.run;
+        let claims = std::mem::take(&mut self.claims);
+        let fresh = Self::open(&self.path, &self.url, self.options.clone(), now)?;
+        *self = fresh;
+        self.claims = claims;
+        let adopted = (|| {
+            let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            transaction.execute("UPDATE events SET run = ?2 WHERE run = ?1", [before, self.run])?;
+            for instance in self.claims.instances() {
+                transaction.execute(
+                    "INSERT INTO claims (destination, instance, run) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING",
+                    params![self.destination, instance, self.run],
+                )?;
+            }
+            transaction.commit()
+        })();
+        adopted.map_err(|error| self.refuse(error))
+    }
+
+    /// Drops the claims of publishers that died.
+    pub(super) fn recover(&mut self) -> Result<(), SpoolError> {
+        let others = (|| {
+            let mut statement = self.connection.prepare_cached("SELECT id, lock FROM runs WHERE id <> ?1")?;
+            let rows = statement.query_map([self.run], |row| Ok((row.get(0)?, row.get(1)?)))?;
+            rows.collect::<rusqlite::Result<Vec<(i64, String)>>>()
+        })();
+        for (run, lock) in others.map_err(|error| self.refuse(error))? {
+            if !lease::is_dead(&self.path, &lock) {
+                continue;
+            }
+            let dropped = (|| {
+                let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+                transaction.execute("DELETE FROM claims WHERE run = ?1", [run])?;
+                transaction.execute("DELETE FROM runs WHERE id = ?1", [run])?;
+                transaction.commit()
+            })();
+            dropped.map_err(|error| self.refuse(error))?;
+        }
+        Ok(())
+    }
+
+    /// The next events that wait and that no other publisher holds. They count as held until they are settled.
+    pub(super) fn fetch(&mut self, limits: BatchLimits, now: i64) -> Result<Fetched, SpoolError> {
+        // Claims need not outlive a power cut, which their holder does not either: no sync for them.
+        let set_sync = |store: &Self, mode| store.connection.pragma_update(None, "synchronous", mode);
+        set_sync(self, "normal").map_err(|error| self.refuse(error))?;
+        let found = self.look(limits);
+        if self.options.sync == Sync::Full {
+            set_sync(self, "full").map_err(|error| self.refuse(error))?;
+        }
+        let found = found.map_err(|error| self.refuse(error))?;
+        if !found.broken.is_empty() {
+            self.bury_broken(&found.broken, now).map_err(|error| self.refuse(error))?;
+        }
+        for waiting in &found.events {
+            self.claims.hand_out(waiting.seq, &waiting.encoded.event().instance_id);
+        }
+        self.claims.advance(found.looked_at);
+        let held_elsewhere = self.claims.has_skipped();
+        if found.events.is_empty() && held_elsewhere {
+            // Perhaps their holder has died; the next look starts from the first event that waits.
+            self.recover()?;
+            self.claims.start_anew();
+        }
+        Ok(Fetched { events: found.events, held_elsewhere })
+    }
+
+    fn look(&mut self, limits: BatchLimits) -> rusqlite::Result<Found> {
+        let mut found = Found { looked_at: self.claims.looked_at(), ..Found::default() };
+        let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        {
+            let mut waiting = transaction.prepare_cached(
+                "SELECT seq, run, instance, body, source, line FROM events
+                 WHERE destination = ?1 AND delivered_at IS NULL AND seq > ?2 ORDER BY seq",
+            )?;
+            let mut claim = transaction.prepare_cached(
+                "INSERT INTO claims (destination, instance, run) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING",
+            )?;
+            let mut claimed: std::collections::HashSet<String> = std::collections::HashSet::new();
+            let from = i64::try_from(self.claims.looked_at()).unwrap_or(i64::MAX);
+            let mut rows = waiting.query(params![self.destination, from])?;
+            let mut bytes = 0usize;
+            let mut looks = 0;
+            while found.events.len() < limits.events && bytes < limits.bytes && looks < MAX_LOOKS {
+                let Some(row) = rows.next()? else { break };
+                looks += 1;
+                let seq: u64 = row.get(0)?;
+                let instance: String = row.get(2)?;
+                found.looked_at = seq;
+                if self.claims.is_out(seq) {
+                    continue;
+                }
+                if !self.claims.holds(&instance) && !claimed.contains(&instance) {
+                    if self.claims.is_skipped(&instance) {
+                        continue;
+                    }
+                    if claim.execute(params![self.destination, instance, self.run])? == 0 {
+                        if self.claims.skip(&instance) {
+                            continue;
+                        }
+                        break;
+                    }
+                    claimed.insert(instance);
+                }
+                let run: i64 = row.get(1)?;
+                let body: Vec<u8> = row.get(3)?;
+                bytes += body.len();
+                match EncodedEvent::decode(&body) {
+                    Ok(encoded) => {
+                        let source: Arc<str> = row.get::<_, String>(4)?.into();
+                        let own = run == self.run;
+                        found.events.push(Waiting { seq, own, encoded, source, line: row.get(5)? });
+                    }
+                    Err(error) => found.broken.push((seq, error.to_string())),
+                }
+            }
+        }
+        transaction.commit()?;
+        Ok(found)
+    }
+
+    /// What can't be read any more is kept as a dead letter.
+    fn bury_broken(&mut self, broken: &[(u64, String)], now: i64) -> rusqlite::Result<()> {
+        let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        for (seq, error) in broken {
+            let reason = format!("damaged in the spool: {error}");
+            transaction.execute(
+                "INSERT INTO dead_letters (destination, kind, reason, first_at, last_at, tries, source, line, raw)
+                 SELECT destination, 'dead', ?2, taken_at, ?3, 0, source, line, body FROM events WHERE seq = ?1",
+                params![seq, reason, now],
+            )?;
+            transaction.execute(
+                "UPDATE destinations SET waiting_events = waiting_events - 1,
+                     waiting_bytes = waiting_bytes - (SELECT length(body) FROM events WHERE seq = ?1)
+                 WHERE id = (SELECT destination FROM events WHERE seq = ?1)",
+                [seq],
+            )?;
+            transaction.execute("DELETE FROM events WHERE seq = ?1", [seq])?;
+        }
+        transaction.commit()
+    }
+
+    /// How the run stands.
+    pub(super) fn tally(&self) -> Result<Tally, SpoolError> {
+        let read = || {
+            let own_waiting = self.connection.query_row(
+                "SELECT count(*) FROM events WHERE destination = ?1 AND delivered_at IS NULL AND run = ?2",
+                params![self.destination, self.run],
+                |row| row.get(0),
+            )?;
+            let elsewhere = self
+                .connection
+                .query_row("SELECT delivered_elsewhere, dead_elsewhere FROM runs WHERE id = ?1", [self.run], |row| {
+                    Ok((row.get(0)?, row.get(1)?))
+                })
+                .optional()?;
+            let all: u64 = self.connection.query_row(
+                "SELECT waiting_events FROM destinations WHERE id = ?1",
+                [self.destination],
+                |row| row.get(0),
+            )?;
+            let (delivered_elsewhere, dead_elsewhere) = elsewhere.unwrap_or_default();
+            let other_waiting = all.saturating_sub(own_waiting);
+            Ok(Tally { own_waiting, delivered_elsewhere, dead_elsewhere, other_waiting })
+        };
+        read().map_err(|error| self.refuse(error))
+    }
+
+    /// The state of the destination's circuit breaker as the last run left it.
+    pub(super) fn breaker(&self) -> Result<BreakerRecord, SpoolError> {
+        let sql = "SELECT breaker_failures, breaker_open_until_ms FROM destinations WHERE id = ?1";
+        let read = self.connection.query_row(sql, [self.destination], |row| {
+            Ok(BreakerRecord { failures: row.get(0)?, open_until_ms: row.get(1)? })
+        });
+        read.map_err(|error| self.refuse(error))
+    }
+
+    /// Ends the run: what it held is free for others.
+    pub(super) fn end(self) -> Result<(), SpoolError> {
+        let ended = (|| {
+            self.connection.execute("DELETE FROM claims WHERE run = ?1", [self.run])?;
+            self.connection.execute("DELETE FROM runs WHERE id = ?1", [self.run])?;
+            // Folding the log in is a courtesy to whoever copies the file; a lock that others hold is no fault.
+            let _ = self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
+            Ok(())
+        })();
+        ended.map_err(|error| self.refuse(error))
+    }
+}
+
+#[derive(Debug, Default)]
+struct Found {
+    events: Vec<Waiting>,
+    looked_at: u64,
+    broken: Vec<(u64, String)>,
+}
+
+pub(super) fn connect(path: &Path, sync: Sync) -> Result<Connection, SpoolError> {
+    let connection = database::open(path, &KIND)?;
+    let refuse = |error| SpoolError::from(StoreError::of(path, error));
+    if sync == Sync::Normal {
+        connection.pragma_update(None, "synchronous", "normal").map_err(refuse)?;
+    }
+    connection.set_prepared_statement_cache_capacity(32);
+    Ok(connection)
+}
+
+/// The destination's number; made where the spool has not met it yet.
+pub(super) fn destination_id(connection: &Connection, url: &str) -> rusqlite::Result<i64> {
+    connection.execute("INSERT INTO destinations (url) VALUES (?1) ON CONFLICT DO NOTHING", [url])?;
+    connection.query_row("SELECT id FROM destinations WHERE url = ?1", [url], |row| row.get(0))
+}
+
+/// Bytes of the file that are in use, and bytes that are free within it.
+pub(super) fn usage(connection: &Connection) -> rusqlite::Result<(u64, u64)> {
+    let read = |name| connection.pragma_query_value(None, name, |row| row.get::<_, u64>(0));
+    let (pages, free, size) = (read("page_count")?, read("freelist_count")?, read("page_size")?);
+    Ok((pages.saturating_sub(free).saturating_mul(size), free.saturating_mul(size)))
+}
+
+/// The folder of the spool is for its owner alone: events say who used what.
+fn make_folder(folder: &Path) -> std::io::Result<()> {
+    let mut builder = std::fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(folder)
+}
+
+/// Which file stands under the name.
+fn identity(path: &Path) -> Option<(u64, u64)> {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt as _;
+        let metadata = path.metadata().ok();
+        metadata.map(|metadata| (metadata.dev(), metadata.ino()))
+    }
+    #[cfg(not(unix))]
+    {
+        let _ = path;
+        None
+    }
+}
