@@ -37,6 +37,8 @@ Register-ArgumentCompleter -Native -CommandName 'formusage' -ScriptBlock {
             [CompletionResult]::new('validate', 'validate', [CompletionResultType]::ParameterValue, 'Check that usage events and threshold files are valid')
             [CompletionResult]::new('queue', 'queue', [CompletionResultType]::ParameterValue, 'Serve the embedded queue with the Form protocol')
             [CompletionResult]::new('read', 'read', [CompletionResultType]::ParameterValue, 'Read events back from a destination')
+            [CompletionResult]::new('spool', 'spool', [CompletionResultType]::ParameterValue, 'Look at the spool: what waits, what was delivered')
+            [CompletionResult]::new('dlq', 'dlq', [CompletionResultType]::ParameterValue, 'Look at dead letters: what can never be delivered as it is')
             [CompletionResult]::new('schema', 'schema', [CompletionResultType]::ParameterValue, 'Print a JSON Schema (draft 2020-12)')
             [CompletionResult]::new('completions', 'completions', [CompletionResultType]::ParameterValue, 'Print a completion script for a shell')
             [CompletionResult]::new('man', 'man', [CompletionResultType]::ParameterValue, 'Print a man page (roff)')
@@ -66,7 +68,7 @@ Register-ArgumentCompleter -Native -CommandName 'formusage' -ScriptBlock {
             [CompletionResult]::new('--event', '--event', [CompletionResultType]::ParameterName, 'Deliver this one event')
             [CompletionResult]::new('--to', '--to', [CompletionResultType]::ParameterName, 'Where to: form://HOST[:3003]/TOPIC?sub_topic=N, form+https://…, sqlite:PATH, file:PATH or -')
             [CompletionResult]::new('--thresholds', '--thresholds', [CompletionResultType]::ParameterName, 'Check events against these thresholds (a file or a folder) before sending; violations are logged')
-            [CompletionResult]::new('--dead-letter', '--dead-letter', [CompletionResultType]::ParameterName, 'Keep what could not be delivered here, as NDJSON with reason, place and the raw line; without it, on standard error')
+            [CompletionResult]::new('--dead-letter', '--dead-letter', [CompletionResultType]::ParameterName, 'Write dead letters to this file too, as NDJSON with reason, place and the raw line; without a spool, whatever could not be delivered')
             [CompletionResult]::new('--report', '--report', [CompletionResultType]::ParameterName, 'How to report what became of everything, at the end')
             [CompletionResult]::new('--max-skew', '--max-skew', [CompletionResultType]::ParameterName, 'How far in the future an event''s timestamp may lie')
             [CompletionResult]::new('--max-line-bytes', '--max-line-bytes', [CompletionResultType]::ParameterName, 'The longest line to accept, in bytes')
@@ -75,6 +77,11 @@ Register-ArgumentCompleter -Native -CommandName 'formusage' -ScriptBlock {
             [CompletionResult]::new('--drain-timeout', '--drain-timeout', [CompletionResultType]::ParameterName, 'After the end of input, go on for so long without delivering anything')
             [CompletionResult]::new('--poison-after', '--poison-after', [CompletionResultType]::ParameterName, 'An event that was refused by name in so many rounds, while others went through, is a dead letter')
             [CompletionResult]::new('--token-file', '--token-file', [CompletionResultType]::ParameterName, 'A file that holds a bearer token for the destination (or set FORMUSAGE_TOKEN to the token itself)')
+            [CompletionResult]::new('--spool', '--spool', [CompletionResultType]::ParameterName, 'The spool''s file; by default spool.db in $FORMUSAGE_STATE_DIR, else $STATE_DIRECTORY, else $XDG_STATE_HOME/formusage, else /var/lib/formusage for root, else ~/.local/state/formusage')
+            [CompletionResult]::new('--spool-max-bytes', '--spool-max-bytes', [CompletionResultType]::ParameterName, 'The most bytes in use before nothing more is read (B, KB, MB, GB, TB: powers of 1024)')
+            [CompletionResult]::new('--spool-sync', '--spool-sync', [CompletionResultType]::ParameterName, 'When what was read counts as taken')
+            [CompletionResult]::new('--retain', '--retain', [CompletionResultType]::ParameterName, 'Keep delivered events for so long, for `spool reconcile`; 0s for not at all')
+            [CompletionResult]::new('--retain-max-bytes', '--retain-max-bytes', [CompletionResultType]::ParameterName, 'The most bytes of delivered events to keep')
             [CompletionResult]::new('--max-retries', '--max-retries', [CompletionResultType]::ParameterName, 'Attempts after the first one, before an event has to wait for its next round')
             [CompletionResult]::new('--initial-backoff', '--initial-backoff', [CompletionResultType]::ParameterName, 'The first wait between attempts')
             [CompletionResult]::new('--max-backoff', '--max-backoff', [CompletionResultType]::ParameterName, 'The longest wait between attempts')
@@ -87,6 +94,7 @@ Register-ArgumentCompleter -Native -CommandName 'formusage' -ScriptBlock {
             [CompletionResult]::new('--log-format', '--log-format', [CompletionResultType]::ParameterName, 'How log lines look')
             [CompletionResult]::new('--dry-run', '--dry-run', [CompletionResultType]::ParameterName, 'Send nothing: print what would be sent')
             [CompletionResult]::new('--strict', '--strict', [CompletionResultType]::ParameterName, 'Refuse events with fields that are not known, instead of passing the fields on')
+            [CompletionResult]::new('--no-spool', '--no-spool', [CompletionResultType]::ParameterName, 'Do without: what is not delivered when the run ends goes to --dead-letter or standard error')
             [CompletionResult]::new('--no-circuit-breaker', '--no-circuit-breaker', [CompletionResultType]::ParameterName, 'Do without a circuit breaker')
             [CompletionResult]::new('-v', '-v', [CompletionResultType]::ParameterName, 'Log more: -v for what happens, -vv for every attempt')
             [CompletionResult]::new('--verbose', '--verbose', [CompletionResultType]::ParameterName, 'Log more: -v for what happens, -vv for every attempt')
@@ -155,6 +163,184 @@ Register-ArgumentCompleter -Native -CommandName 'formusage' -ScriptBlock {
             [CompletionResult]::new('--log-format', '--log-format', [CompletionResultType]::ParameterName, 'How log lines look')
             [CompletionResult]::new('-f', '-f', [CompletionResultType]::ParameterName, 'Go on with what is written from now on, until a signal')
             [CompletionResult]::new('--follow', '--follow', [CompletionResultType]::ParameterName, 'Go on with what is written from now on, until a signal')
+            [CompletionResult]::new('-v', '-v', [CompletionResultType]::ParameterName, 'Log more: -v for what happens, -vv for every attempt')
+            [CompletionResult]::new('--verbose', '--verbose', [CompletionResultType]::ParameterName, 'Log more: -v for what happens, -vv for every attempt')
+            [CompletionResult]::new('-q', '-q', [CompletionResultType]::ParameterName, 'Log nothing')
+            [CompletionResult]::new('--quiet', '--quiet', [CompletionResultType]::ParameterName, 'Log nothing')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
+            break
+        }
+        'formusage;spool' {
+            [CompletionResult]::new('--log', '--log', [CompletionResultType]::ParameterName, 'What to log, as tracing directives, e.g. "info,form_usage_events::publish=debug"')
+            [CompletionResult]::new('--log-format', '--log-format', [CompletionResultType]::ParameterName, 'How log lines look')
+            [CompletionResult]::new('-v', '-v', [CompletionResultType]::ParameterName, 'Log more: -v for what happens, -vv for every attempt')
+            [CompletionResult]::new('--verbose', '--verbose', [CompletionResultType]::ParameterName, 'Log more: -v for what happens, -vv for every attempt')
+            [CompletionResult]::new('-q', '-q', [CompletionResultType]::ParameterName, 'Log nothing')
+            [CompletionResult]::new('--quiet', '--quiet', [CompletionResultType]::ParameterName, 'Log nothing')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
+            [CompletionResult]::new('status', 'status', [CompletionResultType]::ParameterValue, 'What the spool holds for each destination, and the state of its circuit breaker')
+            [CompletionResult]::new('list', 'list', [CompletionResultType]::ParameterValue, 'The events that wait, or those that were delivered and are kept')
+            [CompletionResult]::new('export', 'export', [CompletionResultType]::ParameterValue, 'The same events as NDJSON, ready for `publish`')
+            [CompletionResult]::new('purge', 'purge', [CompletionResultType]::ParameterValue, 'Forget delivered events that are kept; with --waiting, throw away events that wait')
+            [CompletionResult]::new('verify', 'verify', [CompletionResultType]::ParameterValue, 'Check the file, page by page and event by event, and say what is wrong with it')
+            [CompletionResult]::new('reconcile', 'reconcile', [CompletionResultType]::ParameterValue, 'Compare what was delivered with what the destination holds, and send again what is missing')
+            break
+        }
+        'formusage;spool;status' {
+            [CompletionResult]::new('--spool', '--spool', [CompletionResultType]::ParameterName, 'The spool''s file; by default spool.db in $FORMUSAGE_STATE_DIR, else $STATE_DIRECTORY, else $XDG_STATE_HOME/formusage, else /var/lib/formusage for root, else ~/.local/state/formusage')
+            [CompletionResult]::new('--log', '--log', [CompletionResultType]::ParameterName, 'What to log, as tracing directives, e.g. "info,form_usage_events::publish=debug"')
+            [CompletionResult]::new('--log-format', '--log-format', [CompletionResultType]::ParameterName, 'How log lines look')
+            [CompletionResult]::new('-v', '-v', [CompletionResultType]::ParameterName, 'Log more: -v for what happens, -vv for every attempt')
+            [CompletionResult]::new('--verbose', '--verbose', [CompletionResultType]::ParameterName, 'Log more: -v for what happens, -vv for every attempt')
+            [CompletionResult]::new('-q', '-q', [CompletionResultType]::ParameterName, 'Log nothing')
+            [CompletionResult]::new('--quiet', '--quiet', [CompletionResultType]::ParameterName, 'Log nothing')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
+            break
+        }
+        'formusage;spool;list' {
+            [CompletionResult]::new('--spool', '--spool', [CompletionResultType]::ParameterName, 'The spool''s file; by default spool.db in $FORMUSAGE_STATE_DIR, else $STATE_DIRECTORY, else $XDG_STATE_HOME/formusage, else /var/lib/formusage for root, else ~/.local/state/formusage')
+            [CompletionResult]::new('--to', '--to', [CompletionResultType]::ParameterName, 'Only those of this destination')
+            [CompletionResult]::new('--log', '--log', [CompletionResultType]::ParameterName, 'What to log, as tracing directives, e.g. "info,form_usage_events::publish=debug"')
+            [CompletionResult]::new('--log-format', '--log-format', [CompletionResultType]::ParameterName, 'How log lines look')
+            [CompletionResult]::new('--delivered', '--delivered', [CompletionResultType]::ParameterName, 'Those that were delivered and are kept, instead of those that wait')
+            [CompletionResult]::new('-v', '-v', [CompletionResultType]::ParameterName, 'Log more: -v for what happens, -vv for every attempt')
+            [CompletionResult]::new('--verbose', '--verbose', [CompletionResultType]::ParameterName, 'Log more: -v for what happens, -vv for every attempt')
+            [CompletionResult]::new('-q', '-q', [CompletionResultType]::ParameterName, 'Log nothing')
+            [CompletionResult]::new('--quiet', '--quiet', [CompletionResultType]::ParameterName, 'Log nothing')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
+            break
+        }
+        'formusage;spool;export' {
+            [CompletionResult]::new('--spool', '--spool', [CompletionResultType]::ParameterName, 'The spool''s file; by default spool.db in $FORMUSAGE_STATE_DIR, else $STATE_DIRECTORY, else $XDG_STATE_HOME/formusage, else /var/lib/formusage for root, else ~/.local/state/formusage')
+            [CompletionResult]::new('--to', '--to', [CompletionResultType]::ParameterName, 'Only those of this destination')
+            [CompletionResult]::new('--log', '--log', [CompletionResultType]::ParameterName, 'What to log, as tracing directives, e.g. "info,form_usage_events::publish=debug"')
+            [CompletionResult]::new('--log-format', '--log-format', [CompletionResultType]::ParameterName, 'How log lines look')
+            [CompletionResult]::new('--delivered', '--delivered', [CompletionResultType]::ParameterName, 'Those that were delivered and are kept, instead of those that wait')
+            [CompletionResult]::new('-v', '-v', [CompletionResultType]::ParameterName, 'Log more: -v for what happens, -vv for every attempt')
+            [CompletionResult]::new('--verbose', '--verbose', [CompletionResultType]::ParameterName, 'Log more: -v for what happens, -vv for every attempt')
+            [CompletionResult]::new('-q', '-q', [CompletionResultType]::ParameterName, 'Log nothing')
+            [CompletionResult]::new('--quiet', '--quiet', [CompletionResultType]::ParameterName, 'Log nothing')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
+            break
+        }
+        'formusage;spool;purge' {
+            [CompletionResult]::new('--spool', '--spool', [CompletionResultType]::ParameterName, 'The spool''s file; by default spool.db in $FORMUSAGE_STATE_DIR, else $STATE_DIRECTORY, else $XDG_STATE_HOME/formusage, else /var/lib/formusage for root, else ~/.local/state/formusage')
+            [CompletionResult]::new('--to', '--to', [CompletionResultType]::ParameterName, 'Only those of this destination')
+            [CompletionResult]::new('--log', '--log', [CompletionResultType]::ParameterName, 'What to log, as tracing directives, e.g. "info,form_usage_events::publish=debug"')
+            [CompletionResult]::new('--log-format', '--log-format', [CompletionResultType]::ParameterName, 'How log lines look')
+            [CompletionResult]::new('--waiting', '--waiting', [CompletionResultType]::ParameterName, 'Throw away events that wait and that no publisher holds. They are lost: export them first')
+            [CompletionResult]::new('-v', '-v', [CompletionResultType]::ParameterName, 'Log more: -v for what happens, -vv for every attempt')
+            [CompletionResult]::new('--verbose', '--verbose', [CompletionResultType]::ParameterName, 'Log more: -v for what happens, -vv for every attempt')
+            [CompletionResult]::new('-q', '-q', [CompletionResultType]::ParameterName, 'Log nothing')
+            [CompletionResult]::new('--quiet', '--quiet', [CompletionResultType]::ParameterName, 'Log nothing')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
+            break
+        }
+        'formusage;spool;verify' {
+            [CompletionResult]::new('--spool', '--spool', [CompletionResultType]::ParameterName, 'The spool''s file; by default spool.db in $FORMUSAGE_STATE_DIR, else $STATE_DIRECTORY, else $XDG_STATE_HOME/formusage, else /var/lib/formusage for root, else ~/.local/state/formusage')
+            [CompletionResult]::new('--log', '--log', [CompletionResultType]::ParameterName, 'What to log, as tracing directives, e.g. "info,form_usage_events::publish=debug"')
+            [CompletionResult]::new('--log-format', '--log-format', [CompletionResultType]::ParameterName, 'How log lines look')
+            [CompletionResult]::new('-v', '-v', [CompletionResultType]::ParameterName, 'Log more: -v for what happens, -vv for every attempt')
+            [CompletionResult]::new('--verbose', '--verbose', [CompletionResultType]::ParameterName, 'Log more: -v for what happens, -vv for every attempt')
+            [CompletionResult]::new('-q', '-q', [CompletionResultType]::ParameterName, 'Log nothing')
+            [CompletionResult]::new('--quiet', '--quiet', [CompletionResultType]::ParameterName, 'Log nothing')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
+            break
+        }
+        'formusage;spool;reconcile' {
+            [CompletionResult]::new('--spool', '--spool', [CompletionResultType]::ParameterName, 'The spool''s file; by default spool.db in $FORMUSAGE_STATE_DIR, else $STATE_DIRECTORY, else $XDG_STATE_HOME/formusage, else /var/lib/formusage for root, else ~/.local/state/formusage')
+            [CompletionResult]::new('--to', '--to', [CompletionResultType]::ParameterName, 'The destination to compare with')
+            [CompletionResult]::new('--timeout', '--timeout', [CompletionResultType]::ParameterName, 'How long one request may take')
+            [CompletionResult]::new('--token-file', '--token-file', [CompletionResultType]::ParameterName, 'A file that holds a bearer token for the destination (or set FORMUSAGE_TOKEN to the token itself)')
+            [CompletionResult]::new('--log', '--log', [CompletionResultType]::ParameterName, 'What to log, as tracing directives, e.g. "info,form_usage_events::publish=debug"')
+            [CompletionResult]::new('--log-format', '--log-format', [CompletionResultType]::ParameterName, 'How log lines look')
+            [CompletionResult]::new('--dry-run', '--dry-run', [CompletionResultType]::ParameterName, 'Only say what is missing')
+            [CompletionResult]::new('-v', '-v', [CompletionResultType]::ParameterName, 'Log more: -v for what happens, -vv for every attempt')
+            [CompletionResult]::new('--verbose', '--verbose', [CompletionResultType]::ParameterName, 'Log more: -v for what happens, -vv for every attempt')
+            [CompletionResult]::new('-q', '-q', [CompletionResultType]::ParameterName, 'Log nothing')
+            [CompletionResult]::new('--quiet', '--quiet', [CompletionResultType]::ParameterName, 'Log nothing')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
+            break
+        }
+        'formusage;dlq' {
+            [CompletionResult]::new('--log', '--log', [CompletionResultType]::ParameterName, 'What to log, as tracing directives, e.g. "info,form_usage_events::publish=debug"')
+            [CompletionResult]::new('--log-format', '--log-format', [CompletionResultType]::ParameterName, 'How log lines look')
+            [CompletionResult]::new('-v', '-v', [CompletionResultType]::ParameterName, 'Log more: -v for what happens, -vv for every attempt')
+            [CompletionResult]::new('--verbose', '--verbose', [CompletionResultType]::ParameterName, 'Log more: -v for what happens, -vv for every attempt')
+            [CompletionResult]::new('-q', '-q', [CompletionResultType]::ParameterName, 'Log nothing')
+            [CompletionResult]::new('--quiet', '--quiet', [CompletionResultType]::ParameterName, 'Log nothing')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
+            [CompletionResult]::new('list', 'list', [CompletionResultType]::ParameterValue, 'All of them, a line each')
+            [CompletionResult]::new('show', 'show', [CompletionResultType]::ParameterValue, 'One of them, with everything that is known about it')
+            [CompletionResult]::new('replay', 'replay', [CompletionResultType]::ParameterValue, 'Put letters back among the events that wait; the next `publish` delivers them')
+            [CompletionResult]::new('export', 'export', [CompletionResultType]::ParameterValue, 'Their raw bytes, a line each, to be mended and published again')
+            [CompletionResult]::new('purge', 'purge', [CompletionResultType]::ParameterValue, 'Throw letters away')
+            break
+        }
+        'formusage;dlq;list' {
+            [CompletionResult]::new('--spool', '--spool', [CompletionResultType]::ParameterName, 'The spool''s file; by default spool.db in $FORMUSAGE_STATE_DIR, else $STATE_DIRECTORY, else $XDG_STATE_HOME/formusage, else /var/lib/formusage for root, else ~/.local/state/formusage')
+            [CompletionResult]::new('--log', '--log', [CompletionResultType]::ParameterName, 'What to log, as tracing directives, e.g. "info,form_usage_events::publish=debug"')
+            [CompletionResult]::new('--log-format', '--log-format', [CompletionResultType]::ParameterName, 'How log lines look')
+            [CompletionResult]::new('-v', '-v', [CompletionResultType]::ParameterName, 'Log more: -v for what happens, -vv for every attempt')
+            [CompletionResult]::new('--verbose', '--verbose', [CompletionResultType]::ParameterName, 'Log more: -v for what happens, -vv for every attempt')
+            [CompletionResult]::new('-q', '-q', [CompletionResultType]::ParameterName, 'Log nothing')
+            [CompletionResult]::new('--quiet', '--quiet', [CompletionResultType]::ParameterName, 'Log nothing')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
+            break
+        }
+        'formusage;dlq;show' {
+            [CompletionResult]::new('--spool', '--spool', [CompletionResultType]::ParameterName, 'The spool''s file; by default spool.db in $FORMUSAGE_STATE_DIR, else $STATE_DIRECTORY, else $XDG_STATE_HOME/formusage, else /var/lib/formusage for root, else ~/.local/state/formusage')
+            [CompletionResult]::new('--log', '--log', [CompletionResultType]::ParameterName, 'What to log, as tracing directives, e.g. "info,form_usage_events::publish=debug"')
+            [CompletionResult]::new('--log-format', '--log-format', [CompletionResultType]::ParameterName, 'How log lines look')
+            [CompletionResult]::new('-v', '-v', [CompletionResultType]::ParameterName, 'Log more: -v for what happens, -vv for every attempt')
+            [CompletionResult]::new('--verbose', '--verbose', [CompletionResultType]::ParameterName, 'Log more: -v for what happens, -vv for every attempt')
+            [CompletionResult]::new('-q', '-q', [CompletionResultType]::ParameterName, 'Log nothing')
+            [CompletionResult]::new('--quiet', '--quiet', [CompletionResultType]::ParameterName, 'Log nothing')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
+            break
+        }
+        'formusage;dlq;replay' {
+            [CompletionResult]::new('--spool', '--spool', [CompletionResultType]::ParameterName, 'The spool''s file; by default spool.db in $FORMUSAGE_STATE_DIR, else $STATE_DIRECTORY, else $XDG_STATE_HOME/formusage, else /var/lib/formusage for root, else ~/.local/state/formusage')
+            [CompletionResult]::new('--to', '--to', [CompletionResultType]::ParameterName, 'Where to, instead of where they were to go')
+            [CompletionResult]::new('--log', '--log', [CompletionResultType]::ParameterName, 'What to log, as tracing directives, e.g. "info,form_usage_events::publish=debug"')
+            [CompletionResult]::new('--log-format', '--log-format', [CompletionResultType]::ParameterName, 'How log lines look')
+            [CompletionResult]::new('--all', '--all', [CompletionResultType]::ParameterName, 'All of them')
+            [CompletionResult]::new('-v', '-v', [CompletionResultType]::ParameterName, 'Log more: -v for what happens, -vv for every attempt')
+            [CompletionResult]::new('--verbose', '--verbose', [CompletionResultType]::ParameterName, 'Log more: -v for what happens, -vv for every attempt')
+            [CompletionResult]::new('-q', '-q', [CompletionResultType]::ParameterName, 'Log nothing')
+            [CompletionResult]::new('--quiet', '--quiet', [CompletionResultType]::ParameterName, 'Log nothing')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
+            break
+        }
+        'formusage;dlq;export' {
+            [CompletionResult]::new('--spool', '--spool', [CompletionResultType]::ParameterName, 'The spool''s file; by default spool.db in $FORMUSAGE_STATE_DIR, else $STATE_DIRECTORY, else $XDG_STATE_HOME/formusage, else /var/lib/formusage for root, else ~/.local/state/formusage')
+            [CompletionResult]::new('--log', '--log', [CompletionResultType]::ParameterName, 'What to log, as tracing directives, e.g. "info,form_usage_events::publish=debug"')
+            [CompletionResult]::new('--log-format', '--log-format', [CompletionResultType]::ParameterName, 'How log lines look')
+            [CompletionResult]::new('-v', '-v', [CompletionResultType]::ParameterName, 'Log more: -v for what happens, -vv for every attempt')
+            [CompletionResult]::new('--verbose', '--verbose', [CompletionResultType]::ParameterName, 'Log more: -v for what happens, -vv for every attempt')
+            [CompletionResult]::new('-q', '-q', [CompletionResultType]::ParameterName, 'Log nothing')
+            [CompletionResult]::new('--quiet', '--quiet', [CompletionResultType]::ParameterName, 'Log nothing')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
+            break
+        }
+        'formusage;dlq;purge' {
+            [CompletionResult]::new('--spool', '--spool', [CompletionResultType]::ParameterName, 'The spool''s file; by default spool.db in $FORMUSAGE_STATE_DIR, else $STATE_DIRECTORY, else $XDG_STATE_HOME/formusage, else /var/lib/formusage for root, else ~/.local/state/formusage')
+            [CompletionResult]::new('--log', '--log', [CompletionResultType]::ParameterName, 'What to log, as tracing directives, e.g. "info,form_usage_events::publish=debug"')
+            [CompletionResult]::new('--log-format', '--log-format', [CompletionResultType]::ParameterName, 'How log lines look')
+            [CompletionResult]::new('--all', '--all', [CompletionResultType]::ParameterName, 'All of them')
             [CompletionResult]::new('-v', '-v', [CompletionResultType]::ParameterName, 'Log more: -v for what happens, -vv for every attempt')
             [CompletionResult]::new('--verbose', '--verbose', [CompletionResultType]::ParameterName, 'Log more: -v for what happens, -vv for every attempt')
             [CompletionResult]::new('-q', '-q', [CompletionResultType]::ParameterName, 'Log nothing')

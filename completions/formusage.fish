@@ -37,6 +37,8 @@ complete -c formusage -n "__fish_formusage_needs_command" -f -a "check" -d 'Eval
 complete -c formusage -n "__fish_formusage_needs_command" -f -a "validate" -d 'Check that usage events and threshold files are valid'
 complete -c formusage -n "__fish_formusage_needs_command" -f -a "queue" -d 'Serve the embedded queue with the Form protocol'
 complete -c formusage -n "__fish_formusage_needs_command" -f -a "read" -d 'Read events back from a destination'
+complete -c formusage -n "__fish_formusage_needs_command" -f -a "spool" -d 'Look at the spool: what waits, what was delivered'
+complete -c formusage -n "__fish_formusage_needs_command" -f -a "dlq" -d 'Look at dead letters: what can never be delivered as it is'
 complete -c formusage -n "__fish_formusage_needs_command" -f -a "schema" -d 'Print a JSON Schema (draft 2020-12)'
 complete -c formusage -n "__fish_formusage_needs_command" -f -a "completions" -d 'Print a completion script for a shell'
 complete -c formusage -n "__fish_formusage_needs_command" -f -a "man" -d 'Print a man page (roff)'
@@ -58,7 +60,7 @@ complete -c formusage -n "__fish_formusage_using_subcommand collect" -s h -l hel
 complete -c formusage -n "__fish_formusage_using_subcommand publish" -l event -d 'Deliver this one event' -r
 complete -c formusage -n "__fish_formusage_using_subcommand publish" -l to -d 'Where to: form://HOST[:3003]/TOPIC?sub_topic=N, form+https://…, sqlite:PATH, file:PATH or -' -r
 complete -c formusage -n "__fish_formusage_using_subcommand publish" -l thresholds -d 'Check events against these thresholds (a file or a folder) before sending; violations are logged' -r
-complete -c formusage -n "__fish_formusage_using_subcommand publish" -l dead-letter -d 'Keep what could not be delivered here, as NDJSON with reason, place and the raw line; without it, on standard error' -r -F
+complete -c formusage -n "__fish_formusage_using_subcommand publish" -l dead-letter -d 'Write dead letters to this file too, as NDJSON with reason, place and the raw line; without a spool, whatever could not be delivered' -r -F
 complete -c formusage -n "__fish_formusage_using_subcommand publish" -l report -d 'How to report what became of everything, at the end' -r -f -a "text\t'A table on a terminal, and words on standard error where something went wrong'
 json\t'One JSON object on standard output (on standard error where that carries the events)'"
 complete -c formusage -n "__fish_formusage_using_subcommand publish" -l max-skew -d 'How far in the future an event\'s timestamp may lie' -r
@@ -68,6 +70,12 @@ complete -c formusage -n "__fish_formusage_using_subcommand publish" -l concurre
 complete -c formusage -n "__fish_formusage_using_subcommand publish" -l drain-timeout -d 'After the end of input, go on for so long without delivering anything' -r
 complete -c formusage -n "__fish_formusage_using_subcommand publish" -l poison-after -d 'An event that was refused by name in so many rounds, while others went through, is a dead letter' -r
 complete -c formusage -n "__fish_formusage_using_subcommand publish" -l token-file -d 'A file that holds a bearer token for the destination (or set FORMUSAGE_TOKEN to the token itself)' -r -F
+complete -c formusage -n "__fish_formusage_using_subcommand publish" -l spool -d 'The spool\'s file; by default spool.db in $FORMUSAGE_STATE_DIR, else $STATE_DIRECTORY, else $XDG_STATE_HOME/formusage, else /var/lib/formusage for root, else ~/.local/state/formusage' -r -F
+complete -c formusage -n "__fish_formusage_using_subcommand publish" -l spool-max-bytes -d 'The most bytes in use before nothing more is read (B, KB, MB, GB, TB: powers of 1024)' -r
+complete -c formusage -n "__fish_formusage_using_subcommand publish" -l spool-sync -d 'When what was read counts as taken' -r -f -a "full\t'When the disk has it'
+normal\t'When the operating system has it: a power cut may lose the last moments'"
+complete -c formusage -n "__fish_formusage_using_subcommand publish" -l retain -d 'Keep delivered events for so long, for `spool reconcile`; 0s for not at all' -r
+complete -c formusage -n "__fish_formusage_using_subcommand publish" -l retain-max-bytes -d 'The most bytes of delivered events to keep' -r
 complete -c formusage -n "__fish_formusage_using_subcommand publish" -l max-retries -d 'Attempts after the first one, before an event has to wait for its next round' -r
 complete -c formusage -n "__fish_formusage_using_subcommand publish" -l initial-backoff -d 'The first wait between attempts' -r
 complete -c formusage -n "__fish_formusage_using_subcommand publish" -l max-backoff -d 'The longest wait between attempts' -r
@@ -81,6 +89,7 @@ complete -c formusage -n "__fish_formusage_using_subcommand publish" -l log-form
 json\t'One JSON object a line'"
 complete -c formusage -n "__fish_formusage_using_subcommand publish" -l dry-run -d 'Send nothing: print what would be sent'
 complete -c formusage -n "__fish_formusage_using_subcommand publish" -l strict -d 'Refuse events with fields that are not known, instead of passing the fields on'
+complete -c formusage -n "__fish_formusage_using_subcommand publish" -l no-spool -d 'Do without: what is not delivered when the run ends goes to --dead-letter or standard error'
 complete -c formusage -n "__fish_formusage_using_subcommand publish" -l no-circuit-breaker -d 'Do without a circuit breaker'
 complete -c formusage -n "__fish_formusage_using_subcommand publish" -s v -l verbose -d 'Log more: -v for what happens, -vv for every attempt'
 complete -c formusage -n "__fish_formusage_using_subcommand publish" -s q -l quiet -d 'Log nothing'
@@ -136,6 +145,119 @@ complete -c formusage -n "__fish_formusage_using_subcommand read" -s f -l follow
 complete -c formusage -n "__fish_formusage_using_subcommand read" -s v -l verbose -d 'Log more: -v for what happens, -vv for every attempt'
 complete -c formusage -n "__fish_formusage_using_subcommand read" -s q -l quiet -d 'Log nothing'
 complete -c formusage -n "__fish_formusage_using_subcommand read" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c formusage -n "__fish_formusage_using_subcommand spool; and not __fish_seen_subcommand_from status list export purge verify reconcile" -l log -d 'What to log, as tracing directives, e.g. "info,form_usage_events::publish=debug"' -r
+complete -c formusage -n "__fish_formusage_using_subcommand spool; and not __fish_seen_subcommand_from status list export purge verify reconcile" -l log-format -d 'How log lines look' -r -f -a "text\t'For people'
+json\t'One JSON object a line'"
+complete -c formusage -n "__fish_formusage_using_subcommand spool; and not __fish_seen_subcommand_from status list export purge verify reconcile" -s v -l verbose -d 'Log more: -v for what happens, -vv for every attempt'
+complete -c formusage -n "__fish_formusage_using_subcommand spool; and not __fish_seen_subcommand_from status list export purge verify reconcile" -s q -l quiet -d 'Log nothing'
+complete -c formusage -n "__fish_formusage_using_subcommand spool; and not __fish_seen_subcommand_from status list export purge verify reconcile" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c formusage -n "__fish_formusage_using_subcommand spool; and not __fish_seen_subcommand_from status list export purge verify reconcile" -f -a "status" -d 'What the spool holds for each destination, and the state of its circuit breaker'
+complete -c formusage -n "__fish_formusage_using_subcommand spool; and not __fish_seen_subcommand_from status list export purge verify reconcile" -f -a "list" -d 'The events that wait, or those that were delivered and are kept'
+complete -c formusage -n "__fish_formusage_using_subcommand spool; and not __fish_seen_subcommand_from status list export purge verify reconcile" -f -a "export" -d 'The same events as NDJSON, ready for `publish`'
+complete -c formusage -n "__fish_formusage_using_subcommand spool; and not __fish_seen_subcommand_from status list export purge verify reconcile" -f -a "purge" -d 'Forget delivered events that are kept; with --waiting, throw away events that wait'
+complete -c formusage -n "__fish_formusage_using_subcommand spool; and not __fish_seen_subcommand_from status list export purge verify reconcile" -f -a "verify" -d 'Check the file, page by page and event by event, and say what is wrong with it'
+complete -c formusage -n "__fish_formusage_using_subcommand spool; and not __fish_seen_subcommand_from status list export purge verify reconcile" -f -a "reconcile" -d 'Compare what was delivered with what the destination holds, and send again what is missing'
+complete -c formusage -n "__fish_formusage_using_subcommand spool; and __fish_seen_subcommand_from status" -l spool -d 'The spool\'s file; by default spool.db in $FORMUSAGE_STATE_DIR, else $STATE_DIRECTORY, else $XDG_STATE_HOME/formusage, else /var/lib/formusage for root, else ~/.local/state/formusage' -r -F
+complete -c formusage -n "__fish_formusage_using_subcommand spool; and __fish_seen_subcommand_from status" -l log -d 'What to log, as tracing directives, e.g. "info,form_usage_events::publish=debug"' -r
+complete -c formusage -n "__fish_formusage_using_subcommand spool; and __fish_seen_subcommand_from status" -l log-format -d 'How log lines look' -r -f -a "text\t'For people'
+json\t'One JSON object a line'"
+complete -c formusage -n "__fish_formusage_using_subcommand spool; and __fish_seen_subcommand_from status" -s v -l verbose -d 'Log more: -v for what happens, -vv for every attempt'
+complete -c formusage -n "__fish_formusage_using_subcommand spool; and __fish_seen_subcommand_from status" -s q -l quiet -d 'Log nothing'
+complete -c formusage -n "__fish_formusage_using_subcommand spool; and __fish_seen_subcommand_from status" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c formusage -n "__fish_formusage_using_subcommand spool; and __fish_seen_subcommand_from list" -l spool -d 'The spool\'s file; by default spool.db in $FORMUSAGE_STATE_DIR, else $STATE_DIRECTORY, else $XDG_STATE_HOME/formusage, else /var/lib/formusage for root, else ~/.local/state/formusage' -r -F
+complete -c formusage -n "__fish_formusage_using_subcommand spool; and __fish_seen_subcommand_from list" -l to -d 'Only those of this destination' -r
+complete -c formusage -n "__fish_formusage_using_subcommand spool; and __fish_seen_subcommand_from list" -l log -d 'What to log, as tracing directives, e.g. "info,form_usage_events::publish=debug"' -r
+complete -c formusage -n "__fish_formusage_using_subcommand spool; and __fish_seen_subcommand_from list" -l log-format -d 'How log lines look' -r -f -a "text\t'For people'
+json\t'One JSON object a line'"
+complete -c formusage -n "__fish_formusage_using_subcommand spool; and __fish_seen_subcommand_from list" -l delivered -d 'Those that were delivered and are kept, instead of those that wait'
+complete -c formusage -n "__fish_formusage_using_subcommand spool; and __fish_seen_subcommand_from list" -s v -l verbose -d 'Log more: -v for what happens, -vv for every attempt'
+complete -c formusage -n "__fish_formusage_using_subcommand spool; and __fish_seen_subcommand_from list" -s q -l quiet -d 'Log nothing'
+complete -c formusage -n "__fish_formusage_using_subcommand spool; and __fish_seen_subcommand_from list" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c formusage -n "__fish_formusage_using_subcommand spool; and __fish_seen_subcommand_from export" -l spool -d 'The spool\'s file; by default spool.db in $FORMUSAGE_STATE_DIR, else $STATE_DIRECTORY, else $XDG_STATE_HOME/formusage, else /var/lib/formusage for root, else ~/.local/state/formusage' -r -F
+complete -c formusage -n "__fish_formusage_using_subcommand spool; and __fish_seen_subcommand_from export" -l to -d 'Only those of this destination' -r
+complete -c formusage -n "__fish_formusage_using_subcommand spool; and __fish_seen_subcommand_from export" -l log -d 'What to log, as tracing directives, e.g. "info,form_usage_events::publish=debug"' -r
+complete -c formusage -n "__fish_formusage_using_subcommand spool; and __fish_seen_subcommand_from export" -l log-format -d 'How log lines look' -r -f -a "text\t'For people'
+json\t'One JSON object a line'"
+complete -c formusage -n "__fish_formusage_using_subcommand spool; and __fish_seen_subcommand_from export" -l delivered -d 'Those that were delivered and are kept, instead of those that wait'
+complete -c formusage -n "__fish_formusage_using_subcommand spool; and __fish_seen_subcommand_from export" -s v -l verbose -d 'Log more: -v for what happens, -vv for every attempt'
+complete -c formusage -n "__fish_formusage_using_subcommand spool; and __fish_seen_subcommand_from export" -s q -l quiet -d 'Log nothing'
+complete -c formusage -n "__fish_formusage_using_subcommand spool; and __fish_seen_subcommand_from export" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c formusage -n "__fish_formusage_using_subcommand spool; and __fish_seen_subcommand_from purge" -l spool -d 'The spool\'s file; by default spool.db in $FORMUSAGE_STATE_DIR, else $STATE_DIRECTORY, else $XDG_STATE_HOME/formusage, else /var/lib/formusage for root, else ~/.local/state/formusage' -r -F
+complete -c formusage -n "__fish_formusage_using_subcommand spool; and __fish_seen_subcommand_from purge" -l to -d 'Only those of this destination' -r
+complete -c formusage -n "__fish_formusage_using_subcommand spool; and __fish_seen_subcommand_from purge" -l log -d 'What to log, as tracing directives, e.g. "info,form_usage_events::publish=debug"' -r
+complete -c formusage -n "__fish_formusage_using_subcommand spool; and __fish_seen_subcommand_from purge" -l log-format -d 'How log lines look' -r -f -a "text\t'For people'
+json\t'One JSON object a line'"
+complete -c formusage -n "__fish_formusage_using_subcommand spool; and __fish_seen_subcommand_from purge" -l waiting -d 'Throw away events that wait and that no publisher holds. They are lost: export them first'
+complete -c formusage -n "__fish_formusage_using_subcommand spool; and __fish_seen_subcommand_from purge" -s v -l verbose -d 'Log more: -v for what happens, -vv for every attempt'
+complete -c formusage -n "__fish_formusage_using_subcommand spool; and __fish_seen_subcommand_from purge" -s q -l quiet -d 'Log nothing'
+complete -c formusage -n "__fish_formusage_using_subcommand spool; and __fish_seen_subcommand_from purge" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c formusage -n "__fish_formusage_using_subcommand spool; and __fish_seen_subcommand_from verify" -l spool -d 'The spool\'s file; by default spool.db in $FORMUSAGE_STATE_DIR, else $STATE_DIRECTORY, else $XDG_STATE_HOME/formusage, else /var/lib/formusage for root, else ~/.local/state/formusage' -r -F
+complete -c formusage -n "__fish_formusage_using_subcommand spool; and __fish_seen_subcommand_from verify" -l log -d 'What to log, as tracing directives, e.g. "info,form_usage_events::publish=debug"' -r
+complete -c formusage -n "__fish_formusage_using_subcommand spool; and __fish_seen_subcommand_from verify" -l log-format -d 'How log lines look' -r -f -a "text\t'For people'
+json\t'One JSON object a line'"
+complete -c formusage -n "__fish_formusage_using_subcommand spool; and __fish_seen_subcommand_from verify" -s v -l verbose -d 'Log more: -v for what happens, -vv for every attempt'
+complete -c formusage -n "__fish_formusage_using_subcommand spool; and __fish_seen_subcommand_from verify" -s q -l quiet -d 'Log nothing'
+complete -c formusage -n "__fish_formusage_using_subcommand spool; and __fish_seen_subcommand_from verify" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c formusage -n "__fish_formusage_using_subcommand spool; and __fish_seen_subcommand_from reconcile" -l spool -d 'The spool\'s file; by default spool.db in $FORMUSAGE_STATE_DIR, else $STATE_DIRECTORY, else $XDG_STATE_HOME/formusage, else /var/lib/formusage for root, else ~/.local/state/formusage' -r -F
+complete -c formusage -n "__fish_formusage_using_subcommand spool; and __fish_seen_subcommand_from reconcile" -l to -d 'The destination to compare with' -r
+complete -c formusage -n "__fish_formusage_using_subcommand spool; and __fish_seen_subcommand_from reconcile" -l timeout -d 'How long one request may take' -r
+complete -c formusage -n "__fish_formusage_using_subcommand spool; and __fish_seen_subcommand_from reconcile" -l token-file -d 'A file that holds a bearer token for the destination (or set FORMUSAGE_TOKEN to the token itself)' -r -F
+complete -c formusage -n "__fish_formusage_using_subcommand spool; and __fish_seen_subcommand_from reconcile" -l log -d 'What to log, as tracing directives, e.g. "info,form_usage_events::publish=debug"' -r
+complete -c formusage -n "__fish_formusage_using_subcommand spool; and __fish_seen_subcommand_from reconcile" -l log-format -d 'How log lines look' -r -f -a "text\t'For people'
+json\t'One JSON object a line'"
+complete -c formusage -n "__fish_formusage_using_subcommand spool; and __fish_seen_subcommand_from reconcile" -l dry-run -d 'Only say what is missing'
+complete -c formusage -n "__fish_formusage_using_subcommand spool; and __fish_seen_subcommand_from reconcile" -s v -l verbose -d 'Log more: -v for what happens, -vv for every attempt'
+complete -c formusage -n "__fish_formusage_using_subcommand spool; and __fish_seen_subcommand_from reconcile" -s q -l quiet -d 'Log nothing'
+complete -c formusage -n "__fish_formusage_using_subcommand spool; and __fish_seen_subcommand_from reconcile" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c formusage -n "__fish_formusage_using_subcommand dlq; and not __fish_seen_subcommand_from list show replay export purge" -l log -d 'What to log, as tracing directives, e.g. "info,form_usage_events::publish=debug"' -r
+complete -c formusage -n "__fish_formusage_using_subcommand dlq; and not __fish_seen_subcommand_from list show replay export purge" -l log-format -d 'How log lines look' -r -f -a "text\t'For people'
+json\t'One JSON object a line'"
+complete -c formusage -n "__fish_formusage_using_subcommand dlq; and not __fish_seen_subcommand_from list show replay export purge" -s v -l verbose -d 'Log more: -v for what happens, -vv for every attempt'
+complete -c formusage -n "__fish_formusage_using_subcommand dlq; and not __fish_seen_subcommand_from list show replay export purge" -s q -l quiet -d 'Log nothing'
+complete -c formusage -n "__fish_formusage_using_subcommand dlq; and not __fish_seen_subcommand_from list show replay export purge" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c formusage -n "__fish_formusage_using_subcommand dlq; and not __fish_seen_subcommand_from list show replay export purge" -f -a "list" -d 'All of them, a line each'
+complete -c formusage -n "__fish_formusage_using_subcommand dlq; and not __fish_seen_subcommand_from list show replay export purge" -f -a "show" -d 'One of them, with everything that is known about it'
+complete -c formusage -n "__fish_formusage_using_subcommand dlq; and not __fish_seen_subcommand_from list show replay export purge" -f -a "replay" -d 'Put letters back among the events that wait; the next `publish` delivers them'
+complete -c formusage -n "__fish_formusage_using_subcommand dlq; and not __fish_seen_subcommand_from list show replay export purge" -f -a "export" -d 'Their raw bytes, a line each, to be mended and published again'
+complete -c formusage -n "__fish_formusage_using_subcommand dlq; and not __fish_seen_subcommand_from list show replay export purge" -f -a "purge" -d 'Throw letters away'
+complete -c formusage -n "__fish_formusage_using_subcommand dlq; and __fish_seen_subcommand_from list" -l spool -d 'The spool\'s file; by default spool.db in $FORMUSAGE_STATE_DIR, else $STATE_DIRECTORY, else $XDG_STATE_HOME/formusage, else /var/lib/formusage for root, else ~/.local/state/formusage' -r -F
+complete -c formusage -n "__fish_formusage_using_subcommand dlq; and __fish_seen_subcommand_from list" -l log -d 'What to log, as tracing directives, e.g. "info,form_usage_events::publish=debug"' -r
+complete -c formusage -n "__fish_formusage_using_subcommand dlq; and __fish_seen_subcommand_from list" -l log-format -d 'How log lines look' -r -f -a "text\t'For people'
+json\t'One JSON object a line'"
+complete -c formusage -n "__fish_formusage_using_subcommand dlq; and __fish_seen_subcommand_from list" -s v -l verbose -d 'Log more: -v for what happens, -vv for every attempt'
+complete -c formusage -n "__fish_formusage_using_subcommand dlq; and __fish_seen_subcommand_from list" -s q -l quiet -d 'Log nothing'
+complete -c formusage -n "__fish_formusage_using_subcommand dlq; and __fish_seen_subcommand_from list" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c formusage -n "__fish_formusage_using_subcommand dlq; and __fish_seen_subcommand_from show" -l spool -d 'The spool\'s file; by default spool.db in $FORMUSAGE_STATE_DIR, else $STATE_DIRECTORY, else $XDG_STATE_HOME/formusage, else /var/lib/formusage for root, else ~/.local/state/formusage' -r -F
+complete -c formusage -n "__fish_formusage_using_subcommand dlq; and __fish_seen_subcommand_from show" -l log -d 'What to log, as tracing directives, e.g. "info,form_usage_events::publish=debug"' -r
+complete -c formusage -n "__fish_formusage_using_subcommand dlq; and __fish_seen_subcommand_from show" -l log-format -d 'How log lines look' -r -f -a "text\t'For people'
+json\t'One JSON object a line'"
+complete -c formusage -n "__fish_formusage_using_subcommand dlq; and __fish_seen_subcommand_from show" -s v -l verbose -d 'Log more: -v for what happens, -vv for every attempt'
+complete -c formusage -n "__fish_formusage_using_subcommand dlq; and __fish_seen_subcommand_from show" -s q -l quiet -d 'Log nothing'
+complete -c formusage -n "__fish_formusage_using_subcommand dlq; and __fish_seen_subcommand_from show" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c formusage -n "__fish_formusage_using_subcommand dlq; and __fish_seen_subcommand_from replay" -l spool -d 'The spool\'s file; by default spool.db in $FORMUSAGE_STATE_DIR, else $STATE_DIRECTORY, else $XDG_STATE_HOME/formusage, else /var/lib/formusage for root, else ~/.local/state/formusage' -r -F
+complete -c formusage -n "__fish_formusage_using_subcommand dlq; and __fish_seen_subcommand_from replay" -l to -d 'Where to, instead of where they were to go' -r
+complete -c formusage -n "__fish_formusage_using_subcommand dlq; and __fish_seen_subcommand_from replay" -l log -d 'What to log, as tracing directives, e.g. "info,form_usage_events::publish=debug"' -r
+complete -c formusage -n "__fish_formusage_using_subcommand dlq; and __fish_seen_subcommand_from replay" -l log-format -d 'How log lines look' -r -f -a "text\t'For people'
+json\t'One JSON object a line'"
+complete -c formusage -n "__fish_formusage_using_subcommand dlq; and __fish_seen_subcommand_from replay" -l all -d 'All of them'
+complete -c formusage -n "__fish_formusage_using_subcommand dlq; and __fish_seen_subcommand_from replay" -s v -l verbose -d 'Log more: -v for what happens, -vv for every attempt'
+complete -c formusage -n "__fish_formusage_using_subcommand dlq; and __fish_seen_subcommand_from replay" -s q -l quiet -d 'Log nothing'
+complete -c formusage -n "__fish_formusage_using_subcommand dlq; and __fish_seen_subcommand_from replay" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c formusage -n "__fish_formusage_using_subcommand dlq; and __fish_seen_subcommand_from export" -l spool -d 'The spool\'s file; by default spool.db in $FORMUSAGE_STATE_DIR, else $STATE_DIRECTORY, else $XDG_STATE_HOME/formusage, else /var/lib/formusage for root, else ~/.local/state/formusage' -r -F
+complete -c formusage -n "__fish_formusage_using_subcommand dlq; and __fish_seen_subcommand_from export" -l log -d 'What to log, as tracing directives, e.g. "info,form_usage_events::publish=debug"' -r
+complete -c formusage -n "__fish_formusage_using_subcommand dlq; and __fish_seen_subcommand_from export" -l log-format -d 'How log lines look' -r -f -a "text\t'For people'
+json\t'One JSON object a line'"
+complete -c formusage -n "__fish_formusage_using_subcommand dlq; and __fish_seen_subcommand_from export" -s v -l verbose -d 'Log more: -v for what happens, -vv for every attempt'
+complete -c formusage -n "__fish_formusage_using_subcommand dlq; and __fish_seen_subcommand_from export" -s q -l quiet -d 'Log nothing'
+complete -c formusage -n "__fish_formusage_using_subcommand dlq; and __fish_seen_subcommand_from export" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c formusage -n "__fish_formusage_using_subcommand dlq; and __fish_seen_subcommand_from purge" -l spool -d 'The spool\'s file; by default spool.db in $FORMUSAGE_STATE_DIR, else $STATE_DIRECTORY, else $XDG_STATE_HOME/formusage, else /var/lib/formusage for root, else ~/.local/state/formusage' -r -F
+complete -c formusage -n "__fish_formusage_using_subcommand dlq; and __fish_seen_subcommand_from purge" -l log -d 'What to log, as tracing directives, e.g. "info,form_usage_events::publish=debug"' -r
+complete -c formusage -n "__fish_formusage_using_subcommand dlq; and __fish_seen_subcommand_from purge" -l log-format -d 'How log lines look' -r -f -a "text\t'For people'
+json\t'One JSON object a line'"
+complete -c formusage -n "__fish_formusage_using_subcommand dlq; and __fish_seen_subcommand_from purge" -l all -d 'All of them'
+complete -c formusage -n "__fish_formusage_using_subcommand dlq; and __fish_seen_subcommand_from purge" -s v -l verbose -d 'Log more: -v for what happens, -vv for every attempt'
+complete -c formusage -n "__fish_formusage_using_subcommand dlq; and __fish_seen_subcommand_from purge" -s q -l quiet -d 'Log nothing'
+complete -c formusage -n "__fish_formusage_using_subcommand dlq; and __fish_seen_subcommand_from purge" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c formusage -n "__fish_formusage_using_subcommand schema" -l log -d 'What to log, as tracing directives, e.g. "info,form_usage_events::publish=debug"' -r
 complete -c formusage -n "__fish_formusage_using_subcommand schema" -l log-format -d 'How log lines look' -r -f -a "text\t'For people'
 json\t'One JSON object a line'"

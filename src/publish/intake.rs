@@ -32,6 +32,25 @@ pub struct Taken {
     pub encoded: EncodedEvent,
     /// Its place.
     pub origin: Origin,
+    /// Its number in the spool, where it came through one.
+    pub ticket: Option<Ticket>,
+}
+
+impl Taken {
+    /// Whether this run took it from its own input.
+    #[must_use]
+    pub fn is_own(&self) -> bool {
+        self.ticket.is_none_or(|ticket| ticket.own)
+    }
+}
+
+/// What an event is known by in the spool.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ticket {
+    /// Its number.
+    pub seq: u64,
+    /// This run took it; it is not left over from an earlier one.
+    pub own: bool,
 }
 
 /// A line that is no valid event.
@@ -131,10 +150,10 @@ pub fn judge(line: Line<'_>, origin: Origin, rules: &IntakeRules, now: i64) -> I
     };
     match EncodedEvent::decode(line.bytes) {
         Ok(encoded) if !rules.strict && validate::is_valid(encoded.event(), &event_rules) => {
-            Intake::Event(Box::new(Taken { encoded, origin }))
+            Intake::Event(Box::new(Taken { encoded, origin, ticket: None }))
         }
         Ok(encoded) => match faults(line) {
-            none if none.is_empty() && rules.strict => Intake::Event(Box::new(Taken { encoded, origin })),
+            none if none.is_empty() && rules.strict => Intake::Event(Box::new(Taken { encoded, origin, ticket: None })),
             reason => refuse(origin, reason),
         },
         Err(error) => match faults(line) {

@@ -99,7 +99,7 @@ mod tests {
         let mut event = sample();
         event.instance_id = instance.to_owned();
         let origin = Origin { input: "test".into(), line: Some(line) };
-        Taken { encoded: EncodedEvent::encode(event).unwrap(), origin }
+        Taken { encoded: EncodedEvent::encode(event).unwrap(), origin, ticket: None }
     }
 
     fn lines(batch: &Batch) -> Vec<u64> {

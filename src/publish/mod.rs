@@ -9,11 +9,19 @@ mod intake;
 mod lanes;
 mod pipeline;
 mod publisher;
+#[cfg(feature = "sqlite")]
+mod reconcile;
 mod report;
+#[cfg(feature = "sqlite")]
+mod spooled;
 mod worker;
 
 pub use delivery::{Deferral, Delivery, DeliveryStats, Ending};
-pub use intake::{Intake, IntakeRules, Origin, RefusedLine, Taken, judge, read_lines};
+pub use intake::{Intake, IntakeRules, Origin, RefusedLine, Taken, Ticket, judge, read_lines};
 pub use pipeline::{Keeper, Pipeline, PipelineError, PipelineOptions, Progress, Stop};
 pub use publisher::EventPublisher;
-pub use report::Report;
+#[cfg(feature = "sqlite")]
+pub use reconcile::{ReconcileError, Reconciliation, reconcile};
+pub use report::{Report, Resumed};
+#[cfg(feature = "sqlite")]
+pub use spooled::publish_through;

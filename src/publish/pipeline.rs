@@ -27,17 +27,18 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::delivery::{Deferral, Delivery, Ending};
-use super::intake::{Intake, RefusedLine, Taken};
+use super::intake::{Intake, Origin, RefusedLine, Taken};
 use super::lanes::Lanes;
 use super::report::Report;
 use super::worker::{Round, Signals, Worker};
 use crate::clock::Monotonic;
+use crate::events::EncodedEvent;
 use crate::threshold::ThresholdManager;
 use crate::transport::{Failure, FailureKind};
 
 /// How long what still comes in is taken after the end was asked for: whoever writes into our pipe was often asked at
 /// the same moment, and has a last event to say.
-const INTAKE_GRACE: Duration = Duration::from_secs(2);
+pub(super) const INTAKE_GRACE: Duration = Duration::from_secs(2);
 
 /// How a stream is published.
 #[derive(Debug, Clone)]
@@ -52,6 +53,9 @@ pub struct PipelineOptions {
     /// An event that the destination refused by name in so many rounds, while it took others, is a dead letter; 10 by
     /// default.
     pub poison_after: u32,
+    /// Events come out of a spool, which keeps what is not delivered: the input is not cut off when the end is asked
+    /// for. Off by default.
+    pub spooled: bool,
     /// The most events that are held; 4,096 by default.
     pub max_events: usize,
     /// The most bytes of events that are held; 16 MiB by default.
@@ -65,6 +69,7 @@ impl Default for PipelineOptions {
             drain_timeout: Duration::from_secs(10),
             finite: false,
             poison_after: 10,
+            spooled: false,
             max_events: 4_096,
             max_bytes: 16 << 20,
         }
@@ -78,6 +83,9 @@ pub struct Stop {
     pub finish: CancellationToken,
     /// End now.
     pub abort: CancellationToken,
+    /// The input has come to its end, and what still comes is what waited in the spool: from now on the run ends as one
+    /// over files does.
+    pub draining: CancellationToken,
 }
 
 /// Keeps what was not delivered.
@@ -88,11 +96,16 @@ pub trait Keeper: Send {
     /// When it could not be kept, which ends the run: nothing may be lost.
     fn refused(&mut self, line: &RefusedLine) -> io::Result<()>;
 
-    /// Keeps an event that the destination will never take.
+    /// Is told that the destination has acknowledged an event.
+    fn delivered(&mut self, event: &Taken) {
+        let _ = event;
+    }
+
+    /// Keeps an event that the destination will never take, as so many rounds of attempts have shown.
     ///
     /// # Errors
     /// As for [`Keeper::refused`].
-    fn dead(&mut self, event: &Taken, failure: &Failure) -> io::Result<()>;
+    fn dead(&mut self, event: &Taken, failure: &Failure, tries: u64) -> io::Result<()>;
 
     /// Keeps an event that could not be delivered in this run.
     ///
@@ -122,6 +135,10 @@ pub enum PipelineError {
         /// Why not.
         error: io::Error,
     },
+    /// The spool can't be used any more.
+    #[cfg(feature = "sqlite")]
+    #[error(transparent)]
+    Spool(#[from] crate::spool::SpoolError),
 }
 
 /// Publishes a stream of events.
@@ -137,6 +154,30 @@ impl Pipeline {
     #[must_use]
     pub const fn new(delivery: Delivery, thresholds: Option<Arc<ThresholdManager>>, options: PipelineOptions) -> Self {
         Self { delivery, thresholds, options }
+    }
+
+    /// The options.
+    #[must_use]
+    pub const fn options(&self) -> &PipelineOptions {
+        &self.options
+    }
+
+    /// The way to the destination.
+    #[must_use]
+    pub const fn delivery(&self) -> &Delivery {
+        &self.delivery
+    }
+
+    /// How many thresholds the event exceeds; who is to be told of it is told. A notification that fails stops nothing.
+    pub(super) async fn violations(&self, event: &EncodedEvent, origin: &Origin) -> u64 {
+        let Some(manager) = &self.thresholds else { return 0 };
+        match manager.check_event(event.event()).await {
+            Ok(violations) => violations.len() as u64,
+            Err(error) => {
+                tracing::error!(%origin, %error, "a threshold's notification failed");
+                0
+            }
+        }
     }
 
     /// Publishes what comes out of `intake` until that ends and everything is settled, or until `stop`. The report's
@@ -162,6 +203,7 @@ impl Pipeline {
             give_up: CancellationToken::new(),
             report: Report::default(),
             ended: false,
+            draining: false,
             last_advance: self.delivery.clock().monotonic(),
             asked_at: None,
             misdirection: None,
@@ -195,6 +237,8 @@ struct Run<'a> {
     report: Report,
     /// Nothing more comes in.
     ended: bool,
+    /// [`Stop::draining`] was seen.
+    draining: bool,
     last_advance: Monotonic,
     /// When [`Stop::finish`] was seen.
     asked_at: Option<Monotonic>,
@@ -220,12 +264,15 @@ impl Run<'_> {
             let giving_up = self.give_up.is_cancelled();
             let left_until = |at: Monotonic| at.saturating_sub(clock.monotonic());
             let patience = self.deadline().map(left_until).filter(|_| !giving_up);
-            let grace =
-                self.asked_at.map(|at| left_until(at + INTAKE_GRACE)).filter(|_| !self.ended && !intake.is_closed());
+            let grace = self
+                .asked_at
+                .map(|at| left_until(at + INTAKE_GRACE))
+                .filter(|_| self.cuts_off() && !intake.is_closed());
             tokio::select! {
                 biased;
                 () = stop.abort.cancelled(), if !giving_up => self.abandon("ended at once, as asked"),
                 () = stop.finish.cancelled(), if self.asked_at.is_none() => self.asked_at = Some(clock.monotonic()),
+                () = stop.draining.cancelled(), if !self.draining => self.start_draining(),
                 Some(round) = self.workers.join_next() => self.settle(round)?,
                 item = intake.recv(), if !self.ended && (self.has_room() || intake.is_closed()) => match item {
                     Some(item) => self.take(item).await?,
@@ -238,11 +285,21 @@ impl Run<'_> {
             }
             if self.give_up.is_cancelled() {
                 intake.close();
-            } else if self.ended || self.pipeline.options.finite {
+            } else if self.is_finite() {
                 self.give_up_where_waiting_is_in_vain();
             }
             progress.update(&self.report);
         }
+    }
+
+    /// The end of the input is known or near.
+    const fn is_finite(&self) -> bool {
+        self.ended || self.draining || self.pipeline.options.finite
+    }
+
+    /// Whether the input is closed some time after the end was asked for.
+    const fn cuts_off(&self) -> bool {
+        !self.ended && !self.pipeline.options.spooled
     }
 
     fn has_room(&self) -> bool {
@@ -254,7 +311,7 @@ impl Run<'_> {
         while !self.give_up.is_cancelled() && self.workers.len() < pipeline.options.concurrency.max(1) {
             let Some(batch) = self.lanes.take(pipeline.delivery.sink().limits()) else { break };
             let signals = Signals { give_up: self.give_up.clone(), hurry: self.hurry.clone() };
-            let worker = Worker::new(batch, self.report.delivered, pipeline.delivery.clone(), signals);
+            let worker = Worker::new(batch, self.delivered(), pipeline.delivery.clone(), signals);
             self.workers.spawn(worker.round());
         }
     }
@@ -262,7 +319,7 @@ impl Run<'_> {
     /// When to give up if nothing is delivered until then; `None` while there is no hurry.
     fn deadline(&self) -> Option<Monotonic> {
         let options = &self.pipeline.options;
-        let counts = self.held > 0 && (self.ended || options.finite);
+        let counts = self.held > 0 && self.is_finite();
         let idle = counts.then(|| self.last_advance.saturating_add(options.drain_timeout));
         let asked = self.asked_at.map(|at| at.saturating_add(options.drain_timeout));
         [idle, asked].into_iter().flatten().min()
@@ -285,6 +342,13 @@ impl Run<'_> {
     /// The run ends with what is here: what was learnt before may be mended by now, so those who wait try at once.
     fn end_of_intake(&mut self) {
         self.ended = true;
+        if !self.draining {
+            self.start_draining();
+        }
+    }
+
+    fn start_draining(&mut self) {
+        self.draining = true;
         self.misdirection = None;
         self.hurry.notify_waiters();
         self.last_advance = self.pipeline.delivery.clock().monotonic();
@@ -293,14 +357,9 @@ impl Run<'_> {
     async fn take(&mut self, item: Intake) -> Result<(), PipelineError> {
         match item {
             Intake::Event(event) => {
-                self.report.read += 1;
-                if let Some(manager) = &self.pipeline.thresholds {
-                    match manager.check_event(event.encoded.event()).await {
-                        Ok(violations) => self.report.violations += violations.len() as u64,
-                        Err(error) => {
-                            tracing::error!(origin = %event.origin, %error, "a threshold's notification failed")
-                        }
-                    }
+                if event.ticket.is_none() {
+                    self.report.read += 1;
+                    self.report.violations += self.pipeline.violations(&event.encoded, &event.origin).await;
                 }
                 if self.held == 0 {
                     // A quiet input is no lack of progress.
@@ -341,12 +400,17 @@ impl Run<'_> {
             match endings.next() {
                 Some(Ending::Delivered { duplicate }) => {
                     self.release(&event);
-                    self.report.delivered += 1;
+                    if event.is_own() {
+                        self.report.delivered += 1;
+                    } else {
+                        self.report.resumed.delivered += 1;
+                    }
+                    self.keeper.delivered(&event);
                     self.report.duplicates += u64::from(duplicate);
                     self.last_advance = self.pipeline.delivery.clock().monotonic();
                     self.misdirection = None;
                 }
-                Some(Ending::Dead(failure)) => self.bury(&event, &failure)?,
+                Some(Ending::Dead(failure)) => self.bury(&event, &failure, worker.rounds())?,
                 Some(Ending::Deferred(Deferral::Failed(failure)) | Ending::Misdirected(failure)) => {
                     failed = Some(failure);
                     worker.batch.events.push(event);
@@ -356,12 +420,12 @@ impl Run<'_> {
         }
         if let Some(failure) = failed {
             self.note_failure(&failure);
-            worker.note_failure(&failure, alone, self.report.delivered);
+            worker.note_failure(&failure, alone, self.delivered());
             if worker.refusals() >= self.pipeline.options.poison_after
                 && let Some(event) = worker.batch.events.pop()
             {
                 let message = format!("refused {} times while other events went through: {failure}", worker.refusals());
-                self.bury(&event, &Failure { message, ..failure })?;
+                self.bury(&event, &Failure { message, ..failure }, u64::from(worker.refusals()))?;
             }
         }
         if worker.batch.events.is_empty() {
@@ -372,6 +436,11 @@ impl Run<'_> {
             self.workers.spawn(worker.round());
         }
         Ok(())
+    }
+
+    /// Events delivered in this run, whoever took them.
+    const fn delivered(&self) -> u64 {
+        self.report.delivered + self.report.resumed.delivered
     }
 
     fn note_failure(&mut self, failure: &Failure) {
@@ -399,10 +468,14 @@ impl Run<'_> {
         self.bytes = self.bytes.saturating_sub(event.encoded.body().len());
     }
 
-    fn bury(&mut self, event: &Taken, failure: &Failure) -> Result<(), PipelineError> {
+    fn bury(&mut self, event: &Taken, failure: &Failure, tries: u64) -> Result<(), PipelineError> {
         self.release(event);
-        self.report.dead += 1;
-        let kept = self.keeper.dead(event, failure);
+        if event.is_own() {
+            self.report.dead += 1;
+        } else {
+            self.report.resumed.dead += 1;
+        }
+        let kept = self.keeper.dead(event, failure, tries);
         kept.map_err(|error| PipelineError::Keep { what: format!("the dead letter {}", event.origin), error })
     }
 

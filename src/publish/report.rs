@@ -1,12 +1,15 @@
 //! The books of a run: what came in equals what went out and what was kept.
 
+use std::path::PathBuf;
+
 use serde::Serialize;
 
 use super::delivery::DeliveryStats;
 
 /// What became of everything that a run read.
 ///
-/// `read = delivered + undelivered + dead + refused`, always.
+/// `read = delivered + undelivered + dead + refused`, always. Events of earlier runs that waited in the spool are
+/// counted apart, in [`Report::resumed`].
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Report {
     /// Where the events went.
@@ -17,12 +20,18 @@ pub struct Report {
     pub delivered: u64,
     /// Of these, events that it knew already.
     pub duplicates: u64,
-    /// Events that could not be delivered in this run and were kept.
+    /// Events that could not be delivered in this run and were kept; with a spool, they wait there for the next run.
     pub undelivered: u64,
     /// Events that the destination will never take; kept as dead letters.
     pub dead: u64,
     /// Lines that are no valid events; kept as dead letters.
     pub refused: u64,
+    /// Events that an earlier run left in the spool, or that another publisher took.
+    #[serde(skip_serializing_if = "Resumed::is_empty")]
+    pub resumed: Resumed,
+    /// The spool, where there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub spool: Option<PathBuf>,
     /// Threshold violations seen.
     pub violations: u64,
     /// Attempts made.
@@ -41,11 +50,34 @@ pub struct Report {
     pub errors: Vec<String>,
 }
 
+/// What became of events that this run found in the spool.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Resumed {
+    /// Acknowledged in this run.
+    pub delivered: u64,
+    /// Dead letters since this run.
+    pub dead: u64,
+    /// Still waiting.
+    pub waiting: u64,
+}
+
+impl Resumed {
+    fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
 impl Report {
-    /// Whether everything that was read was delivered.
+    /// Whether everything that was read was delivered, and nothing is left of earlier runs.
     #[must_use]
     pub fn all_delivered(&self) -> bool {
-        self.read == self.delivered && self.errors.is_empty()
+        self.read == self.delivered && self.errors.is_empty() && self.resumed.waiting + self.resumed.dead == 0
+    }
+
+    /// Events that wait for their delivery.
+    #[must_use]
+    pub const fn waiting(&self) -> u64 {
+        self.undelivered + self.resumed.waiting
     }
 
     /// Whether the books balance.

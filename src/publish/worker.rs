@@ -55,6 +55,11 @@ impl Worker {
         self.refusals
     }
 
+    /// Rounds so far, the one that has just ended included.
+    pub(super) fn rounds(&self) -> u64 {
+        u64::from(self.failures).saturating_add(1)
+    }
+
     /// Remembers a failed round. A refusal counts against an event that was `alone` in it, and only if the destination
     /// took others since the round before.
     pub(super) fn note_failure(&mut self, failure: &Failure, alone: bool, delivered: u64) {

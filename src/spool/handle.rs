@@ -276,19 +276,19 @@ impl Keeper {
         }
         let now = self.clock.unix_seconds();
         self.store.follow_the_name(now)?;
-        let group = std::mem::take(&mut self.group);
-        let result = self.mended(|store| store.commit(&group, now));
-        self.group = group;
-        if result.as_ref().is_err_and(SpoolError::is_full) && !self.group.items.is_empty() {
-            // Settlements make room; they go without the items.
-            let items = std::mem::take(&mut self.group.items);
-            let group = std::mem::take(&mut self.group);
-            let settled = if group.is_empty() { Ok(()) } else { self.mended(|store| store.commit(&group, now)) };
-            self.group = if settled.is_ok() { Group::default() } else { group };
-            self.group.items = items;
-        } else if result.is_ok() {
-            self.group = Group::default();
+        let mut group = std::mem::take(&mut self.group);
+        let mut result = self.mended(|store| store.commit(&group, now));
+        if result.as_ref().is_err_and(SpoolError::is_full) && !group.items.is_empty() && !group.settled.is_empty() {
+            // Settlements make room: they go first, and without the items where these still don't fit.
+            let items = std::mem::take(&mut group.items);
+            if self.mended(|store| store.commit(&group, now)).is_ok() {
+                group = Group { items, ..Group::default() };
+                result = self.mended(|store| store.commit(&group, now));
+            } else {
+                group.items = items;
+            }
         }
+        self.group = if result.is_ok() { Group::default() } else { group };
         result
     }
 

@@ -1,14 +1,15 @@
 //! The spool as people look at it: what waits, what was delivered, what failed. Works while publishers run.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-use rusqlite::{Connection, Row, TransactionBehavior, params};
+use rusqlite::{Connection, OptionalExtension, Row, TransactionBehavior, params};
 use serde::Serialize;
 
 use super::store::usage;
 use super::{DeadLetter, KIND, Replayed, SpoolError, letters};
 use crate::database::{self, StoreError};
-use crate::events::EncodedEvent;
+use crate::events::{EncodedEvent, EventId};
 
 /// Rows are read in pieces of so many, so that memory stays flat and no lock lasts long.
 const PIECE: usize = 512;
@@ -187,6 +188,59 @@ impl SpoolFile {
     #[must_use]
     pub const fn list<'a>(&'a self, filter: StatusFilter, destination: Option<&'a str>) -> Lister<'a> {
         Lister { file: self, filter, destination, after: 0 }
+    }
+
+    /// The ids of the delivered events that are kept for a destination, with their numbers: the same bytes may have
+    /// been delivered more than once.
+    ///
+    /// # Errors
+    /// What SQLite said.
+    pub fn retained_ids(&self, destination: &str) -> Result<HashMap<EventId, Vec<u64>>, SpoolError> {
+        let read = (|| {
+            let mut statement = self.connection.prepare(
+                "SELECT seq, id FROM events WHERE delivered_at IS NOT NULL
+                 AND destination = (SELECT id FROM destinations WHERE url = ?1) ORDER BY seq",
+            )?;
+            let mut rows = statement.query([destination])?;
+            let mut ids: HashMap<EventId, Vec<u64>> = HashMap::new();
+            while let Some(row) = rows.next()? {
+                ids.entry(EventId::from_bytes(row.get(1)?)).or_default().push(row.get(0)?);
+            }
+            Ok(ids)
+        })();
+        read.map_err(|error| self.refuse(error))
+    }
+
+    /// Makes delivered events wait again, to be sent once more under the same ids; how many of them are still kept.
+    ///
+    /// # Errors
+    /// What SQLite said. Nothing was changed then.
+    pub fn put_back(&mut self, numbers: &[u64]) -> Result<u64, SpoolError> {
+        let done = (|| {
+            let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            let mut count = 0;
+            {
+                let mut put = transaction.prepare(
+                    "UPDATE events SET delivered_at = NULL, letter = NULL
+                     WHERE seq = ?1 AND delivered_at IS NOT NULL RETURNING destination, length(body)",
+                )?;
+                let mut total = transaction.prepare(
+                    "UPDATE destinations SET waiting_events = waiting_events + 1, waiting_bytes = waiting_bytes + ?2,
+                         retained_events = retained_events - 1, retained_bytes = retained_bytes - ?2 WHERE id = ?1",
+                )?;
+                for number in numbers {
+                    let found: Option<(i64, i64)> =
+                        put.query_row([number], |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
+                    if let Some((destination, bytes)) = found {
+                        total.execute([destination, bytes])?;
+                        count += 1;
+                    }
+                }
+            }
+            transaction.commit()?;
+            Ok(count)
+        })();
+        done.map_err(|error| self.refuse(error))
     }
 
     /// Removes delivered events that were kept, of one destination or of all; how many.

@@ -11,5 +11,6 @@ mod publish;
 mod publisher;
 mod queue;
 mod read;
+mod spool;
 mod support;
 mod validate;

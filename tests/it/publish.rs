@@ -20,6 +20,13 @@ fn report(output: &[u8]) -> Value {
     serde_json::from_slice(output).unwrap()
 }
 
+/// The same without the spool: what is not delivered goes to standard error or a file.
+fn publish_unspooled(queue: &FormQueue) -> assert_cmd::Command {
+    let mut command = publish(queue);
+    command.arg("--no-spool");
+    command
+}
+
 /// A publisher whose input stays open.
 fn running(queue: &FormQueue, options: &[&str]) -> Child {
     let mut command = formusage_process();
@@ -67,7 +74,7 @@ fn an_invalid_line_is_named_kept_and_stops_no_other() {
     let queue = FormQueue::start();
     let bad = line("a", 1).replace("cpu_seconds", "cpu_secnds");
     let input = format!("{}\n{bad}\n{}\n", line("a", 0), line("a", 2));
-    publish(&queue).write_stdin(input).assert().code(1).stderr(
+    publish_unspooled(&queue).write_stdin(input).assert().code(1).stderr(
         contains("<stdin>:2: column ").and(contains("did you mean `cpu_seconds`?")).and(contains(bad.as_str())),
     );
     assert_eq!(queue.events(), [line("a", 0), line("a", 2)]);
@@ -119,7 +126,7 @@ fn a_line_longer_than_the_limit_is_kept_whole_in_pieces() {
 fn an_event_that_the_queue_rejects_is_a_dead_letter_and_the_rest_goes_on() {
     let queue = FormQueue::start();
     queue.script([Answer::Take, Answer::status(422)]);
-    publish(&queue)
+    publish_unspooled(&queue)
         .args(["--report", "json"])
         .write_stdin(lines("a", 3))
         .assert()
@@ -136,7 +143,8 @@ fn one_event_refused_by_name_again_and_again_is_a_dead_letter_once_others_went_t
     let queue = FormQueue::start();
     queue.refuse("poison");
     let options = ["--report", "json", "--max-retries", "0", "--initial-backoff", "1ms", "--max-backoff", "2ms"];
-    let mut child = running(&queue, &[&options[..], &["--poison-after", "3", "--no-circuit-breaker"]].concat());
+    let mut child =
+        running(&queue, &[&options[..], &["--poison-after", "3", "--no-circuit-breaker", "--no-spool"]].concat());
     let mut input = child.stdin.take().unwrap();
     writeln!(input, "{}", line("poison", 0)).unwrap();
     queue.wait_for_refusals(3);
@@ -168,7 +176,7 @@ fn a_dead_queue_leaves_a_finite_run_with_everything_kept() {
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let to = format!("form://127.0.0.1:{port}/usage_events");
     formusage()
-        .args(["publish", "--report", "json", "--drain-timeout", "100ms", "--to", &to])
+        .args(["publish", "--no-spool", "--report", "json", "--drain-timeout", "100ms", "--to", &to])
         .write_stdin(lines("a", 3))
         .assert()
         .code(1)
@@ -190,7 +198,7 @@ fn a_file_is_not_read_on_while_nothing_goes_out() {
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), lines("a", 6_000)).unwrap();
     formusage()
-        .args(["publish", "--dead-letter", "/dev/null", "--drain-timeout", "100ms"])
+        .args(["publish", "--no-spool", "--dead-letter", "/dev/null", "--drain-timeout", "100ms"])
         .args(["--to", &format!("form://127.0.0.1:{port}/usage_events")])
         .arg(file.path())
         .assert()
@@ -274,7 +282,7 @@ fn a_signal_drains_and_ends() {
 fn a_second_signal_ends_at_once_and_keeps_what_is_left() {
     let queue = FormQueue::start();
     queue.always(Answer::Silence);
-    let mut child = running(&queue, &["--report", "json"]);
+    let mut child = running(&queue, &["--no-spool", "--report", "json"]);
     let mut input = child.stdin.take().unwrap();
     input.write_all(lines("a", 2).as_bytes()).unwrap();
     queue.wait_for_requests(1);
@@ -355,7 +363,7 @@ fn what_cannot_run_says_so_in_one_line_and_sends_nothing() {
 #[test]
 fn an_unresolvable_name_is_one_clear_line_and_nothing_is_lost() {
     formusage()
-        .args(["publish", "--to", "form://no-such-host.invalid/usage_events"])
+        .args(["publish", "--no-spool", "--to", "form://no-such-host.invalid/usage_events"])
         .write_stdin(lines("a", 1))
         .assert()
         .code(2)

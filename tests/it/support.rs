@@ -2,10 +2,20 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use form_usage_events::events::{UsageEvent, UsageMetrics, UsagePeriod};
+
+/// A state directory of its own, so that no test meets another's spool.
+fn state_dir() -> PathBuf {
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    let number = COUNT.fetch_add(1, Ordering::Relaxed);
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("state-{number}"));
+    let _ = std::fs::remove_dir_all(&path);
+    path
+}
 
 /// The binary under test, with none of the caller's settings.
 pub(crate) fn formusage() -> assert_cmd::Command {
@@ -13,6 +23,7 @@ pub(crate) fn formusage() -> assert_cmd::Command {
     for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("FORMUSAGE_")) {
         command.env_remove(name);
     }
+    command.env("FORMUSAGE_STATE_DIR", state_dir());
     command.timeout(std::time::Duration::from_secs(60));
     command
 }
@@ -23,6 +34,7 @@ pub(crate) fn formusage_process() -> std::process::Command {
     for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("FORMUSAGE_")) {
         command.env_remove(name);
     }
+    command.env("FORMUSAGE_STATE_DIR", state_dir());
     command
 }
 
@@ -74,8 +86,17 @@ pub(crate) struct ServedQueue {
 
 impl ServedQueue {
     pub(crate) fn start(db: &Path, options: &[&str], token: Option<&str>) -> Self {
+        Self::listen("127.0.0.1:0", db, options, token)
+    }
+
+    /// On an address that is known before.
+    pub(crate) fn start_at(address: &str, db: &Path) -> Self {
+        Self::listen(address, db, &[], None)
+    }
+
+    fn listen(address: &str, db: &Path, options: &[&str], token: Option<&str>) -> Self {
         let mut command = formusage_process();
-        command.args(["queue", "--listen", "127.0.0.1:0", "--db"]).arg(db).args(options).stderr(Stdio::piped());
+        command.args(["queue", "--listen", address, "--db"]).arg(db).args(options).stderr(Stdio::piped());
         if let Some(token) = token {
             command.env("FORMUSAGE_TOKEN", token);
         }

@@ -50,7 +50,7 @@ pub(crate) const TABLE: &[(&str, Exit, &str)] = &[
     ("collect", Exit::Success, "ended as asked: by --count, --duration, a signal or a closed pipe"),
     ("collect", Exit::Error, "could not run"),
     ("publish", Exit::Success, "every event was delivered"),
-    ("publish", Exit::Objection, "some events were not delivered or not valid; each is kept and named"),
+    ("publish", Exit::Objection, "some events wait in the spool or are dead letters; each is kept and named"),
     ("publish", Exit::Error, "could not run: input, settings or destination"),
     ("check", Exit::Success, "no threshold is exceeded"),
     ("check", Exit::Objection, "at least one threshold is exceeded"),
@@ -62,6 +62,12 @@ pub(crate) const TABLE: &[(&str, Exit, &str)] = &[
     ("queue", Exit::Error, "could not run"),
     ("read", Exit::Success, "read to the end, or ended by a signal or a closed pipe"),
     ("read", Exit::Error, "could not read"),
+    ("spool", Exit::Success, "done"),
+    ("spool", Exit::Objection, "verify: the file is damaged; reconcile: events are missing (with --dry-run)"),
+    ("spool", Exit::Error, "could not run"),
+    ("dlq", Exit::Success, "done"),
+    ("dlq", Exit::Objection, "some letters are not there, or can't be replayed as they are"),
+    ("dlq", Exit::Error, "could not run"),
 ];
 
 /// The exit codes of `command`, and what each means.

@@ -26,6 +26,8 @@ fn main() -> ExitCode {
         Command::Validate(args) => cmd::validate::run(&args),
         Command::Queue(args) => cmd::queue::run(&args),
         Command::Read(args) => cmd::read::run(&args),
+        Command::Spool(args) => cmd::spool::run(&args),
+        Command::Dlq(args) => cmd::dlq::run(&args),
         Command::Schema(args) => cmd::schema::run(&args),
         Command::Completions(args) => cmd::completions::run(&args),
         Command::Man(args) => cmd::man::run(&args),

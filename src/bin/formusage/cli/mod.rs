@@ -9,6 +9,7 @@ mod lines;
 mod publish;
 mod queue;
 mod read;
+mod spool;
 mod validate;
 
 use clap::builder::Styles;
@@ -21,6 +22,10 @@ pub(crate) use documents::{CompletionsArgs, ManArgs, SchemaArgs, SchemaName};
 pub(crate) use publish::{PublishArgs, ReportFormat};
 pub(crate) use queue::QueueArgs;
 pub(crate) use read::{ReadArgs, ReadFormat};
+pub(crate) use spool::{
+    DlqAction, DlqArgs, DlqSelectArgs, ReconcileArgs, SpoolAction, SpoolCommandArgs, SpoolListArgs, SpoolPath,
+    SpoolPurgeArgs,
+};
 pub(crate) use validate::{FindingFormat, ValidateArgs};
 
 const STYLES: Styles = Styles::styled()
@@ -87,6 +92,8 @@ pub(crate) enum Command {
     Validate(ValidateArgs),
     Queue(QueueArgs),
     Read(ReadArgs),
+    Spool(SpoolCommandArgs),
+    Dlq(DlqArgs),
     Schema(SchemaArgs),
     Completions(CompletionsArgs),
     Man(ManArgs),

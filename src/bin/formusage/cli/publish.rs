@@ -7,6 +7,7 @@ use clap::{Args, ValueEnum};
 use form_usage_events::transport::Destination;
 
 use super::lines::LineArgs;
+use super::spool::SpoolArgs;
 use crate::input::Input;
 
 /// Deliver usage events to a destination
@@ -15,8 +16,13 @@ use crate::input::Input;
 /// breaker; the events of one instance in their order, different instances in parallel. Every attempt sends the
 /// identical bytes, so that a destination which knows repeats takes each event once.
 ///
-/// While the destination is down nothing more is read: whoever writes into the pipe waits. A line that is no valid
-/// event is reported with its place, kept, and does not stop the others.
+/// What is read goes to a spool on disk before anything else happens to it, and leaves it when the destination has
+/// acknowledged it: while the destination is down the spool fills, and what this run can't deliver goes out with the
+/// next one, also one without input (`formusage publish </dev/null`). A full spool stops reading: whoever writes into
+/// the pipe waits. Local files (sqlite:, file:, -) need no spool and use none unless --spool names one.
+///
+/// A line that is no valid event is reported with its place, kept as a dead letter (`formusage dlq`), and does not stop
+/// the others.
 #[derive(Debug, Args)]
 #[command(after_help = crate::exit::help_for("publish"))]
 pub(crate) struct PublishArgs {
@@ -40,7 +46,8 @@ pub(crate) struct PublishArgs {
     #[arg(long, env = "FORMUSAGE_DRY_RUN")]
     pub(crate) dry_run: bool,
 
-    /// Keep what could not be delivered here, as NDJSON with reason, place and the raw line; without it, on standard error
+    /// Write dead letters to this file too, as NDJSON with reason, place and the raw line; without a spool, whatever could
+    /// not be delivered
     #[arg(long, value_name = "FILE", env = "FORMUSAGE_DEAD_LETTER")]
     pub(crate) dead_letter: Option<PathBuf>,
 
@@ -69,6 +76,9 @@ pub(crate) struct PublishArgs {
     /// A file that holds a bearer token for the destination (or set FORMUSAGE_TOKEN to the token itself)
     #[arg(long, value_name = "FILE", env = "FORMUSAGE_TOKEN_FILE", help_heading = "Delivery")]
     pub(crate) token_file: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub(crate) spool: SpoolArgs,
 
     /// Attempts after the first one, before an event has to wait for its next round
     #[arg(long, value_name = "N", env = "FORMUSAGE_MAX_RETRIES", default_value_t = 3, help_heading = "Retries")]

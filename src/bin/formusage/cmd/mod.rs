@@ -3,9 +3,11 @@
 pub(crate) mod check;
 pub(crate) mod collect;
 pub(crate) mod completions;
+pub(crate) mod dlq;
 pub(crate) mod man;
 pub(crate) mod publish;
 pub(crate) mod queue;
 pub(crate) mod read;
 pub(crate) mod schema;
+pub(crate) mod spool;
 pub(crate) mod validate;

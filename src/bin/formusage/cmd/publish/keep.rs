@@ -15,9 +15,11 @@ use serde::Serialize;
 
 use super::Keep;
 
-/// Opens `path` for appending; without one, standard error.
-pub(super) fn open(path: Option<&Path>) -> anyhow::Result<Box<dyn Keep>> {
-    let Some(path) = path else { return Ok(Box::new(OnStandardError)) };
+/// Opens `path` for appending; without one, dead letters are told on standard error, whole where no spool keeps them.
+pub(super) fn open(path: Option<&Path>, spooled: bool) -> anyhow::Result<Box<dyn Keep>> {
+    let Some(path) = path else {
+        return Ok(if spooled { Box::new(InSpool) } else { Box::new(OnStandardError) });
+    };
     let file = OpenOptions::new()
         .create(true)
         .append(true)
@@ -92,7 +94,7 @@ impl Keeper for InFile {
         self.write(Kind::Invalid, &line.reason, &line.origin, &line.raw, line.part)
     }
 
-    fn dead(&mut self, event: &Taken, failure: &Failure) -> io::Result<()> {
+    fn dead(&mut self, event: &Taken, failure: &Failure, _: u64) -> io::Result<()> {
         tracing::warn!("{}: {failure}", event.origin);
         self.write(Kind::Dead, &failure.message, &event.origin, event.encoded.body(), LinePart::Whole)
     }
@@ -114,6 +116,31 @@ impl Keep for InFile {
     }
 }
 
+/// The spool keeps them; people are told.
+struct InSpool;
+
+impl Keeper for InSpool {
+    fn refused(&mut self, line: &RefusedLine) -> io::Result<()> {
+        tracing::warn!("{}: {}", line.origin, line.reason);
+        Ok(())
+    }
+
+    fn dead(&mut self, event: &Taken, failure: &Failure, _: u64) -> io::Result<()> {
+        tracing::warn!("{}: {failure}", event.origin);
+        Ok(())
+    }
+
+    fn undelivered(&mut self, _: &Taken, _: &str) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Keep for InSpool {
+    fn finish(&mut self) -> anyhow::Result<()> {
+        Ok(())
+    }
+}
+
 /// The line whole, behind a line of words that says why it is there.
 struct OnStandardError;
 
@@ -131,7 +158,7 @@ impl Keeper for OnStandardError {
         Self::write(&line.origin, &line.reason, &line.raw)
     }
 
-    fn dead(&mut self, event: &Taken, failure: &Failure) -> io::Result<()> {
+    fn dead(&mut self, event: &Taken, failure: &Failure, _: u64) -> io::Result<()> {
         Self::write(&event.origin, &failure.message, event.encoded.body())
     }
 

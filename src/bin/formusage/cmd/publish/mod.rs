@@ -3,24 +3,29 @@
 mod keep;
 mod show;
 
+use std::ffi::OsString;
 use std::io::{Cursor, Read};
 use std::ops::ControlFlow;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
+use clap::{Args as _, FromArgMatches as _};
 use form_usage_events::circuit_breaker::{CircuitBreaker, CircuitBreakerConfig};
 use form_usage_events::clock::{Clock, SystemClock};
 use form_usage_events::events::{Line, LinePart};
 use form_usage_events::publish::{
-    Delivery, Intake, IntakeRules, Keeper, Origin, Pipeline, PipelineOptions, Report, Stop, judge, read_lines,
+    Delivery, Intake, IntakeRules, Keeper, Origin, Pipeline, PipelineOptions, Report, Stop, judge, publish_through,
+    read_lines,
 };
 use form_usage_events::retry::{Random, Retrier, RetryConfig};
+use form_usage_events::spool::Spool;
 use form_usage_events::threshold::ThresholdManager;
 use form_usage_events::transport::{self, ConnectOptions, Destination};
 use tokio::sync::mpsc;
 
-use crate::cli::PublishArgs;
+use crate::cli::{PublishArgs, ReconcileArgs};
 use crate::exit::Exit;
 use crate::input::Input;
 use crate::setup::{self, Shutdown};
@@ -29,38 +34,79 @@ use crate::setup::{self, Shutdown};
 const READ_AHEAD: usize = 256;
 
 pub(crate) fn run(args: &PublishArgs) -> anyhow::Result<Exit> {
+    publish(args, Inputs::open(args)?)
+}
+
+/// Delivers what waits in the spool at `spool` for `to`, without any input; settings come from the environment.
+pub(crate) fn deliver_waiting(to: &Destination, spool: &Path, args: &ReconcileArgs) -> anyhow::Result<Exit> {
+    let timeout = humantime::format_duration(args.timeout).to_string();
+    let mut words: Vec<OsString> = ["publish", "--to", &to.to_string(), "--timeout", &timeout].map(Into::into).into();
+    words.extend(["--spool".into(), spool.into()]);
+    if let Some(file) = &args.token_file {
+        words.extend(["--token-file".into(), file.into()]);
+    }
+    let command = PublishArgs::augment_args(clap::Command::new("publish"));
+    let mut args = PublishArgs::from_arg_matches(&command.try_get_matches_from(words)?)?;
+    (args.event, args.dry_run) = (None, false);
+    publish(&args, Inputs { readers: Vec::new(), event: None, finite: true })
+}
+
+fn publish(args: &PublishArgs, inputs: Inputs) -> anyhow::Result<Exit> {
     let destination = if args.dry_run { Destination::Stdio } else { args.to.clone() };
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let (retrier, breaker) = policy(args, &clock)?;
     let rules =
         IntakeRules { max_line_bytes: args.lines.max_line_bytes, max_skew: args.lines.max_skew(), strict: args.strict };
-    let inputs = Inputs::open(args)?;
+    let spool = open_spool(args, &destination, &clock)?;
     let options = PipelineOptions {
+        spooled: spool.is_some(),
         concurrency: usize::from(args.concurrency),
         drain_timeout: args.drain_timeout,
-        finite: inputs.finite,
+        // With a spool everything is taken first, whatever the destination does.
+        finite: inputs.finite && spool.is_none(),
         poison_after: args.poison_after,
         ..PipelineOptions::default()
     };
-    let mut keeper = keep::open(args.dead_letter.as_deref())?;
+    let mut keeper = keep::open(args.dead_letter.as_deref(), spool.is_some())?;
     let token = crate::secret::token(args.token_file.as_deref())?;
 
     setup::runtime()?.block_on(async {
         let connect = ConnectOptions { timeout: args.timeout, token };
         let sink = transport::connect(&destination, &connect)?;
         let thresholds = thresholds(args).await?;
-        let delivery = Delivery::new(sink.into(), retrier, breaker, args.timeout, clock.clone());
+        if let (Some(breaker), Some(spool)) = (&breaker, &spool) {
+            breaker.resume(spool.breaker());
+        }
+        let delivery = Delivery::new(sink.into(), retrier, breaker.clone(), args.timeout, clock.clone());
         let shutdown = Shutdown::listen("finishing: delivering what was read; press Ctrl-C again to stop at once")?;
-        let stop = Stop { finish: shutdown.finish.clone(), abort: shutdown.abort };
+        let stop = Stop { finish: shutdown.finish.clone(), abort: shutdown.abort, ..Stop::default() };
         let mut progress = show::progress(&destination);
         let (intake, reader) = inputs.read(rules, clock);
         let pipeline = Pipeline::new(delivery, thresholds, options);
-        let report = pipeline.run(intake, &mut *keeper, &mut *progress, stop).await?;
+        let report = match &spool {
+            Some(spool) => {
+                let breaker = breaker.as_ref();
+                publish_through(spool, &pipeline, breaker, intake, &mut *keeper, &mut *progress, stop).await?
+            }
+            None => pipeline.run(intake, &mut *keeper, &mut *progress, stop).await?,
+        };
         drop(progress);
         keeper.finish()?;
         let report = Report { destination: args.to.to_string(), ..report };
         finish(args, &destination, report, &reader)
     })
+}
+
+/// The spool; none for a destination that is a local file itself, unless one is named.
+fn open_spool(args: &PublishArgs, destination: &Destination, clock: &Arc<dyn Clock>) -> anyhow::Result<Option<Spool>> {
+    let local = matches!(destination, Destination::Sqlite(_) | Destination::File(_) | Destination::Stdio);
+    if args.dry_run || args.spool.no_spool || (local && args.spool.path.spool.is_none()) {
+        return Ok(None);
+    }
+    let path = args.spool.path.resolve()?;
+    let spool = Spool::open(&path, &destination.to_string(), args.spool.options(), clock.clone());
+    let advice = "name another place with --spool, or do without by --no-spool";
+    Ok(Some(spool.with_context(|| format!("the spool can't be used ({advice})"))?))
 }
 
 fn policy(args: &PublishArgs, clock: &Arc<dyn Clock>) -> anyhow::Result<(Retrier, Option<CircuitBreaker>)> {

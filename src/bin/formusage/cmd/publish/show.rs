@@ -28,7 +28,8 @@ struct OnTerminal {
 
 impl Progress for OnTerminal {
     fn update(&mut self, report: &Report) {
-        let waiting = report.read - report.delivered - report.dead - report.refused - report.undelivered;
+        let settled = report.delivered + report.dead + report.refused + report.undelivered;
+        let waiting = report.read.saturating_sub(settled);
         let mut message = format!("{} delivered, {waiting} waiting", report.delivered);
         if report.dead + report.refused > 0 {
             message.push_str(&format!(", {} refused", report.dead + report.refused));
@@ -68,15 +69,44 @@ pub(super) fn report(
     for error in &report.errors {
         output::complain(error);
     }
-    let kept = report.undelivered + report.dead + report.refused;
-    if kept > 0 {
-        let place = dead_letter.map_or_else(|| "shown above".to_owned(), |path| format!("kept in {}", path.display()));
-        output::complain(&format!("{} of {} not delivered: {}; {place}", kept, report.read, parts(report)));
+    match &report.spool {
+        Some(spool) => spooled(report, &spool.display().to_string()),
+        None => kept(report, dead_letter),
     }
     if let (Some(reason), true) = (&report.reason, report.errors.is_empty()) {
         output::say(&format!("  {reason}"));
     }
     Ok(())
+}
+
+/// What a run without a spool could not deliver.
+fn kept(report: &Report, dead_letter: Option<&Path>) {
+    let kept = report.undelivered + report.dead + report.refused;
+    if kept > 0 {
+        let place = dead_letter.map_or_else(|| "shown above".to_owned(), |path| format!("kept in {}", path.display()));
+        output::complain(&format!("{} of {} not delivered: {}; {place}", kept, report.read, parts(report)));
+    }
+}
+
+/// What is left in the spool, and how to go on.
+fn spooled(report: &Report, spool: &str) {
+    let waiting = report.waiting();
+    if waiting > 0 {
+        let (events, wait) = if waiting == 1 { ("event", "waits") } else { ("events", "wait") };
+        let earlier = match report.resumed.waiting {
+            0 => String::new(),
+            earlier => format!(", {earlier} of them from before"),
+        };
+        output::complain(&format!(
+            "{waiting} {events} {wait} in the spool {spool}{earlier}; the next publish to {} delivers them",
+            report.destination
+        ));
+    }
+    let dead = report.dead + report.resumed.dead + report.refused;
+    if dead > 0 {
+        let letters = if dead == 1 { "dead letter" } else { "dead letters" };
+        output::complain(&format!("{dead} {letters} in the spool {spool}; see them with: formusage dlq list"));
+    }
 }
 
 fn parts(report: &Report) -> String {
@@ -99,8 +129,9 @@ fn table(report: &Report, dry_run: bool) -> String {
         ("read", report.read, true),
         ("delivered", report.delivered, true),
         ("  known there already", report.duplicates, report.duplicates > 0),
-        ("still to be delivered", report.undelivered, report.undelivered > 0),
-        ("refused by the destination", report.dead, report.dead > 0),
+        ("delivered from before", report.resumed.delivered, report.resumed.delivered > 0),
+        ("still to be delivered", report.waiting(), report.waiting() > 0),
+        ("refused by the destination", report.dead + report.resumed.dead, report.dead + report.resumed.dead > 0),
         ("not valid", report.refused, report.refused > 0),
         ("threshold violations", report.violations, report.violations > 0),
         ("attempts made again", report.retries, report.retries > 0),

@@ -1,0 +1,224 @@
+//! `spool` and `dlq`, and the spool's options of `publish`.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Subcommand, ValueEnum};
+use form_usage_events::spool::{SpoolOptions, Sync};
+use form_usage_events::transport::Destination;
+use form_usage_events::units;
+
+/// Where the spool is.
+#[derive(Debug, Args)]
+pub(crate) struct SpoolPath {
+    /// The spool's file; by default spool.db in $FORMUSAGE_STATE_DIR, else $STATE_DIRECTORY, else
+    /// $XDG_STATE_HOME/formusage, else /var/lib/formusage for root, else ~/.local/state/formusage
+    #[arg(long, value_name = "PATH", env = "FORMUSAGE_SPOOL", help_heading = "Spool")]
+    pub(crate) spool: Option<PathBuf>,
+}
+
+impl SpoolPath {
+    /// The path, chosen or default.
+    pub(crate) fn resolve(&self) -> anyhow::Result<PathBuf> {
+        if let Some(path) = &self.spool {
+            return Ok(path.clone());
+        }
+        let folder = crate::state_dir::state_dir();
+        folder.map(|folder| folder.join("spool.db")).ok_or_else(|| {
+            anyhow::anyhow!("no place for the spool: neither $HOME nor a state directory is set; name it with --spool")
+        })
+    }
+}
+
+/// How `publish` uses the spool.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Spool")]
+pub(crate) struct SpoolArgs {
+    #[command(flatten)]
+    pub(crate) path: SpoolPath,
+    /// Do without: what is not delivered when the run ends goes to --dead-letter or standard error
+    #[arg(long, env = "FORMUSAGE_NO_SPOOL", conflicts_with = "spool")]
+    pub(crate) no_spool: bool,
+    /// The most bytes in use before nothing more is read (B, KB, MB, GB, TB: powers of 1024)
+    #[arg(long, value_name = "SIZE", env = "FORMUSAGE_SPOOL_MAX_BYTES", default_value = "1GB", value_parser = parse_bytes)]
+    pub(crate) spool_max_bytes: u64,
+    /// When what was read counts as taken
+    #[arg(long, value_enum, value_name = "WHEN", env = "FORMUSAGE_SPOOL_SYNC", default_value_t)]
+    pub(crate) spool_sync: SpoolSync,
+    /// Keep delivered events for so long, for `spool reconcile`; 0s for not at all
+    #[arg(long, value_name = "TIME", env = "FORMUSAGE_RETAIN", default_value = "24h", value_parser = humantime::parse_duration)]
+    pub(crate) retain: Duration,
+    /// The most bytes of delivered events to keep
+    #[arg(long, value_name = "SIZE", env = "FORMUSAGE_RETAIN_MAX_BYTES", default_value = "256MB", value_parser = parse_bytes)]
+    pub(crate) retain_max_bytes: u64,
+}
+
+impl SpoolArgs {
+    pub(crate) fn options(&self) -> SpoolOptions {
+        SpoolOptions {
+            max_bytes: self.spool_max_bytes,
+            retain: self.retain,
+            retain_max_bytes: self.retain_max_bytes,
+            sync: match self.spool_sync {
+                SpoolSync::Full => Sync::Full,
+                SpoolSync::Normal => Sync::Normal,
+            },
+        }
+    }
+}
+
+/// When what was read counts as taken.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum SpoolSync {
+    /// When the disk has it
+    #[default]
+    Full,
+    /// When the operating system has it: a power cut may lose the last moments
+    Normal,
+}
+
+fn parse_bytes(text: &str) -> Result<u64, String> {
+    let at = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(at);
+    let unit = unit.trim();
+    let factor = if unit.is_empty() { Some(1) } else { units::bytes_per(unit) };
+    let bytes = number.parse::<u64>().ok().zip(factor).and_then(|(number, factor)| number.checked_mul(factor));
+    bytes.ok_or_else(|| "expected a whole number and B, KB, MB, GB or TB, such as 512MB".to_owned())
+}
+
+/// Look at the spool: what waits, what was delivered
+///
+/// Works while publishers run. A terminal gets a table, a pipe gets NDJSON.
+#[derive(Debug, Args)]
+#[command(after_help = crate::exit::help_for("spool"))]
+pub(crate) struct SpoolCommandArgs {
+    #[command(subcommand)]
+    pub(crate) action: SpoolAction,
+}
+
+/// What to do with the spool.
+#[derive(Debug, Subcommand)]
+pub(crate) enum SpoolAction {
+    /// What the spool holds for each destination, and the state of its circuit breaker
+    Status(SpoolStatusArgs),
+    /// The events that wait, or those that were delivered and are kept
+    List(SpoolListArgs),
+    /// The same events as NDJSON, ready for `publish`
+    Export(SpoolListArgs),
+    /// Forget delivered events that are kept; with --waiting, throw away events that wait
+    Purge(SpoolPurgeArgs),
+    /// Check the file, page by page and event by event, and say what is wrong with it
+    Verify(SpoolStatusArgs),
+    /// Compare what was delivered with what the destination holds, and send again what is missing
+    Reconcile(ReconcileArgs),
+}
+
+/// `spool status`, `spool verify`.
+#[derive(Debug, Args)]
+pub(crate) struct SpoolStatusArgs {
+    #[command(flatten)]
+    pub(crate) path: SpoolPath,
+}
+
+/// `spool list`, `spool export`.
+#[derive(Debug, Args)]
+pub(crate) struct SpoolListArgs {
+    #[command(flatten)]
+    pub(crate) path: SpoolPath,
+    /// Those that were delivered and are kept, instead of those that wait
+    #[arg(long, env = "FORMUSAGE_DELIVERED")]
+    pub(crate) delivered: bool,
+    /// Only those of this destination
+    #[arg(long, value_name = "URL", env = "FORMUSAGE_TO")]
+    pub(crate) to: Option<Destination>,
+}
+
+/// `spool purge`.
+#[derive(Debug, Args)]
+pub(crate) struct SpoolPurgeArgs {
+    #[command(flatten)]
+    pub(crate) path: SpoolPath,
+    /// Throw away events that wait and that no publisher holds. They are lost: export them first
+    #[arg(long, env = "FORMUSAGE_WAITING")]
+    pub(crate) waiting: bool,
+    /// Only those of this destination
+    #[arg(long, value_name = "URL", env = "FORMUSAGE_TO")]
+    pub(crate) to: Option<Destination>,
+}
+
+/// `spool reconcile`.
+#[derive(Debug, Args)]
+pub(crate) struct ReconcileArgs {
+    #[command(flatten)]
+    pub(crate) path: SpoolPath,
+    /// The destination to compare with
+    #[arg(long, value_name = "URL", env = "FORMUSAGE_TO", default_value_t)]
+    pub(crate) to: Destination,
+    /// Only say what is missing
+    #[arg(long, env = "FORMUSAGE_DRY_RUN")]
+    pub(crate) dry_run: bool,
+    /// How long one request may take
+    #[arg(long, value_name = "TIME", env = "FORMUSAGE_TIMEOUT", default_value = "30s", value_parser = humantime::parse_duration)]
+    pub(crate) timeout: Duration,
+    /// A file that holds a bearer token for the destination (or set FORMUSAGE_TOKEN to the token itself)
+    #[arg(long, value_name = "FILE", env = "FORMUSAGE_TOKEN_FILE")]
+    pub(crate) token_file: Option<PathBuf>,
+}
+
+/// Look at dead letters: what can never be delivered as it is
+///
+/// Works while publishers run. A terminal gets a table, a pipe gets NDJSON.
+#[derive(Debug, Args)]
+#[command(after_help = crate::exit::help_for("dlq"))]
+pub(crate) struct DlqArgs {
+    #[command(subcommand)]
+    pub(crate) action: DlqAction,
+}
+
+/// What to do with dead letters.
+#[derive(Debug, Subcommand)]
+pub(crate) enum DlqAction {
+    /// All of them, a line each
+    List(SpoolStatusArgs),
+    /// One of them, with everything that is known about it
+    Show(DlqShowArgs),
+    /// Put letters back among the events that wait; the next `publish` delivers them
+    Replay(DlqReplayArgs),
+    /// Their raw bytes, a line each, to be mended and published again
+    Export(SpoolStatusArgs),
+    /// Throw letters away
+    Purge(DlqSelectArgs),
+}
+
+/// `dlq show`.
+#[derive(Debug, Args)]
+pub(crate) struct DlqShowArgs {
+    /// Its number
+    #[arg(value_name = "ID")]
+    pub(crate) id: u64,
+    #[command(flatten)]
+    pub(crate) path: SpoolPath,
+}
+
+/// Which letters.
+#[derive(Debug, Args)]
+pub(crate) struct DlqSelectArgs {
+    /// Their numbers
+    #[arg(value_name = "ID", required_unless_present = "all")]
+    pub(crate) ids: Vec<u64>,
+    /// All of them
+    #[arg(long, env = "FORMUSAGE_ALL", conflicts_with = "ids")]
+    pub(crate) all: bool,
+    #[command(flatten)]
+    pub(crate) path: SpoolPath,
+}
+
+/// `dlq replay`.
+#[derive(Debug, Args)]
+pub(crate) struct DlqReplayArgs {
+    #[command(flatten)]
+    pub(crate) select: DlqSelectArgs,
+    /// Where to, instead of where they were to go
+    #[arg(long, value_name = "URL", env = "FORMUSAGE_TO")]
+    pub(crate) to: Option<Destination>,
+}

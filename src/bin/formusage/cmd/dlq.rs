@@ -1,0 +1,179 @@
+//! `dlq`: dead letters.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use form_usage_events::clock::{Clock, SystemClock};
+use form_usage_events::events::{Line, LinePart};
+use form_usage_events::publish::{Intake, IntakeRules, Origin, judge};
+use form_usage_events::spool::{DeadLetter, Replayed, SpoolFile};
+use serde_json::{Value, json};
+
+use super::spool::{open, time};
+use crate::cli::{DlqAction, DlqArgs, DlqSelectArgs};
+use crate::exit::Exit;
+use crate::output::{self, Stdout, stdout_is_terminal};
+
+pub(crate) fn run(args: &DlqArgs) -> anyhow::Result<Exit> {
+    match &args.action {
+        DlqAction::List(args) => {
+            let terminal = stdout_is_terminal();
+            each(&args.path.resolve()?, |letter, stdout| {
+                if terminal {
+                    stdout.line(row(letter).as_bytes())
+                } else {
+                    stdout.line(&serde_json::to_vec(&record(letter))?)
+                }
+            })
+        }
+        DlqAction::Export(args) => each(&args.path.resolve()?, |letter, stdout| stdout.line(&letter.raw)),
+        DlqAction::Show(args) => show(&args.path.resolve()?, args.id),
+        DlqAction::Replay(args) => {
+            let to = args.to.as_ref().map(ToString::to_string);
+            replay(&args.select, to.as_deref())
+        }
+        DlqAction::Purge(args) => purge(args),
+    }
+}
+
+fn each(
+    path: &std::path::Path,
+    mut write: impl FnMut(&DeadLetter, &mut Stdout) -> anyhow::Result<()>,
+) -> anyhow::Result<Exit> {
+    let Some(file) = open(path)? else { return Ok(Exit::Success) };
+    let mut stdout = Stdout::new();
+    let mut after = 0;
+    loop {
+        let letters = file.letters(after)?;
+        let Some(last) = letters.last() else { break };
+        after = last.id;
+        letters.iter().try_for_each(|letter| write(letter, &mut stdout))?;
+    }
+    stdout.flush()?;
+    Ok(Exit::Success)
+}
+
+fn place(letter: &DeadLetter) -> String {
+    letter.line.map_or_else(|| letter.source.clone(), |line| format!("{}:{line}", letter.source))
+}
+
+fn row(letter: &DeadLetter) -> String {
+    let state = if letter.replaying { " (waits for its replay)" } else { "" };
+    format!(
+        "{:>6}  {}  {:<7}  {}{state}: {}",
+        letter.id,
+        time(letter.last_at),
+        letter.kind.name(),
+        place(letter),
+        letter.reason
+    )
+}
+
+/// The bytes as text where they are that, in base64 where they are not.
+fn record(letter: &DeadLetter) -> Value {
+    let mut record = json!({
+        "id": letter.id, "kind": letter.kind, "destination": letter.destination, "reason": letter.reason,
+        "first_at": letter.first_at, "last_at": letter.last_at, "tries": letter.tries,
+        "source": letter.source, "line": letter.line, "replaying": letter.replaying,
+    });
+    if let Some(piece) = letter.piece {
+        record["piece"] = piece.into();
+    }
+    match std::str::from_utf8(&letter.raw) {
+        Ok(text) => record["raw"] = text.into(),
+        Err(_) => record["raw_base64"] = STANDARD.encode(&letter.raw).into(),
+    }
+    record
+}
+
+fn show(path: &std::path::Path, id: u64) -> anyhow::Result<Exit> {
+    let Some(file) = open(path)? else { return Ok(Exit::Objection) };
+    let Some(letter) = file.letter(id)? else {
+        output::complain(&format!("there is no dead letter {id}; see which there are with: formusage dlq list"));
+        return Ok(Exit::Objection);
+    };
+    let mut stdout = Stdout::new();
+    if stdout_is_terminal() {
+        let lines = [
+            ("dead letter", letter.id.to_string()),
+            ("kind", letter.kind.name().to_owned()),
+            ("reason", letter.reason.clone()),
+            ("from", place(&letter)),
+            ("to", letter.destination.clone()),
+            ("first, last", format!("{}, {}", time(letter.first_at), time(letter.last_at))),
+            ("tries", letter.tries.to_string()),
+            ("replaying", letter.replaying.to_string()),
+        ];
+        for (name, value) in lines {
+            stdout.line(format!("{name:>12}  {value}").as_bytes())?;
+        }
+        // What a terminal might act upon is shown, not sent.
+        stdout.line(
+            format!("{:>12}  {}", "bytes", letter.raw.escape_ascii().to_string().replace("\\\"", "\"")).as_bytes(),
+        )?;
+    } else {
+        stdout.line(&serde_json::to_vec(&record(&letter))?)?;
+    }
+    stdout.flush()?;
+    Ok(Exit::Success)
+}
+
+/// The letters that were chosen.
+fn chosen(file: &SpoolFile, args: &DlqSelectArgs) -> anyhow::Result<Vec<u64>> {
+    if !args.all {
+        return Ok(args.ids.clone());
+    }
+    let mut ids = Vec::new();
+    loop {
+        let letters = file.letters(ids.last().copied().unwrap_or(0))?;
+        if letters.is_empty() {
+            return Ok(ids);
+        }
+        ids.extend(letters.iter().map(|letter| letter.id));
+    }
+}
+
+fn replay(args: &DlqSelectArgs, to: Option<&str>) -> anyhow::Result<Exit> {
+    let Some(mut file) = open(&args.path.resolve()?)? else { return Ok(Exit::Objection) };
+    let now = SystemClock.unix_seconds();
+    let read = |raw: &[u8]| {
+        let line = Line { number: 1, bytes: raw, part: LinePart::Whole };
+        match judge(line, Origin { input: "dlq".into(), line: None }, &IntakeRules::default(), now) {
+            Intake::Event(event) => Ok(event.encoded),
+            Intake::Refused(line) => Err(line.reason),
+            Intake::Broken(reason) => Err(reason),
+        }
+    };
+    let (mut waiting, mut refused) = (0u64, 0u64);
+    for id in chosen(&file, args)? {
+        match file.replay(id, to, now, &read)? {
+            Replayed::Waiting | Replayed::Already => waiting += 1,
+            Replayed::Invalid(reason) => {
+                output::complain(&format!(
+                    "dead letter {id} is still no valid event: {reason}; export, mend and publish it"
+                ));
+                refused += 1;
+            }
+            Replayed::Unknown => {
+                output::complain(&format!("there is no dead letter {id}"));
+                refused += 1;
+            }
+        }
+    }
+    output::say(&format!("{waiting} letters wait for the next publish; try now with: formusage publish </dev/null"));
+    Ok(if refused == 0 { Exit::Success } else { Exit::Objection })
+}
+
+fn purge(args: &DlqSelectArgs) -> anyhow::Result<Exit> {
+    let Some(mut file) = open(&args.path.resolve()?)? else { return Ok(Exit::Success) };
+    let (mut purged, mut left) = (0u64, 0u64);
+    for id in chosen(&file, args)? {
+        if file.purge_letter(id)? {
+            purged += 1;
+        } else {
+            output::complain(&format!("dead letter {id} is not there, or waits for its replay"));
+            left += 1;
+        }
+    }
+    output::say(&format!("{purged} dead letters were thrown away"));
+    Ok(if left == 0 { Exit::Success } else { Exit::Objection })
+}

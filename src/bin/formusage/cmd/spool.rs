@@ -1,0 +1,206 @@
+//! `spool`: what waits, what was delivered.
+
+use std::path::Path;
+
+use anyhow::bail;
+use comfy_table::{CellAlignment, Table, presets};
+use form_usage_events::clock::{Clock, SystemClock};
+use form_usage_events::publish::reconcile;
+use form_usage_events::spool::{SpoolFile, Spooled, Status, StatusFilter};
+use form_usage_events::transport::{self, ConnectOptions};
+use serde_json::json;
+use serde_json::value::RawValue;
+
+use crate::cli::{ReconcileArgs, SpoolAction, SpoolCommandArgs, SpoolListArgs, SpoolPath, SpoolPurgeArgs};
+use crate::exit::Exit;
+use crate::output::{self, Stdout, stdout_is_terminal};
+use crate::setup;
+
+pub(crate) fn run(args: &SpoolCommandArgs) -> anyhow::Result<Exit> {
+    match &args.action {
+        SpoolAction::Status(args) => status(&args.path),
+        SpoolAction::List(args) => list(args, stdout_is_terminal()),
+        SpoolAction::Export(args) => export(args),
+        SpoolAction::Purge(args) => purge(args),
+        SpoolAction::Verify(args) => verify(&args.path),
+        SpoolAction::Reconcile(args) => bring_back(args),
+    }
+}
+
+/// The spool, if there is one. That there is none is no error: nothing waits then.
+pub(super) fn open(path: &Path) -> anyhow::Result<Option<SpoolFile>> {
+    let file = SpoolFile::open(path)?;
+    if file.is_none() {
+        output::say(&format!("there is no spool at {} yet", path.display()));
+    }
+    Ok(file)
+}
+
+fn status(path: &SpoolPath) -> anyhow::Result<Exit> {
+    let path = path.resolve()?;
+    let Some(file) = open(&path)? else { return Ok(Exit::Success) };
+    let status = file.status()?;
+    let mut stdout = Stdout::new();
+    if stdout_is_terminal() {
+        stdout.line(table(&status).as_bytes())?;
+    } else {
+        stdout.line(&serde_json::to_vec(&status)?)?;
+    }
+    stdout.flush()?;
+    Ok(Exit::Success)
+}
+
+fn table(status: &Status) -> String {
+    let mut table = Table::new();
+    table.load_style(presets::UTF8_HORIZONTAL_ONLY);
+    table.set_header(["destination", "waiting", "oldest", "delivered, kept", "circuit breaker"]);
+    let now = SystemClock.unix_seconds();
+    for it in &status.destinations {
+        let oldest = it.oldest_taken_at.map(|at| age(now.saturating_sub(at)));
+        let breaker = match it.breaker_open_until_ms {
+            Some(until) if until / 1_000 > now => format!("open for {}", age(until / 1_000 - now)),
+            Some(_) => "half-open".to_owned(),
+            None => "closed".to_owned(),
+        };
+        table.add_row([
+            it.destination.clone(),
+            it.waiting.to_string(),
+            oldest.unwrap_or_default(),
+            it.retained.to_string(),
+            breaker,
+        ]);
+    }
+    for at in [1, 2, 3] {
+        if let Some(column) = table.column_mut(at) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+    let (mib, letters) = (status.bytes as f64 / 1_048_576.0, status.dead_letters);
+    format!(
+        "{table}\n{}: {mib:.1} MB in use, {letters} dead letters, {} publishers",
+        status.spool.display(),
+        status.publishers
+    )
+}
+
+fn age(seconds: i64) -> String {
+    let seconds = u64::try_from(seconds).unwrap_or(0);
+    humantime::format_duration(std::time::Duration::from_secs(seconds)).to_string()
+}
+
+/// A time for people.
+pub(super) fn time(seconds: i64) -> String {
+    let at = u64::try_from(seconds).ok().map(|it| std::time::UNIX_EPOCH + std::time::Duration::from_secs(it));
+    at.map_or_else(|| seconds.to_string(), |at| humantime::format_rfc3339_seconds(at).to_string())
+}
+
+fn list(args: &SpoolListArgs, terminal: bool) -> anyhow::Result<Exit> {
+    let mut stdout = Stdout::new();
+    let mut first = true;
+    each(args, |event| {
+        if terminal {
+            if std::mem::take(&mut first) {
+                stdout.line(b"     # taken                 from                  bytes  to")?;
+            }
+            let from = event.line.map_or_else(|| event.source.clone(), |line| format!("{}:{line}", event.source));
+            let (taken, size) = (time(event.taken_at), event.body.len());
+            return stdout
+                .line(format!("{:>6} {taken}  {from:<20} {size:>6}  {}", event.seq, event.destination).as_bytes());
+        }
+        let body: &RawValue = serde_json::from_slice(&event.body)?;
+        let record = json!({
+            "seq": event.seq, "destination": event.destination, "source": event.source, "line": event.line,
+            "taken_at": event.taken_at, "delivered_at": event.delivered_at, "event": body,
+        });
+        stdout.line(&serde_json::to_vec(&record)?)
+    })?;
+    stdout.flush()?;
+    Ok(Exit::Success)
+}
+
+fn export(args: &SpoolListArgs) -> anyhow::Result<Exit> {
+    let mut stdout = Stdout::new();
+    each(args, |event| stdout.line(&event.body))?;
+    stdout.flush()?;
+    Ok(Exit::Success)
+}
+
+fn each(args: &SpoolListArgs, mut show: impl FnMut(&Spooled) -> anyhow::Result<()>) -> anyhow::Result<()> {
+    let path = args.path.resolve()?;
+    let Some(file) = open(&path)? else { return Ok(()) };
+    let filter = if args.delivered { StatusFilter::Delivered } else { StatusFilter::Waiting };
+    let to = args.to.as_ref().map(ToString::to_string);
+    let mut lister = file.list(filter, to.as_deref());
+    loop {
+        let piece = lister.next_piece()?;
+        if piece.is_empty() {
+            return Ok(());
+        }
+        piece.iter().try_for_each(&mut show)?;
+    }
+}
+
+fn purge(args: &SpoolPurgeArgs) -> anyhow::Result<Exit> {
+    let path = args.path.resolve()?;
+    let Some(mut file) = open(&path)? else { return Ok(Exit::Success) };
+    let to = args.to.as_ref().map(ToString::to_string);
+    if args.waiting {
+        let count = file.purge_waiting(to.as_deref())?;
+        output::say(&format!("{count} events that waited were thrown away"));
+    } else {
+        let count = file.purge_delivered(to.as_deref())?;
+        output::say(&format!("{count} delivered events are no longer kept"));
+    }
+    Ok(Exit::Success)
+}
+
+fn verify(path: &SpoolPath) -> anyhow::Result<Exit> {
+    let path = path.resolve()?;
+    let Some(file) = open(&path)? else { return Ok(Exit::Success) };
+    let faults = file.verify()?;
+    if faults.is_empty() {
+        let status = file.status()?;
+        let waiting: u64 = status.destinations.iter().map(|it| it.waiting).sum();
+        output::say(&format!(
+            "{} is sound: {waiting} events wait, {} dead letters",
+            path.display(),
+            status.dead_letters
+        ));
+        return Ok(Exit::Success);
+    }
+    for fault in &faults {
+        output::complain(&format!("{}: {fault}", path.display()));
+    }
+    output::say("the next publish puts a damaged file aside and carries over what can be read; nothing is deleted");
+    Ok(Exit::Objection)
+}
+
+fn bring_back(args: &ReconcileArgs) -> anyhow::Result<Exit> {
+    let path = args.path.resolve()?;
+    let Some(mut file) = open(&path)? else { return Ok(Exit::Success) };
+    let token = crate::secret::token(args.token_file.as_deref())?;
+    let url = args.to.to_string();
+    let found = setup::runtime()?.block_on(async {
+        let options = ConnectOptions { timeout: args.timeout, token };
+        let mut source = transport::open(&args.to, &options)?;
+        anyhow::Ok(reconcile(&file, &url, &mut *source).await?)
+    })?;
+    let missing = found.missing.len();
+    output::say(&format!(
+        "{url} holds {} messages; of {} delivered events that the spool keeps for it, {missing} are missing there",
+        found.held, found.retained
+    ));
+    if missing == 0 {
+        return Ok(Exit::Success);
+    }
+    if args.dry_run {
+        return Ok(Exit::Objection);
+    }
+    let count = file.put_back(&found.missing)?;
+    drop(file);
+    if count == 0 {
+        bail!("none of them is kept any more; raise --retain of publish");
+    }
+    output::say(&format!("{count} events are sent again, under the same ids"));
+    super::publish::deliver_waiting(&args.to, &path, args)
+}

@@ -1,0 +1,73 @@
+//! From the spool to the pipeline.
+
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+
+use super::Signals;
+use crate::clock::Clock;
+use crate::publish::intake::{Intake, Origin, Taken, Ticket};
+use crate::spool::{Spool, SpoolError, Waiting};
+use crate::transport::BatchLimits;
+
+/// So much is read from the spool at once.
+const PIECE: BatchLimits = BatchLimits { events: 512, bytes: 1 << 20 };
+/// How long to wait for events that others may put into the spool: replays, publishers that died.
+const IDLE_PAUSE: Duration = Duration::from_secs(1);
+/// The same while another publisher holds events that wait.
+const HELD_PAUSE: Duration = Duration::from_millis(250);
+
+pub(super) struct Feeder<'a> {
+    pub(super) spool: &'a Spool,
+    pub(super) clock: &'a dyn Clock,
+    /// How long to wait at the end for what another publisher holds.
+    pub(super) patience: Duration,
+}
+
+impl Feeder<'_> {
+    /// Hands out what waits, until nothing more is taken and nothing is left, or the pipeline takes no more.
+    pub(super) async fn run(self, sender: mpsc::Sender<Intake>, signals: &Signals) -> Result<(), SpoolError> {
+        let result = self.feed(sender, signals).await;
+        if result.is_err() {
+            signals.broken.cancel();
+        }
+        result
+    }
+
+    async fn feed(&self, sender: mpsc::Sender<Intake>, signals: &Signals) -> Result<(), SpoolError> {
+        let mut last_advance = self.clock.monotonic();
+        loop {
+            // Asked before the look: what was taken until then is seen by it.
+            let draining = signals.draining.is_cancelled();
+            let fetched = self.spool.fetch(PIECE).await?;
+            if !fetched.events.is_empty() {
+                for waiting in fetched.events {
+                    tokio::select! {
+                        biased;
+                        () = signals.over.cancelled() => return Ok(()),
+                        sent = sender.send(to_intake(waiting)) => if sent.is_err() { return Ok(()) },
+                    }
+                }
+                last_advance = self.clock.monotonic();
+                continue;
+            }
+            let waited = self.clock.monotonic().saturating_sub(last_advance);
+            if draining && (!fetched.held_elsewhere || waited >= self.patience) {
+                return Ok(());
+            }
+            let pause = if fetched.held_elsewhere { HELD_PAUSE } else { IDLE_PAUSE };
+            tokio::select! {
+                () = signals.taken.notified() => {}
+                () = signals.draining.cancelled(), if !draining => last_advance = self.clock.monotonic(),
+                () = signals.over.cancelled() => return Ok(()),
+                () = self.clock.sleep(pause) => {}
+            }
+        }
+    }
+}
+
+fn to_intake(waiting: Waiting) -> Intake {
+    let ticket = Some(Ticket { seq: waiting.seq, own: waiting.own });
+    let origin = Origin { input: waiting.source, line: waiting.line };
+    Intake::Event(Box::new(Taken { encoded: waiting.encoded, origin, ticket }))
+}

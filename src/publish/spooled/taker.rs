@@ -1,0 +1,240 @@
+//! From the input into the spool.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+
+use super::Signals;
+use crate::clock::{Clock, Monotonic};
+use crate::events::LinePart;
+use crate::publish::intake::{Intake, Origin, RefusedLine};
+use crate::publish::pipeline::{INTAKE_GRACE, Keeper, Pipeline, Stop};
+use crate::publish::report::Report;
+use crate::spool::{NewEvent, NewItem, NewLetter, Spool, SpoolError};
+
+/// A group is committed when it has so many items,
+const GROUP_ITEMS: usize = 2_048;
+/// or so many bytes,
+const GROUP_BYTES: usize = 1 << 20;
+/// or when so much time has passed since the commit before. A lone event is committed at once.
+const GROUP_TIME: Duration = Duration::from_millis(50);
+/// How long a full spool is left alone while nothing is delivered.
+const FULL_PAUSE: Duration = Duration::from_secs(1);
+
+/// What was taken so far.
+#[derive(Debug, Default)]
+pub(super) struct Takings {
+    read: u64,
+    refused: u64,
+    violations: u64,
+    errors: Vec<String>,
+}
+
+impl Takings {
+    const fn add(&mut self, (read, refused): (u64, u64)) {
+        self.read += read;
+        self.refused += refused;
+    }
+
+    pub(super) fn add_to(&self, report: &mut Report) {
+        report.read += self.read;
+        report.refused += self.refused;
+        report.violations += self.violations;
+        report.errors.extend(self.errors.iter().cloned());
+    }
+}
+
+pub(super) struct Taker<'a, 'b> {
+    pub(super) spool: &'a Spool,
+    pub(super) pipeline: &'a Pipeline,
+    pub(super) letters: &'a Mutex<&'b mut (dyn Keeper + 'b)>,
+    pub(super) takings: &'a Mutex<Takings>,
+    pub(super) signals: &'a Signals,
+    pub(super) stop: &'a Stop,
+}
+
+impl Taker<'_, '_> {
+    /// Takes until the intake ends, or until it is to.
+    pub(super) async fn run(self, mut intake: mpsc::Receiver<Intake>) -> Result<(), SpoolError> {
+        let ending = self.ending();
+        tokio::pin!(ending);
+        let result = self.take_all(&mut intake, &mut ending).await;
+        intake.close();
+        match &result {
+            Ok(()) => self.signals.draining.cancel(),
+            Err(_) => self.signals.broken.cancel(),
+        }
+        result
+    }
+
+    /// Resolves when nothing more is to be taken: the run is over, or some time after its end was asked for, because
+    /// whoever writes into our pipe was often asked at the same moment and has a last event to say.
+    async fn ending(&self) {
+        tokio::select! {
+            () = self.signals.over.cancelled() => {}
+            () = self.stop.abort.cancelled() => {}
+            () = async {
+                self.stop.finish.cancelled().await;
+                self.clock().sleep(INTAKE_GRACE).await;
+            } => {}
+        }
+    }
+
+    async fn take_all(
+        &self,
+        intake: &mut mpsc::Receiver<Intake>,
+        ending: &mut (impl Future<Output = ()> + Unpin),
+    ) -> Result<(), SpoolError> {
+        let mut last_commit: Option<Monotonic> = None;
+        let mut group = Vec::new();
+        loop {
+            tokio::select! {
+                biased;
+                count = intake.recv_many(&mut group, GROUP_ITEMS) => if count == 0 { return Ok(()) },
+                () = &mut *ending => return Ok(()),
+            }
+            // Under a stream the commits are few and large.
+            let due = last_commit.map_or(Duration::ZERO, |at| at.saturating_add(GROUP_TIME));
+            while group.len() < GROUP_ITEMS && bytes_of(&group) < GROUP_BYTES {
+                let left = due.saturating_sub(self.clock().monotonic());
+                if left.is_zero() {
+                    break;
+                }
+                tokio::select! {
+                    biased;
+                    count = intake.recv_many(&mut group, GROUP_ITEMS) => if count == 0 { break },
+                    () = self.clock().sleep(left) => break,
+                }
+            }
+            if !self.take(std::mem::take(&mut group), ending).await? {
+                return Ok(());
+            }
+            last_commit = Some(self.clock().monotonic());
+        }
+    }
+
+    /// Takes a group; waits while there is no room. Whether to go on.
+    async fn take(
+        &self,
+        group: Vec<Intake>,
+        ending: &mut (impl Future<Output = ()> + Unpin),
+    ) -> Result<bool, SpoolError> {
+        // What is still to be taken, the next part last.
+        let mut parts = vec![self.items_of(group).await];
+        let mut told = false;
+        while let Some(part) = parts.pop() {
+            let counts = count(&part);
+            let (error, mut back) = match self.spool.take(part).await {
+                Ok(()) => {
+                    self.note(|takings| takings.add(counts));
+                    self.signals.taken.notify_one();
+                    continue;
+                }
+                Err((error, back)) => (error, back),
+            };
+            if !error.is_full() {
+                return Err(error);
+            }
+            // A part of it may fit.
+            if back.len() > 1 {
+                parts.push(back.split_off(back.len() / 2));
+                parts.push(back);
+                continue;
+            }
+            if !told {
+                tracing::error!("nothing more is read until there is room again: {error}");
+                told = true;
+            }
+            tokio::select! {
+                biased;
+                () = &mut *ending => {
+                    let from = back.first().map(place_of).unwrap_or_default();
+                    let message = format!("{error}; not taken: publish again from {from} on");
+                    self.note(|takings| takings.errors.push(message));
+                    return Ok(false);
+                }
+                () = self.room_may_be_back() => parts.push(back),
+            }
+        }
+        if told {
+            tracing::warn!("there is room again: reading goes on");
+        }
+        Ok(true)
+    }
+
+    /// Deliveries make room; so does somebody who frees the disk.
+    async fn room_may_be_back(&self) {
+        tokio::select! {
+            () = self.signals.settled.notified() => self.clock().sleep(GROUP_TIME).await,
+            () = self.clock().sleep(FULL_PAUSE) => {}
+        }
+    }
+
+    async fn items_of(&self, group: Vec<Intake>) -> Vec<NewItem> {
+        let mut items = Vec::with_capacity(group.len());
+        for item in group {
+            match item {
+                Intake::Event(event) => {
+                    let violations = self.pipeline.violations(&event.encoded, &event.origin).await;
+                    self.note(|takings| takings.violations += violations);
+                    let (source, line) = (event.origin.input, event.origin.line);
+                    items.push(NewItem::Event(NewEvent { encoded: event.encoded, source, line }));
+                }
+                Intake::Refused(line) => {
+                    let kept = self.letters.lock().unwrap_or_else(PoisonError::into_inner).refused(&line);
+                    if let Err(error) = kept {
+                        // The line is in the spool's table in any case.
+                        let place = &line.origin;
+                        let message = format!("the refused line {place} is kept in the spool alone: {error}");
+                        self.note(|takings| takings.errors.push(message));
+                    }
+                    items.push(NewItem::Letter(letter_of(line)));
+                }
+                Intake::Broken(message) => self.note(|takings| takings.errors.push(message)),
+            }
+        }
+        items
+    }
+
+    fn note(&self, change: impl FnOnce(&mut Takings)) {
+        change(&mut self.takings.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    fn clock(&self) -> &dyn Clock {
+        self.pipeline.delivery().clock()
+    }
+}
+
+fn letter_of(line: RefusedLine) -> NewLetter {
+    let piece = match line.part {
+        LinePart::Whole => None,
+        LinePart::Piece { index, .. } => Some(index + 1),
+    };
+    NewLetter { reason: line.reason, source: line.origin.input, line: line.origin.line, piece, raw: line.raw }
+}
+
+/// Lines in `items`, and how many of them are no events. A line in pieces counts once.
+fn count(items: &[NewItem]) -> (u64, u64) {
+    let letters = items.iter().filter(|item| matches!(item, NewItem::Letter(it) if it.piece.is_none_or(|n| n == 1)));
+    let events = items.iter().filter(|item| matches!(item, NewItem::Event(_)));
+    let refused = letters.count() as u64;
+    (events.count() as u64 + refused, refused)
+}
+
+fn place_of(item: &NewItem) -> String {
+    let (input, line) = match item {
+        NewItem::Event(event) => (&event.source, event.line),
+        NewItem::Letter(letter) => (&letter.source, letter.line),
+    };
+    Origin { input: input.clone(), line }.to_string()
+}
+
+fn bytes_of(group: &[Intake]) -> usize {
+    let bytes = |item: &Intake| match item {
+        Intake::Event(event) => event.encoded.body().len(),
+        Intake::Refused(line) => line.raw.len(),
+        Intake::Broken(_) => 0,
+    };
+    group.iter().map(bytes).sum()
+}

@@ -1,0 +1,222 @@
+//! `publish` through its spool, and `spool` and `dlq` beside it, as operators run them.
+
+use std::io::Write;
+use std::path::Path;
+use std::process::Stdio;
+
+use predicates::prelude::*;
+use predicates::str::contains;
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::form_queue::{Answer, FormQueue};
+use crate::support::{ServedQueue, formusage, formusage_process, line, lines, signal};
+
+/// A state directory that several runs share.
+struct State(TempDir);
+
+impl State {
+    fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    fn run(&self, words: &[&str]) -> assert_cmd::Command {
+        let mut command = formusage();
+        command.env("FORMUSAGE_STATE_DIR", self.0.path()).args(words);
+        command
+    }
+
+    fn spool(&self) -> std::path::PathBuf {
+        self.0.path().join("spool.db")
+    }
+
+    fn status(&self) -> Value {
+        let output = self.run(&["spool", "status"]).output().unwrap();
+        serde_json::from_slice(&output.stdout).unwrap()
+    }
+}
+
+/// The address of a port that nobody listens on.
+fn nowhere() -> String {
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    format!("form://127.0.0.1:{port}/usage_events")
+}
+
+fn records(output: &[u8]) -> Vec<Value> {
+    String::from_utf8_lossy(output).lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+#[test]
+fn what_a_dead_queue_did_not_take_waits_and_goes_out_with_the_next_run() {
+    let state = State::new();
+    let folder = tempfile::tempdir().unwrap();
+    let to = nowhere();
+    let address = to.trim_start_matches("form://").split('/').next().unwrap().to_owned();
+    state
+        .run(&["publish", "--to", &to, "--drain-timeout", "200ms"])
+        .write_stdin(lines("a", 3))
+        .assert()
+        .code(1)
+        .stderr(contains("3 events wait in the spool").and(contains("Connection refused")));
+    assert_eq!(state.status()["destinations"][0]["waiting"], 3);
+    state.run(&["spool", "export"]).assert().code(0).stdout(lines("a", 3));
+
+    let _queue = ServedQueue::start_at(&address, &folder.path().join("q.db"));
+    // The breaker of the run before may still be open: so much patience is given.
+    state.run(&["publish", "--to", &to, "--reset-timeout", "100ms"]).write_stdin("").assert().code(0).stderr("");
+    state.run(&["read", "--from", &to]).assert().code(0).stdout(lines("a", 3));
+    assert_eq!(state.status()["destinations"][0]["waiting"], 0);
+}
+
+#[test]
+fn a_job_that_finds_the_breaker_open_does_not_call_and_says_until_when() {
+    let state = State::new();
+    let queue = FormQueue::start();
+    queue.always(Answer::status(503));
+    let to = queue.url();
+    let options = ["publish", "--to", &to, "--drain-timeout", "1s", "--initial-backoff", "1ms", "--max-backoff", "2ms"];
+    state.run(&options).write_stdin(lines("a", 1)).assert().code(1);
+    let before = queue.requests().len();
+    assert!(before >= 5, "{before}");
+    state
+        .run(&options)
+        .write_stdin(lines("a", 1))
+        .assert()
+        .code(1)
+        .stderr(contains("2 events wait in the spool").and(contains("left alone for another")));
+    assert_eq!(queue.requests().len(), before, "the open breaker was not heeded");
+    assert!(state.status()["destinations"][0]["breaker_open_until_ms"].is_i64());
+}
+
+#[test]
+fn dead_letters_are_listed_shown_replayed_and_purged() {
+    let state = State::new();
+    let queue = FormQueue::start();
+    let to = queue.url();
+    queue.script([Answer::Take, Answer::status(422)]);
+    let input = format!("not json\n{}", lines("a", 3));
+    state
+        .run(&["publish", "--to", &to, "--report", "json"])
+        .write_stdin(input)
+        .assert()
+        .code(1)
+        .stderr(contains("2 dead letters in the spool").and(contains("formusage dlq list")))
+        .stdout(predicate::function(|it: &str| {
+            let report: Value = serde_json::from_str(it).unwrap();
+            (&report["read"], &report["delivered"], &report["dead"], &report["refused"])
+                == (&4.into(), &2.into(), &1.into(), &1.into())
+        }));
+    let letters = records(&state.run(&["dlq", "list"]).output().unwrap().stdout);
+    assert_eq!(
+        (&letters[0]["kind"], &letters[0]["raw"], &letters[0]["line"]),
+        (&"invalid".into(), &"not json".into(), &1.into())
+    );
+    assert_eq!((&letters[1]["kind"], &letters[1]["raw"]), (&"dead".into(), &line("a", 1).into()));
+    assert!(letters[1]["reason"].as_str().unwrap().contains("422"));
+    let id = letters[1]["id"].to_string();
+    state.run(&["dlq", "show", &id]).assert().code(0).stdout(contains("422"));
+    state.run(&["dlq", "export"]).assert().code(0).stdout(format!("not json\n{}\n", line("a", 1)));
+    state.run(&["dlq", "show", "99"]).assert().code(1).stderr(contains("no dead letter 99"));
+
+    // A replay that fails leaves the letter; one that succeeds takes it away.
+    queue.script([Answer::status(422)]);
+    state.run(&["dlq", "replay", &id]).assert().code(0);
+    state.run(&["publish", "--to", &to]).write_stdin("").assert().code(1);
+    let again = records(&state.run(&["dlq", "show", &id]).output().unwrap().stdout);
+    assert_eq!((&again[0]["tries"], &again[0]["replaying"]), (&2.into(), &false.into()));
+    state.run(&["dlq", "replay", &id]).assert().code(0);
+    state.run(&["publish", "--to", &to]).write_stdin("").assert().code(0);
+    assert_eq!(queue.events().last(), Some(&line("a", 1)));
+    state.run(&["dlq", "replay", "--all"]).assert().code(1).stderr(contains("still no valid event"));
+    state.run(&["dlq", "purge", "--all"]).assert().code(0);
+    state.run(&["dlq", "list"]).assert().code(0).stdout("");
+    state.run(&["spool", "verify"]).assert().code(0).stderr(contains("is sound"));
+}
+
+#[test]
+fn a_queue_that_was_restarted_empty_gets_its_events_back() {
+    let state = State::new();
+    let folder = tempfile::tempdir().unwrap();
+    let queue = ServedQueue::start(&folder.path().join("one.db"), &[], None);
+    let to = queue.url();
+    state.run(&["publish", "--to", &to]).write_stdin(lines("a", 5)).assert().code(0);
+    state.run(&["spool", "reconcile", "--to", &to]).assert().code(0).stderr(contains("0 are missing"));
+    let address = queue.address.clone();
+    drop(queue);
+    let queue = ServedQueue::start_at(&address, &folder.path().join("two.db"));
+    assert_eq!(queue.url(), to);
+    state.run(&["publish", "--to", &to]).write_stdin(line("b", 0)).assert().code(0);
+    state.run(&["spool", "reconcile", "--to", &to, "--dry-run"]).assert().code(1).stderr(contains("5 are missing"));
+    state
+        .run(&["spool", "reconcile", "--to", &to])
+        .assert()
+        .code(0)
+        .stderr(contains("holds 1 messages").and(contains("5 events are sent again")));
+    state.run(&["read", "--from", &to]).assert().code(0).stdout(format!("{}\n{}", line("b", 0), lines("a", 5)));
+}
+
+#[test]
+fn a_second_signal_ends_at_once_and_the_spool_has_the_rest() {
+    let state = State::new();
+    let queue = FormQueue::start();
+    queue.always(Answer::Silence);
+    let mut command = formusage_process();
+    command.env("FORMUSAGE_STATE_DIR", state.0.path()).args(["publish", "--report", "json", "--to", &queue.url()]);
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut input = child.stdin.take().unwrap();
+    input.write_all(lines("a", 2).as_bytes()).unwrap();
+    queue.wait_for_requests(1);
+    signal(&child, "INT");
+    // Different signals, so that the second is not merged into the first.
+    signal(&child, "TERM");
+    let output = child.wait_with_output().unwrap();
+    drop(input);
+    assert_eq!(output.status.code(), Some(1), "{}", String::from_utf8_lossy(&output.stderr));
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((&report["read"], &report["undelivered"]), (&2.into(), &2.into()));
+    state.run(&["spool", "export"]).assert().stdout(lines("a", 2));
+}
+
+#[test]
+fn a_name_that_does_not_resolve_loses_nothing() {
+    let state = State::new();
+    let to = "form://no-such-host.invalid/usage_events";
+    state
+        .run(&["publish", "--to", to])
+        .write_stdin(lines("a", 1))
+        .assert()
+        .code(2)
+        .stderr(contains("does not resolve").and(contains("1 event waits in the spool")));
+    state.run(&["spool", "purge", "--waiting"]).assert().code(0).stderr(contains("1 events"));
+    state.run(&["spool", "list"]).assert().code(0).stdout("");
+}
+
+#[test]
+fn a_full_spool_stops_reading_and_takes_nothing_twice() {
+    let state = State::new();
+    let folder = tempfile::tempdir().unwrap();
+    let queue = ServedQueue::start(&folder.path().join("q.db"), &[], None);
+    let options = ["--spool-max-bytes", "200KB", "--retain", "0s"];
+    // More than fits waits for nobody: what is delivered makes room, and everything arrives in order.
+    state.run(&["publish", "--to", &queue.url()]).args(options).write_stdin(lines("a", 1_500)).assert().code(0);
+    state.run(&["read", "--from", &queue.url()]).assert().code(0).stdout(lines("a", 1_500));
+}
+
+#[test]
+fn what_is_no_spool_is_refused_in_one_line() {
+    let state = State::new();
+    rusqlite_like(&state.spool());
+    state
+        .run(&["publish", "--to", &nowhere()])
+        .write_stdin(lines("a", 1))
+        .assert()
+        .code(2)
+        .stderr(contains("--no-spool"));
+    state.run(&["spool", "status"]).assert().code(2);
+}
+
+/// A store of events is an SQLite file of ours, and no spool.
+fn rusqlite_like(path: &Path) {
+    let to = format!("sqlite:{}", path.display());
+    formusage().args(["publish", "--to", &to]).write_stdin(lines("a", 1)).assert().code(0);
+}
