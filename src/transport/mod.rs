@@ -9,6 +9,7 @@
 mod destination;
 mod file;
 pub mod form;
+mod http_client;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 
