@@ -3,6 +3,7 @@
 //! Every option has an environment variable, `FORMUSAGE_` and the option's name.
 
 mod check;
+mod cloudevents;
 mod collect;
 mod documents;
 mod lines;
@@ -82,7 +83,7 @@ pub(crate) enum LogFormat {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     Collect(CollectArgs),
-    Publish(PublishArgs),
+    Publish(Box<PublishArgs>),
     Check(CheckArgs),
     Validate(ValidateArgs),
     Queue(QueueArgs),

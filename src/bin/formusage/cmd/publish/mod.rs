@@ -46,7 +46,7 @@ pub(crate) fn run(args: &PublishArgs) -> anyhow::Result<Exit> {
     let token = crate::secret::token(args.token_file.as_deref())?;
 
     setup::runtime()?.block_on(async {
-        let connect = ConnectOptions { timeout: args.timeout, token };
+        let connect = ConnectOptions { timeout: args.timeout, token, cloud_events: args.cloud_events.options()? };
         let sink = transport::connect(&destination, &connect)?;
         let thresholds = thresholds(args).await?;
         let delivery = Delivery::new(sink.into(), retrier, breaker, args.timeout, clock.clone());
