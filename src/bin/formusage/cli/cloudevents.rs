@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
+use form_usage_events::transport::http::DEFAULT_SOURCE;
 use form_usage_events::transport::{CloudEventsMode, CloudEventsOptions};
 
 /// How events go to `https:` and `http:`.
@@ -19,9 +20,14 @@ pub(crate) struct CloudEventsArgs {
     )]
     cloudevents_mode: Mode,
     /// The source attribute, a URI reference; the same on every host, so that an event sent by two is known as one
-    /// [default: /formusage]
-    #[arg(long, value_name = "URI", env = "FORMUSAGE_CLOUDEVENTS_SOURCE", help_heading = "CloudEvents")]
-    cloudevents_source: Option<String>,
+    #[arg(
+        long,
+        value_name = "URI",
+        env = "FORMUSAGE_CLOUDEVENTS_SOURCE",
+        default_value = DEFAULT_SOURCE,
+        help_heading = "CloudEvents"
+    )]
+    cloudevents_source: String,
     /// A file of further headers, such as an API key: a line for each, "Name: value"
     #[arg(long, value_name = "FILE", env = "FORMUSAGE_HEADER_FILE", help_heading = "CloudEvents")]
     header_file: Option<PathBuf>,
@@ -48,6 +54,6 @@ impl CloudEventsArgs {
             Mode::Batched => CloudEventsMode::Batched,
         };
         let headers = self.header_file.as_deref().map(crate::secret::headers).transpose()?.unwrap_or_default();
-        Ok(CloudEventsOptions { mode, source: self.cloudevents_source.clone(), headers })
+        Ok(CloudEventsOptions { mode, source: Some(self.cloudevents_source.clone()), headers })
     }
 }
