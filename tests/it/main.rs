@@ -4,8 +4,10 @@
 
 mod check;
 mod cloudevents;
+mod cloudevents_setup;
 mod collect;
 mod documents;
+mod event_service;
 mod form_queue;
 mod form_source;
 mod publish;
