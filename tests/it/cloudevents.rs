@@ -210,3 +210,35 @@ fn one_connection_serves_many_requests() {
     service.publish(&options).write_stdin(lines("a", 20)).assert().code(0);
     assert_eq!((service.requests().len(), service.connections()), (20, 1));
 }
+
+/// Many servers refuse what is too long when they have read its length, and close with the rest unread.
+#[tokio::test]
+async fn a_refusal_in_the_middle_of_a_batch_is_one() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let to: Destination = format!("http://{}/", listener.local_addr().unwrap()).parse().unwrap();
+    std::thread::spawn(move || {
+        for mut connection in listener.incoming().flatten() {
+            let mut reader = BufReader::new(connection.try_clone().unwrap());
+            let mut head = String::new();
+            while !head.ends_with("\r\n\r\n") {
+                assert_ne!(std::io::BufRead::read_line(&mut reader, &mut head).unwrap(), 0);
+            }
+            let length = head.lines().find_map(|it| it.strip_prefix("content-length: ")).unwrap();
+            let length: usize = length.parse().unwrap();
+            if length > 20_000 {
+                connection.write_all(b"HTTP/1.1 413 X\r\nconnection: close\r\ncontent-length: 0\r\n\r\n").unwrap();
+                continue;
+            }
+            let mut body = vec![0; length];
+            std::io::Read::read_exact(&mut reader, &mut body).unwrap();
+            connection.write_all(b"HTTP/1.1 204 X\r\nconnection: close\r\n\r\n").unwrap();
+        }
+    });
+    let mut events: Vec<_> = (0..100).map(|n| event("a", n)).collect();
+    for event in &mut events {
+        event.user_id = "x".repeat(256);
+        event.org_id = Some("y".repeat(256));
+    }
+    let results = EventPublisher::to(to).publish_batch(events).await;
+    assert!(results.iter().all(Result::is_ok), "{results:?}");
+}
