@@ -66,7 +66,7 @@ Register-ArgumentCompleter -Native -CommandName 'formusage' -ScriptBlock {
         }
         'formusage;publish' {
             [CompletionResult]::new('--event', '--event', [CompletionResultType]::ParameterName, 'Deliver this one event')
-            [CompletionResult]::new('--to', '--to', [CompletionResultType]::ParameterName, 'Where to: form://HOST[:3003]/TOPIC?sub_topic=N, form+https://…, sqlite:PATH, file:PATH or -')
+            [CompletionResult]::new('--to', '--to', [CompletionResultType]::ParameterName, 'Where to: form://HOST[:3003]/TOPIC?sub_topic=N, form+https://…, https://HOST/PATH, sqlite:PATH, file:PATH or -')
             [CompletionResult]::new('--thresholds', '--thresholds', [CompletionResultType]::ParameterName, 'Check events against these thresholds (a file or a folder) before sending; violations are logged')
             [CompletionResult]::new('--dead-letter', '--dead-letter', [CompletionResultType]::ParameterName, 'Write dead letters to this file too, as NDJSON with reason, place and the raw line; without a spool, whatever could not be delivered')
             [CompletionResult]::new('--report', '--report', [CompletionResultType]::ParameterName, 'How to report what became of everything, at the end')
@@ -90,6 +90,9 @@ Register-ArgumentCompleter -Native -CommandName 'formusage' -ScriptBlock {
             [CompletionResult]::new('--failure-threshold', '--failure-threshold', [CompletionResultType]::ParameterName, 'So many failures in a row open the breaker')
             [CompletionResult]::new('--reset-timeout', '--reset-timeout', [CompletionResultType]::ParameterName, 'How long it stays open before a trial')
             [CompletionResult]::new('--half-open-allowed-calls', '--half-open-allowed-calls', [CompletionResultType]::ParameterName, 'Trials at a time; so many successes close it')
+            [CompletionResult]::new('--cloudevents-mode', '--cloudevents-mode', [CompletionResultType]::ParameterName, 'How an event becomes a request, where --to is https: or http:')
+            [CompletionResult]::new('--cloudevents-source', '--cloudevents-source', [CompletionResultType]::ParameterName, 'The source attribute, a URI reference; the same on every host, so that an event sent by two is known as one')
+            [CompletionResult]::new('--header-file', '--header-file', [CompletionResultType]::ParameterName, 'A file of further headers, such as an API key: a line for each, "Name: value"')
             [CompletionResult]::new('--log', '--log', [CompletionResultType]::ParameterName, 'What to log, as tracing directives, e.g. "info,form_usage_events::publish=debug"')
             [CompletionResult]::new('--log-format', '--log-format', [CompletionResultType]::ParameterName, 'How log lines look')
             [CompletionResult]::new('--dry-run', '--dry-run', [CompletionResultType]::ParameterName, 'Send nothing: print what would be sent')

@@ -58,7 +58,7 @@ complete -c formusage -n "__fish_formusage_using_subcommand collect" -s v -l ver
 complete -c formusage -n "__fish_formusage_using_subcommand collect" -s q -l quiet -d 'Log nothing'
 complete -c formusage -n "__fish_formusage_using_subcommand collect" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c formusage -n "__fish_formusage_using_subcommand publish" -l event -d 'Deliver this one event' -r
-complete -c formusage -n "__fish_formusage_using_subcommand publish" -l to -d 'Where to: form://HOST[:3003]/TOPIC?sub_topic=N, form+https://…, sqlite:PATH, file:PATH or -' -r
+complete -c formusage -n "__fish_formusage_using_subcommand publish" -l to -d 'Where to: form://HOST[:3003]/TOPIC?sub_topic=N, form+https://…, https://HOST/PATH, sqlite:PATH, file:PATH or -' -r
 complete -c formusage -n "__fish_formusage_using_subcommand publish" -l thresholds -d 'Check events against these thresholds (a file or a folder) before sending; violations are logged' -r
 complete -c formusage -n "__fish_formusage_using_subcommand publish" -l dead-letter -d 'Write dead letters to this file too, as NDJSON with reason, place and the raw line; without a spool, whatever could not be delivered' -r -F
 complete -c formusage -n "__fish_formusage_using_subcommand publish" -l report -d 'How to report what became of everything, at the end' -r -f -a "text\t'A table on a terminal, and words on standard error where something went wrong'
@@ -84,6 +84,11 @@ complete -c formusage -n "__fish_formusage_using_subcommand publish" -l jitter-f
 complete -c formusage -n "__fish_formusage_using_subcommand publish" -l failure-threshold -d 'So many failures in a row open the breaker' -r
 complete -c formusage -n "__fish_formusage_using_subcommand publish" -l reset-timeout -d 'How long it stays open before a trial' -r
 complete -c formusage -n "__fish_formusage_using_subcommand publish" -l half-open-allowed-calls -d 'Trials at a time; so many successes close it' -r
+complete -c formusage -n "__fish_formusage_using_subcommand publish" -l cloudevents-mode -d 'How an event becomes a request, where --to is https: or http:' -r -f -a "binary\t'One a request, its attributes as headers'
+structured\t'One a request, with its attributes in one JSON object'
+batched\t'Up to a hundred a request, as a JSON array'"
+complete -c formusage -n "__fish_formusage_using_subcommand publish" -l cloudevents-source -d 'The source attribute, a URI reference; the same on every host, so that an event sent by two is known as one' -r
+complete -c formusage -n "__fish_formusage_using_subcommand publish" -l header-file -d 'A file of further headers, such as an API key: a line for each, "Name: value"' -r -F
 complete -c formusage -n "__fish_formusage_using_subcommand publish" -l log -d 'What to log, as tracing directives, e.g. "info,form_usage_events::publish=debug"' -r
 complete -c formusage -n "__fish_formusage_using_subcommand publish" -l log-format -d 'How log lines look' -r -f -a "text\t'For people'
 json\t'One JSON object a line'"

@@ -6,7 +6,7 @@
 //! validate ◄────────────────────────────────┤
 //! threshold ◄───────────────────────────────┤
 //!                                           ▼
-//! publish: lanes ─► Delivery (retry ─► breaker ─► time limit) ─► Sink ─► form:, sqlite:, file:
+//! publish: lanes ─► Delivery (retry ─► breaker ─► time limit) ─► Sink ─► form:, https:, sqlite:, file:
 //! ```
 //!
 //! **What it promises.** Every attempt to deliver an event sends the identical bytes under the identical id. An event

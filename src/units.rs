@@ -74,6 +74,35 @@ impl fmt::Display for Figure {
     }
 }
 
+/// `seconds` since 1970 as a date and a time in UTC; `None` outside the years 1970 to 9999, which RFC 3339 or a meter
+/// has no use for.
+///
+/// ```
+/// use form_usage_events::units::rfc3339;
+///
+/// assert_eq!(rfc3339(1_626_350_430).as_deref(), Some("2021-07-15T12:00:30Z"));
+/// assert_eq!(rfc3339(1_626_350_430_000), None);
+/// ```
+#[must_use]
+pub fn rfc3339(seconds: i64) -> Option<String> {
+    const LAST: i64 = 253_402_300_799;
+    if !(0..=LAST).contains(&seconds) {
+        return None;
+    }
+    let (days, second) = (seconds / 86_400, seconds % 86_400);
+    // Days are counted from the first of March of the year 0: leap days then end their year, and the months' lengths
+    // follow one rule. 146,097 days are 400 years.
+    let days = days + 719_468;
+    let (era, day) = (days / 146_097, days % 146_097);
+    let year = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;
+    let day = day - (365 * year + year / 4 - year / 100);
+    let month = (5 * day + 2) / 153;
+    let day = day - (153 * month + 2) / 5 + 1;
+    let (year, month) = (400 * era + year + month / 10, (month + 2) % 12 + 1);
+    let (hour, minute, second) = (second / 3_600, second / 60 % 60, second % 60);
+    Some(format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -92,6 +121,31 @@ mod tests {
         for (power, (plain, binary)) in (1..).zip([("KB", "KiB"), ("MB", "MiB"), ("GB", "GiB"), ("TB", "TiB")]) {
             assert_eq!(bytes_per(plain), Some(1024u64.pow(power)));
             assert_eq!(bytes_per(plain), bytes_per(binary));
+        }
+    }
+
+    #[test]
+    fn times_are_those_of_the_calendar() {
+        for (seconds, text) in [
+            (0, "1970-01-01T00:00:00Z"),
+            (951_782_400, "2000-02-29T00:00:00Z"),
+            (951_868_799, "2000-02-29T23:59:59Z"),
+            (4_107_542_400, "2100-03-01T00:00:00Z"),
+            (253_402_300_799, "9999-12-31T23:59:59Z"),
+        ] {
+            assert_eq!(rfc3339(seconds).as_deref(), Some(text));
+        }
+        assert_eq!((rfc3339(-1), rfc3339(253_402_300_800)), (None, None));
+    }
+
+    /// Against another implementation, every day of a thousand years.
+    #[cfg(feature = "cli")]
+    #[test]
+    fn times_are_those_of_another_calendar() {
+        for day in 0..365_250_u32 {
+            let seconds = i64::from(day) * 86_400 + i64::from(day % 86_400);
+            let time = std::time::UNIX_EPOCH + std::time::Duration::from_secs(seconds.unsigned_abs());
+            assert_eq!(rfc3339(seconds), Some(humantime::format_rfc3339_seconds(time).to_string()));
         }
     }
 }

@@ -167,16 +167,26 @@ impl Delivery {
     /// Delivers `events` in their order, with retries, and says for each how it ended, in the same order.
     ///
     /// `events` must fit the sink's limits. A batch that is refused whole because of an event in it is halved until
-    /// that one is alone. Dropping the future gives the attempt under way up.
+    /// that one is alone; where a half then has to wait, so does what comes behind it, since nothing may overtake.
+    /// Dropping the future gives the attempt under way up.
     pub async fn deliver(&self, events: &[EncodedEvent]) -> Vec<Ending> {
         let mut endings: Vec<Option<Ending>> = vec![None; events.len()];
         // What is still to be delivered, the next part last; a stack, since an async function can't call itself.
         let mut parts: Vec<Vec<usize>> = vec![(0..events.len()).collect()];
         while let Some(part) = parts.pop() {
-            if let Some(mut first) = self.deliver_part(events, part, &mut endings).await {
+            if let Some(mut first) = self.deliver_part(events, part.clone(), &mut endings).await {
                 let second = first.split_off(first.len() / 2);
                 parts.push(second);
                 parts.push(first);
+                continue;
+            }
+            let mut ended = part.into_iter().filter_map(|at| endings.get(at)?.as_ref());
+            if let Some(waits) = ended.find(|it| matches!(it, Ending::Deferred(_) | Ending::Misdirected(_))).cloned() {
+                for at in parts.drain(..).flatten() {
+                    if let Some(ending) = endings.get_mut(at) {
+                        *ending = Some(waits.clone());
+                    }
+                }
             }
         }
         let unanswered =

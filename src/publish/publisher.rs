@@ -73,7 +73,18 @@ impl EventPublisher {
         Self { destination: form_destination(&endpoint, port, topic, sub_topic), ..Self::new() }
     }
 
-    /// To any destination.
+    /// To any destination. What it needs beyond its URL comes with [`EventPublisher::with_connect_options`].
+    ///
+    /// ```
+    /// use form_usage_events::publish::EventPublisher;
+    /// use form_usage_events::transport::{CloudEventsMode, CloudEventsOptions, ConnectOptions, Destination};
+    ///
+    /// let billing: Destination = "https://billing.example/api/v1/events".parse()?;
+    /// let cloud_events = CloudEventsOptions { mode: CloudEventsMode::Structured, ..CloudEventsOptions::default() };
+    /// let options = ConnectOptions { token: Some("…".into()), cloud_events, ..ConnectOptions::default() };
+    /// let publisher = EventPublisher::to(billing).with_connect_options(options);
+    /// # Ok::<(), form_usage_events::transport::DestinationError>(())
+    /// ```
     #[must_use]
     pub fn to(destination: Destination) -> Self {
         Self {
@@ -131,7 +142,7 @@ impl EventPublisher {
         Ok(self.with_threshold_manager(Arc::new(manager)))
     }
 
-    /// With another time limit for an attempt, or a token.
+    /// With another time limit for an attempt, a token, or another form of CloudEvents.
     #[must_use]
     pub fn with_connect_options(self, options: ConnectOptions) -> Self {
         Self { options, ..self.rebuilt() }

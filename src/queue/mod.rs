@@ -22,6 +22,7 @@ mod writer;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use axum::serve::ListenerExt as _;
 use tokio::net::TcpListener;
 
 use crate::transport::{EventStore, StoreError};
@@ -70,6 +71,12 @@ pub async fn serve(
     let app = routes::app(PathBuf::from(db), writer, &options);
     let ending = tokio_util::sync::CancellationToken::new();
     let asked = ending.clone();
+    // Small writes go out at once: a list is several of them, and a reader would wait 40 ms for its delayed acknowledgement.
+    let listener = listener.tap_io(|connection| {
+        if let Err(error) = connection.set_nodelay(true) {
+            tracing::debug!(%error, "no TCP_NODELAY");
+        }
+    });
     let server = axum::serve(listener, app).with_graceful_shutdown(async move {
         shutdown.await;
         asked.cancel();

@@ -6,8 +6,10 @@ use std::str::FromStr;
 
 use url::Url;
 
+use super::HttpAddress;
+
 /// The URL schemes that this version speaks, for messages.
-const SCHEMES: &str = "form://HOST[:3003]/TOPIC, form+https://HOST/TOPIC, sqlite:PATH, file:PATH or -";
+const SCHEMES: &str = "form://HOST[:3003]/TOPIC, form+https://HOST/TOPIC, https://HOST/PATH, http://HOST/PATH, sqlite:PATH, file:PATH or -";
 
 /// Where events go to or come from, as one URL says.
 ///
@@ -23,6 +25,8 @@ const SCHEMES: &str = "form://HOST[:3003]/TOPIC, form+https://HOST/TOPIC, sqlite
 pub enum Destination {
     /// `form://HOST[:3003]/TOPIC?sub_topic=N`, `form+https://…`: the Form queue.
     Form(FormAddress),
+    /// `https://HOST/PATH`, `http://…`: CloudEvents over HTTP. Nothing can be read back from there.
+    Http(HttpAddress),
     /// `sqlite:PATH`: the embedded queue.
     Sqlite(PathBuf),
     /// `file:PATH`: NDJSON, appended.
@@ -104,6 +108,7 @@ impl fmt::Display for Destination {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Form(address) => address.fmt(f),
+            Self::Http(address) => address.fmt(f),
             Self::Sqlite(path) => write!(f, "sqlite:{}", path.display()),
             Self::File(path) => write!(f, "file:{}", path.display()),
             Self::Stdio => f.write_str("-"),
@@ -115,6 +120,12 @@ impl fmt::Display for Destination {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct DestinationError(String);
+
+impl DestinationError {
+    pub(super) const fn new(message: String) -> Self {
+        Self(message)
+    }
+}
 
 impl FromStr for Destination {
     type Err = DestinationError;
@@ -129,6 +140,7 @@ impl FromStr for Destination {
         };
         match scheme {
             "form" | "form+https" => parse_form(text, scheme == "form+https").map(Self::Form),
+            "http" | "https" => text.parse().map(Self::Http),
             "sqlite" | "file" => {
                 // `file:///path` is the URL form of `file:/path`.
                 let path = rest.strip_prefix("//").filter(|path| path.starts_with('/')).unwrap_or(rest);
@@ -139,8 +151,9 @@ impl FromStr for Destination {
                 Ok(if scheme == "file" { Self::File(path) } else { Self::Sqlite(path) })
             }
             _ => {
-                let known = ["form", "form+https", "sqlite", "file"];
-                let near = known.into_iter().find(|known| strsim::osa_distance(known, scheme) <= 2);
+                let known = ["form", "form+https", "https", "http", "sqlite", "file"];
+                let distance = |known: &&str| strsim::osa_distance(known, scheme);
+                let near = known.into_iter().min_by_key(distance).filter(|known| distance(known) <= 2);
                 let hint = near.map(|known| format!(" (did you mean {known:?}?)")).unwrap_or_default();
                 refuse(format!("unknown scheme {scheme:?}{hint}; a destination is one of {SCHEMES}"))
             }

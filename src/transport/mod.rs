@@ -9,6 +9,8 @@
 mod destination;
 mod file;
 pub mod form;
+pub mod http;
+mod http_client;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 
@@ -20,6 +22,7 @@ use std::time::Duration;
 #[cfg(feature = "sqlite")]
 pub use crate::database::StoreError;
 pub use destination::{Destination, DestinationError, FormAddress};
+pub use http::{CloudEventsMode, CloudEventsOptions, HttpAddress};
 #[cfg(feature = "sqlite")]
 pub use sqlite::EventStore;
 
@@ -210,19 +213,25 @@ pub struct ConnectOptions {
     pub timeout: Duration,
     /// A bearer token for a proxy in front of the destination.
     pub token: Option<String>,
+    /// How CloudEvents are sent; only for `https:` and `http:`.
+    pub cloud_events: CloudEventsOptions,
 }
 
 impl Default for ConnectOptions {
-    /// 30 seconds (at 64 connections the Form queue's slowest writes take ten), no token.
+    /// 30 seconds (at 64 connections the Form queue's slowest writes take ten), no token, CloudEvents in batches.
     fn default() -> Self {
-        Self { timeout: Duration::from_secs(30), token: None }
+        Self { timeout: Duration::from_secs(30), token: None, cloud_events: CloudEventsOptions::default() }
     }
 }
 
 impl fmt::Debug for ConnectOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let token = self.token.as_ref().map(|_| "(secret)");
-        f.debug_struct("ConnectOptions").field("timeout", &self.timeout).field("token", &token).finish()
+        f.debug_struct("ConnectOptions")
+            .field("timeout", &self.timeout)
+            .field("token", &token)
+            .field("cloud_events", &self.cloud_events)
+            .finish()
     }
 }
 
@@ -233,6 +242,7 @@ impl fmt::Debug for ConnectOptions {
 pub fn connect(destination: &Destination, options: &ConnectOptions) -> Result<Box<dyn Sink>, Failure> {
     match destination {
         Destination::Form(address) => Ok(Box::new(form::FormSink::new(address, options)?)),
+        Destination::Http(address) => Ok(Box::new(http::CloudEventsSink::new(address, options)?)),
         Destination::File(path) => Ok(Box::new(file::FileSink::open(path)?)),
         Destination::Stdio => Ok(Box::new(file::FileSink::stdout())),
         #[cfg(feature = "sqlite")]
@@ -244,13 +254,20 @@ pub fn connect(destination: &Destination, options: &ConnectOptions) -> Result<Bo
     }
 }
 
+/// What [`open`] reads, for messages.
+const READABLE: &str = "form://HOST[:3003]/TOPIC, form+https://HOST/TOPIC, sqlite:PATH, file:PATH or -";
+
 /// The source at `destination`, read from its start.
 ///
 /// # Errors
-/// As for [`connect`].
+/// As for [`connect`]; also for `https:` and `http:`, from which nothing can be read back.
 pub fn open(destination: &Destination, options: &ConnectOptions) -> Result<Box<dyn Source>, Failure> {
     match destination {
         Destination::Form(address) => Ok(Box::new(form::FormSource::new(address, options)?)),
+        Destination::Http(address) => Err(Failure::destination(format!(
+            "nothing can be read back from {}: CloudEvents over HTTP go one way; read from {READABLE}",
+            address.without_query()
+        ))),
         Destination::File(path) => Ok(Box::new(file::FileSource::open(path)?)),
         Destination::Stdio => Ok(Box::new(file::FileSource::stdin())),
         #[cfg(feature = "sqlite")]

@@ -3,8 +3,11 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr)]
 
 mod check;
+mod cloudevents;
+mod cloudevents_setup;
 mod collect;
 mod documents;
+mod event_service;
 mod form_queue;
 mod form_source;
 mod publish;

@@ -165,3 +165,12 @@ fn a_queue_is_followed_over_its_restart() {
     signal(&child, "TERM");
     assert_eq!(child.wait().unwrap().code(), Some(0));
 }
+
+/// Milliseconds in place of seconds lie thousands of years behind the last date that has a form.
+#[test]
+fn a_time_that_no_calendar_holds_is_shown_as_it_is() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), line("a", 0).replace("\"start\":1626350400", "\"start\":1626350400000")).unwrap();
+    let from = format!("file:{}", file.path().display());
+    read(&from).args(["--format", "table"]).assert().code(0).stdout(contains("1626350400000 +"));
+}

@@ -1,4 +1,4 @@
-//! Tokens: from the environment or a file, never from the command line, which every user of the machine can read.
+//! Tokens and secret headers: from the environment or a file, never from the command line, which every user of the machine can read.
 
 use std::path::Path;
 
@@ -26,4 +26,30 @@ pub(crate) fn token(file: Option<&Path>) -> anyhow::Result<Option<String>> {
         bail!("{origin} holds no token");
     }
     Ok(Some(token.to_owned()))
+}
+
+/// The headers in `file`: a line for each, `Name: value`; blank lines and those that start with # say nothing.
+pub(crate) fn headers(file: &Path) -> anyhow::Result<Vec<(String, String)>> {
+    let text =
+        std::fs::read_to_string(file).with_context(|| format!("can't read the header file {}", file.display()))?;
+    let mut headers = Vec::new();
+    for (n, line) in (1..).zip(text.lines()) {
+        let line = line.trim();
+        if line.is_empty() || line.starts_with('#') {
+            continue;
+        }
+        // A line that is no header is not shown: it may be a secret without its name.
+        match line.split_once(':').map(|(name, value)| (name, value.trim())) {
+            Some((name, value)) if is_header_name(name) && !value.is_empty() => {
+                headers.push((name.to_owned(), value.to_owned()));
+            }
+            _ => bail!("{}:{n}: no header; write `Name: value`", file.display()),
+        }
+    }
+    Ok(headers)
+}
+
+/// A token of RFC 9110, section 5.6.2.
+fn is_header_name(name: &str) -> bool {
+    !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte))
 }

@@ -1,17 +1,17 @@
 //! Writing to a Form queue: one event a request.
 
-use reqwest::Client;
 use reqwest::header::CONTENT_TYPE;
 
 use super::wire::{self, MAX_REQUEST_BYTES, Reply};
 use super::{client, topic_hash};
 use crate::events::EncodedEvent;
+use crate::transport::http_client::HttpClient;
 use crate::transport::{BatchLimits, BoxFuture, ConnectOptions, Failure, FormAddress, Outcome, Sink};
 
 /// Writes events to a topic of a Form queue.
 #[derive(Debug)]
 pub struct FormSink {
-    client: Client,
+    client: HttpClient,
     url: String,
     topic_hash: String,
     sub_topic: u8,
@@ -42,7 +42,7 @@ impl FormSink {
             )));
         }
         let request = self.client.post(&self.url).header(CONTENT_TYPE, "application/json").body(request);
-        let response = client::send(request, WHAT, &self.url).await?;
+        let response = self.client.send(request, WHAT, &self.url).await?;
         let text = client::small_body(response, WHAT, &self.url).await?;
         match wire::read_reply(&text) {
             Reply::Success => Ok(()),

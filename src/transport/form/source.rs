@@ -1,12 +1,13 @@
 //! Reading a topic of a Form queue, in pieces.
 
-use reqwest::{Client, Response};
+use reqwest::Response;
 
 use super::client;
 use super::list::{ListReader, NotAList};
 use super::wire::{self, Reply};
 use crate::events::EventId;
 use crate::transport::destination::percent_encoded;
+use crate::transport::http_client::HttpClient;
 use crate::transport::{BoxFuture, ConnectOptions, Failure, FormAddress, Message, Polled, Reach, Source};
 
 /// A poll hands out what it has once it holds so many messages.
@@ -22,7 +23,7 @@ const MAX_OTHER_REPLY: usize = 64 << 10;
 /// last message that was seen and for those behind it: where that one is no longer there, reading starts anew.
 #[derive(Debug)]
 pub struct FormSource {
-    client: Client,
+    client: HttpClient,
     address: FormAddress,
     options: ConnectOptions,
     /// The index behind the last message seen, and that message's id.
@@ -135,7 +136,7 @@ impl FormSource {
         const WHAT: &str = "a read";
         let topic = percent_encoded(&self.address.topic);
         let url = format!("{}/queue/{topic}/{index}/get_after", self.address.base_url());
-        let response = within(&self.options, &url, client::send(self.client.get(&url), WHAT, &url)).await?;
+        let response = within(&self.options, &url, self.client.send(self.client.get(&url), WHAT, &url)).await?;
         let mut open = OpenReply { response, list: ListReader::default(), index, url };
         let mut text = Vec::new();
         let mut found = Vec::new();

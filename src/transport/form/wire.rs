@@ -3,13 +3,11 @@
 use serde_json::Value;
 use sha3::{Digest, Sha3_256};
 
+use crate::transport::http_client::excerpt;
 use crate::transport::{Failure, Reach};
 
 /// The longest request that the queue takes, in bytes. A 412-byte event makes one of 1,539.
 pub const MAX_REQUEST_BYTES: usize = 2_097_152;
-
-/// How much of a foreign text an error message shows.
-const EXCERPT_CHARS: usize = 120;
 
 /// The name under which the queue keeps a topic: the lowercase hex SHA3-256 of its plain name.
 ///
@@ -110,17 +108,6 @@ pub(super) fn reply_failure(reply: Reply, text: &[u8], what: &str, url: &str) ->
     }
 }
 
-/// The start of a foreign text, in one line.
-pub(super) fn excerpt(text: &[u8]) -> String {
-    let text = String::from_utf8_lossy(text);
-    let mut shown: String =
-        text.trim().chars().take(EXCERPT_CHARS).map(|c| if c.is_control() { ' ' } else { c }).collect();
-    if text.trim().chars().count() > EXCERPT_CHARS {
-        shown.push('…');
-    }
-    if shown.is_empty() { "(nothing)".to_owned() } else { shown }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -154,13 +141,6 @@ mod tests {
         for (text, expected) in cases {
             assert_eq!(&read_reply(text), expected, "{}", String::from_utf8_lossy(text));
         }
-    }
-
-    #[test]
-    fn excerpts_are_short_and_on_one_line() {
-        assert_eq!(excerpt(b"<html>\r\n<body>"), "<html>  <body>");
-        assert_eq!(excerpt(b" "), "(nothing)");
-        assert_eq!(excerpt("ü".repeat(500).as_bytes()).chars().count(), EXCERPT_CHARS + 1);
     }
 
     proptest! {

@@ -3,6 +3,7 @@
 //! Every option has an environment variable, `FORMUSAGE_` and the option's name.
 
 mod check;
+mod cloudevents;
 mod collect;
 mod documents;
 mod lines;
@@ -87,7 +88,7 @@ pub(crate) enum LogFormat {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     Collect(CollectArgs),
-    Publish(PublishArgs),
+    Publish(Box<PublishArgs>),
     Check(CheckArgs),
     Validate(ValidateArgs),
     Queue(QueueArgs),

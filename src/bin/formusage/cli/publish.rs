@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 use form_usage_events::transport::Destination;
 
+use super::cloudevents::CloudEventsArgs;
 use super::lines::LineArgs;
 use super::spool::SpoolArgs;
 use crate::input::Input;
@@ -34,7 +35,7 @@ pub(crate) struct PublishArgs {
     #[arg(long, value_name = "JSON", env = "FORMUSAGE_EVENT", conflicts_with = "files")]
     pub(crate) event: Option<String>,
 
-    /// Where to: form://HOST[:3003]/TOPIC?sub_topic=N, form+https://…, sqlite:PATH, file:PATH or -
+    /// Where to: form://HOST[:3003]/TOPIC?sub_topic=N, form+https://…, https://HOST/PATH, sqlite:PATH, file:PATH or -
     #[arg(long, value_name = "URL", env = "FORMUSAGE_TO", default_value_t)]
     pub(crate) to: Destination,
 
@@ -132,6 +133,9 @@ pub(crate) struct PublishArgs {
     /// Do without a circuit breaker
     #[arg(long, env = "FORMUSAGE_NO_CIRCUIT_BREAKER", help_heading = "Circuit breaker")]
     pub(crate) no_circuit_breaker: bool,
+
+    #[command(flatten)]
+    pub(crate) cloud_events: CloudEventsArgs,
 }
 
 /// How a run is reported.

@@ -1,11 +1,10 @@
 //! Violations as a table that is written in blocks, so that memory stays flat.
 
 use std::borrow::Cow;
-use std::time::{Duration, UNIX_EPOCH};
 
 use comfy_table::{CellAlignment, ColumnConstraint, Width};
 use form_usage_events::threshold::ThresholdViolation;
-use form_usage_events::units::figure;
+use form_usage_events::units::{figure, rfc3339};
 
 /// A block is written when it has so many rows.
 const BLOCK_ROWS: usize = 500;
@@ -80,14 +79,7 @@ fn row(violation: &ThresholdViolation) -> [String; 8] {
 
 /// `seconds` since 1970 as a date and a time in UTC.
 pub(super) fn time(seconds: i64) -> String {
-    /// The last second of the year 9999, up to which dates have this form.
-    const LAST: u64 = 253_402_300_799;
-    match u64::try_from(seconds) {
-        Ok(seconds @ 0..=LAST) => {
-            humantime::format_rfc3339_seconds(UNIX_EPOCH + Duration::from_secs(seconds)).to_string()
-        }
-        _ => seconds.to_string(),
-    }
+    rfc3339(seconds).unwrap_or_else(|| seconds.to_string())
 }
 
 /// `value` for people: four decimals at most, a power of ten where that would say nothing.

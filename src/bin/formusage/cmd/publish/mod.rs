@@ -71,7 +71,7 @@ fn publish(args: &PublishArgs, inputs: Inputs) -> anyhow::Result<Exit> {
     let token = crate::secret::token(args.token_file.as_deref())?;
 
     setup::runtime()?.block_on(async {
-        let connect = ConnectOptions { timeout: args.timeout, token };
+        let connect = ConnectOptions { timeout: args.timeout, token, cloud_events: args.cloud_events.options()? };
         let sink = transport::connect(&destination, &connect)?;
         let thresholds = thresholds(args).await?;
         if let (Some(breaker), Some(spool)) = (&breaker, &spool) {

@@ -21,7 +21,7 @@ const MAX_PAUSE: Duration = Duration::from_secs(30);
 
 pub(crate) fn run(args: &ReadArgs) -> anyhow::Result<Exit> {
     let token = crate::secret::token(args.token_file.as_deref())?;
-    let options = ConnectOptions { timeout: args.timeout, token };
+    let options = ConnectOptions { timeout: args.timeout, token, ..ConnectOptions::default() };
     setup::runtime()?.block_on(async {
         let shutdown = Shutdown::listen("")?;
         let mut reading = Reading::new(args)?;

@@ -3,6 +3,7 @@
 use comfy_table::{CellAlignment, Table, presets};
 use form_usage_events::events::EncodedEvent;
 use form_usage_events::transport::Message;
+use form_usage_events::units::rfc3339;
 
 use crate::cli::ReadFormat;
 use crate::output::{Stdout, stdout_is_terminal};
@@ -111,7 +112,6 @@ fn row(message: &Message, event: Option<&EncodedEvent>) -> Vec<String> {
 
 /// A period for people: its start, and how long it lasted.
 fn span(start: i64, end: i64) -> String {
-    let at = u64::try_from(start).ok().map(|start| std::time::UNIX_EPOCH + std::time::Duration::from_secs(start));
-    let at = at.map_or_else(|| start.to_string(), |at| humantime::format_rfc3339_seconds(at).to_string());
+    let at = rfc3339(start).unwrap_or_else(|| start.to_string());
     format!("{} +{}s", at.trim_end_matches('Z').replace('T', " "), end.saturating_sub(start))
 }

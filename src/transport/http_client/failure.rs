@@ -1,0 +1,184 @@
+//! Whose failure each way to fail is, told by types and status codes.
+
+use std::error::Error;
+use std::time::Duration;
+
+use reqwest::StatusCode;
+use reqwest::header::{HeaderMap, RETRY_AFTER};
+
+use crate::clock::{Clock, SystemClock};
+use crate::transport::{Failure, FailureKind, Reach};
+
+/// How much of a foreign text an error message shows.
+const EXCERPT_CHARS: usize = 120;
+
+/// What to do about a refusal.
+pub(super) fn advice(kind: FailureKind, status: StatusCode) -> &'static str {
+    match (kind, status.as_u16()) {
+        (FailureKind::Destination, 401 | 403) => "; check the token (FORMUSAGE_TOKEN or --token-file)",
+        (FailureKind::Destination, 300..=399) => "; it redirects, so give the address that it redirects to",
+        (FailureKind::Destination, _) => "; check host, port and what listens there",
+        (FailureKind::Event, _) => "; this event can't be delivered as it is",
+        (FailureKind::Service, _) => "",
+    }
+}
+
+/// Whose failure a status is.
+pub(super) fn status_kind(status: StatusCode) -> FailureKind {
+    match status.as_u16() {
+        408 | 429 | 500..=599 => FailureKind::Service,
+        400 | 413 | 422 => FailureKind::Event,
+        _ => FailureKind::Destination,
+    }
+}
+
+/// `Retry-After`, in seconds or as a date (RFC 9110, section 10.2.3).
+pub(super) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
+    if let Ok(seconds) = text.parse() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let date = httpdate::parse_http_date(text).ok()?;
+    Some(date.duration_since(SystemClock.wall()).unwrap_or_default())
+}
+
+/// What an attempt means that got no reply, or not all of it.
+pub(in crate::transport) fn transport_failure(error: &reqwest::Error, peer: &str, what: &str, url: &str) -> Failure {
+    let cause = chain(error);
+    if let Some(resolve) = find::<ResolveError>(error) {
+        return Failure::destination(format!(
+            "the name {:?} does not resolve ({}); check the host in the destination URL, and the name server",
+            resolve.name, resolve.cause
+        ))
+        .reached(Reach::Unreached);
+    }
+    if error.is_builder() {
+        return Failure::destination(format!("the request to {url} can't be made: {cause}")).reached(Reach::Unreached);
+    }
+    if error.is_connect() {
+        #[cfg(feature = "tls")]
+        if find::<rustls::Error>(error).is_some() {
+            return Failure::destination(format!(
+                "no trusted TLS connection to {url}: {cause}; check the certificate, and that TLS is spoken there"
+            ))
+            .reached(Reach::Unreached);
+        }
+        return Failure::service(format!(
+            "no connection to {url}: {cause}; check that the {peer} runs and listens there"
+        ))
+        .reached(Reach::Unreached);
+    }
+    match find::<hyper::Error>(error) {
+        Some(hyper) if hyper.is_parse() => Failure::destination(format!(
+            "what answers at {url} does not speak HTTP ({cause}); check host, port and what listens there"
+        )),
+        _ => Failure::service(format!(
+            "the connection to {url} ended before the reply to {what} was whole: {cause}; whether it was taken is unknown, and sending it again is safe"
+        ))
+        .reached(Reach::Unknown),
+    }
+}
+
+/// The innermost causes of an error, which say what happened; the outer ones say only that something did.
+pub(super) fn chain(error: &reqwest::Error) -> String {
+    let mut last = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        last = cause.to_string();
+        source = cause.source();
+    }
+    last
+}
+
+fn find<'a, T: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a T> {
+    let mut next = Some(error);
+    while let Some(current) = next {
+        if let Some(found) = current.downcast_ref::<T>() {
+            return Some(found);
+        }
+        // An I/O error that wraps another names that one's source as its own, which would skip the one looked for.
+        next = match current.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref) {
+            Some(inner) => Some(inner),
+            None => current.source(),
+        };
+    }
+    None
+}
+
+/// Name resolution by the system, with an error of its own type: a name that does not resolve is a failure of the
+/// destination, and nothing else tells it from a refused connection.
+#[derive(Debug)]
+pub(super) struct Resolver;
+
+#[derive(Debug, thiserror::Error)]
+#[error("{name} does not resolve: {cause}")]
+struct ResolveError {
+    name: String,
+    cause: std::io::Error,
+}
+
+impl reqwest::dns::Resolve for Resolver {
+    fn resolve(&self, name: reqwest::dns::Name) -> reqwest::dns::Resolving {
+        let name = name.as_str().to_owned();
+        Box::pin(async move {
+            // The port is replaced by the URL's.
+            let found = tokio::net::lookup_host((name.as_str(), 0)).await.map(Iterator::collect::<Vec<_>>);
+            match found {
+                Ok(addresses) => Ok(Box::new(addresses.into_iter()) as reqwest::dns::Addrs),
+                Err(cause) => Err(ResolveError { name, cause }.into()),
+            }
+        })
+    }
+}
+
+/// The start of a foreign text, in one line.
+pub(in crate::transport) fn excerpt(text: &[u8]) -> String {
+    let text = String::from_utf8_lossy(text);
+    let mut shown: String =
+        text.trim().chars().take(EXCERPT_CHARS).map(|c| if c.is_control() { ' ' } else { c }).collect();
+    if text.trim().chars().count() > EXCERPT_CHARS {
+        shown.push('…');
+    }
+    if shown.is_empty() { "(nothing)".to_owned() } else { shown }
+}
+
+#[cfg(test)]
+mod tests {
+    use reqwest::header::HeaderValue;
+
+    use super::*;
+
+    #[test]
+    fn each_refusal_has_its_kind() {
+        let kind = |code| status_kind(StatusCode::from_u16(code).unwrap());
+        for code in [408, 429, 500, 502, 503, 504] {
+            assert_eq!(kind(code), FailureKind::Service, "{code}");
+        }
+        for code in [400, 413, 422] {
+            assert_eq!(kind(code), FailureKind::Event, "{code}");
+        }
+        for code in [204, 301, 307, 401, 403, 404, 405, 415, 418] {
+            assert_eq!(kind(code), FailureKind::Destination, "{code}");
+        }
+    }
+
+    #[test]
+    fn retry_after_in_seconds_or_as_a_date() {
+        let parse =
+            |text: &str| retry_after(&HeaderMap::from_iter([(RETRY_AFTER, HeaderValue::from_str(text).unwrap())]));
+        assert_eq!(parse("120"), Some(Duration::from_secs(120)));
+        assert_eq!(parse("Wed, 21 Oct 2015 07:28:00 GMT"), Some(Duration::ZERO));
+        assert!(
+            parse(&httpdate::fmt_http_date(SystemClock.wall() + Duration::from_secs(90))).unwrap()
+                > Duration::from_secs(80)
+        );
+        assert_eq!(parse("soon"), None);
+    }
+
+    #[test]
+    fn excerpts_are_short_and_on_one_line() {
+        assert_eq!(excerpt(b"<html>\r\n<body>"), "<html>  <body>");
+        assert_eq!(excerpt(b" "), "(nothing)");
+        assert_eq!(excerpt("ü".repeat(500).as_bytes()).chars().count(), EXCERPT_CHARS + 1);
+    }
+}

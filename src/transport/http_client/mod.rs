@@ -1,0 +1,203 @@
+//! The HTTP client that destinations share: how it is built, a request and its reply.
+
+mod failure;
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
+use reqwest::{Client, RequestBuilder, Response, StatusCode};
+
+use self::failure::{Resolver, advice, chain, retry_after, status_kind};
+pub(super) use self::failure::{excerpt, transport_failure};
+use super::{ConnectOptions, Failure, FailureKind};
+
+/// The longest that opening a connection may take, whatever the time limit of an attempt.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The most that is read of a reply which holds no events.
+pub(super) const MAX_REPLY_BYTES: usize = 64 << 10;
+
+/// How long the text of a reply is waited for whose status has decided everything.
+const TEXT_PATIENCE: Duration = Duration::from_secs(2);
+
+/// What is meant to answer: how errors call it, and what its statuses mean.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Peer {
+    /// `queue`, `service`.
+    pub(super) name: &'static str,
+    /// Whether a status says that all went well.
+    pub(super) accepts: fn(StatusCode) -> bool,
+    /// What to do about a refusal, where it is another thing than [`advice`] says.
+    pub(super) advice: fn(StatusCode) -> Option<&'static str>,
+}
+
+/// A client for one destination. It knows the secrets that it sends, so that no error repeats them.
+#[derive(Clone)]
+pub(super) struct HttpClient {
+    client: Client,
+    peer: Peer,
+    secrets: Arc<[String]>,
+}
+
+impl fmt::Debug for HttpClient {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HttpClient").field("peer", &self.peer.name).finish_non_exhaustive()
+    }
+}
+
+impl HttpClient {
+    /// A client for `host`, which sends `headers` with every request; all of them count as secrets.
+    pub(super) fn new(
+        peer: Peer,
+        host: &str,
+        tls: bool,
+        options: &ConnectOptions,
+        mut headers: HeaderMap,
+    ) -> Result<Self, Failure> {
+        let mut builder = Client::builder()
+            .user_agent(concat!("formusage/", env!("CARGO_PKG_VERSION")))
+            .connect_timeout(options.timeout.min(CONNECT_TIMEOUT))
+            .redirect(reqwest::redirect::Policy::none())
+            .retry(reqwest::retry::never())
+            .dns_resolver(Resolver)
+            .tcp_nodelay(true)
+            // A quiet spell of an hour between events is normal, and the other side or a proxy may have closed by then.
+            .pool_idle_timeout(Duration::from_secs(60));
+        if is_loopback(host) {
+            builder = builder.no_proxy();
+        }
+        let mut secrets: Vec<String> = headers.values().map(shown).collect();
+        if let Some(token) = &options.token {
+            let value = HeaderValue::try_from(format!("Bearer {token}")).map_err(|_| {
+                Failure::destination(
+                    "the token holds characters that no HTTP header may hold; check the file or FORMUSAGE_TOKEN",
+                )
+            })?;
+            headers.insert(AUTHORIZATION, value);
+            secrets.push(token.clone());
+        }
+        headers.values_mut().for_each(|value| value.set_sensitive(true));
+        builder = builder.default_headers(headers);
+        #[cfg(feature = "tls")]
+        {
+            builder = builder.tls_backend_preconfigured(tls_config(tls)?);
+        }
+        if tls && cfg!(not(feature = "tls")) {
+            return Err(Failure::destination("this build speaks no TLS; build it with the feature `tls`"));
+        }
+        let client = builder
+            .build()
+            .map_err(|error| Failure::destination(format!("the HTTP client can't be built: {}", chain(&error))))?;
+        // The longest first: one may hold another.
+        secrets.retain(|secret| !secret.is_empty());
+        secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
+        Ok(Self { client, peer, secrets: secrets.into() })
+    }
+
+    pub(super) fn get(&self, url: &str) -> RequestBuilder {
+        self.client.get(url)
+    }
+
+    pub(super) fn post(&self, url: &str) -> RequestBuilder {
+        self.client.post(url)
+    }
+
+    /// Sends `request` and waits for the head of a reply that says that all went well. Errors name the request by
+    /// `what` and the address by `url`.
+    pub(super) async fn send(&self, request: RequestBuilder, what: &str, url: &str) -> Result<Response, Failure> {
+        let sent = request.send().await.map_err(reqwest::Error::without_url);
+        let response = sent.map_err(|error| transport_failure(&error, self.peer.name, what, url))?;
+        if (self.peer.accepts)(response.status()) {
+            return Ok(response);
+        }
+        Err(self.status_failure(response, what, url).await)
+    }
+
+    /// What a status that the peer does not accept means.
+    async fn status_failure(&self, mut response: Response, what: &str, url: &str) -> Failure {
+        let status = response.status();
+        let after = retry_after(response.headers());
+        let kind = status_kind(status);
+        let advice = (self.peer.advice)(status).unwrap_or_else(|| advice(kind, status));
+        let moved = response.headers().get(reqwest::header::LOCATION).map(shown);
+        let moved = moved.filter(|_| status.is_redirection());
+        let moved = moved.map(|to| format!(" to {}", self.redacted(&to))).unwrap_or_default();
+        let text = self.redacted(&String::from_utf8_lossy(&text_of(&mut response).await));
+        let said = if text.trim().is_empty() { String::new() } else { format!(": {}", excerpt(text.as_bytes())) };
+        let message = format!("{url} answered {what} with {status}{moved}{said}{advice}");
+        let failure = match kind {
+            FailureKind::Service => Failure::service(message),
+            FailureKind::Event => Failure::event(message),
+            FailureKind::Destination => Failure::destination(message),
+        };
+        failure.retry_after(after)
+    }
+
+    /// `text` of the other side without our secrets, which some repeat in their refusals.
+    fn redacted(&self, text: &str) -> String {
+        self.secrets.iter().fold(text.to_owned(), |text, secret| text.replace(secret, "(secret)"))
+    }
+}
+
+/// The TLS settings: the system's roots where they are needed, none where the address is plain HTTP (reading the roots
+/// takes milliseconds).
+#[cfg(feature = "tls")]
+fn tls_config(needed: bool) -> Result<rustls::ClientConfig, Failure> {
+    use rustls_platform_verifier::BuilderVerifierExt as _;
+    let refuse = |error: rustls::Error| Failure::destination(format!("TLS can't be set up: {error}"));
+    let provider = std::sync::Arc::new(rustls::crypto::ring::default_provider());
+    let builder =
+        rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().map_err(refuse)?;
+    Ok(if needed {
+        builder.with_platform_verifier().map_err(refuse)?.with_no_client_auth()
+    } else {
+        builder.with_root_certificates(rustls::RootCertStore::empty()).with_no_client_auth()
+    })
+}
+
+/// A proxy of the environment is for other machines.
+fn is_loopback(host: &str) -> bool {
+    let bare = host.trim_matches(['[', ']']);
+    bare == "localhost" || bare.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
+fn shown(value: &HeaderValue) -> String {
+    String::from_utf8_lossy(value.as_bytes()).into_owned()
+}
+
+/// Reads a reply to its end, at most `limit` bytes of it, and says whether that is all of it.
+pub(super) async fn read_at_most(
+    response: &mut Response,
+    limit: usize,
+    text: &mut Vec<u8>,
+) -> Result<bool, reqwest::Error> {
+    while let Some(chunk) = response.chunk().await? {
+        let room = limit - text.len();
+        text.extend_from_slice(&chunk[..chunk.len().min(room)]);
+        if chunk.len() > room {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// What comes of a reply's text within reason. Reading it to its end lets the connection be used again.
+pub(super) async fn text_of(response: &mut Response) -> Vec<u8> {
+    let mut text = Vec::new();
+    // The status has decided; a text that is cut, endless or late is as good as none.
+    let _ = tokio::time::timeout(TEXT_PATIENCE, read_at_most(response, MAX_REPLY_BYTES, &mut text)).await;
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn loopback_needs_no_proxy() {
+        assert!(["127.0.0.1", "127.8.8.8", "[::1]", "localhost"].iter().all(|host| is_loopback(host)));
+        assert!(!is_loopback("queue.example"));
+    }
+}
