@@ -36,6 +36,7 @@
 //! - [`collect`]: from the kernel's counters to events
 //! - [`transport`]: destinations and sources
 #![cfg_attr(feature = "server", doc = "- [`queue`]: the embedded queue, served with the Form protocol")]
+#![cfg_attr(feature = "ping", doc = "- [`ping`]: connectivity, step by step")]
 //! - [`clock`], [`units`], [`errors`]: what all of them share
 //!
 //! # Features
@@ -50,6 +51,8 @@ pub mod clock;
 pub mod collect;
 pub mod errors;
 pub mod events;
+#[cfg(feature = "ping")]
+pub mod ping;
 pub mod publish;
 #[cfg(feature = "server")]
 pub mod queue;

@@ -62,6 +62,9 @@ pub(crate) const TABLE: &[(&str, Exit, &str)] = &[
     ("queue", Exit::Error, "could not run"),
     ("read", Exit::Success, "read to the end, or ended by a signal or a closed pipe"),
     ("read", Exit::Error, "could not read"),
+    ("ping", Exit::Success, "every step is fine at every address"),
+    ("ping", Exit::Objection, "a step failed at one address at least"),
+    ("ping", Exit::Error, "could not run: arguments, URL, token or roots"),
 ];
 
 /// The exit codes of `command`, and what each means.

@@ -26,6 +26,7 @@ fn main() -> ExitCode {
         Command::Validate(args) => cmd::validate::run(&args),
         Command::Queue(args) => cmd::queue::run(&args),
         Command::Read(args) => cmd::read::run(&args),
+        Command::Ping(args) => cmd::ping::run(&args),
         Command::Schema(args) => cmd::schema::run(&args),
         Command::Completions(args) => cmd::completions::run(&args),
         Command::Man(args) => cmd::man::run(&args),

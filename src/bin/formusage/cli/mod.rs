@@ -6,6 +6,7 @@ mod check;
 mod collect;
 mod documents;
 mod lines;
+mod ping;
 mod publish;
 mod queue;
 mod read;
@@ -18,6 +19,7 @@ use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 pub(crate) use check::{CheckArgs, CheckFormat};
 pub(crate) use collect::CollectArgs;
 pub(crate) use documents::{CompletionsArgs, ManArgs, SchemaArgs, SchemaName};
+pub(crate) use ping::{PingArgs, PingFormat};
 pub(crate) use publish::{PublishArgs, ReportFormat};
 pub(crate) use queue::QueueArgs;
 pub(crate) use read::{ReadArgs, ReadFormat};
@@ -87,6 +89,7 @@ pub(crate) enum Command {
     Validate(ValidateArgs),
     Queue(QueueArgs),
     Read(ReadArgs),
+    Ping(PingArgs),
     Schema(SchemaArgs),
     Completions(CompletionsArgs),
     Man(ManArgs),

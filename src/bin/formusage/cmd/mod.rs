@@ -4,6 +4,7 @@ pub(crate) mod check;
 pub(crate) mod collect;
 pub(crate) mod completions;
 pub(crate) mod man;
+pub(crate) mod ping;
 pub(crate) mod publish;
 pub(crate) mod queue;
 pub(crate) mod read;
