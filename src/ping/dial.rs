@@ -119,26 +119,26 @@ pub(super) async fn tcp(trail: &mut Trail<'_>, address: SocketAddr) -> Result<Tc
 
 /// Whether plain HTTP is spoken at `address`. Sends nothing secret.
 pub(super) async fn speaks_plain_http(trail: &Trail<'_>, address: SocketAddr) -> bool {
-    let asked = trail.measure(async {
+    let asked = trail.glance(async {
         let mut stream = TcpStream::connect(address).await?;
         stream.write_all(b"GET / HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n").await?;
         let mut start = [0; 5];
         stream.read_exact(&mut start).await?;
         io::Result::Ok(&start == b"HTTP/")
     });
-    asked.await.result.is_some_and(|result| result.unwrap_or(false))
+    asked.await.is_some_and(|result| result.unwrap_or(false))
 }
 
 /// Whether TLS is spoken at `address`: whether a greeting of TLS is answered with a TLS record.
 pub(super) async fn speaks_tls(trail: &Trail<'_>, address: SocketAddr) -> bool {
-    let asked = trail.measure(async {
+    let asked = trail.glance(async {
         let mut stream = TcpStream::connect(address).await?;
         stream.write_all(&client_hello()).await?;
         let mut start = [0; 2];
         stream.read_exact(&mut start).await?;
         io::Result::Ok(is_tls(&start))
     });
-    asked.await.result.is_some_and(|result| result.unwrap_or(false))
+    asked.await.is_some_and(|result| result.unwrap_or(false))
 }
 
 /// Whether `bytes` begin a TLS record: a handshake or an alert, of TLS 1.0 to 1.3.

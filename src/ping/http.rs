@@ -230,6 +230,7 @@ impl Connection {
 
     /// Reads more; whether there was more.
     async fn fill(&mut self, stream: &mut Box<dyn Stream>) -> io::Result<bool> {
+        self.buffer.reserve(8 << 10);
         match stream.read_buf(&mut self.buffer).await {
             Ok(read) => Ok(read > 0),
             // Many servers of TLS leave out the farewell.
@@ -243,11 +244,22 @@ fn find(bytes: &[u8], what: &[u8]) -> Option<usize> {
     bytes.windows(what.len()).position(|window| window == what)
 }
 
+/// What `bytes` that are no HTTP are, as far as their start tells.
+pub(super) fn foreign(bytes: &[u8]) -> String {
+    let known = match bytes {
+        [b'I', b'N', b'F', b'O', b' ', ..] => " (a NATS server?)",
+        [b'S', b'S', b'H', b'-', ..] => " (an SSH server?)",
+        [b'2', b'2', b'0', b' ' | b'-', ..] => " (a mail or FTP server?)",
+        _ => "",
+    };
+    format!("{}{known}", excerpt(bytes))
+}
+
 /// The start of what somebody sent, on one line, and without what could hold our credentials, should it be an echo.
 pub(super) fn excerpt(bytes: &[u8]) -> String {
     let text = String::from_utf8_lossy(bytes);
     let lower = text.to_ascii_lowercase();
-    let end = ["authorization", "bearer", "auth_token", "\"pass"].iter().filter_map(|word| lower.find(word)).min();
+    let end = ["authorization:", "bearer ", "\"auth_token", "\"pass"].iter().filter_map(|word| lower.find(word)).min();
     let text = text.get(..end.unwrap_or(text.len())).unwrap_or_default().trim();
     let shown: String =
         text.chars().take(EXCERPT_CHARS).map(|char| if char.is_control() { '·' } else { char }).collect();

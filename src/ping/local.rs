@@ -21,10 +21,9 @@ pub(super) async fn file_steps(trail: &mut Trail<'_>, path: &Path, write: bool) 
 
 /// Whether the file is there and may be written, or could be made.
 async fn access(trail: &mut Trail<'_>, path: &Path) -> Result<bool, Stopped> {
-    let started = trail.clock.monotonic();
     let owned = path.to_owned();
     let measured = trail.measure(tokio::task::spawn_blocking(move || look(&owned))).await;
-    let elapsed = trail.clock.monotonic().saturating_sub(started);
+    let elapsed = measured.elapsed;
     let found = match measured.result {
         Some(Ok(found)) => found,
         Some(Err(error)) => Found::Fault(io::Error::other(error)),
@@ -35,12 +34,12 @@ async fn access(trail: &mut Trail<'_>, path: &Path) -> Result<bool, Stopped> {
     match found {
         Found::Writable => {
             trail.ok(Step::File, elapsed, "the file is there");
-            trail.ok(Step::Permission, elapsed, "the file may be written");
+            trail.ok(Step::Permission, elapsed, "the file may be written").elapsed = None;
             Ok(true)
         }
         Found::Absent => {
             trail.ok(Step::File, elapsed, "no file yet: the first publish makes it");
-            trail.ok(Step::Permission, elapsed, "its folder may be written");
+            trail.ok(Step::Permission, elapsed, "its folder may be written").elapsed = None;
             Ok(false)
         }
         Found::Folder => {

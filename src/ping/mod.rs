@@ -170,8 +170,20 @@ impl Pinger {
             }
         }
         self.tally.rounds += 1;
-        for (host, address, taken) in found {
+        for (host, address, mut taken) in found {
+            taken.iter_mut().for_each(|taken| self.scrub(taken));
             self.tally.add(&host, address, taken);
+        }
+    }
+
+    /// Takes the secrets out of what a service said: some repeat what they were sent.
+    fn scrub(&self, taken: &mut step::Taken) {
+        let password = self.options.nats.as_ref().map(|nats| nats.password.as_str());
+        for secret in self.options.token.as_deref().into_iter().chain(password).filter(|secret| !secret.is_empty()) {
+            step::scrub(&mut taken.detail, secret);
+            if let Some(problem) = &mut taken.problem {
+                step::scrub(&mut problem.found, secret);
+            }
         }
     }
 

@@ -85,7 +85,8 @@ impl Timing {
     /// By nearest rank; none of none.
     fn of(mut times: Vec<Duration>) -> Option<Self> {
         times.sort_unstable();
-        let milliseconds = |time: &Duration| time.as_secs_f64() * 1e3;
+        // Whole microseconds: more digits would say nothing.
+        let milliseconds = |time: &Duration| time.as_micros() as f64 / 1e3;
         let rank = |percent: usize| {
             let rank = (times.len() * percent).div_ceil(100).max(1);
             times.get(rank - 1).map(milliseconds)

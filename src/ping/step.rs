@@ -9,6 +9,9 @@ use super::certificate::TlsFacts;
 use crate::clock::{Clock, Monotonic};
 use crate::transport::BoxFuture;
 
+/// How long a look beside the steps may take.
+const GLANCE: Duration = Duration::from_secs(2);
+
 /// What is looked at, in the order in which it is done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -150,6 +153,11 @@ impl<'a> Trail<'a> {
         Measured { elapsed: self.clock.monotonic().saturating_sub(started), result }
     }
 
+    /// The same for a look beside the steps, which tells one failure from another.
+    pub(super) async fn glance<T>(&self, future: impl Future<Output = T>) -> Option<T> {
+        within(self.clock, self.timeout.min(GLANCE), future).await
+    }
+
     /// The time limit as people read it.
     pub(super) fn limit(&self) -> String {
         format!("{:?}", self.timeout)
@@ -196,5 +204,37 @@ pub(super) async fn within<T>(clock: &dyn Clock, limit: Duration, future: impl F
         biased;
         value = future => Some(value),
         () = late => None,
+    }
+}
+
+/// Takes `secret` out of `text`, also where an excerpt ends in the middle of it.
+pub(super) fn scrub(text: &mut String, secret: &str) {
+    const SHOWN: &str = "(secret)";
+    if text.contains(secret) {
+        *text = text.replace(secret, SHOWN);
+    }
+    let starts = secret.char_indices().map(|(at, _)| at).filter(|at| *at >= 3).rev();
+    for cut in starts.map(|at| format!("{}…", &secret[..at])) {
+        if text.contains(&cut) {
+            *text = text.replace(&cut, "(secret)…");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::scrub;
+
+    #[test]
+    fn secrets_are_taken_out_whole_and_cut() {
+        for (text, expected) in [
+            ("no hunter2, hunter2", "no (secret), (secret)"),
+            ("you sent hunt… again", "you sent (secret)… again"),
+            ("the hunt is on", "the hunt is on"),
+        ] {
+            let mut text = text.to_owned();
+            scrub(&mut text, "hunter2");
+            assert_eq!(text, expected);
+        }
     }
 }

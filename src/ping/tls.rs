@@ -262,7 +262,7 @@ async fn explain(
         return Problem::new("plain HTTP, without TLS", EXPECTED, PLAIN_FIX);
     }
     if !start.is_empty() && !is_tls(start) {
-        let found = format!("something that is no TLS: {}", http::excerpt(start));
+        let found = format!("something that is no TLS: {}", http::foreign(start));
         return Problem::new(found, EXPECTED, "another program listens there: check host and port");
     }
     if start.is_empty() && speaks_plain_http(trail, route.address).await {

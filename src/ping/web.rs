@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::dial::speaks_tls;
-use super::http::{Connection, Fault, Reply, Request, excerpt};
+use super::http::{Connection, Fault, Reply, Request, excerpt, foreign};
 use super::step::{Problem, Status, Step, Stopped, Trail};
 use crate::clock::unix_seconds;
 
@@ -43,7 +43,7 @@ impl Web<'_, '_> {
         match fault {
             Fault::Foreign(bytes) if !self.tls && super::dial::is_tls(&bytes) => spoken_tls(),
             Fault::Foreign(bytes) => {
-                Problem::new(format!("something that is no HTTP: {}", excerpt(&bytes)), EXPECTED, another)
+                Problem::new(format!("something that is no HTTP: {}", foreign(&bytes)), EXPECTED, another)
             }
             Fault::Closed if !self.tls && speaks_tls(self.trail, self.address).await => spoken_tls(),
             Fault::Closed => Problem::new(
@@ -65,11 +65,12 @@ impl Web<'_, '_> {
         let found = |more: &str| format!("{what} was answered with {}{more}", reply.status);
         let said = excerpt(&reply.body);
         let server = reply.header("server").map(|name| format!(" by {}", excerpt(name.as_bytes()))).unwrap_or_default();
+        let words = if reply.body.trim_ascii().is_empty() { String::new() } else { format!(": {said}") };
         Some(match reply.status {
             401 => (
                 Step::Permission,
                 Problem::new(
-                    found(&format!(" Unauthorized{server}")),
+                    found(&format!(" Unauthorized{server}{words}")),
                     "a reply for a caller that may use the service",
                     if self.has_token {
                         "the token that was sent is not accepted: check FORMUSAGE_TOKEN or the file of --token-file"
@@ -81,7 +82,7 @@ impl Web<'_, '_> {
             403 => (
                 Step::Permission,
                 Problem::new(
-                    found(&format!(" Forbidden{server}")),
+                    found(&format!(" Forbidden{server}{words}")),
                     "a reply for a caller that may use the service",
                     if self.has_token {
                         "the token lacks this permission, or the address of this machine is not allowed: ask who runs the service"
@@ -131,7 +132,7 @@ impl Web<'_, '_> {
             Err(before) => -before.duration().as_secs_f64(),
         } - elapsed.as_secs_f64() / 2.0;
         let difference = ((there - here) * 10.0).round() / 10.0;
-        let words = format!("its clock is {} of ours", ahead(difference));
+        let words = format!("its clock is {}", ahead(difference));
         let taken = if difference.abs() > CLOCK_LIMIT {
             let expected = format!("a difference of at most {CLOCK_LIMIT} s");
             let fix = "see which of the two is wrong (timedatectl), and let a time server set it: the times in usage events come from this machine's clock";
@@ -146,8 +147,8 @@ impl Web<'_, '_> {
 }
 
 fn ahead(difference: f64) -> String {
-    let side = if difference < 0.0 { "behind" } else { "ahead" };
-    format!("{:.1} s (give or take one) {side}", difference.abs())
+    let side = if difference < 0.0 { "behind" } else { "ahead of" };
+    format!("{:.1} s (give or take one) {side} ours", difference.abs())
 }
 
 fn spoken_tls() -> Problem {

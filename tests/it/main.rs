@@ -7,6 +7,7 @@ mod collect;
 mod documents;
 mod form_queue;
 mod form_source;
+mod ping;
 mod publish;
 mod publisher;
 mod queue;

@@ -171,6 +171,7 @@ impl<S: Stream> Link<S> {
     }
 
     async fn fill(&mut self) -> Result<(), Fault> {
+        self.buffer.reserve(8 << 10);
         if self.stream.read_buf(&mut self.buffer).await? > 0 {
             return Ok(());
         }

@@ -43,7 +43,11 @@ pub(crate) fn run(args: &PingArgs) -> anyhow::Result<Exit> {
     let report = pinger.report();
     show::show(&report, args.format)?;
     sum_up(&report);
-    Ok(if report.ok && report.rounds > 0 { Exit::Success } else { Exit::Objection })
+    Ok(match (report.rounds, report.ok) {
+        (0, _) => Exit::Error,
+        (_, true) => Exit::Success,
+        (_, false) => Exit::Objection,
+    })
 }
 
 /// The verdict, for people.
