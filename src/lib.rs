@@ -42,7 +42,7 @@
 //! # Features
 //!
 //! `default` has everything that the binary needs. `default-features = false` gives events, validation, thresholds,
-//! retry, breaker, the meter and the publisher over HTTP; `tls`, `sqlite`, `server`, `collect` and `schema` add theirs.
+//! retry, breaker, the meter and the publisher over HTTP; `tls`, `sqlite`, `server`, `collect`, `schema` and `ping` add theirs.
 
 #![warn(missing_docs)]
 

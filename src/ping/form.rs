@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use super::http::{Reply, Request, excerpt};
+use super::http::{Fault, Reply, Request, excerpt};
 use super::step::{Problem, Step, Stopped};
 use super::web::Web;
 use crate::transport::form::wire::{self, Reply as FormReply};
@@ -90,7 +90,18 @@ async fn protocol(web: &mut Web<'_, '_>, topic: &str) -> Result<(), Stopped> {
 async fn permission(web: &mut Web<'_, '_>) -> Result<(), Stopped> {
     const WHAT: &str = "POST /queue/write_local";
     let request = Request { method: "POST", path: "/queue/write_local", body: Some(b"{}"), limit: 64 << 10 };
-    let (reply, elapsed) = web.ask(Step::Permission, request).await?;
+    let measured = web.trail.measure(web.connection.ask(request)).await;
+    if let Some(Err(Fault::Closed)) = measured.result {
+        // Some inputs make a handler of the queue give up; that says nothing of writes that make sense.
+        let problem = Problem::new(
+            "an empty write was met by a closed connection",
+            "a refusal of its shape",
+            "whether writes work, --write tells",
+        );
+        web.trail.warn(Step::Permission, measured.elapsed, problem);
+        return Ok(());
+    }
+    let (reply, elapsed) = web.judge(Step::Permission, measured).await?;
     match web.refusal(&reply, WHAT) {
         Some((step @ (Step::Permission | Step::Protocol), problem)) => Err(web.trail.fail(step, elapsed, problem)),
         // What a service makes of a request that makes no sense says nothing of those that do.

@@ -21,6 +21,7 @@ mod report;
 mod step;
 mod target;
 mod tls;
+mod trust;
 mod web;
 
 use std::fmt;
@@ -40,7 +41,7 @@ use self::http::Connection;
 use self::report::Tally;
 use self::step::{Stopped, Trail};
 use self::target::Place;
-use self::tls::Trust;
+use self::trust::Trust;
 use self::web::Web;
 use crate::clock::Clock;
 

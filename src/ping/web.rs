@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::dial::speaks_tls;
 use super::http::{Connection, Fault, Reply, Request, excerpt, foreign};
-use super::step::{Problem, Status, Step, Stopped, Trail};
+use super::step::{Measured, Problem, Status, Step, Stopped, Trail};
 use crate::clock::unix_seconds;
 
 /// Clocks this far apart, in seconds, are worth a warning: timestamps in the future are refused sooner or later.
@@ -23,6 +23,15 @@ impl Web<'_, '_> {
     /// Asks within the time limit of a step. What gets no HTTP reply fails `step`.
     pub(super) async fn ask(&mut self, step: Step, request: Request<'_>) -> Result<(Reply, Duration), Stopped> {
         let measured = self.trail.measure(self.connection.ask(request)).await;
+        self.judge(step, measured).await
+    }
+
+    /// The reply, unless there is none: then `step` failed.
+    pub(super) async fn judge(
+        &mut self,
+        step: Step,
+        measured: Measured<Result<Reply, Fault>>,
+    ) -> Result<(Reply, Duration), Stopped> {
         let problem = match measured.result {
             Some(Ok(reply)) => return Ok((reply, measured.elapsed)),
             Some(Err(fault)) => self.explain(fault).await,
@@ -55,6 +64,11 @@ impl Web<'_, '_> {
                 format!("a reply over HTTP that makes no sense: {how}"),
                 "a whole reply over HTTP",
                 "see the log of the service, and of the proxies in front of it",
+            ),
+            Fault::Io(error) if error.get_ref().is_some_and(|inner| inner.is::<rustls::Error>()) => Problem::new(
+                format!("TLS was ended behind the handshake: {error}"),
+                EXPECTED,
+                "see the log of the server; it may want a certificate of the client, and none is sent",
             ),
             Fault::Io(error) => Problem::new(error.to_string(), EXPECTED, "check the network in between"),
         }

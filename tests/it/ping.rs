@@ -223,8 +223,58 @@ fn a_queue_that_is_healthy_and_fails_writes() {
     without.fine(&FORM_STEPS);
     assert_eq!(without.step("write")["status"], "skipped");
     ping(&format!("form://{full}"), &["--write"]).failed_at("write", "disk full");
+    let gives_up = tcp(|connection| {
+        servers::answer_http(connection, &|method: &str, path: &str, body: &[u8]| {
+            if method == "POST" {
+                std::panic::resume_unwind(Box::new("as a handler does"))
+            }
+            form(method, path, body, "")
+        });
+    });
+    let given_up = ping(&format!("form://{gives_up}"), &[]);
+    assert_eq!((given_up.code, &given_up.step("permission")["status"]), (0, &"warning".into()));
+    ping(&format!("form://{gives_up}"), &["--write"]).failed_at("write", "closed without a reply");
     let forgetful = http(|method, path, body| form(method, path, body, "\"OpSuccess\""));
     ping(&format!("form://{forgetful}"), &["--write"]).failed_at("read", "not in the topic");
+}
+
+#[test]
+fn connections_that_end_after_each_reply() {
+    for end in ["", "connection: close\r\n"] {
+        let once = tcp(move |mut connection| {
+            let (mut request, mut piece) = (Vec::new(), [0; 1_024]);
+            // The requests of a probe come in one piece each.
+            let read = connection.read(&mut piece).unwrap();
+            request.extend_from_slice(&piece[..read]);
+            let text = String::from_utf8(request).unwrap();
+            let mut words = text.split(' ');
+            let (method, path) = (words.next().unwrap(), words.next().unwrap());
+            let body = text.split_once("\r\n\r\n").unwrap().1;
+            let (status, _, body) = form(method, path, body.as_bytes(), "");
+            let reply = format!("HTTP/1.1 {status} X\r\n{end}content-length: {}\r\n\r\n{body}", body.len());
+            connection.write_all(reply.as_bytes()).unwrap();
+        });
+        ping(&format!("form://{once}"), &[]).fine(&FORM_STEPS);
+    }
+}
+
+#[test]
+fn replies_that_break_off_or_make_no_sense() {
+    for (reply, found) in [
+        ("HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nOK", "after 2 of 5 bytes"),
+        ("HTTP/1.1 200 OK\r\ncontent-length: many\r\n\r\nOK", "no number"),
+        ("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\nO", "middle of a chunk"),
+        ("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nxyz\r\n", "size of a chunk"),
+        ("HTTP/1.1 OK\r\n\r\n", "first line"),
+        ("HTTP/1.1 200 OK\r\ncontent-", "its head"),
+        ("HTTP/2 200\r\n\r\n", "no HTTP"),
+    ] {
+        let server = tcp(move |mut connection| {
+            let _ = connection.read(&mut [0; 1_024]);
+            let _ = connection.write_all(reply.as_bytes());
+        });
+        ping(&format!("form://{server}"), &[]).failed_at("http", found);
+    }
 }
 
 #[test]

@@ -12,7 +12,8 @@ use clap::{Args, ValueEnum};
 /// what to do. The steps behind it are not tried.
 ///
 /// Nothing is written without --write, and nothing is made. With it, a probe of a hundred bytes goes into a topic of
-/// its own, formusage_probe, and is read back; a Form queue keeps it until its restart.
+/// its own, formusage_probe, and is read back; a Form queue keeps it
+/// until its restart, the embedded queue for good; NATS gets a stream for it that is removed again.
 #[derive(Debug, Args)]
 #[command(after_help = crate::exit::help_for("ping"))]
 pub(crate) struct PingArgs {
