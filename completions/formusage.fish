@@ -39,6 +39,7 @@ complete -c formusage -n "__fish_formusage_needs_command" -f -a "queue" -d 'Serv
 complete -c formusage -n "__fish_formusage_needs_command" -f -a "read" -d 'Read events back from a destination'
 complete -c formusage -n "__fish_formusage_needs_command" -f -a "spool" -d 'Look at the spool: what waits, what was delivered'
 complete -c formusage -n "__fish_formusage_needs_command" -f -a "dlq" -d 'Look at dead letters: what can never be delivered as it is'
+complete -c formusage -n "__fish_formusage_needs_command" -f -a "ping" -d 'Find out why events do not arrive: try the way to a destination, step by step'
 complete -c formusage -n "__fish_formusage_needs_command" -f -a "schema" -d 'Print a JSON Schema (draft 2020-12)'
 complete -c formusage -n "__fish_formusage_needs_command" -f -a "completions" -d 'Print a completion script for a shell'
 complete -c formusage -n "__fish_formusage_needs_command" -f -a "man" -d 'Print a man page (roff)'
@@ -263,6 +264,21 @@ complete -c formusage -n "__fish_formusage_using_subcommand dlq; and __fish_seen
 complete -c formusage -n "__fish_formusage_using_subcommand dlq; and __fish_seen_subcommand_from purge" -s v -l verbose -d 'Log more: -v for what happens, -vv for every attempt'
 complete -c formusage -n "__fish_formusage_using_subcommand dlq; and __fish_seen_subcommand_from purge" -s q -l quiet -d 'Log nothing'
 complete -c formusage -n "__fish_formusage_using_subcommand dlq; and __fish_seen_subcommand_from purge" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c formusage -n "__fish_formusage_using_subcommand ping" -l to -d 'Where to: form://HOST[:3003]/TOPIC, form+https://…, nats://HOST[:4222][,HOST…]/SUBJECT?stream=NAME, tls://…, https://HOST/PATH, sqlite:PATH or file:PATH' -r
+complete -c formusage -n "__fish_formusage_using_subcommand ping" -s n -l count -d 'Rounds; each takes every step on new connections' -r
+complete -c formusage -n "__fish_formusage_using_subcommand ping" -l timeout -d 'The most that one step may take' -r
+complete -c formusage -n "__fish_formusage_using_subcommand ping" -l format -d 'How the steps are shown; a table on a terminal, NDJSON (a step a line) in a pipe' -r -f -a "table\t'For people: a row for each step, and what to do'
+json\t'One JSON document: addresses, and the steps of each'
+ndjson\t'One JSON object a step'"
+complete -c formusage -n "__fish_formusage_using_subcommand ping" -l ca-file -d 'PEM certificates to trust beside the system\'s roots' -r -F
+complete -c formusage -n "__fish_formusage_using_subcommand ping" -l token-file -d 'A file that holds a token for the destination (or set FORMUSAGE_TOKEN to the token itself)' -r -F
+complete -c formusage -n "__fish_formusage_using_subcommand ping" -l log -d 'What to log, as tracing directives, e.g. "info,form_usage_events::publish=debug"' -r
+complete -c formusage -n "__fish_formusage_using_subcommand ping" -l log-format -d 'How log lines look' -r -f -a "text\t'For people'
+json\t'One JSON object a line'"
+complete -c formusage -n "__fish_formusage_using_subcommand ping" -l write -d 'Write a probe to a topic of its own and read it back'
+complete -c formusage -n "__fish_formusage_using_subcommand ping" -s v -l verbose -d 'Log more: -v for what happens, -vv for every attempt'
+complete -c formusage -n "__fish_formusage_using_subcommand ping" -s q -l quiet -d 'Log nothing'
+complete -c formusage -n "__fish_formusage_using_subcommand ping" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c formusage -n "__fish_formusage_using_subcommand schema" -l log -d 'What to log, as tracing directives, e.g. "info,form_usage_events::publish=debug"' -r
 complete -c formusage -n "__fish_formusage_using_subcommand schema" -l log-format -d 'How log lines look' -r -f -a "text\t'For people'
 json\t'One JSON object a line'"

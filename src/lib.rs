@@ -40,12 +40,13 @@
     feature = "sqlite",
     doc = "- [`spool`]: what was taken and waits for its acknowledgement, and dead letters"
 )]
+#![cfg_attr(feature = "ping", doc = "- [`ping`]: connectivity, step by step")]
 //! - [`clock`], [`units`], [`errors`]: what all of them share
 //!
 //! # Features
 //!
 //! `default` has everything that the binary needs. `default-features = false` gives events, validation, thresholds,
-//! retry, breaker, the meter and the publisher over HTTP; `tls`, `sqlite`, `server`, `collect` and `schema` add theirs.
+//! retry, breaker, the meter and the publisher over HTTP; `tls`, `sqlite`, `server`, `collect`, `schema` and `ping` add theirs.
 
 #![warn(missing_docs)]
 
@@ -56,6 +57,8 @@ pub mod collect;
 mod database;
 pub mod errors;
 pub mod events;
+#[cfg(feature = "ping")]
+pub mod ping;
 pub mod publish;
 #[cfg(feature = "server")]
 pub mod queue;

@@ -86,7 +86,7 @@ impl fmt::Display for FormAddress {
 }
 
 /// `text` as one segment of a URL's path.
-pub(super) fn percent_encoded(text: &str) -> String {
+pub(crate) fn percent_encoded(text: &str) -> String {
     let mut url = match Url::parse("form://x/") {
         Ok(url) => url,
         Err(_) => return text.to_owned(),

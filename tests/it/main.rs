@@ -10,6 +10,7 @@ mod documents;
 mod event_service;
 mod form_queue;
 mod form_source;
+mod ping;
 mod publish;
 mod publisher;
 mod queue;

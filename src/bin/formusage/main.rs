@@ -28,6 +28,7 @@ fn main() -> ExitCode {
         Command::Read(args) => cmd::read::run(&args),
         Command::Spool(args) => cmd::spool::run(&args),
         Command::Dlq(args) => cmd::dlq::run(&args),
+        Command::Ping(args) => cmd::ping::run(&args),
         Command::Schema(args) => cmd::schema::run(&args),
         Command::Completions(args) => cmd::completions::run(&args),
         Command::Man(args) => cmd::man::run(&args),

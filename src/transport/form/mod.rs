@@ -14,8 +14,10 @@ mod client;
 mod list;
 mod sink;
 mod source;
-mod wire;
+pub(crate) mod wire;
 
+#[cfg(feature = "ping")]
+pub(crate) use super::destination::percent_encoded;
 pub use sink::FormSink;
 pub use source::FormSource;
 pub use wire::{MAX_REQUEST_BYTES, topic_hash};

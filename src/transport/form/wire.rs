@@ -21,7 +21,7 @@ pub fn topic_hash(topic: &str) -> String {
 }
 
 /// The body of a write request.
-pub(super) fn write_request(topic_hash: &str, sub_topic: u8, body: &[u8]) -> Vec<u8> {
+pub(crate) fn write_request(topic_hash: &str, sub_topic: u8, body: &[u8]) -> Vec<u8> {
     const HEAD: &[u8] = br#"{"Write":{"content":["#;
     const MIDDLE: &[u8] = br#"],"topic":""#;
     const TAIL: &[u8] = br#""}}"#;
@@ -52,7 +52,7 @@ fn push_decimal(out: &mut Vec<u8>, byte: u8) {
 
 /// What a reply with status 200 says.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Reply {
+pub(crate) enum Reply {
     Success,
     /// `{"Failure":{"reason":…}}`.
     Refused(Option<String>),
@@ -64,8 +64,16 @@ pub(super) enum Reply {
     Foreign,
 }
 
+#[cfg(feature = "ping")]
+impl Reply {
+    /// Whether it is a whole reply of the protocol, to whatever.
+    pub(crate) const fn is_form(&self) -> bool {
+        matches!(self, Self::Success | Self::Refused(_) | Self::OutOfPlace(_))
+    }
+}
+
 /// Reads a reply that is small enough to be held.
-pub(super) fn read_reply(text: &[u8]) -> Reply {
+pub(crate) fn read_reply(text: &[u8]) -> Reply {
     let value: Value = match serde_json::from_slice(text) {
         Ok(value) => value,
         Err(error) if error.is_eof() => return Reply::Cut,

@@ -7,6 +7,7 @@ mod cloudevents;
 mod collect;
 mod documents;
 mod lines;
+mod ping;
 mod publish;
 mod queue;
 mod read;
@@ -20,6 +21,7 @@ use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 pub(crate) use check::{CheckArgs, CheckFormat};
 pub(crate) use collect::CollectArgs;
 pub(crate) use documents::{CompletionsArgs, ManArgs, SchemaArgs, SchemaName};
+pub(crate) use ping::{PingArgs, PingFormat};
 pub(crate) use publish::{PublishArgs, ReportFormat};
 pub(crate) use queue::QueueArgs;
 pub(crate) use read::{ReadArgs, ReadFormat};
@@ -95,6 +97,7 @@ pub(crate) enum Command {
     Read(ReadArgs),
     Spool(SpoolCommandArgs),
     Dlq(DlqArgs),
+    Ping(PingArgs),
     Schema(SchemaArgs),
     Completions(CompletionsArgs),
     Man(ManArgs),

@@ -5,6 +5,7 @@ pub(crate) mod collect;
 pub(crate) mod completions;
 pub(crate) mod dlq;
 pub(crate) mod man;
+pub(crate) mod ping;
 pub(crate) mod publish;
 pub(crate) mod queue;
 pub(crate) mod read;

@@ -181,7 +181,7 @@ fn bring_back(args: &ReconcileArgs) -> anyhow::Result<Exit> {
     let token = crate::secret::token(args.token_file.as_deref())?;
     let url = args.to.to_string();
     let found = setup::runtime()?.block_on(async {
-        let options = ConnectOptions { timeout: args.timeout, token };
+        let options = ConnectOptions { timeout: args.timeout, token, ..ConnectOptions::default() };
         let mut source = transport::open(&args.to, &options)?;
         anyhow::Ok(reconcile(&file, &url, &mut *source).await?)
     })?;

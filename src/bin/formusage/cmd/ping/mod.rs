@@ -1,0 +1,72 @@
+//! `ping`: which step to a destination fails.
+
+mod show;
+
+use std::sync::Arc;
+
+use form_usage_events::clock::SystemClock;
+use form_usage_events::ping::{PingOptions, PingReport, Pinger, Target};
+
+use crate::cli::PingArgs;
+use crate::exit::Exit;
+use crate::output::say;
+use crate::setup::{self, Shutdown};
+
+/// A proxy that these name is used by `publish` and not here.
+const PROXY_VARIABLES: [&str; 6] = ["HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"];
+
+pub(crate) fn run(args: &PingArgs) -> anyhow::Result<Exit> {
+    let target: Target = args.to.parse()?;
+    let options = PingOptions {
+        timeout: args.timeout,
+        token: crate::secret::token(args.token_file.as_deref())?,
+        nats: None,
+        write: args.write,
+        ca_file: args.ca_file.clone(),
+    };
+    let mut pinger = Pinger::new(target, options, Arc::new(SystemClock))?;
+    let runtime = setup::runtime()?;
+    let rounds = runtime.block_on(async {
+        let shutdown = Shutdown::listen("")?;
+        for _ in 0..args.count {
+            tokio::select! {
+                biased;
+                () = shutdown.finish.cancelled() => break,
+                () = pinger.round() => {}
+            }
+        }
+        anyhow::Ok(())
+    });
+    // A resolver that hangs is left behind rather than waited for.
+    runtime.shutdown_background();
+    rounds?;
+    let report = pinger.report();
+    show::show(&report, args.format)?;
+    sum_up(&report);
+    Ok(match (report.rounds, report.ok) {
+        (0, _) => Exit::Error,
+        (_, true) => Exit::Success,
+        (_, false) => Exit::Objection,
+    })
+}
+
+/// The verdict, for people.
+fn sum_up(report: &PingReport) {
+    for address in &report.addresses {
+        if let Some(step) = address.failure() {
+            let place = address.address.map_or_else(|| address.host.clone(), |address| address.to_string());
+            let times =
+                if step.tried > 1 { format!(" in {} of {} rounds", step.failed, step.tried) } else { String::new() };
+            let fix = step.problem.as_ref().map(|problem| format!("; {}", problem.fix)).unwrap_or_default();
+            say(&format!("{place}: {} failed{times}: {}{fix}", step.step, step.detail));
+        }
+    }
+    if report.rounds == 0 {
+        say("ended before the first round was through");
+    }
+    let remote = report.addresses.iter().any(|address| address.address.is_some_and(|it| !it.ip().is_loopback()));
+    let proxy = PROXY_VARIABLES.iter().find(|name| std::env::var_os(name).is_some_and(|value| !value.is_empty()));
+    if let Some(name) = proxy.filter(|_| remote) {
+        say(&format!("note: {name} is set; publish and read go through that proxy, and ping does not"));
+    }
+}

@@ -1,0 +1,248 @@
+//! Connectivity, step by step: which step to a destination fails, and what to do.
+//!
+//! ```text
+//! name ─► tcp ─► tls ─► http ─► health ─► protocol ─► permission ─► clock ─► write ─► read
+//!                  nats ─► tls ─► permission ─► jetstream ─► stream ─► write ─► read
+//! file ─► permission ─► store ─► write ─► read
+//! ```
+//!
+//! The steps are taken for each address that a name resolves to, in every round on a connection of its own. One that
+//! fails ends its round at that address, for what comes behind it can't work either. A protocol is one small file here.
+//! Nothing is written unless asked for, and then only to a topic of its own.
+
+mod certificate;
+mod cloud_events;
+mod dial;
+mod form;
+mod http;
+mod local;
+mod nats;
+mod report;
+mod step;
+mod target;
+mod tls;
+mod trust;
+mod web;
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, UNIX_EPOCH};
+
+pub use self::certificate::TlsFacts;
+pub use self::nats::NatsCredentials;
+pub use self::report::{AddressReport, PingReport, StepReport, Timing};
+pub use self::step::{Problem, Status, Step};
+pub use self::target::{NetworkTarget, Protocol, Target, TargetError};
+
+use self::dial::Route;
+use self::http::Connection;
+use self::report::Tally;
+use self::step::{Stopped, Trail};
+use self::target::Place;
+use self::trust::Trust;
+use self::web::Web;
+use crate::clock::Clock;
+
+/// How a destination is probed.
+#[derive(Clone)]
+pub struct PingOptions {
+    /// The most that one step may take; 5 seconds by default.
+    pub timeout: Duration,
+    /// A bearer token over HTTP, the token of a NATS server.
+    pub token: Option<String>,
+    /// User and password of a NATS server.
+    pub nats: Option<NatsCredentials>,
+    /// Write a probe to a topic of its own (`formusage_probe`) and read it back. Off by default.
+    pub write: bool,
+    /// PEM certificates that are trusted beside the system's roots.
+    pub ca_file: Option<PathBuf>,
+}
+
+impl Default for PingOptions {
+    fn default() -> Self {
+        Self { timeout: Duration::from_secs(5), token: None, nats: None, write: false, ca_file: None }
+    }
+}
+
+impl fmt::Debug for PingOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PingOptions")
+            .field("timeout", &self.timeout)
+            .field("token", &self.token.as_ref().map(|_| "(secret)"))
+            .field("nats", &self.nats)
+            .field("write", &self.write)
+            .field("ca_file", &self.ca_file)
+            .finish()
+    }
+}
+
+/// Why a destination can't be probed at all.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct PingError(String);
+
+/// Probes one destination, round by round.
+///
+/// ```no_run
+/// use std::sync::Arc;
+/// use form_usage_events::clock::SystemClock;
+/// use form_usage_events::ping::{PingOptions, Pinger};
+///
+/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// let target = "form://queue.example/usage_events".parse()?;
+/// let mut pinger = Pinger::new(target, PingOptions::default(), Arc::new(SystemClock))?;
+/// pinger.round().await;
+/// for address in pinger.report().addresses {
+///     if let Some(step) = address.failure() {
+///         eprintln!("{}: {} failed: {}", address.host, step.step, step.detail);
+///     }
+/// }
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct Pinger {
+    target: Target,
+    options: PingOptions,
+    clock: Arc<dyn Clock>,
+    trust: Option<Arc<Trust>>,
+    tally: Tally,
+}
+
+impl Pinger {
+    /// A pinger for `target`. Connects to nothing yet.
+    ///
+    /// # Errors
+    /// When the roots of TLS can't be read, or the token can't stand in an HTTP header.
+    pub fn new(target: Target, options: PingOptions, clock: Arc<dyn Clock>) -> Result<Self, PingError> {
+        let mut trust = None;
+        if let Place::Network(network) = &target.place {
+            let nats = matches!(network.protocol, Protocol::Nats { .. });
+            // A NATS server may ask for TLS whatever the URL says.
+            if network.tls || nats {
+                trust = Some(Arc::new(Trust::new(options.ca_file.as_deref(), clock.clone())?));
+            }
+            let visible = |token: &String| token.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' ');
+            if !nats && !options.token.as_ref().is_none_or(visible) {
+                return Err(PingError(
+                    "the token holds characters that no HTTP header may hold; check the file or FORMUSAGE_TOKEN".into(),
+                ));
+            }
+        }
+        Ok(Self { target, options, clock, trust, tally: Tally::default() })
+    }
+
+    /// Takes every step once, for every address. Dropping the future gives the round up.
+    pub async fn round(&mut self) {
+        let clock = self.clock.clone();
+        let mut found = Vec::new();
+        match &self.target.place {
+            Place::Network(network) => {
+                for (host, port) in &network.hosts {
+                    let mut named = Trail::new(&*clock, self.options.timeout);
+                    match dial::resolve(&mut named, host, *port).await {
+                        Err(Stopped) => found.push((host.clone(), None, named.taken)),
+                        Ok(addresses) => {
+                            for address in addresses {
+                                let mut trail = Trail::new(&*clock, self.options.timeout);
+                                trail.taken.clone_from(&named.taken);
+                                // Where it ended, the trail says so.
+                                let _ = self.at(&mut trail, network, host, address).await;
+                                found.push((host.clone(), Some(address), trail.taken));
+                            }
+                        }
+                    }
+                }
+            }
+            Place::File(path) => {
+                let mut trail = Trail::new(&*clock, self.options.timeout);
+                let _ = local::file_steps(&mut trail, path, self.options.write).await;
+                found.push((path.display().to_string(), None, trail.taken));
+            }
+            Place::Sqlite(path) => {
+                let mut trail = Trail::new(&*clock, self.options.timeout);
+                #[cfg(feature = "sqlite")]
+                let _ = local::sqlite_steps(&mut trail, path, self.probe().as_deref()).await;
+                #[cfg(not(feature = "sqlite"))]
+                let _ = local::file_steps(&mut trail, path, self.options.write).await;
+                found.push((path.display().to_string(), None, trail.taken));
+            }
+        }
+        self.tally.rounds += 1;
+        for (host, address, mut taken) in found {
+            taken.iter_mut().for_each(|taken| self.scrub(taken));
+            self.tally.add(&host, address, taken);
+        }
+    }
+
+    /// Takes the secrets out of what a service said: some repeat what they were sent.
+    fn scrub(&self, taken: &mut step::Taken) {
+        let password = self.options.nats.as_ref().map(|nats| nats.password.as_str());
+        for secret in self.options.token.as_deref().into_iter().chain(password).filter(|secret| !secret.is_empty()) {
+            step::scrub(&mut taken.detail, secret);
+            if let Some(problem) = &mut taken.problem {
+                step::scrub(&mut problem.found, secret);
+            }
+        }
+    }
+
+    /// What the rounds so far found.
+    #[must_use]
+    pub fn report(&self) -> PingReport {
+        self.tally.report(self.target.to_string(), self.options.write)
+    }
+
+    /// The content of a probe, unlike any before it: a service that dedupes would take a known one without writing it.
+    fn probe(&self) -> Option<String> {
+        if !self.options.write {
+            return None;
+        }
+        let at = self.clock.wall().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
+        Some(format!(r#"{{"formusage_probe":"{:016x}","at_ms":{at}}}"#, fastrand::u64(..)))
+    }
+
+    /// The steps at one address.
+    async fn at(
+        &self,
+        trail: &mut Trail<'_>,
+        network: &NetworkTarget,
+        host: &str,
+        address: SocketAddr,
+    ) -> Result<(), Stopped> {
+        let tcp = dial::tcp(trail, address).await?;
+        let mut route = Route { host: host.to_owned(), address, trust: self.trust.clone() };
+        let probe = self.probe();
+        if let Protocol::Nats { subject, stream } = &network.protocol {
+            let wanted = nats::Wanted {
+                tls: network.tls,
+                subject,
+                stream: stream.as_deref(),
+                token: self.options.token.as_deref(),
+                credentials: self.options.nats.as_ref(),
+                probe: probe.as_deref(),
+            };
+            return nats::steps(trail, &route, tcp, &wanted).await;
+        }
+        let stream: Box<dyn dial::Stream> = match &self.trust {
+            Some(trust) => Box::new(tls::step(trail, trust, &route, tcp).await?),
+            None => {
+                route.trust = None;
+                Box::new(tcp)
+            }
+        };
+        let token = self.options.token.clone();
+        let has_token = token.is_some();
+        let connection = Connection::new(stream, route, token);
+        let mut web = Web { trail, connection, address, tls: network.tls, has_token };
+        match &network.protocol {
+            Protocol::CloudEvents { path } => cloud_events::steps(&mut web, path).await,
+            Protocol::Form { topic, sub_topic } => {
+                let form = form::Form { topic, sub_topic: *sub_topic, probe: probe.as_deref() };
+                form::steps(&mut web, form).await
+            }
+            Protocol::Nats { .. } => Ok(()),
+        }
+    }
+}
