@@ -97,6 +97,17 @@ pub(crate) fn percent_encoded(text: &str) -> String {
     url.path().trim_start_matches('/').to_owned()
 }
 
+impl Destination {
+    /// The URL for people and logs: of an HTTP service without its query, which may hold a key.
+    #[must_use]
+    pub fn shown(&self) -> String {
+        match self {
+            Self::Http(address) => address.without_query(),
+            other => other.to_string(),
+        }
+    }
+}
+
 impl Default for Destination {
     /// The Form queue of this machine: `form://127.0.0.1:3003/usage_events?sub_topic=0`.
     fn default() -> Self {

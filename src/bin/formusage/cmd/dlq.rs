@@ -8,7 +8,7 @@ use form_usage_events::publish::{Intake, IntakeRules, Origin, judge};
 use form_usage_events::spool::{DeadLetter, Replayed, SpoolFile};
 use serde_json::{Value, json};
 
-use super::spool::{open, time};
+use super::spool::{open, shown, time};
 use crate::cli::{DlqAction, DlqArgs, DlqSelectArgs};
 use crate::exit::Exit;
 use crate::output::{self, Stdout, stdout_is_terminal};
@@ -71,7 +71,7 @@ fn row(letter: &DeadLetter) -> String {
 /// The bytes as text where they are that, in base64 where they are not.
 fn record(letter: &DeadLetter) -> Value {
     let mut record = json!({
-        "id": letter.id, "kind": letter.kind, "destination": letter.destination, "reason": letter.reason,
+        "id": letter.id, "kind": letter.kind, "destination": shown(&letter.destination), "reason": letter.reason,
         "first_at": letter.first_at, "last_at": letter.last_at, "tries": letter.tries,
         "source": letter.source, "line": letter.line, "replaying": letter.replaying,
     });
@@ -98,7 +98,7 @@ fn show(path: &std::path::Path, id: u64) -> anyhow::Result<Exit> {
             ("kind", letter.kind.name().to_owned()),
             ("reason", letter.reason.clone()),
             ("from", place(&letter)),
-            ("to", letter.destination.clone()),
+            ("to", shown(&letter.destination)),
             ("first, last", format!("{}, {}", time(letter.first_at), time(letter.last_at))),
             ("tries", letter.tries.to_string()),
             ("replaying", letter.replaying.to_string()),

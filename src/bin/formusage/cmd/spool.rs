@@ -7,7 +7,7 @@ use comfy_table::{CellAlignment, Table, presets};
 use form_usage_events::clock::{Clock, SystemClock};
 use form_usage_events::publish::reconcile;
 use form_usage_events::spool::{SpoolFile, Spooled, Status, StatusFilter};
-use form_usage_events::transport::{self, ConnectOptions};
+use form_usage_events::transport::{self, ConnectOptions, Destination};
 use serde_json::json;
 use serde_json::value::RawValue;
 
@@ -39,7 +39,10 @@ pub(super) fn open(path: &Path) -> anyhow::Result<Option<SpoolFile>> {
 fn status(path: &SpoolPath) -> anyhow::Result<Exit> {
     let path = path.resolve()?;
     let Some(file) = open(&path)? else { return Ok(Exit::Success) };
-    let status = file.status()?;
+    let mut status = file.status()?;
+    for it in &mut status.destinations {
+        it.destination = shown(&it.destination);
+    }
     let mut stdout = Stdout::new();
     if stdout_is_terminal() {
         stdout.line(table(&status).as_bytes())?;
@@ -48,6 +51,11 @@ fn status(path: &SpoolPath) -> anyhow::Result<Exit> {
     }
     stdout.flush()?;
     Ok(Exit::Success)
+}
+
+/// A destination's URL without what may be a key in it.
+pub(super) fn shown(url: &str) -> String {
+    url.parse::<Destination>().map_or_else(|_| url.to_owned(), |destination| destination.shown())
 }
 
 fn table(status: &Status) -> String {
@@ -104,12 +112,13 @@ fn list(args: &SpoolListArgs, terminal: bool) -> anyhow::Result<Exit> {
             }
             let from = event.line.map_or_else(|| event.source.clone(), |line| format!("{}:{line}", event.source));
             let (taken, size) = (time(event.taken_at), event.body.len());
-            return stdout
-                .line(format!("{:>6} {taken}  {from:<20} {size:>6}  {}", event.seq, event.destination).as_bytes());
+            return stdout.line(
+                format!("{:>6} {taken}  {from:<20} {size:>6}  {}", event.seq, shown(&event.destination)).as_bytes(),
+            );
         }
         let body: &RawValue = serde_json::from_slice(&event.body)?;
         let record = json!({
-            "seq": event.seq, "destination": event.destination, "source": event.source, "line": event.line,
+            "seq": event.seq, "destination": shown(&event.destination), "source": event.source, "line": event.line,
             "taken_at": event.taken_at, "delivered_at": event.delivered_at, "event": body,
         });
         stdout.line(&serde_json::to_vec(&record)?)
@@ -187,8 +196,10 @@ fn bring_back(args: &ReconcileArgs) -> anyhow::Result<Exit> {
     })?;
     let missing = found.missing.len();
     output::say(&format!(
-        "{url} holds {} messages; of {} delivered events that the spool keeps for it, {missing} are missing there",
-        found.held, found.retained
+        "{} holds {} messages; of {} delivered events that the spool keeps for it, {missing} are missing there",
+        args.to.shown(),
+        found.held,
+        found.retained
     ));
     if missing == 0 {
         return Ok(Exit::Success);

@@ -92,7 +92,7 @@ fn publish(args: &PublishArgs, inputs: Inputs) -> anyhow::Result<Exit> {
         };
         drop(progress);
         keeper.finish()?;
-        let report = Report { destination: args.to.to_string(), ..report };
+        let report = Report { destination: args.to.shown(), ..report };
         finish(args, &destination, report, &reader)
     })
 }

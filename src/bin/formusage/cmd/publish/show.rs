@@ -15,7 +15,7 @@ pub(super) fn progress(destination: &Destination) -> Box<dyn Progress> {
     if !output::stderr_is_terminal() || *destination == Destination::Stdio {
         return Box::new(());
     }
-    let bar = ProgressBar::new_spinner().with_message(format!("waiting for events for {destination}"));
+    let bar = ProgressBar::new_spinner().with_message(format!("waiting for events for {}", destination.shown()));
     if let Ok(style) = ProgressStyle::with_template("{spinner:.cyan} {msg}  {elapsed}") {
         bar.set_style(style);
     }
