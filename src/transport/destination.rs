@@ -1,13 +1,17 @@
 //! Destination URLs.
 
+mod nats;
+
 use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 
 use url::Url;
 
+pub use nats::{NatsAddress, NatsServer};
+
 /// The URL schemes that this version speaks, for messages.
-const SCHEMES: &str = "form://HOST[:3003]/TOPIC, form+https://HOST/TOPIC, sqlite:PATH, file:PATH or -";
+const SCHEMES: &str = "form://HOST[:3003]/TOPIC, form+https://HOST/TOPIC, sqlite:PATH, nats://HOST[:4222]/SUBJECT, tls://HOST/SUBJECT, file:PATH or -";
 
 /// Where events go to or come from, as one URL says.
 ///
@@ -25,6 +29,8 @@ pub enum Destination {
     Form(FormAddress),
     /// `sqlite:PATH`: the embedded queue.
     Sqlite(PathBuf),
+    /// `nats://HOST[:4222][,HOST…]/SUBJECT?stream=NAME`, `tls://…`: NATS JetStream.
+    Nats(NatsAddress),
     /// `file:PATH`: NDJSON, appended.
     File(PathBuf),
     /// `-`: NDJSON on standard output or input.
@@ -105,6 +111,7 @@ impl fmt::Display for Destination {
         match self {
             Self::Form(address) => address.fmt(f),
             Self::Sqlite(path) => write!(f, "sqlite:{}", path.display()),
+            Self::Nats(address) => address.fmt(f),
             Self::File(path) => write!(f, "file:{}", path.display()),
             Self::Stdio => f.write_str("-"),
         }
@@ -129,6 +136,7 @@ impl FromStr for Destination {
         };
         match scheme {
             "form" | "form+https" => parse_form(text, scheme == "form+https").map(Self::Form),
+            "nats" | "tls" => nats::parse(text, scheme == "tls").map(Self::Nats),
             "sqlite" | "file" => {
                 // `file:///path` is the URL form of `file:/path`.
                 let path = rest.strip_prefix("//").filter(|path| path.starts_with('/')).unwrap_or(rest);
@@ -139,7 +147,7 @@ impl FromStr for Destination {
                 Ok(if scheme == "file" { Self::File(path) } else { Self::Sqlite(path) })
             }
             _ => {
-                let known = ["form", "form+https", "sqlite", "file"];
+                let known = ["form", "form+https", "sqlite", "nats", "tls", "file"];
                 let near = known.into_iter().find(|known| strsim::osa_distance(known, scheme) <= 2);
                 let hint = near.map(|known| format!(" (did you mean {known:?}?)")).unwrap_or_default();
                 refuse(format!("unknown scheme {scheme:?}{hint}; a destination is one of {SCHEMES}"))

@@ -1,6 +1,5 @@
 //! HTTP to a Form queue: the client, and which kind of failure each way to fail is.
 
-use std::error::Error;
 use std::time::Duration;
 
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue, RETRY_AFTER};
@@ -8,6 +7,9 @@ use reqwest::{Client, RequestBuilder, Response, StatusCode};
 
 use super::wire::excerpt;
 use crate::clock::{Clock, SystemClock};
+use crate::transport::cause::{find, innermost};
+#[cfg(feature = "tls")]
+use crate::transport::tls;
 use crate::transport::{ConnectOptions, Failure, FailureKind, FormAddress, Reach};
 
 /// The longest that opening a connection may take, whatever the time limit of an attempt.
@@ -40,28 +42,12 @@ pub(super) fn client(address: &FormAddress, options: &ConnectOptions) -> Result<
     }
     #[cfg(feature = "tls")]
     {
-        builder = builder.tls_backend_preconfigured(tls_config(address.tls)?);
+        builder = builder.tls_backend_preconfigured(tls::client_config(if address.tls { tls::Roots::System } else { tls::Roots::None })?);
     }
     if address.tls && cfg!(not(feature = "tls")) {
         return Err(Failure::destination("this build has no `form+https:`; build it with the feature `tls`"));
     }
-    builder.build().map_err(|error| Failure::destination(format!("the HTTP client can't be built: {}", chain(&error))))
-}
-
-/// The TLS settings: the system's roots where they are needed, none where the address is plain HTTP (reading the roots
-/// takes milliseconds).
-#[cfg(feature = "tls")]
-fn tls_config(needed: bool) -> Result<rustls::ClientConfig, Failure> {
-    use rustls_platform_verifier::BuilderVerifierExt as _;
-    let refuse = |error: rustls::Error| Failure::destination(format!("TLS can't be set up: {error}"));
-    let provider = std::sync::Arc::new(rustls::crypto::ring::default_provider());
-    let builder =
-        rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().map_err(refuse)?;
-    Ok(if needed {
-        builder.with_platform_verifier().map_err(refuse)?.with_no_client_auth()
-    } else {
-        builder.with_root_certificates(rustls::RootCertStore::empty()).with_no_client_auth()
-    })
+    builder.build().map_err(|error| Failure::destination(format!("the HTTP client can't be built: {}", innermost(&error))))
 }
 
 /// A proxy of the environment is for other machines.
@@ -151,7 +137,7 @@ fn retry_after(headers: &HeaderMap) -> Option<Duration> {
 
 /// What an attempt means that got no reply, or not all of it.
 pub(super) fn transport_failure(error: &reqwest::Error, what: &str, url: &str) -> Failure {
-    let cause = chain(error);
+    let cause = innermost(error);
     if let Some(resolve) = find::<ResolveError>(error) {
         return Failure::destination(format!(
             "the name {:?} does not resolve ({}); check the host in the destination URL, and the name server",
@@ -184,32 +170,6 @@ pub(super) fn transport_failure(error: &reqwest::Error, what: &str, url: &str) -
         ))
         .reached(Reach::Unknown),
     }
-}
-
-/// The innermost causes of an error, which say what happened; the outer ones say only that something did.
-fn chain(error: &reqwest::Error) -> String {
-    let mut last = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        last = cause.to_string();
-        source = cause.source();
-    }
-    last
-}
-
-fn find<'a, T: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a T> {
-    let mut next = Some(error);
-    while let Some(current) = next {
-        if let Some(found) = current.downcast_ref::<T>() {
-            return Some(found);
-        }
-        // An I/O error that wraps another names that one's source as its own, which would skip the one looked for.
-        next = match current.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref) {
-            Some(inner) => Some(inner),
-            None => current.source(),
-        };
-    }
-    None
 }
 
 /// Name resolution by the system, with an error of its own type: a name that does not resolve is a failure of the

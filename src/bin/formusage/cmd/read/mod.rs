@@ -39,7 +39,7 @@ pub(crate) fn run(args: &ReadArgs) -> anyhow::Result<Exit> {
                     if reading.take(messages)? {
                         return reading.end();
                     }
-                    source.acknowledge().await?;
+                    source.acknowledge(usize::MAX).await?;
                     pause = args.poll_interval;
                     continue;
                 }
