@@ -260,7 +260,9 @@ pub fn connect(destination: &Destination, options: &ConnectOptions) -> Result<Bo
         #[cfg(feature = "nats")]
         Destination::Nats(address) => Ok(Box::new(nats::NatsSink::new(address, options)?)),
         #[cfg(not(feature = "nats"))]
-        Destination::Nats(_) => Err(Failure::destination("this build has no `nats:`; build it with the feature `nats`")),
+        Destination::Nats(_) => {
+            Err(Failure::destination("this build has no `nats:`; build it with the feature `nats`"))
+        }
     }
 }
 
@@ -282,6 +284,8 @@ pub fn open(destination: &Destination, options: &ConnectOptions) -> Result<Box<d
         #[cfg(feature = "nats")]
         Destination::Nats(address) => Ok(Box::new(nats::NatsSource::new(address, options)?)),
         #[cfg(not(feature = "nats"))]
-        Destination::Nats(_) => Err(Failure::destination("this build has no `nats:`; build it with the feature `nats`")),
+        Destination::Nats(_) => {
+            Err(Failure::destination("this build has no `nats:`; build it with the feature `nats`"))
+        }
     }
 }

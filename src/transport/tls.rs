@@ -28,7 +28,8 @@ pub(super) enum Roots<'a> {
 pub(super) fn client_config(roots: Roots<'_>) -> Result<ClientConfig, Failure> {
     let refuse = |error: rustls::Error| Failure::destination(format!("TLS can't be set up: {error}"));
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().map_err(refuse)?;
+    let builder =
+        ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().map_err(refuse)?;
     Ok(match roots {
         Roots::None => builder.with_root_certificates(RootCertStore::empty()).with_no_client_auth(),
         Roots::System => builder.with_platform_verifier().map_err(refuse)?.with_no_client_auth(),

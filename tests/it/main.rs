@@ -7,6 +7,8 @@ mod collect;
 mod documents;
 mod form_queue;
 mod form_source;
+mod nats;
+mod nats_server;
 mod publish;
 mod publisher;
 mod queue;

@@ -82,10 +82,8 @@ pub(super) fn parse(text: &str, tls: bool) -> Result<NatsAddress, DestinationErr
             Err(error) => return refuse(format!("can't be read ({error})")),
         };
         match url.host_str().filter(|host| !host.is_empty()) {
-            Some(host) => servers.push(NatsServer {
-                host: host.to_owned(),
-                port: url.port().unwrap_or(NatsAddress::DEFAULT_PORT),
-            }),
+            Some(host) => servers
+                .push(NatsServer { host: host.to_owned(), port: url.port().unwrap_or(NatsAddress::DEFAULT_PORT) }),
             None => return refuse("names no host".to_owned()),
         }
     }

@@ -42,12 +42,18 @@ pub(super) fn client(address: &FormAddress, options: &ConnectOptions) -> Result<
     }
     #[cfg(feature = "tls")]
     {
-        builder = builder.tls_backend_preconfigured(tls::client_config(if address.tls { tls::Roots::System } else { tls::Roots::None })?);
+        builder = builder.tls_backend_preconfigured(tls::client_config(if address.tls {
+            tls::Roots::System
+        } else {
+            tls::Roots::None
+        })?);
     }
     if address.tls && cfg!(not(feature = "tls")) {
         return Err(Failure::destination("this build has no `form+https:`; build it with the feature `tls`"));
     }
-    builder.build().map_err(|error| Failure::destination(format!("the HTTP client can't be built: {}", innermost(&error))))
+    builder
+        .build()
+        .map_err(|error| Failure::destination(format!("the HTTP client can't be built: {}", innermost(&error))))
 }
 
 /// A proxy of the environment is for other machines.

@@ -64,11 +64,8 @@ mod tests {
 
     #[test]
     fn credentials_do_not_show() {
-        let options = NatsOptions {
-            user: Some("joe".into()),
-            password: Some("hunter2".into()),
-            ..NatsOptions::default()
-        };
+        let options =
+            NatsOptions { user: Some("joe".into()), password: Some("hunter2".into()), ..NatsOptions::default() };
         let shown = format!("{options:?}");
         assert!(!shown.contains("joe") && !shown.contains("hunter2"), "{shown}");
     }

@@ -198,9 +198,9 @@ async fn next(batch: &mut Batch, link: &Link) -> Result<Option<jetstream::Messag
         Ok(None) if !link.is_alive() => Err(unreadable(link, "the connection was lost")),
         Ok(None) => Ok(None),
         Ok(Some(Err(error))) => Err(unreadable(link, &error.to_string())),
-        Err(_) => {
-            Err(link.refusal(false).unwrap_or_else(|| unreadable(link, &format!("nothing came for {:?}", link.patience))))
-        }
+        Err(_) => Err(link
+            .refusal(false)
+            .unwrap_or_else(|| unreadable(link, &format!("nothing came for {:?}", link.patience)))),
     }
 }
 
@@ -214,9 +214,9 @@ fn of_consumer(error: &ConsumerError, link: &Link) -> Failure {
             unreadable(link, "the consumer went away")
         }
         ConsumerErrorKind::JetStream(answer) => failure::of_answer(&answer, "to make a consumer", &link.url),
-        ConsumerErrorKind::InvalidName => Failure::destination(
-            "no consumer can be called like that: letters, digits, - and _ make a name".to_owned(),
-        ),
+        ConsumerErrorKind::InvalidName => {
+            Failure::destination("no consumer can be called like that: letters, digits, - and _ make a name".to_owned())
+        }
         ConsumerErrorKind::TimedOut
         | ConsumerErrorKind::Request
         | ConsumerErrorKind::InvalidConsumerType

@@ -4,6 +4,7 @@
 
 mod check;
 mod collect;
+mod destination;
 mod documents;
 mod lines;
 mod publish;
@@ -17,6 +18,7 @@ use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
 pub(crate) use check::{CheckArgs, CheckFormat};
 pub(crate) use collect::CollectArgs;
+pub(crate) use destination::{DestinationArgs, NatsArgs};
 pub(crate) use documents::{CompletionsArgs, ManArgs, SchemaArgs, SchemaName};
 pub(crate) use publish::{PublishArgs, ReportFormat};
 pub(crate) use queue::QueueArgs;
@@ -82,7 +84,7 @@ pub(crate) enum LogFormat {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     Collect(CollectArgs),
-    Publish(PublishArgs),
+    Publish(Box<PublishArgs>),
     Check(CheckArgs),
     Validate(ValidateArgs),
     Queue(QueueArgs),

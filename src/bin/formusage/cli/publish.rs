@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 use form_usage_events::transport::Destination;
 
+use super::destination::DestinationArgs;
 use super::lines::LineArgs;
 use crate::input::Input;
 
@@ -28,7 +29,7 @@ pub(crate) struct PublishArgs {
     #[arg(long, value_name = "JSON", env = "FORMUSAGE_EVENT", conflicts_with = "files")]
     pub(crate) event: Option<String>,
 
-    /// Where to: form://HOST[:3003]/TOPIC?sub_topic=N, form+https://…, sqlite:PATH, file:PATH or -
+    /// Where to: form://HOST[:3003]/TOPIC?sub_topic=N, form+https://…, sqlite:PATH, nats://HOST/SUBJECT?stream=NAME, tls://…, file:PATH or -
     #[arg(long, value_name = "URL", env = "FORMUSAGE_TO", default_value_t)]
     pub(crate) to: Destination,
 
@@ -69,6 +70,8 @@ pub(crate) struct PublishArgs {
     /// A file that holds a bearer token for the destination (or set FORMUSAGE_TOKEN to the token itself)
     #[arg(long, value_name = "FILE", env = "FORMUSAGE_TOKEN_FILE", help_heading = "Delivery")]
     pub(crate) token_file: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) destination: DestinationArgs,
 
     /// Attempts after the first one, before an event has to wait for its next round
     #[arg(long, value_name = "N", env = "FORMUSAGE_MAX_RETRIES", default_value_t = 3, help_heading = "Retries")]

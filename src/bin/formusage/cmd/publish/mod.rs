@@ -17,7 +17,7 @@ use form_usage_events::publish::{
 };
 use form_usage_events::retry::{Random, Retrier, RetryConfig};
 use form_usage_events::threshold::ThresholdManager;
-use form_usage_events::transport::{self, ConnectOptions, Destination};
+use form_usage_events::transport::{self, Destination};
 use tokio::sync::mpsc;
 
 use crate::cli::PublishArgs;
@@ -43,10 +43,9 @@ pub(crate) fn run(args: &PublishArgs) -> anyhow::Result<Exit> {
         ..PipelineOptions::default()
     };
     let mut keeper = keep::open(args.dead_letter.as_deref())?;
-    let token = crate::secret::token(args.token_file.as_deref())?;
+    let connect = crate::connect::to_write(&args.destination, args.token_file.as_deref(), args.timeout)?;
 
     setup::runtime()?.block_on(async {
-        let connect = ConnectOptions { timeout: args.timeout, token };
         let sink = transport::connect(&destination, &connect)?;
         let thresholds = thresholds(args).await?;
         let delivery = Delivery::new(sink.into(), retrier, breaker, args.timeout, clock.clone());
