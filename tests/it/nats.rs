@@ -1,6 +1,6 @@
 //! NATS JetStream as a destination and a source, against the real server.
 
-use std::io::Write;
+use std::io::{BufRead, BufReader, Write};
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use predicates::str::contains;
 use serde_json::Value;
 
 use crate::nats_server::NatsServer;
-use crate::support::{formusage, formusage_process, line, lines};
+use crate::support::{formusage, formusage_process, line, lines, signal};
 
 fn publish(to: &str) -> assert_cmd::Command {
     let mut command = formusage();
@@ -159,6 +159,94 @@ fn credentials_come_from_the_environment_and_show_nowhere() {
 }
 
 #[test]
+fn permissions_to_publish_and_nothing_else_are_enough() {
+    let server = NatsServer::with(
+        "jetstream { store_dir: STORE }\nno_auth_user: all\nauthorization { users: [{user: all, password: x}, {user: amy, password: x, permissions: {publish: [usage_events]}}, {user: bob, password: x, permissions: {subscribe: [nothing]}}] }",
+    );
+    make(&server, stream("S", DAY));
+    let attempt = |user: &str| {
+        let mut command = publish(&server.url(""));
+        command.write_stdin(lines("a", 300)).env("FORMUSAGE_NATS_USER", user).env("FORMUSAGE_NATS_PASSWORD", "x");
+        command.assert()
+    };
+    attempt("amy").code(0).stderr("");
+    attempt("bob").code(2).stderr(contains("to subscribe to _INBOX.>"));
+}
+
+#[test]
+fn tls_with_an_authority_of_ones_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let rcgen::CertifiedKey { cert, signing_key } =
+        rcgen::generate_simple_self_signed(vec!["127.0.0.1".to_owned()]).unwrap();
+    let [certificate, key] =
+        [("cert.pem", cert.pem()), ("key.pem", signing_key.serialize_pem())].map(|(name, text)| {
+            let path = folder.path().join(name);
+            std::fs::write(&path, text).unwrap();
+            path.display().to_string()
+        });
+    let server = NatsServer::with(&format!(
+        "jetstream {{ store_dir: STORE }}\ntls {{ cert_file: {certificate:?}, key_file: {key:?} }}"
+    ));
+    for url in [server.url(""), server.url("").replace("nats://", "tls://")] {
+        publish(&url)
+            .args(["--create-stream", "--ca-file", &certificate])
+            .write_stdin(lines("a", 3))
+            .assert()
+            .code(0)
+            .stderr("");
+        read(&url).args(["--ca-file", &certificate]).assert().code(0).stdout(lines("a", 3));
+    }
+    let url = server.url("").replace("nats://", "tls://");
+    publish(&url).write_stdin(lines("a", 1)).assert().code(2).stderr(contains("no trusted TLS connection"));
+    publish(&url).args(["--ca-file", &key]).write_stdin("").assert().code(2).stderr(contains("there are none in it"));
+    let plain = NatsServer::start();
+    publish(&plain.url("").replace("nats://", "tls://"))
+        .args(["--ca-file", &certificate])
+        .write_stdin(lines("a", 1))
+        .assert()
+        .code(2)
+        .stderr(contains("no trusted TLS connection"));
+}
+
+#[test]
+fn a_port_where_something_else_listens_is_named() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("nats://{}", listener.local_addr().unwrap());
+    std::thread::spawn(move || {
+        for connection in listener.incoming() {
+            let _ = connection.unwrap().write_all(b"SSH-2.0-OpenSSH_9.2\r\n");
+        }
+    });
+    publish(&url).write_stdin(lines("a", 1)).assert().code(2).stderr(contains("does not speak NATS"));
+}
+
+#[test]
+fn a_stream_is_followed_from_before_it_is_there_and_over_a_restart() {
+    let mut server = NatsServer::start();
+    let url = server.url("/usage_events?stream=USAGE");
+    let mut child = formusage_process()
+        .args(["read", "--follow", "--poll-interval", "10ms", "--from", &url])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut words = BufReader::new(child.stderr.take().unwrap()).lines();
+    assert!(words.next().unwrap().unwrap().starts_with("waiting: "));
+    let mut shown = BufReader::new(child.stdout.take().unwrap()).lines();
+    for n in 0..4 {
+        publish(&url).arg("--create-stream").write_stdin(line("a", n)).assert().code(0);
+        assert_eq!(shown.next().unwrap().unwrap(), line("a", n));
+        if n == 1 {
+            server.kill();
+            assert!(words.next().unwrap().unwrap().contains("reading goes on when the source is back"));
+            server.restart();
+        }
+    }
+    signal(&child, "TERM");
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+}
+
+#[test]
 fn an_event_that_is_too_large_is_a_dead_letter_and_a_full_stream_is_not() {
     let server = NatsServer::with("max_payload: 4096\njetstream { store_dir: STORE }");
     make(&server, Config { max_message_size: 2_000, ..stream("S", DAY) });
@@ -276,6 +364,13 @@ fn a_leader_killed_while_events_are_published_loses_and_doubles_nothing() {
     let shown = String::from_utf8(shown).unwrap();
     for instance in ["a", "b", "c"] {
         let own: Vec<_> = shown.lines().filter(|it| it.contains(&format!("\"instance_id\":\"{instance}\""))).collect();
-        assert!(own == lines(instance, EACH).lines().collect::<Vec<_>>(), "the events of {instance} are out of order");
+        let expected = lines(instance, EACH);
+        let wrong: Vec<_> = expected.lines().zip(&own).enumerate().filter(|(_, (one, two))| one != *two).collect();
+        assert!(
+            wrong.is_empty() && own.len() == EACH as usize,
+            "out of order: {} from {:?}",
+            wrong.len(),
+            wrong.first()
+        );
     }
 }

@@ -5,10 +5,12 @@
 //!
 //! **Order.** A batch is published on one connection in its order, without waiting in between, and a connection that is
 //! lost is never taken up again: what was published on it and got no acknowledgement is sent anew, from the first such
-//! event on. So what a stream has of a batch is a beginning of it, and the events of an instance stay in order.
-//! The exceptions: a stream that is full to the last bytes may refuse an event and take a shorter one behind it, and
-//! one that gets its leader back within the milliseconds of a batch may miss the first events of it; these follow
-//! later. The stream's order is then not that of the events' periods, and nothing is lost or doubled.
+//! event on. After a failure one event goes ahead alone, and the others follow when it is taken. So what a stream has of
+//! a batch is a beginning of it, and the events of an instance stay in order. Two exceptions remain, because JetStream
+//! has no way to make one message depend on another where several publishers write: a stream that is full to the last
+//! bytes may refuse an event and take a shorter one behind it, and one whose leadership is handed over (not lost, which
+//! takes seconds) within the milliseconds of a batch may miss events in the middle of it. These follow later: nothing is
+//! lost or doubled, and the events' periods tell their true order.
 
 mod options;
 

@@ -32,6 +32,8 @@ pub struct NatsSink {
     link: Mutex<Option<Arc<Link>>>,
     /// The stream was looked at (and made where it was to be).
     prepared: AtomicBool,
+    /// Nothing was taken yet on this connection, or something went wrong since.
+    doubtful: AtomicBool,
 }
 
 /// What became of one message.
@@ -56,6 +58,7 @@ impl NatsSink {
             subject: address.subject.as_str().into(),
             link: Mutex::default(),
             prepared: AtomicBool::new(false),
+            doubtful: AtomicBool::new(true),
         })
     }
 
@@ -70,6 +73,7 @@ impl NatsSink {
         if !self.prepared.load(Ordering::Relaxed) {
             self.prepare(&link).await?;
         }
+        self.doubtful.store(true, Ordering::Relaxed);
         *slot = Some(link.clone());
         Ok(link)
     }
@@ -93,12 +97,37 @@ impl NatsSink {
         Ok(())
     }
 
+    /// Publishes all at once, unless something went wrong before: a stream that gets its leader back in the middle of a
+    /// batch would miss the first events and take the later ones. So one event goes ahead alone, and the others follow
+    /// when it is taken.
     async fn publish(&self, events: &[EncodedEvent]) -> Result<Vec<Outcome>, Failure> {
         let link = self.link().await?;
+        let mut outcomes = Vec::with_capacity(events.len());
+        while self.doubtful.load(Ordering::Relaxed)
+            && let Some(event) = events.get(outcomes.len())
+        {
+            let outcome = self.burst(&link, std::slice::from_ref(event)).await.pop();
+            match outcome {
+                Some(Outcome::Failed(failure)) if failure.kind != FailureKind::Event => {
+                    if outcomes.is_empty() {
+                        return Err(failure);
+                    }
+                    outcomes.resize(events.len(), Outcome::Failed(failure));
+                }
+                outcome => outcomes.extend(outcome),
+            }
+        }
+        let rest = events.get(outcomes.len()..).unwrap_or_default();
+        outcomes.extend(self.burst(&link, rest).await);
+        Ok(outcomes)
+    }
+
+    /// Publishes events in their order, then waits for what becomes of each.
+    async fn burst(&self, link: &Link, events: &[EncodedEvent]) -> Vec<Outcome> {
         let mut refusals = link.refusals();
         let mut acknowledgements = Vec::with_capacity(events.len());
         for event in events {
-            acknowledgements.push(self.begin(&link, event).await);
+            acknowledgements.push(self.begin(link, event).await);
         }
 
         let mut replies = Vec::with_capacity(events.len());
@@ -116,7 +145,7 @@ impl NatsSink {
             let reply = loop {
                 tokio::select! {
                     biased;
-                    reply = &mut acknowledgement => break settle(reply, &link),
+                    reply = &mut acknowledgement => break settle(reply, link),
                     _ = &mut limit, if !expired => expired = true,
                     () = refusals.next(), if !refused => {
                         refused = true;
@@ -127,7 +156,16 @@ impl NatsSink {
             };
             replies.push(reply);
         }
-        Ok(self.outcomes(&link, replies, refused).await)
+        let outcomes = self.outcomes(link, replies, refused).await;
+        let unfit =
+            |outcome: &Outcome| matches!(outcome, Outcome::Failed(failure) if failure.kind == FailureKind::Event);
+        let taken = |outcome: &Outcome| matches!(outcome, Outcome::Delivered | Outcome::Duplicate);
+        if outcomes.iter().any(|outcome| !taken(outcome) && !unfit(outcome)) {
+            self.doubtful.store(true, Ordering::Relaxed);
+        } else if outcomes.iter().any(taken) {
+            self.doubtful.store(false, Ordering::Relaxed);
+        }
+        outcomes
     }
 
     /// Publishes one event without waiting for its acknowledgement.
