@@ -129,6 +129,7 @@ fn credentials_come_from_the_environment_and_show_nowhere() {
     let attempt = |user: &str, password: &str| {
         let mut command = publish(&url);
         command.args(["-vv", "--create-stream"]).write_stdin(lines("a", 2));
+        command.env("FORMUSAGE_LOG", "trace,async_nats=trace");
         command.env("FORMUSAGE_NATS_USER", user).env("FORMUSAGE_NATS_PASSWORD", password).assert()
     };
     let hidden = || contains("hunter").not();
@@ -145,6 +146,12 @@ fn credentials_come_from_the_environment_and_show_nowhere() {
     for url in ["nats://joe:hunter2@127.0.0.1", "tls://hunter2@a,b/c", "form://joe:hunter2@127.0.0.1"] {
         publish(url).write_stdin("").assert().code(2).stderr(hidden().and(contains("process list")));
     }
+
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), "hunter2").unwrap();
+    let creds = |path: &std::path::Path| publish(&url).arg("--nats-creds").arg(path).write_stdin("").assert().code(2);
+    creds(file.path()).stderr(contains("holds no credentials").and(hidden()));
+    creds(std::path::Path::new("/no/such.creds")).stderr(contains("can't be read"));
 
     let server = NatsServer::with("jetstream { store_dir: STORE }\nauthorization { token: hunter5 }");
     for (token, code) in [("hunter5", 0), ("hunter6", 2)] {
@@ -292,6 +299,12 @@ fn several_readers_share_a_durable_consumer_and_it_keeps_its_place() {
     expected.sort_unstable();
     assert_eq!(seen, expected);
     assert_eq!(share("99"), "");
+    read("-")
+        .args(["--consumer", "billing"])
+        .write_stdin("")
+        .assert()
+        .code(2)
+        .stderr(contains("--consumer is for nats"));
 }
 
 #[test]
@@ -360,17 +373,14 @@ fn a_leader_killed_while_events_are_published_loses_and_doubles_nothing() {
 
     let left = servers.iter().find(|server| server.name != leader).unwrap();
     assert_eq!(info(left, "USAGE").state.messages, 3 * EACH as u64);
-    let shown = read(&url).output().unwrap().stdout;
-    let shown = String::from_utf8(shown).unwrap();
+    let output = read(&url).output().unwrap();
+    assert_eq!((output.status.code(), String::from_utf8(output.stderr).unwrap().as_str()), (Some(0), ""));
+    let shown = String::from_utf8(output.stdout).unwrap();
     for instance in ["a", "b", "c"] {
         let own: Vec<_> = shown.lines().filter(|it| it.contains(&format!("\"instance_id\":\"{instance}\""))).collect();
         let expected = lines(instance, EACH);
         let wrong: Vec<_> = expected.lines().zip(&own).enumerate().filter(|(_, (one, two))| one != *two).collect();
-        assert!(
-            wrong.is_empty() && own.len() == EACH as usize,
-            "out of order: {} from {:?}",
-            wrong.len(),
-            wrong.first()
-        );
+        assert!(wrong.is_empty(), "out of order: {} from {:?}", wrong.len(), wrong.first());
+        assert_eq!(own.len(), EACH as usize, "events of {instance}");
     }
 }

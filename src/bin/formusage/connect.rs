@@ -3,9 +3,10 @@
 use std::path::Path;
 use std::time::Duration;
 
-use form_usage_events::transport::{ConnectOptions, NatsOptions, StreamOptions};
+use anyhow::bail;
+use form_usage_events::transport::{ConnectOptions, Destination, NatsOptions, StreamOptions};
 
-use crate::cli::{DestinationArgs, NatsArgs};
+use crate::cli::{DestinationArgs, NatsArgs, ReadArgs};
 use crate::secret;
 
 /// The options of a destination that is written to.
@@ -25,14 +26,12 @@ pub(crate) fn to_write(
 }
 
 /// The options of a source.
-pub(crate) fn to_read(
-    args: &NatsArgs,
-    consumer: Option<&str>,
-    token_file: Option<&Path>,
-    timeout: Duration,
-) -> anyhow::Result<ConnectOptions> {
-    let options = options(args, token_file, timeout)?;
-    Ok(ConnectOptions { nats: NatsOptions { consumer: consumer.map(str::to_owned), ..options.nats }, ..options })
+pub(crate) fn to_read(args: &ReadArgs) -> anyhow::Result<ConnectOptions> {
+    if args.consumer.is_some() && !matches!(args.from, Destination::Nats(_)) {
+        bail!("--consumer is for nats:// and tls://, and --from is {}: nothing else keeps a reader's place", args.from);
+    }
+    let options = options(&args.nats, args.token_file.as_deref(), args.timeout)?;
+    Ok(ConnectOptions { nats: NatsOptions { consumer: args.consumer.clone(), ..options.nats }, ..options })
 }
 
 fn options(args: &NatsArgs, token_file: Option<&Path>, timeout: Duration) -> anyhow::Result<ConnectOptions> {

@@ -26,6 +26,9 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 /// A dead connection is noticed after two of these without a sign of life.
 const PING_INTERVAL: Duration = Duration::from_secs(10);
 
+/// More than all attempts together have under way: an attempt that waited for room while it held some would wait for ever.
+const MAX_UNDER_WAY: usize = 1 << 20;
+
 /// Makes connections to the servers of one address.
 #[derive(Debug)]
 pub(super) struct Connector {
@@ -110,7 +113,7 @@ impl Connector {
         let client = options.connect(url.as_str()).await.map_err(|error| failure::of_connecting(&error, &url))?;
         self.discover(&client.server_info().connect_urls);
         let patience = (self.options.timeout / 10 * 9).min(ANSWER_TIMEOUT);
-        let context = ContextBuilder::new().timeout(patience).build(client);
+        let context = ContextBuilder::new().timeout(patience).max_ack_inflight(MAX_UNDER_WAY).build(client);
         tracing::debug!(%url, "connected");
         Ok(Link { context, url, patience, refused, works: AtomicBool::new(false), abandoned: AtomicBool::new(false) })
     }

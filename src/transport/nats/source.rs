@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use async_nats::jetstream::consumer::pull::{Batch, Config};
+use async_nats::jetstream::consumer::pull::{Batch, BatchError, Config};
 use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, PullConsumer};
 use async_nats::jetstream::stream::{ConsumerError, ConsumerErrorKind};
 use async_nats::jetstream::{self, AckKind, ErrorCode};
@@ -11,7 +11,7 @@ use tokio_stream::StreamExt as _;
 use super::link::{Connector, Link};
 use super::{failure, stream};
 use crate::transport::cause::innermost;
-use crate::transport::{BoxFuture, ConnectOptions, Failure, Message, NatsAddress, Polled, Reach, Source};
+use crate::transport::{BoxFuture, ConnectOptions, Failure, FailureKind, Message, NatsAddress, Polled, Reach, Source};
 
 /// A poll hands out so many messages at most.
 const POLL_MESSAGES: usize = 500;
@@ -118,6 +118,8 @@ impl NatsSource {
                     deliver_policy: DeliverPolicy::ByStartSequence { start_sequence: self.next },
                     ack_policy: AckPolicy::None,
                     inactive_threshold: INACTIVE,
+                    // Said, so that the cluster takes a server that is there; unsaid, it may take one that is not.
+                    num_replicas: 1,
                     ..config
                 };
                 handle.create_consumer(config).await
@@ -130,8 +132,32 @@ impl NatsSource {
     async fn piece(&mut self, reading: &mut Reading) -> Result<Polled, Failure> {
         let link = &reading.link;
         let bytes = POLL_BYTES.max(2 * link.context.client().max_payload());
-        let fetched = reading.consumer.fetch().max_messages(POLL_MESSAGES).max_bytes(bytes).messages().await;
-        let mut batch = fetched.map_err(|error| unreadable(link, &innermost(&error)))?;
+        let fetch = reading.consumer.fetch().max_messages(POLL_MESSAGES).max_bytes(bytes);
+        let polled = self.take(reading, fetch.messages().await).await?;
+        if polled != Polled::UpToDate || self.durable.is_some() {
+            return Ok(polled);
+        }
+        // The consumer may live on a server that is behind the stream's leader.
+        let link = &reading.link;
+        let subject = &self.connector.address.subject;
+        match stream::last(link, &reading.consumer.cached_info().stream_name, subject).await {
+            Ok(last) if last >= self.next => {}
+            Ok(_) => return Ok(Polled::UpToDate),
+            // To ask may not be permitted; what the consumer says is then all that there is.
+            Err(failure) if failure.kind == FailureKind::Destination => return Ok(Polled::UpToDate),
+            Err(failure) => return Err(failure),
+        }
+        let wait = reading.consumer.batch().max_messages(1).expires(link.patience);
+        match self.take(reading, wait.messages().await).await? {
+            Polled::UpToDate => Err(unreadable(&reading.link, "the server that reads for us is behind the others")),
+            polled => Ok(polled),
+        }
+    }
+
+    /// Takes in what the consumer hands out.
+    async fn take(&mut self, reading: &mut Reading, batch: Result<Batch, BatchError>) -> Result<Polled, Failure> {
+        let link = &reading.link;
+        let mut batch = batch.map_err(|error| unreadable(link, &innermost(&error)))?;
         let mut messages = Vec::new();
         self.handed_out.clear();
         let lost = loop {
@@ -192,7 +218,7 @@ impl NatsSource {
 
 /// The next message of a batch, if there is one. The server ends a batch; where it does not, the connection is at fault.
 async fn next(batch: &mut Batch, link: &Link) -> Result<Option<jetstream::Message>, Failure> {
-    match tokio::time::timeout(link.patience, batch.next()).await {
+    match tokio::time::timeout(2 * link.patience, batch.next()).await {
         Ok(Some(Ok(message))) => Ok(Some(message)),
         // A connection that is lost ends a batch too.
         Ok(None) if !link.is_alive() => Err(unreadable(link, "the connection was lost")),
@@ -200,7 +226,7 @@ async fn next(batch: &mut Batch, link: &Link) -> Result<Option<jetstream::Messag
         Ok(Some(Err(error))) => Err(unreadable(link, &error.to_string())),
         Err(_) => Err(link
             .refusal(false)
-            .unwrap_or_else(|| unreadable(link, &format!("nothing came for {:?}", link.patience)))),
+            .unwrap_or_else(|| unreadable(link, &format!("nothing came for {:?}", 2 * link.patience)))),
     }
 }
 

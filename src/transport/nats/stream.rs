@@ -70,6 +70,26 @@ async fn name_of(link: &Link, subject: &str) -> Result<Option<String>, Failure> 
     }
 }
 
+#[derive(Deserialize)]
+struct Stored {
+    message: Place,
+}
+
+#[derive(Deserialize)]
+struct Place {
+    seq: u64,
+}
+
+/// The sequence number of the subject's last message, by the stream's leader; 0 where there is none.
+pub(super) async fn last(link: &Link, stream: &str, subject: &str) -> Result<u64, Failure> {
+    let query = serde_json::json!({ "last_by_subj": subject });
+    match ask::<Stored>(link, format!("STREAM.MSG.GET.{stream}"), &query).await? {
+        Ok(stored) => Ok(stored.message.seq),
+        Err(error) if error.error_code() == ErrorCode::NO_MESSAGE_FOUND => Ok(0),
+        Err(error) => Err(failure::of_answer(&error, "to say what its last message is", &link.url)),
+    }
+}
+
 /// Why nobody took an event: the stream is missing, or it has nobody to speak for it at the moment.
 pub(super) async fn diagnose(link: &Link, address: &NatsAddress) -> Failure {
     match name_of(link, &address.subject).await {

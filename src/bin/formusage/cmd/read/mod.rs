@@ -20,8 +20,7 @@ use crate::setup::{self, Shutdown};
 const MAX_PAUSE: Duration = Duration::from_secs(30);
 
 pub(crate) fn run(args: &ReadArgs) -> anyhow::Result<Exit> {
-    let options =
-        crate::connect::to_read(&args.nats, args.consumer.as_deref(), args.token_file.as_deref(), args.timeout)?;
+    let options = crate::connect::to_read(args)?;
     setup::runtime()?.block_on(async {
         let shutdown = Shutdown::listen("")?;
         let mut reading = Reading::new(args)?;
