@@ -67,7 +67,7 @@ Register-ArgumentCompleter -Native -CommandName 'formusage' -ScriptBlock {
         }
         'formusage;publish' {
             [CompletionResult]::new('--event', '--event', [CompletionResultType]::ParameterName, 'Deliver this one event')
-            [CompletionResult]::new('--to', '--to', [CompletionResultType]::ParameterName, 'Where to: form://HOST[:3003]/TOPIC?sub_topic=N, form+https://…, https://HOST/PATH, sqlite:PATH, file:PATH or -')
+            [CompletionResult]::new('--to', '--to', [CompletionResultType]::ParameterName, 'Where to: form://HOST[:3003]/TOPIC?sub_topic=N, form+https://…, nats://HOST/SUBJECT?stream=NAME, tls://…, https://HOST/PATH, sqlite:PATH, file:PATH or -')
             [CompletionResult]::new('--thresholds', '--thresholds', [CompletionResultType]::ParameterName, 'Check events against these thresholds (a file or a folder) before sending; violations are logged')
             [CompletionResult]::new('--dead-letter', '--dead-letter', [CompletionResultType]::ParameterName, 'Write dead letters to this file too, as NDJSON with reason, place and the raw line; without a spool, whatever could not be delivered')
             [CompletionResult]::new('--report', '--report', [CompletionResultType]::ParameterName, 'How to report what became of everything, at the end')
@@ -78,6 +78,12 @@ Register-ArgumentCompleter -Native -CommandName 'formusage' -ScriptBlock {
             [CompletionResult]::new('--drain-timeout', '--drain-timeout', [CompletionResultType]::ParameterName, 'After the end of input, go on for so long without delivering anything')
             [CompletionResult]::new('--poison-after', '--poison-after', [CompletionResultType]::ParameterName, 'An event that was refused by name in so many rounds, while others went through, is a dead letter')
             [CompletionResult]::new('--token-file', '--token-file', [CompletionResultType]::ParameterName, 'A file that holds a bearer token for the destination (or set FORMUSAGE_TOKEN to the token itself)')
+            [CompletionResult]::new('--nats-creds', '--nats-creds', [CompletionResultType]::ParameterName, 'A NATS credentials file, as nsc writes it (for a user and a password set FORMUSAGE_NATS_USER and FORMUSAGE_NATS_PASSWORD, for a token FORMUSAGE_TOKEN or --token-file)')
+            [CompletionResult]::new('--ca-file', '--ca-file', [CompletionResultType]::ParameterName, 'Trust the certificates in this PEM file instead of the system''s')
+            [CompletionResult]::new('--stream-replicas', '--stream-replicas', [CompletionResultType]::ParameterName, 'How many servers hold each event of a stream that is made')
+            [CompletionResult]::new('--stream-max-age', '--stream-max-age', [CompletionResultType]::ParameterName, 'How long a stream that is made keeps events; for ever unless given')
+            [CompletionResult]::new('--stream-max-bytes', '--stream-max-bytes', [CompletionResultType]::ParameterName, 'The most bytes that a stream that is made keeps')
+            [CompletionResult]::new('--duplicate-window', '--duplicate-window', [CompletionResultType]::ParameterName, 'How long a stream that is made knows repeats of an event')
             [CompletionResult]::new('--spool', '--spool', [CompletionResultType]::ParameterName, 'The spool''s file; by default spool.db in $FORMUSAGE_STATE_DIR, else $STATE_DIRECTORY, else $XDG_STATE_HOME/formusage, else /var/lib/formusage for root, else ~/.local/state/formusage')
             [CompletionResult]::new('--spool-max-bytes', '--spool-max-bytes', [CompletionResultType]::ParameterName, 'The most bytes in use before nothing more is read (B, KB, MB, GB, TB: powers of 1024)')
             [CompletionResult]::new('--spool-sync', '--spool-sync', [CompletionResultType]::ParameterName, 'When what was read counts as taken')
@@ -98,6 +104,7 @@ Register-ArgumentCompleter -Native -CommandName 'formusage' -ScriptBlock {
             [CompletionResult]::new('--log-format', '--log-format', [CompletionResultType]::ParameterName, 'How log lines look')
             [CompletionResult]::new('--dry-run', '--dry-run', [CompletionResultType]::ParameterName, 'Send nothing: print what would be sent')
             [CompletionResult]::new('--strict', '--strict', [CompletionResultType]::ParameterName, 'Refuse events with fields that are not known, instead of passing the fields on')
+            [CompletionResult]::new('--create-stream', '--create-stream', [CompletionResultType]::ParameterName, 'Make the JetStream stream where there is none: kept in files, and when it is full it refuses new events instead of dropping old ones. A stream that exists is left as it is')
             [CompletionResult]::new('--no-spool', '--no-spool', [CompletionResultType]::ParameterName, 'Do without: what is not delivered when the run ends goes to --dead-letter or standard error')
             [CompletionResult]::new('--no-circuit-breaker', '--no-circuit-breaker', [CompletionResultType]::ParameterName, 'Do without a circuit breaker')
             [CompletionResult]::new('-v', '-v', [CompletionResultType]::ParameterName, 'Log more: -v for what happens, -vv for every attempt')
@@ -155,7 +162,7 @@ Register-ArgumentCompleter -Native -CommandName 'formusage' -ScriptBlock {
             break
         }
         'formusage;read' {
-            [CompletionResult]::new('--from', '--from', [CompletionResultType]::ParameterName, 'Where from: form://HOST[:3003]/TOPIC?sub_topic=N, form+https://…, sqlite:PATH, file:PATH or -')
+            [CompletionResult]::new('--from', '--from', [CompletionResultType]::ParameterName, 'Where from: form://HOST[:3003]/TOPIC?sub_topic=N, form+https://…, sqlite:PATH, nats://HOST/SUBJECT?stream=NAME, tls://…, file:PATH or -')
             [CompletionResult]::new('--poll-interval', '--poll-interval', [CompletionResultType]::ParameterName, 'How often to look for new events')
             [CompletionResult]::new('--start', '--start', [CompletionResultType]::ParameterName, 'Pass over everything in front of this place (a message''s number in a queue, a line''s number less one in a file)')
             [CompletionResult]::new('-n', '-n', [CompletionResultType]::ParameterName, 'End after so many events')
@@ -163,6 +170,9 @@ Register-ArgumentCompleter -Native -CommandName 'formusage' -ScriptBlock {
             [CompletionResult]::new('--format', '--format', [CompletionResultType]::ParameterName, 'How events are shown; a table on a terminal, NDJSON in a pipe')
             [CompletionResult]::new('--timeout', '--timeout', [CompletionResultType]::ParameterName, 'How long to wait for the source to answer')
             [CompletionResult]::new('--token-file', '--token-file', [CompletionResultType]::ParameterName, 'A file that holds a bearer token for the source (or set FORMUSAGE_TOKEN to the token itself)')
+            [CompletionResult]::new('--consumer', '--consumer', [CompletionResultType]::ParameterName, 'Read as this durable JetStream consumer: it keeps its place, and all that read by the same name share what there is. What was shown is acknowledged. Without it, a stream is read from its start')
+            [CompletionResult]::new('--nats-creds', '--nats-creds', [CompletionResultType]::ParameterName, 'A NATS credentials file, as nsc writes it (for a user and a password set FORMUSAGE_NATS_USER and FORMUSAGE_NATS_PASSWORD, for a token FORMUSAGE_TOKEN or --token-file)')
+            [CompletionResult]::new('--ca-file', '--ca-file', [CompletionResultType]::ParameterName, 'Trust the certificates in this PEM file instead of the system''s')
             [CompletionResult]::new('--log', '--log', [CompletionResultType]::ParameterName, 'What to log, as tracing directives, e.g. "info,form_usage_events::publish=debug"')
             [CompletionResult]::new('--log-format', '--log-format', [CompletionResultType]::ParameterName, 'How log lines look')
             [CompletionResult]::new('-f', '-f', [CompletionResultType]::ParameterName, 'Go on with what is written from now on, until a signal')

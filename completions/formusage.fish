@@ -59,7 +59,7 @@ complete -c formusage -n "__fish_formusage_using_subcommand collect" -s v -l ver
 complete -c formusage -n "__fish_formusage_using_subcommand collect" -s q -l quiet -d 'Log nothing'
 complete -c formusage -n "__fish_formusage_using_subcommand collect" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c formusage -n "__fish_formusage_using_subcommand publish" -l event -d 'Deliver this one event' -r
-complete -c formusage -n "__fish_formusage_using_subcommand publish" -l to -d 'Where to: form://HOST[:3003]/TOPIC?sub_topic=N, form+https://…, https://HOST/PATH, sqlite:PATH, file:PATH or -' -r
+complete -c formusage -n "__fish_formusage_using_subcommand publish" -l to -d 'Where to: form://HOST[:3003]/TOPIC?sub_topic=N, form+https://…, nats://HOST/SUBJECT?stream=NAME, tls://…, https://HOST/PATH, sqlite:PATH, file:PATH or -' -r
 complete -c formusage -n "__fish_formusage_using_subcommand publish" -l thresholds -d 'Check events against these thresholds (a file or a folder) before sending; violations are logged' -r
 complete -c formusage -n "__fish_formusage_using_subcommand publish" -l dead-letter -d 'Write dead letters to this file too, as NDJSON with reason, place and the raw line; without a spool, whatever could not be delivered' -r -F
 complete -c formusage -n "__fish_formusage_using_subcommand publish" -l report -d 'How to report what became of everything, at the end' -r -f -a "text\t'A table on a terminal, and words on standard error where something went wrong'
@@ -71,6 +71,12 @@ complete -c formusage -n "__fish_formusage_using_subcommand publish" -l concurre
 complete -c formusage -n "__fish_formusage_using_subcommand publish" -l drain-timeout -d 'After the end of input, go on for so long without delivering anything' -r
 complete -c formusage -n "__fish_formusage_using_subcommand publish" -l poison-after -d 'An event that was refused by name in so many rounds, while others went through, is a dead letter' -r
 complete -c formusage -n "__fish_formusage_using_subcommand publish" -l token-file -d 'A file that holds a bearer token for the destination (or set FORMUSAGE_TOKEN to the token itself)' -r -F
+complete -c formusage -n "__fish_formusage_using_subcommand publish" -l nats-creds -d 'A NATS credentials file, as nsc writes it (for a user and a password set FORMUSAGE_NATS_USER and FORMUSAGE_NATS_PASSWORD, for a token FORMUSAGE_TOKEN or --token-file)' -r -F
+complete -c formusage -n "__fish_formusage_using_subcommand publish" -l ca-file -d 'Trust the certificates in this PEM file instead of the system\'s' -r -F
+complete -c formusage -n "__fish_formusage_using_subcommand publish" -l stream-replicas -d 'How many servers hold each event of a stream that is made' -r
+complete -c formusage -n "__fish_formusage_using_subcommand publish" -l stream-max-age -d 'How long a stream that is made keeps events; for ever unless given' -r
+complete -c formusage -n "__fish_formusage_using_subcommand publish" -l stream-max-bytes -d 'The most bytes that a stream that is made keeps' -r
+complete -c formusage -n "__fish_formusage_using_subcommand publish" -l duplicate-window -d 'How long a stream that is made knows repeats of an event' -r
 complete -c formusage -n "__fish_formusage_using_subcommand publish" -l spool -d 'The spool\'s file; by default spool.db in $FORMUSAGE_STATE_DIR, else $STATE_DIRECTORY, else $XDG_STATE_HOME/formusage, else /var/lib/formusage for root, else ~/.local/state/formusage' -r -F
 complete -c formusage -n "__fish_formusage_using_subcommand publish" -l spool-max-bytes -d 'The most bytes in use before nothing more is read (B, KB, MB, GB, TB: powers of 1024)' -r
 complete -c formusage -n "__fish_formusage_using_subcommand publish" -l spool-sync -d 'When what was read counts as taken' -r -f -a "full\t'When the disk has it'
@@ -95,6 +101,7 @@ complete -c formusage -n "__fish_formusage_using_subcommand publish" -l log-form
 json\t'One JSON object a line'"
 complete -c formusage -n "__fish_formusage_using_subcommand publish" -l dry-run -d 'Send nothing: print what would be sent'
 complete -c formusage -n "__fish_formusage_using_subcommand publish" -l strict -d 'Refuse events with fields that are not known, instead of passing the fields on'
+complete -c formusage -n "__fish_formusage_using_subcommand publish" -l create-stream -d 'Make the JetStream stream where there is none: kept in files, and when it is full it refuses new events instead of dropping old ones. A stream that exists is left as it is'
 complete -c formusage -n "__fish_formusage_using_subcommand publish" -l no-spool -d 'Do without: what is not delivered when the run ends goes to --dead-letter or standard error'
 complete -c formusage -n "__fish_formusage_using_subcommand publish" -l no-circuit-breaker -d 'Do without a circuit breaker'
 complete -c formusage -n "__fish_formusage_using_subcommand publish" -s v -l verbose -d 'Log more: -v for what happens, -vv for every attempt'
@@ -135,7 +142,7 @@ json\t'One JSON object a line'"
 complete -c formusage -n "__fish_formusage_using_subcommand queue" -s v -l verbose -d 'Log more: -v for what happens, -vv for every attempt'
 complete -c formusage -n "__fish_formusage_using_subcommand queue" -s q -l quiet -d 'Log nothing'
 complete -c formusage -n "__fish_formusage_using_subcommand queue" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c formusage -n "__fish_formusage_using_subcommand read" -l from -d 'Where from: form://HOST[:3003]/TOPIC?sub_topic=N, form+https://…, sqlite:PATH, file:PATH or -' -r
+complete -c formusage -n "__fish_formusage_using_subcommand read" -l from -d 'Where from: form://HOST[:3003]/TOPIC?sub_topic=N, form+https://…, sqlite:PATH, nats://HOST/SUBJECT?stream=NAME, tls://…, file:PATH or -' -r
 complete -c formusage -n "__fish_formusage_using_subcommand read" -l poll-interval -d 'How often to look for new events' -r
 complete -c formusage -n "__fish_formusage_using_subcommand read" -l start -d 'Pass over everything in front of this place (a message\'s number in a queue, a line\'s number less one in a file)' -r
 complete -c formusage -n "__fish_formusage_using_subcommand read" -s n -l limit -d 'End after so many events' -r
@@ -144,6 +151,9 @@ json\t'One JSON array'
 ndjson\t'One event a line, byte for byte as it stands in the source'"
 complete -c formusage -n "__fish_formusage_using_subcommand read" -l timeout -d 'How long to wait for the source to answer' -r
 complete -c formusage -n "__fish_formusage_using_subcommand read" -l token-file -d 'A file that holds a bearer token for the source (or set FORMUSAGE_TOKEN to the token itself)' -r -F
+complete -c formusage -n "__fish_formusage_using_subcommand read" -l consumer -d 'Read as this durable JetStream consumer: it keeps its place, and all that read by the same name share what there is. What was shown is acknowledged. Without it, a stream is read from its start' -r
+complete -c formusage -n "__fish_formusage_using_subcommand read" -l nats-creds -d 'A NATS credentials file, as nsc writes it (for a user and a password set FORMUSAGE_NATS_USER and FORMUSAGE_NATS_PASSWORD, for a token FORMUSAGE_TOKEN or --token-file)' -r -F
+complete -c formusage -n "__fish_formusage_using_subcommand read" -l ca-file -d 'Trust the certificates in this PEM file instead of the system\'s' -r -F
 complete -c formusage -n "__fish_formusage_using_subcommand read" -l log -d 'What to log, as tracing directives, e.g. "info,form_usage_events::publish=debug"' -r
 complete -c formusage -n "__fish_formusage_using_subcommand read" -l log-format -d 'How log lines look' -r -f -a "text\t'For people'
 json\t'One JSON object a line'"

@@ -4,8 +4,6 @@ use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use url::Url;
-
 use crate::transport::{Destination, FormAddress};
 
 /// What a probe looks at.
@@ -94,6 +92,11 @@ impl Target {
                 // A query may hold a key.
                 return Ok(Self::network(address.without_query(), target));
             }
+            Destination::Nats(address) => Place::Network(NetworkTarget {
+                protocol: Protocol::Nats { subject: address.subject.clone(), stream: address.stream.clone() },
+                hosts: address.servers.iter().map(|it| (it.host.clone(), it.port)).collect(),
+                tls: address.tls,
+            }),
             Destination::Sqlite(path) => Place::Sqlite(path.clone()),
             Destination::File(path) => Place::File(path.clone()),
             Destination::Stdio => {
@@ -114,60 +117,9 @@ impl FromStr for Target {
     type Err = TargetError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        if let Some(target) = beyond_destination(text) {
-            return target;
-        }
         let destination: Destination = text.parse().map_err(|error| TargetError(format!("{error}")))?;
         Self::of(&destination)
     }
-}
-
-/// The URLs that [`Destination`] does not read. To be replaced by arms of [`Target::of`] where it does.
-fn beyond_destination(text: &str) -> Option<Result<Target, TargetError>> {
-    let (scheme, rest) = text.split_once("://")?;
-    Some(match scheme {
-        "nats" | "tls" => parse_nats(scheme, rest),
-        _ => return None,
-    })
-}
-
-const SECRET: &str = "the destination URL holds a user or a password, which would show in the process list: put a token into FORMUSAGE_TOKEN or --token-file";
-
-fn parse_nats(scheme: &str, rest: &str) -> Result<Target, TargetError> {
-    const FORM: &str = "write nats://HOST[:4222][,HOST…]/SUBJECT?stream=NAME";
-    let refuse = |why: &str| Err(TargetError(format!("the destination URL {why}; {FORM}")));
-    let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
-    if authority.contains('@') {
-        return Err(TargetError(SECRET.to_owned()));
-    }
-    let mut hosts = Vec::new();
-    for host in authority.split(',') {
-        // Of a scheme that is not special, so that the port is never left out as the scheme's own.
-        let Ok(url) = Url::parse(&format!("form://{host}/")) else {
-            return refuse(&format!("has {host:?} where a host is expected"));
-        };
-        match url.host_str().filter(|name| !name.is_empty()) {
-            Some(name) => hosts.push((name.to_owned(), url.port().unwrap_or(Target::NATS_PORT))),
-            None => return refuse("names no host"),
-        }
-    }
-    let (subject, query) = path.split_once('?').unwrap_or((path, ""));
-    if subject.is_empty() || subject.contains(['/', ' ', '*', '>']) {
-        return refuse("names no subject to publish to");
-    }
-    let mut stream = None;
-    for (name, value) in url::form_urlencoded::parse(query.as_bytes()) {
-        match name.as_ref() {
-            "stream" if !value.is_empty() && !value.contains(['.', ' ', '*', '>']) => stream = Some(value.into_owned()),
-            "stream" => return refuse("has a stream that is no stream's name"),
-            _ => return refuse(&format!("has the unknown parameter {name:?}")),
-        }
-    }
-    let shown_hosts: Vec<String> = hosts.iter().map(|(host, port)| format!("{host}:{port}")).collect();
-    let query = stream.as_ref().map(|stream| format!("?stream={stream}")).unwrap_or_default();
-    let shown = format!("{scheme}://{}/{subject}{query}", shown_hosts.join(","));
-    let protocol = Protocol::Nats { subject: subject.to_owned(), stream };
-    Ok(Target::network(shown, NetworkTarget { protocol, hosts, tls: scheme == "tls" }))
 }
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! Destination URLs.
 
+mod nats;
+
 use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -7,9 +9,10 @@ use std::str::FromStr;
 use url::Url;
 
 use super::HttpAddress;
+pub use nats::{NatsAddress, NatsServer};
 
 /// The URL schemes that this version speaks, for messages.
-const SCHEMES: &str = "form://HOST[:3003]/TOPIC, form+https://HOST/TOPIC, https://HOST/PATH, http://HOST/PATH, sqlite:PATH, file:PATH or -";
+const SCHEMES: &str = "form://HOST[:3003]/TOPIC, form+https://HOST/TOPIC, nats://HOST[:4222]/SUBJECT, tls://HOST/SUBJECT, https://HOST/PATH, http://HOST/PATH, sqlite:PATH, file:PATH or -";
 
 /// Where events go to or come from, as one URL says.
 ///
@@ -29,6 +32,8 @@ pub enum Destination {
     Http(HttpAddress),
     /// `sqlite:PATH`: the embedded queue.
     Sqlite(PathBuf),
+    /// `nats://HOST[:4222][,HOST…]/SUBJECT?stream=NAME`, `tls://…`: NATS JetStream.
+    Nats(NatsAddress),
     /// `file:PATH`: NDJSON, appended.
     File(PathBuf),
     /// `-`: NDJSON on standard output or input.
@@ -121,6 +126,7 @@ impl fmt::Display for Destination {
             Self::Form(address) => address.fmt(f),
             Self::Http(address) => address.fmt(f),
             Self::Sqlite(path) => write!(f, "sqlite:{}", path.display()),
+            Self::Nats(address) => address.fmt(f),
             Self::File(path) => write!(f, "file:{}", path.display()),
             Self::Stdio => f.write_str("-"),
         }
@@ -152,6 +158,7 @@ impl FromStr for Destination {
         match scheme {
             "form" | "form+https" => parse_form(text, scheme == "form+https").map(Self::Form),
             "http" | "https" => text.parse().map(Self::Http),
+            "nats" | "tls" => nats::parse(text, scheme == "tls").map(Self::Nats),
             "sqlite" | "file" => {
                 // `file:///path` is the URL form of `file:/path`.
                 let path = rest.strip_prefix("//").filter(|path| path.starts_with('/')).unwrap_or(rest);
@@ -162,7 +169,7 @@ impl FromStr for Destination {
                 Ok(if scheme == "file" { Self::File(path) } else { Self::Sqlite(path) })
             }
             _ => {
-                let known = ["form", "form+https", "https", "http", "sqlite", "file"];
+                let known = ["form", "form+https", "https", "http", "sqlite", "nats", "tls", "file"];
                 let distance = |known: &&str| strsim::osa_distance(known, scheme);
                 let near = known.into_iter().min_by_key(distance).filter(|known| distance(known) <= 2);
                 let hint = near.map(|known| format!(" (did you mean {known:?}?)")).unwrap_or_default();

@@ -6,23 +6,31 @@
 //! A sink makes one attempt and reports for each event; it knows nothing of retries, breakers, spools or dead letters.
 //! It tells three kinds of failure apart ([`FailureKind`]), because what follows from them differs.
 
+mod cause;
 mod destination;
 mod file;
 pub mod form;
 pub mod http;
 mod http_client;
+mod nats;
 #[cfg(feature = "sqlite")]
 mod sqlite;
+#[cfg(feature = "tls")]
+mod tls;
 
 use std::fmt;
 use std::future::Future;
+use std::path::PathBuf;
 use std::pin::Pin;
 use std::time::Duration;
 
 #[cfg(feature = "sqlite")]
 pub use crate::database::StoreError;
-pub use destination::{Destination, DestinationError, FormAddress};
+pub use destination::{Destination, DestinationError, FormAddress, NatsAddress, NatsServer};
 pub use http::{CloudEventsMode, CloudEventsOptions, HttpAddress};
+pub use nats::{NatsOptions, StreamOptions};
+#[cfg(feature = "nats")]
+pub use nats::{NatsSink, NatsSource};
 #[cfg(feature = "sqlite")]
 pub use sqlite::EventStore;
 
@@ -196,12 +204,13 @@ pub trait Source: Send + fmt::Debug {
         Box::pin(async { Ok(Polled::UpToDate) })
     }
 
-    /// Tells the source that all that was handed out has been dealt with; only sources that keep a reader's place
-    /// (JetStream consumers) have anything to do here.
+    /// Tells the source that the first `messages` of those handed out last have been dealt with, and that the others
+    /// will not be; only sources that keep a reader's place (JetStream consumers) have anything to do here.
     ///
     /// # Errors
     /// When the source could not be told; the messages will then be handed out again.
-    fn acknowledge(&mut self) -> BoxFuture<'_, Result<(), Failure>> {
+    fn acknowledge(&mut self, messages: usize) -> BoxFuture<'_, Result<(), Failure>> {
+        let _ = messages;
         Box::pin(async { Ok(()) })
     }
 }
@@ -211,16 +220,27 @@ pub trait Source: Send + fmt::Debug {
 pub struct ConnectOptions {
     /// How long one attempt may take, connecting included.
     pub timeout: Duration,
-    /// A bearer token for a proxy in front of the destination.
+    /// A bearer token for a proxy in front of the destination; a NATS server's token.
     pub token: Option<String>,
+    /// A PEM file with the authorities to trust instead of the system's, where TLS is spoken.
+    pub ca_file: Option<PathBuf>,
     /// How CloudEvents are sent; only for `https:` and `http:`.
     pub cloud_events: CloudEventsOptions,
+    /// What NATS takes beyond that.
+    pub nats: NatsOptions,
 }
 
 impl Default for ConnectOptions {
-    /// 30 seconds (at 64 connections the Form queue's slowest writes take ten), no token, CloudEvents in batches.
+    /// 30 seconds (at 64 connections the Form queue's slowest writes take ten), no token, the system's authorities,
+    /// CloudEvents in batches.
     fn default() -> Self {
-        Self { timeout: Duration::from_secs(30), token: None, cloud_events: CloudEventsOptions::default() }
+        Self {
+            timeout: Duration::from_secs(30),
+            token: None,
+            ca_file: None,
+            cloud_events: CloudEventsOptions::default(),
+            nats: NatsOptions::default(),
+        }
     }
 }
 
@@ -231,6 +251,8 @@ impl fmt::Debug for ConnectOptions {
             .field("timeout", &self.timeout)
             .field("token", &token)
             .field("cloud_events", &self.cloud_events)
+            .field("ca_file", &self.ca_file)
+            .field("nats", &self.nats)
             .finish()
     }
 }
@@ -250,6 +272,12 @@ pub fn connect(destination: &Destination, options: &ConnectOptions) -> Result<Bo
         #[cfg(not(feature = "sqlite"))]
         Destination::Sqlite(_) => {
             Err(Failure::destination("this build has no `sqlite:`; build it with the feature `sqlite`"))
+        }
+        #[cfg(feature = "nats")]
+        Destination::Nats(address) => Ok(Box::new(nats::NatsSink::new(address, options)?)),
+        #[cfg(not(feature = "nats"))]
+        Destination::Nats(_) => {
+            Err(Failure::destination("this build has no `nats:`; build it with the feature `nats`"))
         }
     }
 }
@@ -275,6 +303,12 @@ pub fn open(destination: &Destination, options: &ConnectOptions) -> Result<Box<d
         #[cfg(not(feature = "sqlite"))]
         Destination::Sqlite(_) => {
             Err(Failure::destination("this build has no `sqlite:`; build it with the feature `sqlite`"))
+        }
+        #[cfg(feature = "nats")]
+        Destination::Nats(address) => Ok(Box::new(nats::NatsSource::new(address, options)?)),
+        #[cfg(not(feature = "nats"))]
+        Destination::Nats(_) => {
+            Err(Failure::destination("this build has no `nats:`; build it with the feature `nats`"))
         }
     }
 }

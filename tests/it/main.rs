@@ -10,6 +10,8 @@ mod documents;
 mod event_service;
 mod form_queue;
 mod form_source;
+mod nats;
+mod nats_server;
 mod ping;
 mod publish;
 mod publisher;

@@ -2,6 +2,7 @@
 
 mod cli;
 mod cmd;
+mod connect;
 mod exit;
 mod findings;
 mod input;
@@ -17,7 +18,7 @@ use clap::Parser;
 use crate::cli::{Cli, Command};
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = Cli::try_parse().unwrap_or_else(|error| secret::without_passwords(error).exit());
     setup::logging(&cli.global);
     let result = match cli.command {
         Command::Collect(args) => cmd::collect::run(&args),

@@ -1,8 +1,10 @@
-//! Tokens and secret headers: from the environment or a file, never from the command line, which every user of the machine can read.
+//! Tokens, passwords and secret headers: from the environment or a file, never from the command line, which every user
+//! of the machine can read.
 
 use std::path::Path;
 
 use anyhow::{Context as _, bail};
+use clap::error::{ContextKind, ContextValue};
 
 /// The environment variable that holds a bearer token.
 pub(crate) const TOKEN_VARIABLE: &str = "FORMUSAGE_TOKEN";
@@ -15,10 +17,9 @@ pub(crate) fn token(file: Option<&Path>) -> anyhow::Result<Option<String>> {
                 .with_context(|| format!("can't read the token file {}", path.display()))?;
             (text, path.display().to_string())
         }
-        None => match std::env::var(TOKEN_VARIABLE) {
-            Ok(text) => (text, TOKEN_VARIABLE.to_owned()),
-            Err(std::env::VarError::NotPresent) => return Ok(None),
-            Err(std::env::VarError::NotUnicode(_)) => bail!("{TOKEN_VARIABLE} is not UTF-8"),
+        None => match variable(TOKEN_VARIABLE)? {
+            Some(text) => (text, TOKEN_VARIABLE.to_owned()),
+            None => return Ok(None),
         },
     };
     let token = text.trim();
@@ -52,4 +53,25 @@ pub(crate) fn headers(file: &Path) -> anyhow::Result<Vec<(String, String)>> {
 /// A token of RFC 9110, section 5.6.2.
 fn is_header_name(name: &str) -> bool {
     !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte))
+}
+
+/// The environment variable `name`, as it stands there.
+pub(crate) fn variable(name: &str) -> anyhow::Result<Option<String>> {
+    match std::env::var(name) {
+        Ok(text) => Ok(Some(text)),
+        Err(std::env::VarError::NotPresent) => Ok(None),
+        Err(std::env::VarError::NotUnicode(_)) => bail!("{name} is not UTF-8"),
+    }
+}
+
+/// A usage error quotes the value that it refuses; one that may hold a password is cut down to where it begins.
+pub(crate) fn without_passwords(mut error: clap::Error) -> clap::Error {
+    if let Some(ContextValue::String(value)) = error.get(ContextKind::InvalidValue)
+        && let Some((scheme, rest)) = value.split_once("://")
+        && let Some((_, host)) = rest.rsplit_once('@')
+    {
+        let shown = format!("{scheme}://(secret)@{host}");
+        error.insert(ContextKind::InvalidValue, ContextValue::String(shown));
+    }
+    error
 }

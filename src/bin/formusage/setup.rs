@@ -20,8 +20,9 @@ pub(crate) fn logging(args: &GlobalArgs) {
     };
     let filter = match &args.log {
         Some(directives) => EnvFilter::builder().parse_lossy(directives),
-        // The libraries below speak up only when asked to by name.
-        None => EnvFilter::builder().parse_lossy(format!("error,form_usage_events={level},formusage={level}")),
+        // The libraries below speak up only when asked to by name. (What the NATS client calls an error we report ourselves.)
+        None => EnvFilter::builder()
+            .parse_lossy(format!("error,async_nats=off,form_usage_events={level},formusage={level}")),
     };
     let filter = if args.quiet && args.log.is_none() { EnvFilter::new("off") } else { filter };
     let colour = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());

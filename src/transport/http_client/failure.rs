@@ -1,12 +1,12 @@
 //! Whose failure each way to fail is, told by types and status codes.
 
-use std::error::Error;
 use std::time::Duration;
 
 use reqwest::StatusCode;
 use reqwest::header::{HeaderMap, RETRY_AFTER};
 
 use crate::clock::{Clock, SystemClock};
+use crate::transport::cause::{find, innermost};
 use crate::transport::{Failure, FailureKind, Reach};
 
 /// How much of a foreign text an error message shows.
@@ -44,7 +44,7 @@ pub(super) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
 
 /// What an attempt means that got no reply, or not all of it.
 pub(in crate::transport) fn transport_failure(error: &reqwest::Error, peer: &str, what: &str, url: &str) -> Failure {
-    let cause = chain(error);
+    let cause = innermost(error);
     if let Some(resolve) = find::<ResolveError>(error) {
         return Failure::destination(format!(
             "the name {:?} does not resolve ({}); check the host in the destination URL, and the name server",
@@ -77,32 +77,6 @@ pub(in crate::transport) fn transport_failure(error: &reqwest::Error, peer: &str
         ))
         .reached(Reach::Unknown),
     }
-}
-
-/// The innermost causes of an error, which say what happened; the outer ones say only that something did.
-pub(super) fn chain(error: &reqwest::Error) -> String {
-    let mut last = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        last = cause.to_string();
-        source = cause.source();
-    }
-    last
-}
-
-fn find<'a, T: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a T> {
-    let mut next = Some(error);
-    while let Some(current) = next {
-        if let Some(found) = current.downcast_ref::<T>() {
-            return Some(found);
-        }
-        // An I/O error that wraps another names that one's source as its own, which would skip the one looked for.
-        next = match current.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref) {
-            Some(inner) => Some(inner),
-            None => current.source(),
-        };
-    }
-    None
 }
 
 /// Name resolution by the system, with an error of its own type: a name that does not resolve is a failure of the

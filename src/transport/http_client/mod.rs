@@ -9,8 +9,11 @@ use std::time::Duration;
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
 use reqwest::{Client, RequestBuilder, Response, StatusCode};
 
-use self::failure::{Resolver, advice, chain, retry_after, status_kind};
+use self::failure::{Resolver, advice, retry_after, status_kind};
 pub(super) use self::failure::{excerpt, transport_failure};
+use super::cause::innermost;
+#[cfg(feature = "tls")]
+use super::tls;
 use super::{ConnectOptions, Failure, FailureKind};
 
 /// The longest that opening a connection may take, whatever the time limit of an attempt.
@@ -52,7 +55,7 @@ impl HttpClient {
     pub(super) fn new(
         peer: Peer,
         host: &str,
-        tls: bool,
+        tls_needed: bool,
         options: &ConnectOptions,
         mut headers: HeaderMap,
     ) -> Result<Self, Failure> {
@@ -82,14 +85,18 @@ impl HttpClient {
         builder = builder.default_headers(headers);
         #[cfg(feature = "tls")]
         {
-            builder = builder.tls_backend_preconfigured(tls_config(tls)?);
+            builder = builder.tls_backend_preconfigured(tls::client_config(match &options.ca_file {
+                _ if !tls_needed => tls::Roots::None,
+                Some(path) => tls::Roots::File(path),
+                None => tls::Roots::System,
+            })?);
         }
-        if tls && cfg!(not(feature = "tls")) {
+        if tls_needed && cfg!(not(feature = "tls")) {
             return Err(Failure::destination("this build speaks no TLS; build it with the feature `tls`"));
         }
         let client = builder
             .build()
-            .map_err(|error| Failure::destination(format!("the HTTP client can't be built: {}", chain(&error))))?;
+            .map_err(|error| Failure::destination(format!("the HTTP client can't be built: {}", innermost(&error))))?;
         // The longest first: one may hold another.
         secrets.retain(|secret| !secret.is_empty());
         secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
@@ -139,22 +146,6 @@ impl HttpClient {
     fn redacted(&self, text: &str) -> String {
         self.secrets.iter().fold(text.to_owned(), |text, secret| text.replace(secret, "(secret)"))
     }
-}
-
-/// The TLS settings: the system's roots where they are needed, none where the address is plain HTTP (reading the roots
-/// takes milliseconds).
-#[cfg(feature = "tls")]
-fn tls_config(needed: bool) -> Result<rustls::ClientConfig, Failure> {
-    use rustls_platform_verifier::BuilderVerifierExt as _;
-    let refuse = |error: rustls::Error| Failure::destination(format!("TLS can't be set up: {error}"));
-    let provider = std::sync::Arc::new(rustls::crypto::ring::default_provider());
-    let builder =
-        rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().map_err(refuse)?;
-    Ok(if needed {
-        builder.with_platform_verifier().map_err(refuse)?.with_no_client_auth()
-    } else {
-        builder.with_root_certificates(rustls::RootCertStore::empty()).with_no_client_auth()
-    })
 }
 
 /// A proxy of the environment is for other machines.

@@ -5,6 +5,7 @@
 mod check;
 mod cloudevents;
 mod collect;
+mod destination;
 mod documents;
 mod lines;
 mod ping;
@@ -20,6 +21,7 @@ use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
 pub(crate) use check::{CheckArgs, CheckFormat};
 pub(crate) use collect::CollectArgs;
+pub(crate) use destination::{DestinationArgs, NatsArgs};
 pub(crate) use documents::{CompletionsArgs, ManArgs, SchemaArgs, SchemaName};
 pub(crate) use ping::{PingArgs, PingFormat};
 pub(crate) use publish::{PublishArgs, ReportFormat};

@@ -7,6 +7,7 @@ use clap::{Args, ValueEnum};
 use form_usage_events::transport::Destination;
 
 use super::cloudevents::CloudEventsArgs;
+use super::destination::DestinationArgs;
 use super::lines::LineArgs;
 use super::spool::SpoolArgs;
 use crate::input::Input;
@@ -35,7 +36,8 @@ pub(crate) struct PublishArgs {
     #[arg(long, value_name = "JSON", env = "FORMUSAGE_EVENT", conflicts_with = "files")]
     pub(crate) event: Option<String>,
 
-    /// Where to: form://HOST[:3003]/TOPIC?sub_topic=N, form+https://…, https://HOST/PATH, sqlite:PATH, file:PATH or -
+    /// Where to: form://HOST[:3003]/TOPIC?sub_topic=N, form+https://…, nats://HOST/SUBJECT?stream=NAME, tls://…,
+    /// https://HOST/PATH, sqlite:PATH, file:PATH or -
     #[arg(long, value_name = "URL", env = "FORMUSAGE_TO", default_value_t)]
     pub(crate) to: Destination,
 
@@ -77,6 +79,8 @@ pub(crate) struct PublishArgs {
     /// A file that holds a bearer token for the destination (or set FORMUSAGE_TOKEN to the token itself)
     #[arg(long, value_name = "FILE", env = "FORMUSAGE_TOKEN_FILE", help_heading = "Delivery")]
     pub(crate) token_file: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) destination: DestinationArgs,
 
     #[command(flatten)]
     pub(crate) spool: SpoolArgs,

@@ -6,6 +6,8 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 use form_usage_events::transport::Destination;
 
+use super::destination::NatsArgs;
+
 /// Read events back from a destination
 ///
 /// Prints every event once, in the order of the source: an event that stands there twice, under the same id, is shown
@@ -13,7 +15,7 @@ use form_usage_events::transport::Destination;
 #[derive(Debug, Args)]
 #[command(after_help = crate::exit::help_for("read"))]
 pub(crate) struct ReadArgs {
-    /// Where from: form://HOST[:3003]/TOPIC?sub_topic=N, form+https://…, sqlite:PATH, file:PATH or -
+    /// Where from: form://HOST[:3003]/TOPIC?sub_topic=N, form+https://…, sqlite:PATH, nats://HOST/SUBJECT?stream=NAME, tls://…, file:PATH or -
     #[arg(long, value_name = "URL", env = "FORMUSAGE_FROM", default_value_t)]
     pub(crate) from: Destination,
 
@@ -44,6 +46,13 @@ pub(crate) struct ReadArgs {
     /// A file that holds a bearer token for the source (or set FORMUSAGE_TOKEN to the token itself)
     #[arg(long, value_name = "FILE", env = "FORMUSAGE_TOKEN_FILE")]
     pub(crate) token_file: Option<PathBuf>,
+
+    /// Read as this durable JetStream consumer: it keeps its place, and all that read by the same name share what there
+    /// is. What was shown is acknowledged. Without it, a stream is read from its start
+    #[arg(long, value_name = "NAME", env = "FORMUSAGE_CONSUMER", conflicts_with = "start", help_heading = "NATS")]
+    pub(crate) consumer: Option<String>,
+    #[command(flatten)]
+    pub(crate) nats: NatsArgs,
 }
 
 /// How events are shown.

@@ -68,10 +68,10 @@ fn publish(args: &PublishArgs, inputs: Inputs) -> anyhow::Result<Exit> {
         ..PipelineOptions::default()
     };
     let mut keeper = keep::open(args.dead_letter.as_deref(), spool.is_some())?;
-    let token = crate::secret::token(args.token_file.as_deref())?;
+    let connect = crate::connect::to_write(&args.destination, args.token_file.as_deref(), args.timeout)?;
+    let connect = ConnectOptions { cloud_events: args.cloud_events.options()?, ..connect };
 
     setup::runtime()?.block_on(async {
-        let connect = ConnectOptions { timeout: args.timeout, token, cloud_events: args.cloud_events.options()? };
         let sink = transport::connect(&destination, &connect)?;
         let thresholds = thresholds(args).await?;
         if let (Some(breaker), Some(spool)) = (&breaker, &spool) {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::bail;
 use form_usage_events::clock::{Clock, SystemClock};
 use form_usage_events::events::{EncodedEvent, EventId};
-use form_usage_events::transport::{self, ConnectOptions, Failure, FailureKind, Message, Polled};
+use form_usage_events::transport::{self, Failure, FailureKind, Message, Polled};
 
 use self::repeats::Repeats;
 use self::show::Shower;
@@ -20,8 +20,7 @@ use crate::setup::{self, Shutdown};
 const MAX_PAUSE: Duration = Duration::from_secs(30);
 
 pub(crate) fn run(args: &ReadArgs) -> anyhow::Result<Exit> {
-    let token = crate::secret::token(args.token_file.as_deref())?;
-    let options = ConnectOptions { timeout: args.timeout, token, ..ConnectOptions::default() };
+    let options = crate::connect::to_read(args)?;
     setup::runtime()?.block_on(async {
         let shutdown = Shutdown::listen("")?;
         let mut reading = Reading::new(args)?;
@@ -36,11 +35,18 @@ pub(crate) fn run(args: &ReadArgs) -> anyhow::Result<Exit> {
             };
             match polled {
                 Ok(Polled::Messages(messages)) => {
-                    if reading.take(messages)? {
+                    let shown = reading.take(messages)?;
+                    pause = args.poll_interval;
+                    match source.acknowledge(shown).await {
+                        // It comes again, and is then known as a repeat.
+                        Err(failure) if args.follow && failure.kind == FailureKind::Service => {
+                            pause = reading.wait_after(&failure, pause);
+                        }
+                        told => told?,
+                    }
+                    if reading.left == Some(0) {
                         return reading.end();
                     }
-                    source.acknowledge().await?;
-                    pause = args.poll_interval;
                     continue;
                 }
                 Ok(Polled::UpToDate) if !args.follow => break,
@@ -90,12 +96,14 @@ impl Reading {
         })
     }
 
-    /// Shows `messages`; whether as many were shown as were asked for.
-    fn take(&mut self, messages: Vec<Message>) -> anyhow::Result<bool> {
+    /// Shows `messages`, as many of them as were asked for; how many are dealt with now.
+    fn take(&mut self, messages: Vec<Message>) -> anyhow::Result<usize> {
+        let mut done = 0;
         for message in messages {
             if self.left == Some(0) {
-                return Ok(true);
+                break;
             }
+            done += 1;
             if message.position < self.start {
                 continue;
             }
@@ -112,7 +120,7 @@ impl Reading {
             self.left = self.left.map(|left| left - 1);
         }
         self.flush()?;
-        Ok(self.left == Some(0))
+        Ok(done)
     }
 
     fn flush(&mut self) -> anyhow::Result<()> {

@@ -1,0 +1,132 @@
+//! What the sink for NATS JetStream costs next to a bare client that keeps the same promise: a thousand events published,
+//! each under its id, and each acknowledged. Needs `nats-server`.
+//!
+//! `cargo bench --bench nats`
+#![allow(missing_docs, clippy::unwrap_used, clippy::print_stderr)]
+
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Command, Stdio};
+
+use async_nats::jetstream;
+use async_nats::jetstream::message::PublishMessage;
+use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
+use form_usage_events::events::{EncodedEvent, UsageEvent, UsageMetrics, UsagePeriod};
+use form_usage_events::transport::{ConnectOptions, Destination, NatsOptions, StreamOptions, connect};
+
+const EVENTS: usize = 1_000;
+/// As `publish` goes: four attempts under way, of 250 events each.
+const ATTEMPT: usize = EVENTS / 4;
+
+fn event(n: usize) -> EncodedEvent {
+    let metrics = UsageMetrics {
+        cpu_seconds: 30,
+        cpu_percent_avg: 12.5,
+        memory_gb: 4.2,
+        memory_percent: 52.5,
+        storage_gb: 25.7,
+        network_egress_mb: 15.2,
+        network_ingress_mb: 8.7,
+        gpu_seconds: 0,
+    };
+    let start = 30 * i64::try_from(n).unwrap();
+    let period = UsagePeriod { start, end: start + 30 };
+    let event = UsageEvent::new("instance-abc123".into(), "user_123456".into(), None, metrics, period);
+    EncodedEvent::encode(event).unwrap()
+}
+
+struct Server {
+    process: Child,
+    port: u16,
+    _store: tempfile::TempDir,
+}
+
+impl Server {
+    fn start() -> Option<Self> {
+        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let store = tempfile::tempdir().unwrap();
+        let mut command = Command::new("nats-server");
+        command.args(["-a", "127.0.0.1", "-js", "-p", &port.to_string(), "-sd"]).arg(store.path());
+        let mut process = command.stderr(Stdio::piped()).spawn().ok()?;
+        let mut log = BufReader::new(process.stderr.take().unwrap());
+        let mut said = String::new();
+        while !said.contains("Server is ready") {
+            assert_ne!(log.read_line(&mut said).unwrap(), 0, "{said}");
+        }
+        std::thread::spawn(move || std::io::copy(&mut log, &mut std::io::sink()));
+        Some(Self { process, port, _store: store })
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+fn acknowledged(criterion: &mut Criterion) {
+    let Some(server) = Server::start() else {
+        eprintln!("nats-server is not installed: nothing to measure against");
+        return;
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let mut group = criterion.benchmark_group("a thousand events, acknowledged by JetStream");
+    group.throughput(Throughput::Elements(EVENTS as u64)).sample_size(20);
+    let mut next = 0;
+    let mut batch = || {
+        next += EVENTS;
+        (next..next + EVENTS).map(event).collect::<Vec<_>>()
+    };
+    let url = format!("nats://127.0.0.1:{}", server.port);
+
+    let context = runtime.block_on(async {
+        let context = jetstream::new(async_nats::connect(&url).await.unwrap());
+        let day = StreamOptions::default().duplicate_window;
+        let config = jetstream::stream::Config {
+            name: "bare".into(),
+            duplicate_window: day,
+            ..jetstream::stream::Config::default()
+        };
+        context.create_stream(config).await.unwrap();
+        context
+    });
+    group.bench_function("bare client, a thousand under way", |bencher| {
+        let publish = |events: Vec<EncodedEvent>| {
+            runtime.block_on(async {
+                let mut acknowledgements = Vec::with_capacity(EVENTS);
+                for event in &events {
+                    let message = PublishMessage::build()
+                        .payload(event.body().to_vec().into())
+                        .message_id(event.id().to_string());
+                    acknowledgements.push(context.send_publish("bare", message).await.unwrap());
+                }
+                for acknowledgement in acknowledgements {
+                    acknowledgement.await.unwrap();
+                }
+            });
+        };
+        bencher.iter_batched(&mut batch, publish, BatchSize::PerIteration);
+    });
+
+    let destination: Destination = format!("{url}/usage_events").parse().unwrap();
+    let nats = NatsOptions { create_stream: Some(StreamOptions::default()), ..NatsOptions::default() };
+    let sink = connect(&destination, &ConnectOptions { nats, ..ConnectOptions::default() }).unwrap();
+    group.bench_function("nats: sink, four attempts", |bencher| {
+        let publish = |events: Vec<EncodedEvent>| {
+            let (one, rest) = events.split_at(ATTEMPT);
+            let (two, rest) = rest.split_at(ATTEMPT);
+            let (three, four) = rest.split_at(ATTEMPT);
+            runtime.block_on(async {
+                let sent = tokio::join!(sink.send(one), sink.send(two), sink.send(three), sink.send(four));
+                for outcomes in [sent.0, sent.1, sent.2, sent.3] {
+                    assert_eq!(outcomes.unwrap().len(), ATTEMPT);
+                }
+            });
+        };
+        bencher.iter_batched(&mut batch, publish, BatchSize::PerIteration);
+    });
+    group.finish();
+}
+
+criterion_group!(benches, acknowledged);
+criterion_main!(benches);

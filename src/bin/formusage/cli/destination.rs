@@ -1,0 +1,41 @@
+//! What destinations take beyond their URL, for the commands that write and read.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+
+/// How a NATS server is spoken to.
+#[derive(Debug, Args)]
+pub(crate) struct NatsArgs {
+    /// A NATS credentials file, as nsc writes it (for a user and a password set FORMUSAGE_NATS_USER and
+    /// FORMUSAGE_NATS_PASSWORD, for a token FORMUSAGE_TOKEN or --token-file)
+    #[arg(long, value_name = "FILE", env = "FORMUSAGE_NATS_CREDS", help_heading = "NATS")]
+    pub(crate) nats_creds: Option<PathBuf>,
+    /// Trust the certificates in this PEM file instead of the system's
+    #[arg(long, value_name = "FILE", env = "FORMUSAGE_CA_FILE", help_heading = "NATS")]
+    pub(crate) ca_file: Option<PathBuf>,
+}
+
+/// What a destination takes that is written to.
+#[derive(Debug, Args)]
+pub(crate) struct DestinationArgs {
+    #[command(flatten)]
+    pub(crate) nats: NatsArgs,
+    /// Make the JetStream stream where there is none: kept in files, and when it is full it refuses new events instead of
+    /// dropping old ones. A stream that exists is left as it is
+    #[arg(long, env = "FORMUSAGE_CREATE_STREAM", help_heading = "NATS")]
+    pub(crate) create_stream: bool,
+    /// How many servers hold each event of a stream that is made
+    #[arg(long, value_name = "N", env = "FORMUSAGE_STREAM_REPLICAS", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=5), help_heading = "NATS")]
+    pub(crate) stream_replicas: u8,
+    /// How long a stream that is made keeps events; for ever unless given
+    #[arg(long, value_name = "TIME", env = "FORMUSAGE_STREAM_MAX_AGE", value_parser = humantime::parse_duration, help_heading = "NATS")]
+    pub(crate) stream_max_age: Option<Duration>,
+    /// The most bytes that a stream that is made keeps
+    #[arg(long, value_name = "BYTES", env = "FORMUSAGE_STREAM_MAX_BYTES", value_parser = clap::value_parser!(u64).range(1..), help_heading = "NATS")]
+    pub(crate) stream_max_bytes: Option<u64>,
+    /// How long a stream that is made knows repeats of an event
+    #[arg(long, value_name = "TIME", env = "FORMUSAGE_DUPLICATE_WINDOW", default_value = "24h", value_parser = humantime::parse_duration, help_heading = "NATS")]
+    pub(crate) duplicate_window: Duration,
+}

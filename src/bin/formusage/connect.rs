@@ -1,0 +1,50 @@
+//! What connecting takes, from the command line, the environment and files.
+
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::bail;
+use form_usage_events::transport::{ConnectOptions, Destination, NatsOptions, StreamOptions};
+
+use crate::cli::{DestinationArgs, NatsArgs, ReadArgs};
+use crate::secret;
+
+/// The options of a destination that is written to.
+pub(crate) fn to_write(
+    args: &DestinationArgs,
+    token_file: Option<&Path>,
+    timeout: Duration,
+) -> anyhow::Result<ConnectOptions> {
+    let stream = args.create_stream.then(|| StreamOptions {
+        replicas: args.stream_replicas.into(),
+        max_age: args.stream_max_age,
+        max_bytes: args.stream_max_bytes,
+        duplicate_window: args.duplicate_window,
+    });
+    let options = options(&args.nats, token_file, timeout)?;
+    Ok(ConnectOptions { nats: NatsOptions { create_stream: stream, ..options.nats }, ..options })
+}
+
+/// The options of a source.
+pub(crate) fn to_read(args: &ReadArgs) -> anyhow::Result<ConnectOptions> {
+    if args.consumer.is_some() && !matches!(args.from, Destination::Nats(_)) {
+        bail!("--consumer is for nats:// and tls://, and --from is {}: nothing else keeps a reader's place", args.from);
+    }
+    let options = options(&args.nats, args.token_file.as_deref(), args.timeout)?;
+    Ok(ConnectOptions { nats: NatsOptions { consumer: args.consumer.clone(), ..options.nats }, ..options })
+}
+
+fn options(args: &NatsArgs, token_file: Option<&Path>, timeout: Duration) -> anyhow::Result<ConnectOptions> {
+    Ok(ConnectOptions {
+        timeout,
+        token: secret::token(token_file)?,
+        ca_file: args.ca_file.clone(),
+        nats: NatsOptions {
+            user: secret::variable("FORMUSAGE_NATS_USER")?,
+            password: secret::variable("FORMUSAGE_NATS_PASSWORD")?,
+            credentials_file: args.nats_creds.clone(),
+            ..NatsOptions::default()
+        },
+        ..ConnectOptions::default()
+    })
+}

@@ -1,0 +1,223 @@
+//! Connections to a NATS cluster.
+//!
+//! The client's own reconnecting is off: it would send what it still holds on the new connection, behind events that
+//! were lost with the old one, and so break their order. A [`Link`] is one connection; once it is lost, all that waits on
+//! it fails at once, and the next attempt makes a new one, to any server of the cluster.
+
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use async_nats::connection::State;
+use async_nats::jetstream::Context;
+use async_nats::jetstream::context::ContextBuilder;
+use async_nats::{Event, ServerError};
+use tokio::sync::watch;
+
+use super::failure;
+use crate::transport::tls::{Roots, client_config};
+use crate::transport::{ConnectOptions, Failure, FailureKind, NatsAddress, NatsServer};
+
+/// The longest that opening a connection may take, whatever the time limit of an attempt.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// The longest wait for an answer, as NATS clients have it: a message that was lost with a leader gets none.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
+/// A dead connection is noticed after two of these without a sign of life.
+const PING_INTERVAL: Duration = Duration::from_secs(10);
+
+/// More than all attempts together have under way: an attempt that waited for room while it held some would wait for ever.
+const MAX_UNDER_WAY: usize = 1 << 20;
+
+/// Makes connections to the servers of one address.
+#[derive(Debug)]
+pub(super) struct Connector {
+    pub(super) address: NatsAddress,
+    options: ConnectOptions,
+    /// Servers that others told of.
+    discovered: Mutex<Vec<NatsServer>>,
+}
+
+/// One connection.
+#[derive(Debug)]
+pub(super) struct Link {
+    pub(super) context: Context,
+    /// The server, for messages.
+    pub(super) url: String,
+    /// How long to wait for answers.
+    pub(super) patience: Duration,
+    /// What the server last refused without closing the connection.
+    refused: watch::Receiver<Option<String>>,
+    /// Something was acknowledged on it.
+    works: AtomicBool,
+    abandoned: AtomicBool,
+}
+
+impl Connector {
+    /// Connects to nothing yet.
+    ///
+    /// # Errors
+    /// A failure of the destination: credentials or certificates that can't be read.
+    pub(super) fn new(address: &NatsAddress, options: &ConnectOptions) -> Result<Self, Failure> {
+        let connector = Self { address: address.clone(), options: options.clone(), discovered: Mutex::default() };
+        connector.client_options()?;
+        Ok(connector)
+    }
+
+    /// A connection to one of the servers, whichever answers first in a random order.
+    ///
+    /// # Errors
+    /// Why none of them could be used.
+    pub(super) async fn connect(&self) -> Result<Link, Failure> {
+        let mut servers = self.address.servers.clone();
+        fastrand::shuffle(&mut servers);
+        let mut others = self.discovered.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        others.retain(|server| !servers.contains(server));
+        fastrand::shuffle(&mut others);
+        servers.extend(others);
+        let mut failures: Vec<Failure> = Vec::new();
+        for server in &servers {
+            match self.connect_to(server).await {
+                Ok(link) => return Ok(link),
+                Err(failure) => failures.push(failure),
+            }
+        }
+        // As long as one of them may come back, it is the service.
+        let first = failures.iter().position(|failure| failure.kind == FailureKind::Service).unwrap_or_default();
+        let messages: Vec<_> = failures.iter().map(|failure| failure.message.clone()).collect();
+        match failures.into_iter().nth(first) {
+            Some(failure) => Err(Failure { message: messages.join("; "), ..failure }),
+            None => Err(Failure::destination("the destination URL names no server")),
+        }
+    }
+
+    async fn connect_to(&self, server: &NatsServer) -> Result<Link, Failure> {
+        let scheme = if self.address.tls { "tls" } else { "nats" };
+        let url = format!("{scheme}://{server}");
+        let (refusals, refused) = watch::channel(None);
+        let refusals = Arc::new(refusals);
+        let options = self
+            .client_options()?
+            .connection_timeout(self.options.timeout.min(CONNECT_TIMEOUT))
+            // The first attempt counts: there is no second one.
+            .max_reconnects(1)
+            .ignore_discovered_servers()
+            .event_callback(move |event| {
+                let refusals = refusals.clone();
+                async move {
+                    if let Event::ServerError(ServerError::Other(text)) = event {
+                        refusals.send_replace(Some(text));
+                    }
+                }
+            });
+        let client = options.connect(url.as_str()).await.map_err(|error| failure::of_connecting(&error, &url))?;
+        self.discover(&client.server_info().connect_urls);
+        let patience = (self.options.timeout / 10 * 9).min(ANSWER_TIMEOUT);
+        let context = ContextBuilder::new().timeout(patience).max_ack_inflight(MAX_UNDER_WAY).build(client);
+        tracing::debug!(%url, "connected");
+        Ok(Link { context, url, patience, refused, works: AtomicBool::new(false), abandoned: AtomicBool::new(false) })
+    }
+
+    fn client_options(&self) -> Result<async_nats::ConnectOptions, Failure> {
+        let nats = &self.options.nats;
+        let mut options = async_nats::ConnectOptions::new().name("formusage").ping_interval(PING_INTERVAL);
+        match (&nats.user, &nats.password) {
+            (Some(user), password) => {
+                options = options.user_and_password(user.clone(), password.clone().unwrap_or_default());
+            }
+            (None, Some(_)) => {
+                return Err(Failure::destination(
+                    "a NATS password without a user: set FORMUSAGE_NATS_USER too, or FORMUSAGE_TOKEN for a token",
+                ));
+            }
+            (None, None) => {}
+        }
+        if let Some(token) = &self.options.token {
+            options = options.token(token.clone());
+        }
+        if let Some(path) = &nats.credentials_file {
+            options = credentials(options, path)?;
+        }
+        let roots = self.options.ca_file.as_deref().map(Roots::File);
+        // Without `tls://` the server may still ask for TLS; the client then reads the system's roots itself.
+        if let Some(roots) = roots.or(self.address.tls.then_some(Roots::System)) {
+            options = options.tls_client_config(client_config(roots)?).require_tls(self.address.tls);
+        }
+        Ok(options)
+    }
+
+    /// Remembers the other servers of the cluster. Over TLS they are left out: they come as addresses, and the
+    /// certificates are for names.
+    fn discover(&self, urls: &[String]) {
+        if self.address.tls {
+            return;
+        }
+        let server = |text: &String| {
+            let (host, port) = text.rsplit_once(':')?;
+            Some(NatsServer { host: host.to_owned(), port: port.parse().ok()? })
+        };
+        *self.discovered.lock().unwrap_or_else(PoisonError::into_inner) = urls.iter().filter_map(server).collect();
+    }
+}
+
+fn credentials(options: async_nats::ConnectOptions, path: &Path) -> Result<async_nats::ConnectOptions, Failure> {
+    let refuse = |why: &str| {
+        Failure::destination(format!(
+            "the credentials file {} {why}; it must be one that nsc wrote, with a JWT and a seed",
+            path.display()
+        ))
+    };
+    let text = std::fs::read_to_string(path).map_err(|error| refuse(&format!("can't be read ({error})")))?;
+    // Without the cause, which may quote the seed.
+    options.credentials(&text).map_err(|_| refuse("holds no credentials"))
+}
+
+impl Link {
+    /// Whether it may be used.
+    pub(super) fn is_alive(&self) -> bool {
+        !self.abandoned.load(Ordering::Relaxed) && self.context.client().connection_state() == State::Connected
+    }
+
+    /// Takes it out of use: who waits on it goes on waiting, the next attempt makes another.
+    pub(super) fn abandon(&self) {
+        self.abandoned.store(true, Ordering::Relaxed);
+    }
+
+    /// Remembers that something was acknowledged on it.
+    pub(super) fn mark_working(&self) {
+        self.works.store(true, Ordering::Relaxed);
+    }
+
+    /// Tells of refusals from now on.
+    pub(super) fn refusals(&self) -> Refusals {
+        let mut seen = self.refused.clone();
+        seen.mark_unchanged();
+        Refusals(seen)
+    }
+
+    /// Why an answer did not come, where the server said so: an error that leaves the connection open is one of
+    /// permissions (the protocol closes it for all others).
+    pub(super) fn refusal(&self, new: bool) -> Option<Failure> {
+        if !self.is_alive() || (!new && self.works.load(Ordering::Relaxed)) {
+            return None;
+        }
+        let said = self.refused.borrow().clone()?;
+        Some(Failure::destination(format!(
+            "{} does not permit it: {said}; {}, and the user's permissions (to publish to the subject and to $JS.API.>, to subscribe to _INBOX.>)",
+            self.url,
+            failure::CREDENTIALS
+        )))
+    }
+}
+
+/// Tells of what the server refuses.
+pub(super) struct Refusals(watch::Receiver<Option<String>>);
+
+impl Refusals {
+    /// Waits for the next refusal.
+    pub(super) async fn next(&mut self) {
+        if self.0.changed().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+}

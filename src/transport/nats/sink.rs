@@ -1,0 +1,258 @@
+//! Publishing to a stream: a batch at a time, its acknowledgements awaited together.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use async_nats::Subject;
+use async_nats::jetstream::context::{PublishAckFuture, PublishError, PublishErrorKind};
+use async_nats::jetstream::message::PublishMessage;
+use tokio::sync::Mutex;
+
+use super::link::{Connector, Link};
+use super::{StreamOptions, failure, stream};
+use crate::events::EncodedEvent;
+use crate::transport::cause::{find, innermost};
+use crate::transport::{
+    BatchLimits, BoxFuture, ConnectOptions, Failure, FailureKind, NatsAddress, Outcome, Reach, Sink,
+};
+
+/// So many events, or bytes of them, are under way before the first acknowledgement is waited for.
+const BATCH: BatchLimits = BatchLimits { events: 256, bytes: 1 << 20 };
+
+/// After the server refused something, acknowledgements of the rest may still be on their way.
+const AFTER_REFUSAL: Duration = Duration::from_millis(250);
+
+/// Publishes events to a JetStream stream.
+#[derive(Debug)]
+pub struct NatsSink {
+    connector: Connector,
+    create: Option<StreamOptions>,
+    subject: Subject,
+    link: Mutex<Option<Arc<Link>>>,
+    /// The stream was looked at (and made where it was to be).
+    prepared: AtomicBool,
+    /// Nothing was taken yet on this connection, or something went wrong since.
+    doubtful: AtomicBool,
+}
+
+/// What became of one message.
+#[derive(Debug)]
+enum Reply {
+    Settled(Outcome),
+    /// Nobody keeps the subject.
+    Unclaimed,
+    /// No acknowledgement came in time.
+    Silence,
+}
+
+impl NatsSink {
+    /// A sink for `address`. Connects when the first event is sent.
+    ///
+    /// # Errors
+    /// A failure of the destination: credentials or certificates that can't be read.
+    pub fn new(address: &NatsAddress, options: &ConnectOptions) -> Result<Self, Failure> {
+        Ok(Self {
+            connector: Connector::new(address, options)?,
+            create: options.nats.create_stream.clone(),
+            subject: address.subject.as_str().into(),
+            link: Mutex::default(),
+            prepared: AtomicBool::new(false),
+            doubtful: AtomicBool::new(true),
+        })
+    }
+
+    /// The connection, made anew where it was lost.
+    async fn link(&self) -> Result<Arc<Link>, Failure> {
+        let mut slot = self.link.lock().await;
+        if let Some(link) = slot.as_ref().filter(|link| link.is_alive()) {
+            return Ok(link.clone());
+        }
+        *slot = None;
+        let link = Arc::new(self.connector.connect().await?);
+        if !self.prepared.load(Ordering::Relaxed) {
+            self.prepare(&link).await?;
+        }
+        self.doubtful.store(true, Ordering::Relaxed);
+        *slot = Some(link.clone());
+        Ok(link)
+    }
+
+    /// Looks at the stream before the first event. Where that is not permitted, or nobody answers just now, publishing
+    /// shows what is wrong.
+    async fn prepare(&self, link: &Link) -> Result<(), Failure> {
+        let address = &self.connector.address;
+        let found = match (stream::look_up(link, address).await, &self.create) {
+            (Ok(Some(info)), _) => info,
+            (Ok(None), Some(options)) => stream::create(link, address, options).await?,
+            (Ok(None), None) => return Err(stream::missing(link, address)),
+            (Err(failure), None) if failure.kind == FailureKind::Service || link.refusal(true).is_some() => {
+                tracing::debug!(%failure, "the stream could not be looked at");
+                return Ok(());
+            }
+            (Err(failure), _) => return Err(failure),
+        };
+        stream::warn_of_short_window(&found);
+        self.prepared.store(true, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Publishes all at once, unless something went wrong before: a stream that gets its leader back in the middle of a
+    /// batch would miss the first events and take the later ones. So one event goes ahead alone, and the others follow
+    /// when it is taken.
+    async fn publish(&self, events: &[EncodedEvent]) -> Result<Vec<Outcome>, Failure> {
+        let link = self.link().await?;
+        let mut outcomes = Vec::with_capacity(events.len());
+        while self.doubtful.load(Ordering::Relaxed)
+            && let Some(event) = events.get(outcomes.len())
+        {
+            let outcome = self.burst(&link, std::slice::from_ref(event)).await.pop();
+            match outcome {
+                Some(Outcome::Failed(failure)) if failure.kind != FailureKind::Event => {
+                    if outcomes.is_empty() {
+                        return Err(failure);
+                    }
+                    outcomes.resize(events.len(), Outcome::Failed(failure));
+                }
+                outcome => outcomes.extend(outcome),
+            }
+        }
+        let rest = events.get(outcomes.len()..).unwrap_or_default();
+        outcomes.extend(self.burst(&link, rest).await);
+        Ok(outcomes)
+    }
+
+    /// Publishes events in their order, then waits for what becomes of each.
+    async fn burst(&self, link: &Link, events: &[EncodedEvent]) -> Vec<Outcome> {
+        let mut refusals = link.refusals();
+        let mut acknowledgements = Vec::with_capacity(events.len());
+        for event in events {
+            acknowledgements.push(self.begin(link, event).await);
+        }
+
+        let mut replies = Vec::with_capacity(events.len());
+        let mut refused = false;
+        let mut expired = false;
+        let mut limit = std::pin::pin!(tokio::time::timeout(link.patience, std::future::pending::<()>()));
+        for acknowledgement in acknowledgements {
+            let mut acknowledgement = match acknowledgement {
+                Ok(acknowledgement) => acknowledgement.into_future(),
+                Err(reply) => {
+                    replies.push(reply);
+                    continue;
+                }
+            };
+            let reply = loop {
+                tokio::select! {
+                    biased;
+                    reply = &mut acknowledgement => break settle(reply, link),
+                    _ = &mut limit, if !expired => expired = true,
+                    () = refusals.next(), if !refused => {
+                        refused = true;
+                        limit.set(tokio::time::timeout(AFTER_REFUSAL, std::future::pending::<()>()));
+                    }
+                    () = std::future::ready(()), if expired => break Reply::Silence,
+                }
+            };
+            replies.push(reply);
+        }
+        let outcomes = self.outcomes(link, replies, refused).await;
+        let unfit =
+            |outcome: &Outcome| matches!(outcome, Outcome::Failed(failure) if failure.kind == FailureKind::Event);
+        let taken = |outcome: &Outcome| matches!(outcome, Outcome::Delivered | Outcome::Duplicate);
+        if outcomes.iter().any(|outcome| !taken(outcome) && !unfit(outcome)) {
+            self.doubtful.store(true, Ordering::Relaxed);
+        } else if outcomes.iter().any(taken) {
+            self.doubtful.store(false, Ordering::Relaxed);
+        }
+        outcomes
+    }
+
+    /// Publishes one event without waiting for its acknowledgement.
+    async fn begin(&self, link: &Link, event: &EncodedEvent) -> Result<PublishAckFuture, Reply> {
+        let message = PublishMessage::build().payload(event.body().to_vec().into()).message_id(event.id().to_string());
+        let message = match &self.connector.address.stream {
+            Some(stream) => message.expected_stream(stream),
+            None => message,
+        };
+        match link.context.send_publish(self.subject.clone(), message).await {
+            Ok(acknowledgement) => Ok(acknowledgement),
+            Err(error) => Err(settle(Err(error), link)),
+        }
+    }
+
+    /// Words for what has no reply of its own.
+    async fn outcomes(&self, link: &Link, replies: Vec<Reply>, refused: bool) -> Vec<Outcome> {
+        if replies.iter().any(|reply| matches!(reply, Reply::Settled(Outcome::Delivered | Outcome::Duplicate))) {
+            link.mark_working();
+        }
+        let unclaimed = match replies.iter().any(|reply| matches!(reply, Reply::Unclaimed)) {
+            true => Some(stream::diagnose(link, &self.connector.address).await),
+            false => None,
+        };
+        let silence = link.refusal(refused).unwrap_or_else(|| {
+            Failure::service(format!(
+                "no acknowledgement from {} within {:?}; whether it was taken is unknown, and sending it again is safe",
+                link.url, link.patience
+            ))
+            .reached(Reach::Unknown)
+        });
+        if replies.iter().any(|reply| matches!(reply, Reply::Silence)) {
+            link.abandon();
+        }
+        let outcome = |reply| match reply {
+            Reply::Settled(outcome) => outcome,
+            Reply::Unclaimed => Outcome::Failed(unclaimed.clone().unwrap_or_else(|| silence.clone())),
+            Reply::Silence => Outcome::Failed(silence.clone()),
+        };
+        replies.into_iter().map(outcome).collect()
+    }
+}
+
+fn settle(reply: Result<async_nats::jetstream::publish::PublishAck, PublishError>, link: &Link) -> Reply {
+    let error = match reply {
+        Ok(acknowledgement) if acknowledgement.duplicate => return Reply::Settled(Outcome::Duplicate),
+        Ok(_) => return Reply::Settled(Outcome::Delivered),
+        Err(error) => error,
+    };
+    let url = &link.url;
+    let failure = match error.kind() {
+        PublishErrorKind::StreamNotFound => return Reply::Unclaimed,
+        PublishErrorKind::TimedOut => return Reply::Silence,
+        PublishErrorKind::MaxPayloadExceeded => Failure::event(format!(
+            "the event is larger than what {url} takes, {} bytes with its header; shorten it, or raise max_payload there",
+            link.context.client().max_payload()
+        )),
+        PublishErrorKind::WrongLastMessageId
+        | PublishErrorKind::WrongLastSequence
+        | PublishErrorKind::BrokenPipe
+        | PublishErrorKind::MaxAckPending
+        | PublishErrorKind::Other => match find::<async_nats::jetstream::Error>(&error) {
+            Some(answer) => failure::of_answer(answer, "an event", url),
+            None => Failure::service(format!(
+                "the connection to {url} ended before the event was acknowledged ({}); whether it was taken is unknown, and sending it again is safe",
+                innermost(&error)
+            ))
+            .reached(Reach::Unknown),
+        },
+    };
+    Reply::Settled(Outcome::Failed(failure))
+}
+
+impl Sink for NatsSink {
+    fn limits(&self) -> BatchLimits {
+        BATCH
+    }
+
+    fn send<'a>(&'a self, events: &'a [EncodedEvent]) -> BoxFuture<'a, Result<Vec<Outcome>, Failure>> {
+        Box::pin(self.publish(events))
+    }
+
+    fn close(&self) -> BoxFuture<'_, Result<(), Failure>> {
+        Box::pin(async {
+            // Nothing is under way: every event that was sent has its outcome.
+            *self.link.lock().await = None;
+            Ok(())
+        })
+    }
+}
