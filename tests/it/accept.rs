@@ -2,7 +2,7 @@
 
 use predicates::str::{contains, is_match};
 
-use crate::support::{formusage, line};
+use crate::support::{formusage, line, lines};
 
 /// An event with `member` as a field that is not known.
 fn event_with(member: &str) -> String {
@@ -49,4 +49,31 @@ fn a_suggested_unit_fits_the_resource() {
         formusage().arg("validate").write_stdin(threshold).assert().code(1).stdout(contains("one of s, min, h"));
     let said = String::from_utf8(assert.get_output().stdout.clone()).unwrap();
     assert!(!said.contains("did you mean"), "{said}");
+}
+
+/// What a crash leaves at the end of a file must not hold back what stands before it and behind it.
+#[test]
+fn a_line_of_zeros_does_not_stop_the_others() {
+    let folder = tempfile::tempdir().unwrap();
+    let to = format!("file:{}", folder.path().join("out").display());
+    let input = lines("a", 2) + "\0\0\0\n" + &lines("b", 2);
+    let publish = formusage().args(["publish", "--to", &to, "--report", "json"]).write_stdin(input).assert().code(1);
+    publish.stdout(contains(r#""read":5,"delivered":4"#)).stdout(contains(r#""refused":1"#));
+}
+
+#[test]
+fn what_a_queue_answers_is_quoted_short_and_on_one_line() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        let (mut connection, _) = listener.accept().unwrap();
+        let mut request = [0; 4096];
+        let _ = std::io::Read::read(&mut connection, &mut request);
+        let body = format!(r#"{{"Failure":{{"reason":"no\n\u001b[31m{}"}}}}"#, "x".repeat(5000));
+        let head = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length";
+        let _ = std::io::Write::write_all(&mut connection, format!("{head}: {}\r\n\r\n{body}", body.len()).as_bytes());
+    });
+    let read = formusage().args(["read", "--from", &format!("form://{address}/t")]).assert().code(2);
+    let said = String::from_utf8(read.get_output().stderr.clone()).unwrap();
+    assert!(said.lines().count() == 1 && said.len() < 600 && !said.contains('\u{1b}'), "{said:?}");
 }
