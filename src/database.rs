@@ -55,8 +55,7 @@ pub enum StoreError {
     Sqlite {
         /// The file.
         path: PathBuf,
-        /// The error.
-        #[source]
+        /// The error; no `source`, since the message says it already.
         error: rusqlite::Error,
     },
 }

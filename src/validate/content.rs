@@ -264,7 +264,7 @@ impl<E: From<io::Error>> Run<'_, '_, E> {
 
     fn line(&mut self, number: u64, bytes: &[u8], part: LinePart) -> Result<(), E> {
         match part {
-            LinePart::Whole if glance::is_clean(bytes, &self.options.rules) => {
+            LinePart::Whole if glance::clean(bytes, &self.options.rules).is_some() => {
                 self.tally.events += 1;
                 if self.tally.kind.is_none() {
                     self.tally.kind = Some(Kind::Events);

@@ -9,11 +9,12 @@ use serde::Deserialize;
 
 use super::EventRules;
 use super::rules::{Values, faults};
+use crate::events::{UsageEvent, UsageMetrics, UsagePeriod};
 
 /// [`crate::events::UsageEvent`] with borrowed text, and without room for fields that it does not know.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Glance<'a> {
+pub(super) struct Glance<'a> {
     #[serde(borrow)]
     event_type: Cow<'a, str>,
     #[serde(borrow)]
@@ -32,7 +33,6 @@ struct Glance<'a> {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Metrics {
-    #[allow(dead_code)] // its type is all that there is to check
     cpu_seconds: u64,
     cpu_percent_avg: f64,
     memory_gb: f64,
@@ -40,7 +40,6 @@ struct Metrics {
     storage_gb: f64,
     network_egress_mb: f64,
     network_ingress_mb: f64,
-    #[allow(dead_code)]
     gpu_seconds: u64,
 }
 
@@ -51,15 +50,13 @@ struct Period {
     end: i64,
 }
 
-/// Whether `line` is certainly a valid event without anything to remark on.
-pub(super) fn is_clean(line: &[u8], rules: &EventRules) -> bool {
+/// The event in `line` where it is certainly valid and nothing is to be remarked on.
+pub(super) fn clean<'a>(line: &'a [u8], rules: &EventRules) -> Option<Glance<'a>> {
     // serde takes an array of the right values for an object; the format does not.
     if memchr::memchr(b'[', line).is_some() {
-        return false;
+        return None;
     }
-    let Ok(event) = serde_json::from_slice::<Glance<'_>>(line) else {
-        return false;
-    };
+    let event = serde_json::from_slice::<Glance<'_>>(line).ok()?;
     let values = Values {
         event_type: Some(&event.event_type),
         version: Some(&event.version),
@@ -78,5 +75,30 @@ pub(super) fn is_clean(line: &[u8], rules: &EventRules) -> bool {
     };
     let mut clean = true;
     faults(&values, rules, |_| clean = false);
-    clean
+    clean.then_some(event)
+}
+
+impl From<Glance<'_>> for UsageEvent {
+    fn from(seen: Glance<'_>) -> Self {
+        let metrics = UsageMetrics {
+            cpu_seconds: seen.metrics.cpu_seconds,
+            cpu_percent_avg: seen.metrics.cpu_percent_avg,
+            memory_gb: seen.metrics.memory_gb,
+            memory_percent: seen.metrics.memory_percent,
+            storage_gb: seen.metrics.storage_gb,
+            network_egress_mb: seen.metrics.network_egress_mb,
+            network_ingress_mb: seen.metrics.network_ingress_mb,
+            gpu_seconds: seen.metrics.gpu_seconds,
+        };
+        Self {
+            event_type: seen.event_type.into_owned(),
+            version: seen.version.into_owned(),
+            timestamp: seen.timestamp,
+            instance_id: seen.instance_id.into_owned(),
+            user_id: seen.user_id.into_owned(),
+            org_id: seen.org_id.map(Cow::into_owned),
+            metrics,
+            period: UsagePeriod { start: seen.period.start, end: seen.period.end },
+        }
+    }
 }

@@ -228,7 +228,9 @@ fn unit(spot: &Spot<'_>, resource: Option<ResourceType>, context: &mut Context<'
     } else {
         let finding =
             Finding::error(Code::UnknownUnit, format!("unknown unit {}", quote(text))).expected(one_of(fitting));
-        match nearest_unit(text).or_else(|| nearest(text, all.iter().copied())) {
+        // A unit of something else would only be the next mistake.
+        let meant = nearest_unit(text).filter(|unit| fitting.contains(unit));
+        match meant.or_else(|| nearest(text, fitting.iter().copied())) {
             Some(unit) => finding.help(format!("did you mean \"{unit}\"?")),
             None if text == "%" => finding.help("write a percentage as {\"Percentage\":{\"value\":80.0}}"),
             None => finding,

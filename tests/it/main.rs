@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr)]
 
+mod accept;
 mod check;
 mod cloudevents;
 mod cloudevents_setup;

@@ -88,7 +88,11 @@ fn not_text(start: &[u8]) -> Option<&'static str> {
         (b"\xfe\xff", "UTF-16 text; convert it with: iconv -f UTF-16 -t UTF-8"),
     ];
     let known = MAGIC.iter().find(|(magic, _)| start.starts_with(magic)).map(|(_, what)| *what);
-    known.or_else(|| start.contains(&0).then_some("a binary file; JSON text is expected"))
+    // Behind a first line of JSON a NUL is a fault of its own line (a crash leaves such blocks), not of the file.
+    let mut lines = start.split(|byte| *byte == b'\n').filter(|line| !line.trim_ascii().is_empty());
+    let starts_as_json = lines.next().is_some_and(|line| line.trim_ascii().starts_with(b"{") && !line.contains(&0));
+    let binary = start.contains(&0) && !starts_as_json;
+    known.or_else(|| binary.then_some("a binary file; JSON text is expected"))
 }
 
 #[cfg(test)]
@@ -100,6 +104,9 @@ mod tests {
         assert!(not_text(b"\x1f\x8b\x08").unwrap().contains("zcat"));
         assert!(not_text(b"\x7fELF\x02\0").unwrap().contains("binary"));
         assert_eq!(not_text(b"\xef\xbb\xbf{}"), None);
+        assert!(not_text(b"\x89PNG\r\n\x1a\n\0\0").unwrap().contains("binary"));
+        assert!(not_text(b"{\0\"\0a\0").unwrap().contains("binary"));
+        assert_eq!(not_text(b"{\"a\":1}\n\0\0\n{}"), None);
         assert_eq!(not_text(b""), None);
     }
 }

@@ -74,6 +74,7 @@ impl FormSource {
                     return Ok(Polled::UpToDate);
                 }
                 Asked::Nothing(reason) => {
+                    let reason = wire::excerpt(reason.as_bytes());
                     return Ok(Polled::Absent(format!(
                         "the queue at {} holds no topic {:?} ({reason}): nothing was written to it since the queue started, or the name is another",
                         self.address.base_url(),

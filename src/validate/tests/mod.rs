@@ -6,7 +6,7 @@ mod event;
 mod threshold;
 
 use super::shape::{Context, Spot};
-use super::{EventRules, Finding, collect, glance, json, line_findings};
+use super::{EventRules, Finding, collect, json, line_findings};
 use crate::events::tests::sample;
 use crate::events::to_compact_json;
 
@@ -49,7 +49,8 @@ fn exact(text: &[u8]) -> Vec<Finding> {
 fn the_sample_is_clean() {
     assert_eq!(line_findings(sample_text().as_bytes(), 1, &RULES), []);
     assert_eq!(exact(sample_text().as_bytes()), []);
-    assert!(glance::is_clean(sample_text().as_bytes(), &RULES));
+    let read: crate::events::UsageEvent = serde_json::from_str(&sample_text()).unwrap();
+    assert_eq!(super::clean_event(sample_text().as_bytes(), &RULES), Some(read));
 }
 
 const THRESHOLD: &str = r#"{"id":"cpu-high","resource_type":"Cpu","threshold_type":{"Percentage":{"value":80.0}},"action":"Notify","user_id":"*","notification_channels":["email"]}"#;

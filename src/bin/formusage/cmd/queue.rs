@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context as _, bail};
 use form_usage_events::queue::{self, QueueOptions};
+use form_usage_events::transport::EventStore;
 use tokio::net::TcpListener;
 
 use crate::cli::QueueArgs;
@@ -25,6 +26,8 @@ pub(crate) fn run(args: &QueueArgs) -> anyhow::Result<Exit> {
                 "{address} is reachable from other machines, and anybody there could write and read usage events; set a token with FORMUSAGE_TOKEN or --token-file, or listen on 127.0.0.1"
             );
         }
+        // A file that can't be used is found out before anybody is told that the queue listens.
+        drop(EventStore::open(&db)?);
         let listener = TcpListener::bind(address).await.map_err(|error| match error.kind() {
             ErrorKind::AddrInUse => anyhow::anyhow!(
                 "something listens on {address} already; end it (ss -ltnp shows what it is), or choose another port with --listen"

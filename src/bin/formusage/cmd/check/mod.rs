@@ -10,7 +10,7 @@ use anyhow::{Context as _, bail};
 use form_usage_events::clock::{Clock, SystemClock};
 use form_usage_events::events::{Line, LinePart, LineReader, UsageEvent};
 use form_usage_events::threshold::{ThresholdSet, ThresholdSource};
-use form_usage_events::validate::{EventRules, Severity, is_valid, line_findings};
+use form_usage_events::validate::{EventRules, Severity, clean_event, line_findings};
 
 use self::report::{Report, Totals};
 use crate::cli::CheckArgs;
@@ -116,24 +116,22 @@ impl Check {
             }
         }
         let rules = EventRules { now: SystemClock.unix_seconds(), max_skew: self.max_skew };
-        match decode(line.bytes) {
-            Ok(event) if is_valid(&event, &rules) => self.event(name, line.number, &event),
-            decoded => {
-                let mut faults: Vec<String> = line_findings(line.bytes, line.number, &rules)
-                    .iter()
-                    .filter(|finding| finding.severity == Severity::Error)
-                    .map(ToString::to_string)
-                    .collect();
-                if let (true, Err(error)) = (faults.is_empty(), &decoded) {
-                    faults.push(format!("{}:1: error: {error}", line.number));
-                }
-                match decoded {
-                    // Oddities alone do not make an event invalid.
-                    Ok(event) if faults.is_empty() => self.event(name, line.number, &event),
-                    _ => self.invalid(name, &faults),
-                }
-            }
+        if let Some(event) = clean_event(line.bytes, &rules) {
+            return self.event(name, line.number, &event);
         }
+        // What is valid is what `validate` calls so, down to fields that are not known.
+        let mut faults: Vec<String> = line_findings(line.bytes, line.number, &rules)
+            .iter()
+            .filter(|finding| finding.severity == Severity::Error)
+            .map(ToString::to_string)
+            .collect();
+        match decode(line.bytes) {
+            // Oddities alone do not make an event invalid.
+            Ok(event) if faults.is_empty() => return self.event(name, line.number, &event),
+            Err(error) if faults.is_empty() => faults.push(format!("{}:1: error: {error}", line.number)),
+            _ => {}
+        }
+        self.invalid(name, &faults)
     }
 
     fn event(&mut self, name: &str, line: u64, event: &UsageEvent) -> anyhow::Result<()> {
