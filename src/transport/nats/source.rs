@@ -19,6 +19,10 @@ const POLL_MESSAGES: usize = 500;
 const POLL_BYTES: usize = 4 << 20;
 /// A consumer of ours that nobody asks for so long is removed by the server.
 const INACTIVE: Duration = Duration::from_secs(300);
+/// The longest wait for a consumer to be made.
+const CREATE_TIMEOUT: Duration = Duration::from_secs(2);
+/// A cluster may put a consumer on a server that has just died, and then says nothing; the next one it puts elsewhere.
+const CREATE_TRIES: u32 = 10;
 /// What a durable consumer handed out and nobody acknowledged is handed out again after so long.
 const ACK_WAIT: Duration = Duration::from_secs(60);
 /// The most that a durable consumer hands out without acknowledgements, to all its readers together.
@@ -90,7 +94,11 @@ impl NatsSource {
         let Some(info) = stream::look_up(&link, address).await? else {
             return Ok(Err(stream::absence(&link, address)));
         };
-        let handle = link.context.get_stream_no_info(&info.config.name).await;
+        let mut context = link.context.clone();
+        if self.durable.is_none() {
+            context.set_timeout(link.patience.min(CREATE_TIMEOUT));
+        }
+        let handle = context.get_stream_no_info(&info.config.name).await;
         let handle = handle.map_err(|error| unreadable(&link, &innermost(&error)))?;
         let config = Config { filter_subject: address.subject.clone(), ..Config::default() };
         let consumer = match &self.durable {
@@ -118,11 +126,15 @@ impl NatsSource {
                     deliver_policy: DeliverPolicy::ByStartSequence { start_sequence: self.next },
                     ack_policy: AckPolicy::None,
                     inactive_threshold: INACTIVE,
-                    // Said, so that the cluster takes a server that is there; unsaid, it may take one that is not.
-                    num_replicas: 1,
                     ..config
                 };
-                handle.create_consumer(config).await
+                let mut tries = 1;
+                loop {
+                    match handle.create_consumer(config.clone()).await {
+                        Err(error) if tries < CREATE_TRIES && error.kind() == ConsumerErrorKind::TimedOut => tries += 1,
+                        created => break created,
+                    }
+                }
             }
         };
         let consumer = consumer.map_err(|error| of_consumer(&error, &link))?;
