@@ -4,6 +4,7 @@
 //! instance, parallel delivery, holding on while the destination is down, and books that balance. Both deliver through
 //! a [`Delivery`]: retries around a breaker around a time limit around a sink.
 
+mod concurrency;
 mod delivery;
 mod intake;
 mod lanes;
@@ -12,6 +13,7 @@ mod publisher;
 mod report;
 mod worker;
 
+pub use concurrency::{Concurrency, Sample};
 pub use delivery::{Deferral, Delivery, DeliveryStats, Ending};
 pub use intake::{Intake, IntakeRules, Origin, RefusedLine, Taken, judge, read_lines};
 pub use pipeline::{Keeper, Pipeline, PipelineError, PipelineOptions, Progress, Stop};
