@@ -4,6 +4,7 @@
 
 mod check;
 mod collect;
+mod concurrency;
 mod documents;
 mod form_queue;
 mod form_source;

@@ -59,7 +59,14 @@ pub struct Concurrency {
 #[derive(Debug, Clone)]
 enum Policy {
     Fixed(usize),
-    Auto(Search),
+    Auto(Box<Search>),
+}
+
+impl Default for Concurrency {
+    /// [`Concurrency::auto`] up to [`Concurrency::DEFAULT_MAX`].
+    fn default() -> Self {
+        Self::auto(Self::DEFAULT_MAX)
+    }
 }
 
 impl Concurrency {
@@ -75,7 +82,7 @@ impl Concurrency {
     /// Finds its own level between 1 and `max` (at least 1), from 4 on.
     #[must_use]
     pub fn auto(max: usize) -> Self {
-        Self { policy: Policy::Auto(Search::new(max.max(1))) }
+        Self { policy: Policy::Auto(Box::new(Search::new(max.max(1)))) }
     }
 
     /// Tells how long an attempt may take; 30 s by default. An answer that took more than a third of it halves the
@@ -91,7 +98,7 @@ impl Concurrency {
 
     /// How many attempts may be under way now; at least 1. Those above it may end in peace.
     #[must_use]
-    pub const fn limit(&self) -> usize {
+    pub fn limit(&self) -> usize {
         match &self.policy {
             Policy::Fixed(limit) => *limit,
             Policy::Auto(search) => search.limit(),

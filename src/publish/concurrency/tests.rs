@@ -36,11 +36,6 @@ fn a_slow_queue_gets_few_attempts_at_a_time_and_none_waits_for_long() {
             let mut it = endless(seed);
             it.run(queue, 1_200.0);
             let (rate, slowest) = (it.rate(0.0, 1_200.0), it.latency(0.0, 1_200.0, 1.0));
-            println!(
-                "slow: {rate:.2} of {best:.2}, p99 {:.2} s, slowest {slowest:.2} s, {:?}",
-                it.latency(0.0, 1_200.0, 0.99),
-                it.limits(60.0, 1_200.0)
-            );
             assert!(rate >= 0.95 * best, "{rate} of {best}");
             assert!(it.latency(0.0, 1_200.0, 0.99) < 1.5);
             assert!(slowest < 6.0, "{slowest}");
@@ -56,13 +51,6 @@ fn a_fast_queue_has_its_level_within_a_second() {
         for seed in SEEDS {
             let mut it = endless(seed);
             it.run(queue, 3.0);
-            println!(
-                "fast: first {:.0}, then {:.0} of {best:.0}, p99 {:.2} ms, {:?}",
-                it.rate(0.0, 1.0),
-                it.rate(1.0, 3.0),
-                1e3 * it.latency(1.0, 3.0, 0.99),
-                it.limits(1.0, 3.0)
-            );
             assert!(it.rate(1.0, 3.0) >= 0.9 * best, "{} of {best}", it.rate(1.0, 3.0));
             assert!(it.rate(0.0, 1.0) >= 0.75 * best, "{} of {best}", it.rate(0.0, 1.0));
         }
@@ -75,7 +63,6 @@ fn a_far_destination_gets_all_that_the_bound_allows() {
     for seed in SEEDS {
         let mut it = endless(seed);
         it.run(Queue::new(1_000, 50e-3, 0.2e-3), 30.0);
-        println!("far: {:.0} {:.0} {:.0}", it.rate(0.0, 5.0), it.rate(5.0, 10.0), it.rate(10.0, 30.0));
         assert!(it.rate(10.0, 30.0) >= 0.9 * 5_120.0, "{}", it.rate(10.0, 30.0));
     }
 }
@@ -85,19 +72,6 @@ fn changes_of_speed_are_followed() {
     for seed in SEEDS {
         let mut it = endless(seed);
         it.run(FAST, 3.0).run(SLOW, 120.0).run(FAST, 3.0).run(WIDE, 3.0).run(SLOW, 60.0);
-        println!(
-            "changes: {:.0} | {:.1} {:.1} p99 {:.2} s {:?} | {:.0} {:.0} | {:.0} | {:.1} slowest {:.2}",
-            it.rate(1.0, 3.0),
-            it.rate(3.0, 63.0),
-            it.rate(63.0, 123.0),
-            it.latency(63.0, 123.0, 0.99),
-            it.limits(63.0, 123.0),
-            it.rate(123.0, 124.0),
-            it.rate(124.0, 126.0),
-            it.rate(127.0, 129.0),
-            it.rate(129.0, 189.0),
-            it.latency(3.0, 189.0, 1.0)
-        );
         assert!(it.rate(3.0, 123.0) >= 18.0);
         assert!(it.latency(63.0, 123.0, 0.99) < 1.5);
         assert!(it.rate(124.0, 126.0) >= 36_000.0);
@@ -112,7 +86,6 @@ fn a_destination_that_turns_slow_is_not_run_into_its_time_limit() {
     for seed in SEEDS {
         let mut it = endless(seed);
         it.run(Queue::new(1_000, 50e-3, 0.2e-3), 30.0).run(SLOW, 120.0);
-        println!("turned: slowest {:.1}, later {:?}", it.latency(30.0, 150.0, 1.0), it.limits(80.0, 150.0));
         assert!(it.latency(30.0, 150.0, 1.0) < 25.0, "{}", it.latency(30.0, 150.0, 1.0));
         assert!(it.limits(120.0, 150.0).1 <= 16);
     }
@@ -123,7 +96,6 @@ fn a_burst_of_failures_lowers_it_and_is_made_up_for() {
     for seed in SEEDS {
         let mut it = endless(seed);
         it.run(WIDE, 2.0).run(Queue { failing: true, ..WIDE }, 0.5).run(WIDE, 2.0);
-        println!("burst: {:?} {:.0} {:.0}", it.limits(2.1, 2.5), it.rate(2.5, 3.5), it.rate(3.5, 4.5));
         assert_eq!(it.limits(2.1, 2.5), (1, 1));
         assert!(it.rate(3.0, 4.5) >= 0.9 * 39_000.0, "{}", it.rate(3.0, 4.5));
     }
@@ -135,11 +107,6 @@ fn a_destination_that_refuses_too_many_at_a_time_is_asked_for_fewer() {
         let mut it = endless(seed);
         it.run(Queue { most: 20, ..Queue::new(64, 1e-3, 0.2e-3) }, 10.0);
         let refused = it.ended.iter().filter(|ended| !ended.ok).count() as f64 / it.ended.len() as f64;
-        println!(
-            "refusing: {:.0} of 16000..20000, refused {refused:.5}, {:?}",
-            it.rate(2.0, 10.0),
-            it.limits(2.0, 10.0)
-        );
         assert!(it.rate(2.0, 10.0) >= 0.6 * 17_000.0, "{}", it.rate(2.0, 10.0));
         assert!(refused < 0.01, "{refused}");
     }
@@ -152,7 +119,6 @@ fn what_the_input_leaves_unused_does_not_raise_it() {
         for seed in SEEDS {
             let mut it = simulation(input, seed);
             it.run(WIDE, 30.0);
-            println!("{input:?}: {:?}", it.limits(0.0, 30.0));
             assert!(it.limits(0.0, 30.0).1 <= 16);
         }
     }
@@ -162,7 +128,6 @@ fn what_the_input_leaves_unused_does_not_raise_it() {
 fn events_count_not_attempts() {
     let mut it = Simulation::new(Concurrency::auto(64), Input::Endless, 500, 1);
     it.run(Queue { random: false, ..Queue::new(4, 10e-3, 1e-3) }, 20.0);
-    println!("batches {:.0} of 400 {:?}", it.rate(2.0, 20.0), it.limits(2.0, 20.0));
     assert!(it.rate(2.0, 20.0) >= 0.95 * 400.0);
     assert!(it.limits(2.0, 20.0).1 <= 12);
 }
