@@ -5,14 +5,14 @@
 //! is busy. The two are told apart by throughput, not by latency alone: where it grows with the limit, so does the
 //! limit; where it does not, latency grows instead, and the limit steps back.
 //!
-//! ```text
-//!            throughput grew with it: double             a quarter more, or a fifth less, now and then
-//!   Doubling ──────────────────────────► Doubling   Base ─────────────────────────────────────► Probe
-//!      │ it did not: back, or as far as before a cut  ▲  kept where it pays (less: where it costs nothing) │
-//!      └──────────────────────────────────────────────┴────────────────────────────────────────────────────┘
-//!
-//!   overload, many failures, an answer that took a third of the time limit: half, once a round trip, and doubling again
-//! ```
+//! - **Doubling**, from the start on, for as long as it pays. Then back to where it last did.
+//! - **Base**: staying for a while, then **Probe**: another limit, half or a quarter above or a third or a fifth below
+//!   (the smaller step where the rate is well known). It is kept where more pays, or where less costs nothing; two steps
+//!   up in a row double again.
+//! - A rate that is half or double of what it was means another destination, as it were: doubling again, from low on
+//!   where it is slower.
+//! - **Cut**: overload, a quarter of failures, or an answer that took a third of the time limit halve the limit, once a
+//!   round trip. Doubling then goes as far as half of where it stood.
 
 mod search;
 #[cfg(test)]

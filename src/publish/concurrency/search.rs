@@ -11,15 +11,16 @@ const START: usize = 4;
 /// Probing goes no lower: while one attempt is served the next one is on its way. Cuts do.
 const FLOOR: usize = 2;
 
-/// Doubling is quick, so that a fast destination has its level within a second. It goes on where it brings half of what
-/// it could, and looks so many times, each time at more, where that is unclear.
+/// Doubling is quick, so that a fast destination has its level within a second. It goes on where it brings a third of
+/// what it could, and looks so many times, each time at more, where that is unclear.
 const QUICK: Extent = Extent { attempts: 40, time: Duration::from_millis(20) };
-const DOUBLING_PAYS: f64 = 0.5;
+const DOUBLING_PAYS: f64 = 0.35;
 const LOOKS: u32 = 3;
 
-/// Probing takes its time, and is content with less.
+/// Probing takes its time, and is content with less; what might be chance counts against the higher limit.
 const PRECISE: Extent = Extent { attempts: 400, time: Duration::from_millis(50) };
-const PROBE_PAYS: f64 = 0.12;
+const PROBE_PAYS: f64 = 0.08;
+const PROBE_DOUBT: f64 = 0.4;
 
 /// A rate that is uncertain by more than this needs a larger step for its effect to show.
 const COARSE: f64 = 0.05;
@@ -105,7 +106,7 @@ impl Search {
     pub(super) fn attempt_ended(&mut self, now: Monotonic, latency: Duration, sample: Sample, in_flight: usize) {
         let last_end = self.last_end;
         self.last_end = now.max(last_end);
-        if self.asks_for_a_cut(latency, sample) && now.saturating_sub(latency) >= self.cut_at {
+        if now.saturating_sub(latency) >= self.cut_at && self.asks_for_a_cut(latency, sample) {
             self.cut(now);
             return;
         }
@@ -246,8 +247,8 @@ impl Search {
     fn probed(&mut self, now: Monotonic, base: Measured, measured: Measured) {
         let better = match self.direction {
             // In doubt, rather less than more.
-            Direction::Up => measured.gain(&base, PROBE_PAYS, 0.5) == Gain::Pays,
-            Direction::Down => base.gain(&measured, PROBE_PAYS, 0.5) != Gain::Pays,
+            Direction::Up => measured.gain(&base, PROBE_PAYS, PROBE_DOUBT) == Gain::Pays,
+            Direction::Down => base.gain(&measured, PROBE_PAYS, PROBE_DOUBT) != Gain::Pays,
         };
         if !better {
             self.gains = 0;

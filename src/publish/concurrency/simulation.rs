@@ -21,13 +21,15 @@ pub(super) struct Queue {
     pub(super) round_trip: f64,
     /// Attempts fail at once.
     pub(super) failing: bool,
+    /// It serves all that wait together, as one commit for many writes; each adds so many seconds to it.
+    pub(super) together: Option<f64>,
     /// It refuses attempts at once while so many are there.
     pub(super) most: usize,
 }
 
 impl Queue {
     pub(super) const fn new(servers: usize, service: f64, round_trip: f64) -> Self {
-        Self { servers, service, drag: 0.0, random: true, round_trip, failing: false, most: usize::MAX }
+        Self { servers, service, drag: 0.0, random: true, round_trip, failing: false, together: None, most: usize::MAX }
     }
 }
 
@@ -113,6 +115,7 @@ impl Simulation {
     /// Goes on for `seconds` with `queue`, which may be another one than before.
     pub(super) fn run(&mut self, queue: Queue, seconds: f64) -> &mut Self {
         let end = self.now + seconds;
+        self.start(queue);
         while let Some(&Reverse((at, _, step))) = self.steps.peek() {
             let at = at as f64 / 1e9;
             if at > end {
@@ -154,7 +157,22 @@ impl Simulation {
             Step::Refused(id) => self.end(id, if queue.failing { Sample::Failed } else { Sample::Overloaded }),
             Step::End(id) => self.end(id, Sample::Answered { events: self.events_per_batch }),
         }
-        while self.being_served < queue.servers
+        self.start(queue);
+    }
+
+    /// Starts whatever may be served and sent now.
+    fn start(&mut self, queue: Queue) {
+        if let Some(each) = queue.together
+            && self.being_served == 0
+        {
+            self.being_served = self.waiting.len();
+            let time = each.mul_add(self.waiting.len() as f64, queue.service);
+            for id in std::mem::take(&mut self.waiting) {
+                self.plan(time, Step::Served(id));
+            }
+        }
+        while queue.together.is_none()
+            && self.being_served < queue.servers
             && let Some(id) = self.waiting.pop_front()
         {
             self.being_served += 1;

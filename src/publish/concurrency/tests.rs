@@ -58,6 +58,33 @@ fn a_fast_queue_has_its_level_within_a_second() {
 }
 
 #[test]
+fn where_writes_share_a_commit_more_at_a_time_is_better() {
+    // At 256 at a time a commit takes 10 ms.
+    let queue = Queue { together: Some(20e-6), ..Queue::new(1, 5e-3, 0.2e-3) };
+    let best = best(queue, 2.0);
+    for seed in SEEDS {
+        let mut it = endless(seed);
+        it.run(queue, 5.0);
+        assert!(it.rate(1.0, 5.0) >= 0.9 * best, "{} of {best}", it.rate(1.0, 5.0));
+    }
+}
+
+#[test]
+fn a_stall_now_and_then_does_not_lower_it_for_long() {
+    let stall = 0.03;
+    for queue in [FAST, WIDE] {
+        for seed in SEEDS {
+            let mut it = endless(seed);
+            for _ in 0..10 {
+                it.run(queue, 0.5 - stall).run(Queue { servers: 0, ..queue }, stall);
+            }
+            let best = 40_000.0 * (1.0 - 2.0 * stall);
+            assert!(it.rate(1.0, 5.0) >= 0.9 * best, "{} of {best}", it.rate(1.0, 5.0));
+        }
+    }
+}
+
+#[test]
 fn a_far_destination_gets_all_that_the_bound_allows() {
     // 256 attempts at a time of 50 ms each are 5,120 a second.
     for seed in SEEDS {
@@ -155,6 +182,20 @@ fn overload_halves_it_once_a_round_trip_and_so_does_an_answer_that_took_too_long
     assert_eq!(concurrency.limit(), 1);
     concurrency.attempt_ended(at(30), at(3), Sample::Overloaded, 1);
     assert_eq!(concurrency.limit(), 1);
+}
+
+#[test]
+fn failures_of_one_round_trip_halve_it_once() {
+    let mut concurrency = Concurrency::auto(64);
+    let ms = Duration::from_millis;
+    for n in 0..40 {
+        concurrency.attempt_ended(ms(1_000 + n), ms(1_000 + n), Sample::Failed, 40);
+    }
+    assert_eq!(concurrency.limit(), 2);
+    for n in 0..10 {
+        concurrency.attempt_ended(ms(2_000 + n), ms(1), Sample::Answered { events: 1 }, 2);
+    }
+    assert_eq!(concurrency.limit(), 2);
 }
 
 #[test]
