@@ -67,7 +67,7 @@ json\t'One JSON object on standard output (on standard error where that carries 
 complete -c formusage -n "__fish_formusage_using_subcommand publish" -l max-skew -d 'How far in the future an event\'s timestamp may lie' -r
 complete -c formusage -n "__fish_formusage_using_subcommand publish" -l max-line-bytes -d 'The longest line to accept, in bytes' -r
 complete -c formusage -n "__fish_formusage_using_subcommand publish" -l timeout -d 'How long one attempt may take' -r
-complete -c formusage -n "__fish_formusage_using_subcommand publish" -l concurrency -d 'Attempts under way at a time' -r
+complete -c formusage -n "__fish_formusage_using_subcommand publish" -l concurrency -d 'Attempts under way at a time: auto finds the level at which the destination takes most, a number fixes it' -r
 complete -c formusage -n "__fish_formusage_using_subcommand publish" -l drain-timeout -d 'After the end of input, go on for so long without delivering anything' -r
 complete -c formusage -n "__fish_formusage_using_subcommand publish" -l poison-after -d 'An event that was refused by name in so many rounds, while others went through, is a dead letter' -r
 complete -c formusage -n "__fish_formusage_using_subcommand publish" -l token-file -d 'A file that holds a bearer token for the destination (or set FORMUSAGE_TOKEN to the token itself)' -r -F

@@ -6,6 +6,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use super::concurrency::{Concurrency, Sample};
+use super::latency::Latencies;
+use super::load::Load;
 use crate::circuit_breaker::{CircuitBreaker, Refusal};
 use crate::clock::{Clock, Monotonic};
 use crate::events::EncodedEvent;
@@ -93,6 +96,7 @@ pub struct Delivery {
     /// What the last attempt failed by, if it did.
     last_failure: Arc<Mutex<Option<String>>>,
     counters: Arc<Counters>,
+    load: Arc<Load>,
 }
 
 impl Delivery {
@@ -114,7 +118,35 @@ impl Delivery {
             hold_until: Arc::default(),
             last_failure: Arc::default(),
             counters: Arc::default(),
+            load: Arc::default(),
         }
+        .with_concurrency(Concurrency::default())
+    }
+
+    /// Learns from the attempts how many may be under way, by `concurrency`; one that finds its own level by default.
+    /// Latencies are counted anew. It holds nobody back: who calls keeps to [`Delivery::concurrency_limit`].
+    #[must_use]
+    pub fn with_concurrency(mut self, concurrency: Concurrency) -> Self {
+        self.load = Arc::new(Load::new(concurrency.with_time_limit(self.timeout)));
+        self
+    }
+
+    /// How many attempts may be under way now; at least 1.
+    #[must_use]
+    pub fn concurrency_limit(&self) -> usize {
+        self.load.limit()
+    }
+
+    /// How many attempts are under way. Waits between them do not count.
+    #[must_use]
+    pub fn in_flight(&self) -> usize {
+        self.load.in_flight()
+    }
+
+    /// How long the attempts took that ended, whatever came of them.
+    #[must_use]
+    pub fn latencies(&self) -> Latencies {
+        self.load.latencies()
     }
 
     /// The sink.
@@ -274,7 +306,10 @@ impl Delivery {
             None => None,
         };
         self.counters.attempts.fetch_add(1, Ordering::Relaxed);
-        let result = match tokio::time::timeout(self.timeout, self.sink.send(events)).await {
+        let under_way = self.load.begin(self.clock.monotonic());
+        let answer = tokio::time::timeout(self.timeout, self.sink.send(events)).await;
+        let in_time = answer.is_ok();
+        let result = match answer {
             Ok(result) => result,
             Err(_) => Err(Failure::service(format!(
                 "no answer within {:?}; whether it was taken is unknown, and sending it again is safe",
@@ -282,6 +317,8 @@ impl Delivery {
             ))
             .reached(Reach::Unknown)),
         };
+        let sample = if in_time { sample(&result) } else { Some(Sample::Overloaded) };
+        under_way.ended(self.clock.monotonic(), sample);
         self.account(&result);
         if let Some(permit) = permit {
             match service_works(&result) {
@@ -358,4 +395,24 @@ fn service_works(result: &Result<Vec<Outcome>, Failure>) -> Option<bool> {
             verdict
         }
     }
+}
+
+/// What an attempt says of the load: as [`service_works`], and too much where the destination asked to be left alone.
+fn sample(result: &Result<Vec<Outcome>, Failure>) -> Option<Sample> {
+    let failed = |failure: &Failure| failure.kind == FailureKind::Service;
+    let (answered, wish) = match result {
+        Err(failure) => (1, failed(failure) && failure.retry_after.is_some()),
+        Ok(outcomes) => {
+            let failures = outcomes.iter().filter_map(|outcome| match outcome {
+                Outcome::Failed(failure) if failed(failure) => Some(failure),
+                Outcome::Failed(_) | Outcome::Delivered | Outcome::Duplicate => None,
+            });
+            (outcomes.len() - failures.clone().count(), failures.clone().any(|failure| failure.retry_after.is_some()))
+        }
+    };
+    Some(match service_works(result)? {
+        _ if wish => Sample::Overloaded,
+        true => Sample::Answered { events: answered },
+        false => Sample::Failed,
+    })
 }

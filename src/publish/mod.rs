@@ -4,9 +4,12 @@
 //! instance, parallel delivery, holding on while the destination is down, and books that balance. Both deliver through
 //! a [`Delivery`]: retries around a breaker around a time limit around a sink.
 
+mod concurrency;
 mod delivery;
 mod intake;
 mod lanes;
+mod latency;
+mod load;
 mod pipeline;
 mod publisher;
 #[cfg(feature = "sqlite")]
@@ -16,8 +19,10 @@ mod report;
 mod spooled;
 mod worker;
 
+pub use concurrency::{Concurrency, Sample};
 pub use delivery::{Deferral, Delivery, DeliveryStats, Ending};
 pub use intake::{Intake, IntakeRules, Origin, RefusedLine, Taken, Ticket, judge, read_lines};
+pub use latency::Latencies;
 pub use pipeline::{Keeper, Pipeline, PipelineError, PipelineOptions, Progress, Stop};
 pub use publisher::EventPublisher;
 #[cfg(feature = "sqlite")]

@@ -20,12 +20,14 @@
 
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use super::concurrency::Concurrency;
 use super::delivery::{Deferral, Delivery, Ending};
 use super::intake::{Intake, Origin, RefusedLine, Taken};
 use super::lanes::Lanes;
@@ -43,8 +45,9 @@ pub(super) const INTAKE_GRACE: Duration = Duration::from_secs(2);
 /// How a stream is published.
 #[derive(Debug, Clone)]
 pub struct PipelineOptions {
-    /// Attempts under way at a time; 4 by default, at least 1.
-    pub concurrency: usize,
+    /// The most batches that workers hold, those that pause before another round included; 256 by default, at least 1.
+    /// How many of them make attempts at a time is the matter of [`Delivery::with_concurrency`].
+    pub max_workers: usize,
     /// How long to go on after the end of the input without delivering anything; 10 s by default.
     pub drain_timeout: Duration,
     /// The input is known to end (files), so that a destination that is set up wrong ends the run at once, and a
@@ -65,7 +68,7 @@ pub struct PipelineOptions {
 impl Default for PipelineOptions {
     fn default() -> Self {
         Self {
-            concurrency: 4,
+            max_workers: Concurrency::DEFAULT_MAX,
             drain_timeout: Duration::from_secs(10),
             finite: false,
             poison_after: 10,
@@ -208,6 +211,7 @@ impl Pipeline {
             asked_at: None,
             misdirection: None,
             hurry: Arc::default(),
+            pausing: Arc::default(),
         };
         let result = run.drive(intake, progress).await;
         // Whatever ended the run: no attempt goes on behind the report's back.
@@ -246,6 +250,8 @@ struct Run<'a> {
     misdirection: Option<String>,
     /// Ends the pauses of the workers.
     hurry: Arc<Notify>,
+    /// How many workers pause before another round.
+    pausing: Arc<AtomicUsize>,
 }
 
 impl Run<'_> {
@@ -308,12 +314,25 @@ impl Run<'_> {
 
     fn start_workers(&mut self) {
         let pipeline = self.pipeline;
-        while !self.give_up.is_cancelled() && self.workers.len() < pipeline.options.concurrency.max(1) {
+        while !self.give_up.is_cancelled() && self.may_start_a_worker() {
             let Some(batch) = self.lanes.take(pipeline.delivery.sink().limits()) else { break };
-            let signals = Signals { give_up: self.give_up.clone(), hurry: self.hurry.clone() };
+            let signals =
+                Signals { give_up: self.give_up.clone(), hurry: self.hurry.clone(), pausing: self.pausing.clone() };
             let worker = Worker::new(batch, self.delivered(), pipeline.delivery.clone(), signals);
             self.workers.spawn(worker.round());
         }
+    }
+
+    /// Workers that pause take no place from the others: an event that is refused again and again holds up nobody. While
+    /// the destination is left alone, more workers would only wait beside those that wait already.
+    fn may_start_a_worker(&self) -> bool {
+        let workers = self.workers.len();
+        let active = workers.saturating_sub(self.pausing.load(Ordering::Relaxed));
+        let delivery = &self.pipeline.delivery;
+        workers == 0
+            || (workers < self.pipeline.options.max_workers.max(1)
+                && active < delivery.concurrency_limit()
+                && delivery.held_for().is_none())
     }
 
     /// When to give up if nothing is delivered until then; `None` while there is no hurry.

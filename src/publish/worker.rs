@@ -4,6 +4,7 @@
 //! and gives the worker the next one.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio::sync::Notify;
@@ -36,6 +37,24 @@ pub(super) struct Signals {
     pub(super) give_up: CancellationToken,
     /// Do not wait any longer, try now.
     pub(super) hurry: Arc<Notify>,
+    /// How many workers pause.
+    pub(super) pausing: Arc<AtomicUsize>,
+}
+
+/// Counts a pause for as long as it lasts, however it ends.
+struct Pausing<'a>(&'a AtomicUsize);
+
+impl<'a> Pausing<'a> {
+    fn new(count: &'a AtomicUsize) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Self(count)
+    }
+}
+
+impl Drop for Pausing<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 /// What a round did: an ending for each event of the batch, or none where it was given up.
@@ -83,6 +102,7 @@ impl Worker {
     async fn attempt(&self, events: &[EncodedEvent]) -> Vec<Ending> {
         let pause = self.pause();
         if !pause.is_zero() {
+            let _pausing = Pausing::new(&self.signals.pausing);
             tokio::select! {
                 () = self.delivery.clock().sleep(pause) => {}
                 () = self.signals.hurry.notified() => {}

@@ -7,6 +7,7 @@ mod check;
 mod cloudevents;
 mod cloudevents_setup;
 mod collect;
+mod concurrency;
 mod documents;
 mod event_service;
 mod form_queue;

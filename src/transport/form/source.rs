@@ -8,6 +8,7 @@ use super::wire::{self, Reply};
 use crate::events::EventId;
 use crate::transport::destination::percent_encoded;
 use crate::transport::http_client::HttpClient;
+use crate::transport::http_client::excerpt;
 use crate::transport::{BoxFuture, ConnectOptions, Failure, FormAddress, Message, Polled, Reach, Source};
 
 /// A poll hands out what it has once it holds so many messages.
@@ -74,7 +75,7 @@ impl FormSource {
                     return Ok(Polled::UpToDate);
                 }
                 Asked::Nothing(reason) => {
-                    let reason = wire::excerpt(reason.as_bytes());
+                    let reason = excerpt(reason.as_bytes());
                     return Ok(Polled::Absent(format!(
                         "the queue at {} holds no topic {:?} ({reason}): nothing was written to it since the queue started, or the name is another",
                         self.address.base_url(),

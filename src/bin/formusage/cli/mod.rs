@@ -24,7 +24,7 @@ pub(crate) use collect::CollectArgs;
 pub(crate) use destination::{DestinationArgs, NatsArgs};
 pub(crate) use documents::{CompletionsArgs, ManArgs, SchemaArgs, SchemaName};
 pub(crate) use ping::{PingArgs, PingFormat};
-pub(crate) use publish::{PublishArgs, ReportFormat};
+pub(crate) use publish::{Level, PublishArgs, ReportFormat};
 pub(crate) use queue::QueueArgs;
 pub(crate) use read::{ReadArgs, ReadFormat};
 pub(crate) use spool::{

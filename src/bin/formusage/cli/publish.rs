@@ -67,9 +67,9 @@ pub(crate) struct PublishArgs {
     /// How long one attempt may take
     #[arg(long, value_name = "TIME", env = "FORMUSAGE_TIMEOUT", default_value = "30s", value_parser = humantime::parse_duration, help_heading = "Delivery")]
     pub(crate) timeout: Duration,
-    /// Attempts under way at a time
-    #[arg(long, value_name = "N", env = "FORMUSAGE_CONCURRENCY", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=1024), help_heading = "Delivery")]
-    pub(crate) concurrency: u16,
+    /// Attempts under way at a time: auto finds the level at which the destination takes most, a number fixes it
+    #[arg(long, value_name = "auto|N", env = "FORMUSAGE_CONCURRENCY", default_value = "auto", value_parser = parse_concurrency, help_heading = "Delivery")]
+    pub(crate) concurrency: Level,
     /// After the end of input, go on for so long without delivering anything
     #[arg(long, value_name = "TIME", env = "FORMUSAGE_DRAIN_TIMEOUT", default_value = "10s", value_parser = humantime::parse_duration, help_heading = "Delivery")]
     pub(crate) drain_timeout: Duration,
@@ -140,6 +140,23 @@ pub(crate) struct PublishArgs {
 
     #[command(flatten)]
     pub(crate) cloud_events: CloudEventsArgs,
+}
+
+/// How many attempts may be under way at a time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Level {
+    /// As many as the destination takes best.
+    Auto,
+    /// So many.
+    Fixed(u16),
+}
+
+fn parse_concurrency(text: &str) -> Result<Level, String> {
+    match text.parse() {
+        Ok(number @ 1..=1024) => Ok(Level::Fixed(number)),
+        _ if text == "auto" => Ok(Level::Auto),
+        _ => Err("expected auto or a number from 1 to 1024".to_owned()),
+    }
 }
 
 /// How a run is reported.

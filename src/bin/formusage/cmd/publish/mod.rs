@@ -16,8 +16,8 @@ use form_usage_events::circuit_breaker::{CircuitBreaker, CircuitBreakerConfig};
 use form_usage_events::clock::{Clock, SystemClock};
 use form_usage_events::events::{Line, LinePart};
 use form_usage_events::publish::{
-    Delivery, Intake, IntakeRules, Keeper, Origin, Pipeline, PipelineOptions, Report, Stop, judge, publish_through,
-    read_lines,
+    Concurrency, Delivery, Intake, IntakeRules, Keeper, Origin, Pipeline, PipelineOptions, Report, Stop, judge,
+    publish_through, read_lines,
 };
 use form_usage_events::retry::{Random, Retrier, RetryConfig};
 use form_usage_events::spool::Spool;
@@ -25,7 +25,7 @@ use form_usage_events::threshold::ThresholdManager;
 use form_usage_events::transport::{self, ConnectOptions, Destination};
 use tokio::sync::mpsc;
 
-use crate::cli::{PublishArgs, ReconcileArgs};
+use crate::cli::{Level, PublishArgs, ReconcileArgs};
 use crate::exit::Exit;
 use crate::input::Input;
 use crate::setup::{self, Shutdown};
@@ -58,9 +58,13 @@ fn publish(args: &PublishArgs, inputs: Inputs) -> anyhow::Result<Exit> {
     let rules =
         IntakeRules { max_line_bytes: args.lines.max_line_bytes, max_skew: args.lines.max_skew(), strict: args.strict };
     let spool = open_spool(args, &destination, &clock)?;
+    let (concurrency, max_workers) = match args.concurrency {
+        Level::Auto => (Concurrency::auto(Concurrency::DEFAULT_MAX), Concurrency::DEFAULT_MAX),
+        Level::Fixed(number) => (Concurrency::fixed(number.into()), number.into()),
+    };
     let options = PipelineOptions {
         spooled: spool.is_some(),
-        concurrency: usize::from(args.concurrency),
+        max_workers,
         drain_timeout: args.drain_timeout,
         // With a spool everything is taken first, whatever the destination does.
         finite: inputs.finite && spool.is_none(),
@@ -77,7 +81,8 @@ fn publish(args: &PublishArgs, inputs: Inputs) -> anyhow::Result<Exit> {
         if let (Some(breaker), Some(spool)) = (&breaker, &spool) {
             breaker.resume(spool.breaker());
         }
-        let delivery = Delivery::new(sink.into(), retrier, breaker.clone(), args.timeout, clock.clone());
+        let delivery = Delivery::new(sink.into(), retrier, breaker.clone(), args.timeout, clock.clone())
+            .with_concurrency(concurrency);
         let shutdown = Shutdown::listen("finishing: delivering what was read; press Ctrl-C again to stop at once")?;
         let stop = Stop { finish: shutdown.finish.clone(), abort: shutdown.abort, ..Stop::default() };
         let mut progress = show::progress(&destination);
