@@ -166,9 +166,9 @@ mod tests {
     #[test]
     fn errors_say_what_to_write_and_hide_passwords() {
         let cases = [
-            ("nats://", "can't be read"),
-            ("nats:h/a", "can't be read"),
-            ("nats://a,,b/s", "can't be read"),
+            ("nats://", "names no host"),
+            ("nats:h/a", "names no host"),
+            ("nats://a,,b/s", "names no host"),
             ("nats://h/a/b", "one subject is expected"),
             ("nats://h/a.%3E", "nothing can be published"),
             ("nats://h/a..b", "nothing can be published"),

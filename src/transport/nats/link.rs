@@ -195,6 +195,11 @@ impl Link {
         Refusals(seen)
     }
 
+    /// Whether the server refused anything on it.
+    pub(super) fn has_refused(&self) -> bool {
+        self.refused.borrow().is_some()
+    }
+
     /// Why an answer did not come, where the server said so: an error that leaves the connection open is one of
     /// permissions (the protocol closes it for all others).
     pub(super) fn refusal(&self, new: bool) -> Option<Failure> {

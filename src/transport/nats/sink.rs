@@ -34,6 +34,8 @@ pub struct NatsSink {
     prepared: AtomicBool,
     /// Nothing was taken yet on this connection, or something went wrong since.
     doubtful: AtomicBool,
+    /// Something was taken, on this connection or one before.
+    worked: AtomicBool,
 }
 
 /// What became of one message.
@@ -59,6 +61,7 @@ impl NatsSink {
             link: Mutex::default(),
             prepared: AtomicBool::new(false),
             doubtful: AtomicBool::new(true),
+            worked: AtomicBool::new(false),
         })
     }
 
@@ -181,13 +184,24 @@ impl NatsSink {
         }
     }
 
+    /// Why nobody took an event. Who may publish and not ask JetStream can't tell a missing stream from one without a
+    /// leader; one that took events before is more likely to lack its leader.
+    async fn diagnose(&self, link: &Link) -> Failure {
+        let failure = stream::diagnose(link, &self.connector.address).await;
+        if self.worked.load(Ordering::Relaxed) && failure.kind == FailureKind::Destination && link.has_refused() {
+            return Failure::service(format!("nobody at {} takes events at the moment ({failure})", link.url));
+        }
+        failure
+    }
+
     /// Words for what has no reply of its own.
     async fn outcomes(&self, link: &Link, replies: Vec<Reply>, refused: bool) -> Vec<Outcome> {
         if replies.iter().any(|reply| matches!(reply, Reply::Settled(Outcome::Delivered | Outcome::Duplicate))) {
             link.mark_working();
+            self.worked.store(true, Ordering::Relaxed);
         }
         let unclaimed = match replies.iter().any(|reply| matches!(reply, Reply::Unclaimed)) {
-            true => Some(stream::diagnose(link, &self.connector.address).await),
+            true => Some(self.diagnose(link).await),
             false => None,
         };
         let silence = link.refusal(refused).unwrap_or_else(|| {
