@@ -40,6 +40,7 @@
     feature = "sqlite",
     doc = "- [`spool`]: what was taken and waits for its acknowledgement, and dead letters"
 )]
+#![cfg_attr(feature = "metrics", doc = "- [`metrics`]: the figures of a publisher, as OpenMetrics and as a log line")]
 //! - [`clock`], [`units`], [`errors`]: what all of them share
 //!
 //! # Features
@@ -56,6 +57,8 @@ pub mod collect;
 mod database;
 pub mod errors;
 pub mod events;
+#[cfg(feature = "metrics")]
+pub mod metrics;
 pub mod publish;
 #[cfg(feature = "server")]
 pub mod queue;

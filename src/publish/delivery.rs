@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use super::latency::{Latency, LatencyHistogram};
 use crate::circuit_breaker::{CircuitBreaker, Refusal};
 use crate::clock::{Clock, Monotonic};
 use crate::events::EncodedEvent;
@@ -63,6 +64,8 @@ struct Counters {
     retries: AtomicU64,
     delivered: AtomicU64,
     unknown: AtomicU64,
+    deferred: AtomicU64,
+    latency: LatencyHistogram,
 }
 
 /// A look at the counts of a [`Delivery`].
@@ -76,6 +79,8 @@ pub struct DeliveryStats {
     pub delivered: u64,
     /// Attempts whose reply never came; they were made again with the same bytes.
     pub unknown: u64,
+    /// Events whose delivery was put off, each time that it was.
+    pub deferred: u64,
     /// How often the breaker opened.
     pub breaker_opened: u64,
 }
@@ -144,8 +149,15 @@ impl Delivery {
             retries: read(&self.counters.retries),
             delivered: read(&self.counters.delivered),
             unknown: read(&self.counters.unknown),
+            deferred: read(&self.counters.deferred),
             breaker_opened: self.breaker.as_ref().map_or(0, CircuitBreaker::times_opened),
         }
+    }
+
+    /// How long attempts took, those that were given up at the time limit too.
+    #[must_use]
+    pub fn latency(&self) -> Latency {
+        self.counters.latency.latency()
     }
 
     /// What the last attempt failed by; `None` where it succeeded.
@@ -181,7 +193,10 @@ impl Delivery {
         }
         let unanswered =
             || Ending::Deferred(Deferral::Failed(Failure::service("the sink reported nothing for this event")));
-        endings.into_iter().map(|ended| ended.unwrap_or_else(unanswered)).collect()
+        let endings: Vec<Ending> = endings.into_iter().map(|ended| ended.unwrap_or_else(unanswered)).collect();
+        let deferred = endings.iter().filter(|ending| matches!(ending, Ending::Deferred(_))).count();
+        self.counters.deferred.fetch_add(deferred as u64, Ordering::Relaxed);
+        endings
     }
 
     /// Delivers the events at `pending` as one batch, with retries for those that the service failed.
@@ -264,6 +279,7 @@ impl Delivery {
             None => None,
         };
         self.counters.attempts.fetch_add(1, Ordering::Relaxed);
+        let started = self.clock.monotonic();
         let result = match tokio::time::timeout(self.timeout, self.sink.send(events)).await {
             Ok(result) => result,
             Err(_) => Err(Failure::service(format!(
@@ -272,6 +288,7 @@ impl Delivery {
             ))
             .reached(Reach::Unknown)),
         };
+        self.counters.latency.record(self.clock.monotonic().saturating_sub(started));
         self.account(&result);
         if let Some(permit) = permit {
             match service_works(&result) {

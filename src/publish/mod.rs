@@ -7,6 +7,7 @@
 mod delivery;
 mod intake;
 mod lanes;
+mod latency;
 mod pipeline;
 mod publisher;
 mod report;
@@ -14,6 +15,7 @@ mod worker;
 
 pub use delivery::{Deferral, Delivery, DeliveryStats, Ending};
 pub use intake::{Intake, IntakeRules, Origin, RefusedLine, Taken, judge, read_lines};
+pub use latency::{LATENCY_BOUNDS, Latency, LatencyHistogram};
 pub use pipeline::{Keeper, Pipeline, PipelineError, PipelineOptions, Progress, Stop};
 pub use publisher::EventPublisher;
 pub use report::Report;

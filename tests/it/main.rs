@@ -7,6 +7,8 @@ mod collect;
 mod documents;
 mod form_queue;
 mod form_source;
+mod metrics;
+mod packaging;
 mod publish;
 mod publisher;
 mod queue;
