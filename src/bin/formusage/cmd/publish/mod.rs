@@ -3,6 +3,8 @@
 mod keep;
 #[allow(dead_code)] // until publish runs it
 mod monitor;
+#[allow(dead_code)] // until publish runs it
+mod observe;
 mod show;
 
 use std::io::{Cursor, Read};
