@@ -84,7 +84,7 @@ pub(crate) enum LogFormat {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     Collect(CollectArgs),
-    Publish(PublishArgs),
+    Publish(Box<PublishArgs>),
     Check(CheckArgs),
     Validate(ValidateArgs),
     Queue(QueueArgs),
