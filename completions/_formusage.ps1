@@ -83,6 +83,8 @@ Register-ArgumentCompleter -Native -CommandName 'formusage' -ScriptBlock {
             [CompletionResult]::new('--failure-threshold', '--failure-threshold', [CompletionResultType]::ParameterName, 'So many failures in a row open the breaker')
             [CompletionResult]::new('--reset-timeout', '--reset-timeout', [CompletionResultType]::ParameterName, 'How long it stays open before a trial')
             [CompletionResult]::new('--half-open-allowed-calls', '--half-open-allowed-calls', [CompletionResultType]::ParameterName, 'Trials at a time; so many successes close it')
+            [CompletionResult]::new('--metrics-listen', '--metrics-listen', [CompletionResultType]::ParameterName, 'Serve the figures as OpenMetrics at http://ADDRESS:PORT/metrics')
+            [CompletionResult]::new('--stats-interval', '--stats-interval', [CompletionResultType]::ParameterName, 'Log a line of figures so often, and a last one at the end; 0s for never')
             [CompletionResult]::new('--log', '--log', [CompletionResultType]::ParameterName, 'What to log, as tracing directives, e.g. "info,form_usage_events::publish=debug"')
             [CompletionResult]::new('--log-format', '--log-format', [CompletionResultType]::ParameterName, 'How log lines look')
             [CompletionResult]::new('--dry-run', '--dry-run', [CompletionResultType]::ParameterName, 'Send nothing: print what would be sent')

@@ -200,7 +200,7 @@ _formusage() {
             return 0
             ;;
         formusage__subcmd__publish)
-            opts="-v -q -h --event --to --thresholds --dry-run --dead-letter --report --strict --max-skew --max-line-bytes --timeout --concurrency --drain-timeout --poison-after --token-file --max-retries --initial-backoff --max-backoff --backoff-multiplier --jitter-factor --failure-threshold --reset-timeout --half-open-allowed-calls --no-circuit-breaker --verbose --quiet --log --log-format --help"
+            opts="-v -q -h --event --to --thresholds --dry-run --dead-letter --report --strict --max-skew --max-line-bytes --timeout --concurrency --drain-timeout --poison-after --token-file --max-retries --initial-backoff --max-backoff --backoff-multiplier --jitter-factor --failure-threshold --reset-timeout --half-open-allowed-calls --no-circuit-breaker --metrics-listen --stats-interval --verbose --quiet --log --log-format --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -283,6 +283,14 @@ _formusage() {
                     return 0
                     ;;
                 --half-open-allowed-calls)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --metrics-listen)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --stats-interval)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

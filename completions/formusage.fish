@@ -76,6 +76,8 @@ complete -c formusage -n "__fish_formusage_using_subcommand publish" -l jitter-f
 complete -c formusage -n "__fish_formusage_using_subcommand publish" -l failure-threshold -d 'So many failures in a row open the breaker' -r
 complete -c formusage -n "__fish_formusage_using_subcommand publish" -l reset-timeout -d 'How long it stays open before a trial' -r
 complete -c formusage -n "__fish_formusage_using_subcommand publish" -l half-open-allowed-calls -d 'Trials at a time; so many successes close it' -r
+complete -c formusage -n "__fish_formusage_using_subcommand publish" -l metrics-listen -d 'Serve the figures as OpenMetrics at http://ADDRESS:PORT/metrics' -r
+complete -c formusage -n "__fish_formusage_using_subcommand publish" -l stats-interval -d 'Log a line of figures so often, and a last one at the end; 0s for never' -r
 complete -c formusage -n "__fish_formusage_using_subcommand publish" -l log -d 'What to log, as tracing directives, e.g. "info,form_usage_events::publish=debug"' -r
 complete -c formusage -n "__fish_formusage_using_subcommand publish" -l log-format -d 'How log lines look' -r -f -a "text\t'For people'
 json\t'One JSON object a line'"

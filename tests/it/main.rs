@@ -8,6 +8,7 @@ mod documents;
 mod form_queue;
 mod form_source;
 mod metrics;
+mod monitoring;
 mod packaging;
 mod publish;
 mod publisher;

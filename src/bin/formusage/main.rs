@@ -9,7 +9,6 @@ mod output;
 mod secret;
 mod setup;
 mod state_dir;
-#[allow(dead_code)] // until publish runs the monitor
 mod systemd;
 
 use std::process::ExitCode;

@@ -122,6 +122,9 @@ pub(crate) struct PublishArgs {
     /// Do without a circuit breaker
     #[arg(long, env = "FORMUSAGE_NO_CIRCUIT_BREAKER", help_heading = "Circuit breaker")]
     pub(crate) no_circuit_breaker: bool,
+
+    #[command(flatten)]
+    pub(crate) monitoring: super::MonitoringArgs,
 }
 
 /// How a run is reported.

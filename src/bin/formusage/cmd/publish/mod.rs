@@ -1,9 +1,7 @@
 //! `publish`: delivers events.
 
 mod keep;
-#[allow(dead_code)] // until publish runs it
 mod monitor;
-#[allow(dead_code)] // until publish runs it
 mod observe;
 mod show;
 
@@ -24,6 +22,7 @@ use form_usage_events::threshold::ThresholdManager;
 use form_usage_events::transport::{self, ConnectOptions, Destination};
 use tokio::sync::mpsc;
 
+use self::monitor::Monitor;
 use crate::cli::PublishArgs;
 use crate::exit::Exit;
 use crate::input::Input;
@@ -53,14 +52,20 @@ pub(crate) fn run(args: &PublishArgs) -> anyhow::Result<Exit> {
         let connect = ConnectOptions { timeout: args.timeout, token };
         let sink = transport::connect(&destination, &connect)?;
         let thresholds = thresholds(args).await?;
-        let delivery = Delivery::new(sink.into(), retrier, breaker, args.timeout, clock.clone());
+        let delivery = Delivery::new(sink.into(), retrier, breaker.clone(), args.timeout, clock.clone());
         let shutdown = Shutdown::listen("finishing: delivering what was read; press Ctrl-C again to stop at once")?;
         let stop = Stop { finish: shutdown.finish.clone(), abort: shutdown.abort };
-        let mut progress = show::progress(&destination);
+        let mut progress = observe::Counted::new(show::progress(&destination));
+        let observe = observe::observer(&progress, &delivery, breaker, None, clock.clone());
+        let monitor =
+            Monitor::start(&args.monitoring, &destination.to_string(), observe, shutdown.finish.clone(), clock.clone())
+                .await?;
         let (intake, reader) = inputs.read(rules, clock);
         let pipeline = Pipeline::new(delivery, thresholds, options);
-        let report = pipeline.run(intake, &mut *keeper, &mut *progress, stop).await?;
+        let report = pipeline.run(intake, &mut *keeper, &mut progress, stop).await;
         drop(progress);
+        monitor.end().await;
+        let report = report?;
         keeper.finish()?;
         let report = Report { destination: args.to.to_string(), ..report };
         finish(args, &destination, report, &reader)
