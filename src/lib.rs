@@ -40,6 +40,7 @@
     feature = "sqlite",
     doc = "- [`spool`]: what was taken and waits for its acknowledgement, and dead letters"
 )]
+#![cfg_attr(feature = "metrics", doc = "- [`metrics`]: the figures of a publisher, as OpenMetrics and as a log line")]
 #![cfg_attr(feature = "ping", doc = "- [`ping`]: connectivity, step by step")]
 //! - [`clock`], [`units`], [`errors`]: what all of them share
 //!
@@ -57,6 +58,8 @@ pub mod collect;
 mod database;
 pub mod errors;
 pub mod events;
+#[cfg(feature = "metrics")]
+pub mod metrics;
 #[cfg(feature = "ping")]
 pub mod ping;
 pub mod publish;

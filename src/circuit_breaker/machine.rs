@@ -104,6 +104,10 @@ impl Machine {
         self.opened
     }
 
+    pub(super) const fn transitions(&self) -> u64 {
+        self.spell
+    }
+
     pub(super) fn refusal(&self, now: Monotonic) -> Option<Refusal> {
         match self.state {
             State::Open { until } if now < until => Some(Refusal::Until(until - now)),

@@ -127,6 +127,12 @@ impl CircuitBreaker {
         self.locked(|machine| machine.times_opened())
     }
 
+    /// How often it has gone from one state to another.
+    #[must_use]
+    pub fn transitions(&self) -> u64 {
+        self.locked(|machine| machine.transitions())
+    }
+
     /// What to keep for a later process.
     #[must_use]
     pub fn record(&self) -> BreakerRecord {

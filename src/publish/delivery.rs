@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use super::concurrency::{Concurrency, Sample};
-use super::latency::Latencies;
+use super::latency::{Latency, LatencyHistogram};
 use super::load::Load;
 use crate::circuit_breaker::{CircuitBreaker, Refusal};
 use crate::clock::{Clock, Monotonic};
@@ -66,6 +66,8 @@ struct Counters {
     retries: AtomicU64,
     delivered: AtomicU64,
     unknown: AtomicU64,
+    deferred: AtomicU64,
+    latency: LatencyHistogram,
 }
 
 /// A look at the counts of a [`Delivery`].
@@ -79,6 +81,8 @@ pub struct DeliveryStats {
     pub delivered: u64,
     /// Attempts whose reply never came; they were made again with the same bytes.
     pub unknown: u64,
+    /// Events whose delivery was put off, each time that it was.
+    pub deferred: u64,
     /// How often the breaker opened.
     pub breaker_opened: u64,
 }
@@ -124,7 +128,7 @@ impl Delivery {
     }
 
     /// Learns from the attempts how many may be under way, by `concurrency`; one that finds its own level by default.
-    /// Latencies are counted anew. It holds nobody back: who calls keeps to [`Delivery::concurrency_limit`].
+    /// It holds nobody back: who calls keeps to [`Delivery::concurrency_limit`].
     #[must_use]
     pub fn with_concurrency(mut self, concurrency: Concurrency) -> Self {
         self.load = Arc::new(Load::new(concurrency.with_time_limit(self.timeout)));
@@ -141,12 +145,6 @@ impl Delivery {
     #[must_use]
     pub fn in_flight(&self) -> usize {
         self.load.in_flight()
-    }
-
-    /// How long the attempts took that ended, whatever came of them.
-    #[must_use]
-    pub fn latencies(&self) -> Latencies {
-        self.load.latencies()
     }
 
     /// The sink.
@@ -176,8 +174,15 @@ impl Delivery {
             retries: read(&self.counters.retries),
             delivered: read(&self.counters.delivered),
             unknown: read(&self.counters.unknown),
+            deferred: read(&self.counters.deferred),
             breaker_opened: self.breaker.as_ref().map_or(0, CircuitBreaker::times_opened),
         }
+    }
+
+    /// How long attempts took, those that were given up at the time limit too.
+    #[must_use]
+    pub fn latency(&self) -> Latency {
+        self.counters.latency.latency()
     }
 
     /// What the last attempt failed by; `None` where it succeeded.
@@ -223,7 +228,10 @@ impl Delivery {
         }
         let unanswered =
             || Ending::Deferred(Deferral::Failed(Failure::service("the sink reported nothing for this event")));
-        endings.into_iter().map(|ended| ended.unwrap_or_else(unanswered)).collect()
+        let endings: Vec<Ending> = endings.into_iter().map(|ended| ended.unwrap_or_else(unanswered)).collect();
+        let deferred = endings.iter().filter(|ending| matches!(ending, Ending::Deferred(_))).count();
+        self.counters.deferred.fetch_add(deferred as u64, Ordering::Relaxed);
+        endings
     }
 
     /// Delivers the events at `pending` as one batch, with retries for those that the service failed.
@@ -306,7 +314,8 @@ impl Delivery {
             None => None,
         };
         self.counters.attempts.fetch_add(1, Ordering::Relaxed);
-        let under_way = self.load.begin(self.clock.monotonic());
+        let started = self.clock.monotonic();
+        let under_way = self.load.begin(started);
         let answer = tokio::time::timeout(self.timeout, self.sink.send(events)).await;
         let in_time = answer.is_ok();
         let result = match answer {
@@ -317,6 +326,7 @@ impl Delivery {
             ))
             .reached(Reach::Unknown)),
         };
+        self.counters.latency.record(self.clock.monotonic().saturating_sub(started));
         let sample = if in_time { sample(&result) } else { Some(Sample::Overloaded) };
         under_way.ended(self.clock.monotonic(), sample);
         self.account(&result);

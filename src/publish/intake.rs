@@ -149,11 +149,10 @@ pub fn judge(line: Line<'_>, origin: Origin, rules: &IntakeRules, now: i64) -> I
         findings.into_iter().filter(counts).map(without_line).collect::<Vec<_>>().join("; ")
     };
     match EncodedEvent::decode(line.bytes) {
-        Ok(encoded) if !rules.strict && validate::is_valid(encoded.event(), &event_rules) => {
-            Intake::Event(Box::new(Taken { encoded, origin, ticket: None }))
-        }
+        // What `validate` has nothing against, and nothing else, is sent: both ask the same rules.
+        Ok(encoded) if validate::clean_event(line.bytes, &event_rules).is_some() => take(encoded, origin),
         Ok(encoded) => match faults(line) {
-            none if none.is_empty() && rules.strict => Intake::Event(Box::new(Taken { encoded, origin, ticket: None })),
+            none if none.is_empty() => take(encoded, origin),
             reason => refuse(origin, reason),
         },
         Err(error) => match faults(line) {
@@ -161,6 +160,10 @@ pub fn judge(line: Line<'_>, origin: Origin, rules: &IntakeRules, now: i64) -> I
             reason => refuse(origin, reason),
         },
     }
+}
+
+fn take(encoded: EncodedEvent, origin: Origin) -> Intake {
+    Intake::Event(Box::new(Taken { encoded, origin, ticket: None }))
 }
 
 /// A finding as text behind a place that names the line already.

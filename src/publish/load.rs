@@ -1,10 +1,9 @@
-//! What the attempts of a delivery tell: how many are under way, how long they took, and how many more would do good.
+//! What the attempts of a delivery tell: how many are under way, and how many more would do good.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use super::concurrency::{Concurrency, Sample};
-use super::latency::{Latencies, LatencyRecorder};
 use crate::clock::Monotonic;
 
 /// Shared by the clones of a delivery.
@@ -12,7 +11,6 @@ use crate::clock::Monotonic;
 pub(super) struct Load {
     concurrency: Mutex<Concurrency>,
     in_flight: AtomicUsize,
-    latency: LatencyRecorder,
 }
 
 impl Load {
@@ -26,10 +24,6 @@ impl Load {
 
     pub(super) fn in_flight(&self) -> usize {
         self.in_flight.load(Ordering::Relaxed)
-    }
-
-    pub(super) fn latencies(&self) -> Latencies {
-        self.latency.read()
     }
 
     /// An attempt begins.
@@ -50,7 +44,6 @@ impl UnderWay<'_> {
     /// The attempt ended by itself; `sample` where that says something about the service.
     pub(super) fn ended(self, now: Monotonic, sample: Option<Sample>) {
         let latency = now.saturating_sub(self.start);
-        self.load.latency.record(latency);
         if let Some(sample) = sample {
             let mut concurrency = self.load.concurrency.lock().unwrap_or_else(PoisonError::into_inner);
             concurrency.attempt_ended(now, latency, sample, self.in_flight);
@@ -75,10 +68,10 @@ mod tests {
         let (one, two) = (load.begin(Duration::ZERO), load.begin(Duration::ZERO));
         assert_eq!(load.in_flight(), 2);
         drop(one);
-        assert_eq!((load.in_flight(), load.limit(), load.latencies().count()), (1, 4, 0));
+        assert_eq!((load.in_flight(), load.limit()), (1, 4));
         two.ended(Duration::from_millis(7), Some(Sample::Overloaded));
-        assert_eq!((load.in_flight(), load.limit(), load.latencies().count()), (0, 2, 1));
+        assert_eq!((load.in_flight(), load.limit()), (0, 2));
         load.begin(Duration::ZERO).ended(Duration::from_millis(9), None);
-        assert_eq!(load.latencies().sum(), Duration::from_millis(16));
+        assert_eq!((load.in_flight(), load.limit()), (0, 2));
     }
 }

@@ -22,7 +22,7 @@ mod worker;
 pub use concurrency::{Concurrency, Sample};
 pub use delivery::{Deferral, Delivery, DeliveryStats, Ending};
 pub use intake::{Intake, IntakeRules, Origin, RefusedLine, Taken, Ticket, judge, read_lines};
-pub use latency::Latencies;
+pub use latency::{LATENCY_BOUNDS, Latency, LatencyHistogram};
 pub use pipeline::{Keeper, Pipeline, PipelineError, PipelineOptions, Progress, Stop};
 pub use publisher::EventPublisher;
 #[cfg(feature = "sqlite")]

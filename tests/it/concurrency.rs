@@ -32,7 +32,7 @@ async fn every_attempt_is_counted_and_its_time_taken() {
     queue.script([Answer::status(503), Answer::Reset { taken: false }]);
     let delivery = delivery(&queue, LONG);
     assert_eq!(delivery.deliver(&events(1)).await, [Ending::Delivered { duplicate: false }]);
-    assert_eq!((delivery.stats().attempts, delivery.latencies().count()), (3, 3));
+    assert_eq!((delivery.stats().attempts, delivery.latency().count()), (3, 3));
     assert_eq!((delivery.in_flight(), delivery.concurrency_limit()), (0, 4));
 }
 
@@ -42,7 +42,7 @@ async fn no_answer_in_time_halves_it() {
     queue.script([Answer::Silence]);
     let delivery = delivery(&queue, Duration::from_millis(100));
     assert_eq!(delivery.deliver(&events(1)).await, [Ending::Delivered { duplicate: false }]);
-    assert_eq!((delivery.concurrency_limit(), delivery.latencies().count()), (2, 2));
+    assert_eq!((delivery.concurrency_limit(), delivery.latency().count()), (2, 2));
 }
 
 #[tokio::test]
@@ -63,7 +63,7 @@ async fn what_is_wrong_with_an_event_or_the_set_up_says_nothing_about_the_load()
         for _ in 0..50 {
             delivery.deliver(&events(1)).await;
         }
-        assert_eq!((delivery.concurrency_limit(), delivery.latencies().count()), (4, 50), "{status}");
+        assert_eq!((delivery.concurrency_limit(), delivery.latency().count()), (4, 50), "{status}");
     }
 }
 
@@ -81,7 +81,7 @@ async fn an_attempt_that_is_given_up_is_no_longer_under_way() {
     }
     task.abort();
     assert!(task.await.unwrap_err().is_cancelled());
-    assert_eq!((delivery.in_flight(), delivery.latencies().count()), (0, 0));
+    assert_eq!((delivery.in_flight(), delivery.latency().count()), (0, 0));
 }
 
 #[tokio::test]
@@ -104,5 +104,5 @@ async fn the_limit_that_is_kept_to_is_never_exceeded_and_all_arrives() {
         assert_eq!(endings.unwrap(), [Ending::Delivered { duplicate: false }]);
         assert!(delivery.in_flight() <= 8 && (1..=8).contains(&delivery.concurrency_limit()));
     }
-    assert_eq!((queue.events().len(), delivery.latencies().count()), (600, 600));
+    assert_eq!((queue.events().len(), delivery.latency().count()), (600, 600));
 }

@@ -375,3 +375,14 @@ fn an_empty_input_is_a_success() {
     let queue = FormQueue::start();
     publish(&queue).args(["--report", "json"]).write_stdin("").assert().code(0).stdout(contains("\"read\":0"));
 }
+
+#[test]
+fn what_validate_refuses_is_not_sent() {
+    let queue = FormQueue::start();
+    let odd = ["\"foo\":1,\"foo\":2", "\"foo\":1e999", "\"foo\":\"\\ud800\"", "\"foo\":{\"a\":1,\"a\":2}"];
+    let input: String = odd.iter().map(|it| line("a", 0).replacen('{', &format!("{{{it},"), 1) + "\n").collect();
+    let published = publish(&queue).args(["--report", "json"]).write_stdin(input.clone()).assert().code(1);
+    assert_eq!(report(&published.get_output().stdout)["refused"], 4);
+    assert!(queue.requests().is_empty());
+    formusage().arg("validate").write_stdin(input).assert().code(1);
+}

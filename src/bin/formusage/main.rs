@@ -10,6 +10,7 @@ mod output;
 mod secret;
 mod setup;
 mod state_dir;
+mod systemd;
 
 use std::process::ExitCode;
 

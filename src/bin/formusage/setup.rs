@@ -3,6 +3,7 @@
 use std::io::{self, IsTerminal};
 
 use anyhow::Context as _;
+use form_usage_events::metrics::STATS_TARGET;
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::SubscriberBuilder;
@@ -20,9 +21,11 @@ pub(crate) fn logging(args: &GlobalArgs) {
     };
     let filter = match &args.log {
         Some(directives) => EnvFilter::builder().parse_lossy(directives),
-        // The libraries below speak up only when asked to by name. (What the NATS client calls an error we report ourselves.)
-        None => EnvFilter::builder()
-            .parse_lossy(format!("error,async_nats=off,form_usage_events={level},formusage={level}")),
+        // The libraries below speak up only when asked to by name. (What the NATS client calls an error we report
+        // ourselves.) Figures are logged only by who asked for them (--stats-interval), so they show at once.
+        None => EnvFilter::builder().parse_lossy(format!(
+            "error,async_nats=off,form_usage_events={level},formusage={level},{STATS_TARGET}=info"
+        )),
     };
     let filter = if args.quiet && args.log.is_none() { EnvFilter::new("off") } else { filter };
     let colour = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());

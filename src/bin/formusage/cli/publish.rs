@@ -140,6 +140,9 @@ pub(crate) struct PublishArgs {
 
     #[command(flatten)]
     pub(crate) cloud_events: CloudEventsArgs,
+
+    #[command(flatten)]
+    pub(crate) monitoring: super::MonitoringArgs,
 }
 
 /// How many attempts may be under way at a time.

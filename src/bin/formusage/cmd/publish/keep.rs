@@ -1,7 +1,7 @@
 //! Keeps what was not delivered: in a file of dead letters, or on standard error.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, Write};
+use std::io::{self, IsTerminal as _, Write};
 use std::path::Path;
 
 use anyhow::Context as _;
@@ -148,7 +148,13 @@ impl OnStandardError {
     fn write(origin: &Origin, reason: &str, raw: &[u8]) -> io::Result<()> {
         let mut stderr = io::stderr().lock();
         writeln!(stderr, "{origin}: {reason}")?;
-        stderr.write_all(raw)?;
+        if io::stderr().is_terminal() {
+            // What a terminal might act upon is shown, not sent.
+            let masked = |byte: &u8| if byte.is_ascii_control() && *byte != b'\t' { b'?' } else { *byte };
+            stderr.write_all(&raw.iter().map(masked).collect::<Vec<_>>())?;
+        } else {
+            stderr.write_all(raw)?;
+        }
         stderr.write_all(b"\n")
     }
 }

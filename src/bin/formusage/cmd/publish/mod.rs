@@ -1,13 +1,15 @@
 //! `publish`: delivers events.
 
 mod keep;
+mod monitor;
+mod observe;
 mod show;
 
 use std::ffi::OsString;
 use std::io::{Cursor, Read};
 use std::ops::ControlFlow;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
@@ -25,6 +27,7 @@ use form_usage_events::threshold::ThresholdManager;
 use form_usage_events::transport::{self, ConnectOptions, Destination};
 use tokio::sync::mpsc;
 
+use self::monitor::Monitor;
 use crate::cli::{Level, PublishArgs, ReconcileArgs};
 use crate::exit::Exit;
 use crate::input::Input;
@@ -85,17 +88,29 @@ fn publish(args: &PublishArgs, inputs: Inputs) -> anyhow::Result<Exit> {
             .with_concurrency(concurrency);
         let shutdown = Shutdown::listen("finishing: delivering what was read; press Ctrl-C again to stop at once")?;
         let stop = Stop { finish: shutdown.finish.clone(), abort: shutdown.abort, ..Stop::default() };
-        let mut progress = show::progress(&destination);
+        let mut progress = observe::Counted::new(show::progress(&destination));
+        let watched = spool.as_ref().map(|spool| observe::WatchedSpool {
+            path: spool.path().to_owned(),
+            url: destination.to_string(),
+            limit_bytes: args.spool.spool_max_bytes,
+        });
+        let observe = observe::observer(&progress, &delivery, breaker.clone(), watched, clock.clone());
+        // Ready from here on: the spool is open, and a port that is taken has been noticed.
+        let monitor =
+            Monitor::start(&args.monitoring, &destination.shown(), observe, shutdown.finish.clone(), clock.clone())
+                .await?;
         let (intake, reader) = inputs.read(rules, clock);
         let pipeline = Pipeline::new(delivery, thresholds, options);
         let report = match &spool {
             Some(spool) => {
                 let breaker = breaker.as_ref();
-                publish_through(spool, &pipeline, breaker, intake, &mut *keeper, &mut *progress, stop).await?
+                publish_through(spool, &pipeline, breaker, intake, &mut *keeper, &mut progress, stop).await
             }
-            None => pipeline.run(intake, &mut *keeper, &mut *progress, stop).await?,
+            None => pipeline.run(intake, &mut *keeper, &mut progress, stop).await,
         };
         drop(progress);
+        monitor.end().await;
+        let report = report?;
         keeper.finish()?;
         let report = Report { destination: args.to.shown(), ..report };
         finish(args, &destination, report, &reader)
@@ -157,8 +172,36 @@ struct Inputs {
 /// What the reading side has to say when the run is over.
 #[derive(Debug, Default)]
 struct ReadingEnd {
+    said: Mutex<Said>,
+    changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct Said {
     /// The first line that nobody took, where reading was broken off.
-    unread_from: std::sync::Mutex<Option<String>>,
+    unread_from: Option<String>,
+    ended: bool,
+}
+
+impl ReadingEnd {
+    /// How long the reading side may take to notice that nobody reads on; it may be waiting for its own input.
+    const PATIENCE: Duration = Duration::from_millis(200);
+
+    fn note(&self, place: Option<String>) {
+        self.said.lock().unwrap_or_else(PoisonError::into_inner).unread_from = place;
+        self.close();
+    }
+
+    fn close(&self) {
+        self.said.lock().unwrap_or_else(PoisonError::into_inner).ended = true;
+        self.changed.notify_all();
+    }
+
+    fn unread_from(&self) -> Option<String> {
+        let said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
+        let waited = self.changed.wait_timeout_while(said, Self::PATIENCE, |said| !said.ended);
+        waited.unwrap_or_else(PoisonError::into_inner).0.unread_from.take()
+    }
 }
 
 impl Inputs {
@@ -184,33 +227,58 @@ impl Inputs {
     /// Reads on a thread of its own, since files and pipes block.
     fn read(self, rules: IntakeRules, clock: Arc<dyn Clock>) -> (mpsc::Receiver<Intake>, Arc<ReadingEnd>) {
         let (sender, receiver) = mpsc::channel(READ_AHEAD);
+        let runtime = tokio::runtime::Handle::current();
         let end = Arc::new(ReadingEnd::default());
         let told = end.clone();
-        let give = move |item: Intake| match sender.blocking_send(item) {
-            Ok(()) => ControlFlow::Continue(()),
-            Err(mpsc::error::SendError(item)) => {
-                if let (Some(place), Ok(mut unread)) = (place_of(&item), told.unread_from.lock()) {
-                    *unread = Some(place);
-                }
-                ControlFlow::Break(())
+        let give = move |item: Intake| {
+            let place = place_of(&item);
+            let sent = match slots_for(&item) {
+                1 => sender.blocking_send(item).is_ok(),
+                // Of long lines few are held: they wait until enough of the channel is free.
+                slots => match runtime.block_on(sender.reserve_many(slots)) {
+                    Ok(mut permits) => {
+                        if let Some(permit) = permits.next() {
+                            permit.send(item);
+                        }
+                        true
+                    }
+                    Err(_) => false,
+                },
+            };
+            if sent {
+                return ControlFlow::Continue(());
             }
+            told.note(place);
+            ControlFlow::Break(())
         };
+        let over = end.clone();
         std::thread::spawn(move || {
             if let Some(text) = self.event {
                 let origin = Origin { input: "--event".into(), line: None };
                 // JSON over several lines is still one event.
                 let line = Line { number: 1, bytes: text.as_bytes(), part: LinePart::Whole };
                 let _ = give(judge(line, origin, &rules, clock.unix_seconds()));
-                return;
             }
             for (input, reader) in self.readers {
                 if read_lines(&input.to_string(), reader, &rules, &*clock, &give).is_break() {
                     break;
                 }
             }
+            over.close();
         });
         (receiver, end)
     }
+}
+
+/// How many free places of the channel an item waits for: about one for each KiB, so that what is read ahead stays at some
+/// 16 MiB however long the lines are.
+fn slots_for(item: &Intake) -> usize {
+    let bytes = match item {
+        Intake::Event(event) => event.encoded.body().len(),
+        Intake::Refused(line) => line.raw.len(),
+        Intake::Broken(_) => 0,
+    };
+    (bytes >> 10).clamp(1, READ_AHEAD)
 }
 
 fn place_of(item: &Intake) -> Option<String> {
@@ -246,9 +314,7 @@ impl Read for LazyStdin {
 
 /// Reports the run and gives its exit code.
 fn finish(args: &PublishArgs, sent_to: &Destination, mut report: Report, reader: &ReadingEnd) -> anyhow::Result<Exit> {
-    if let Ok(mut unread) = reader.unread_from.lock()
-        && let Some(place) = unread.take()
-    {
+    if let Some(place) = reader.unread_from() {
         report.errors.push(format!("not read to the end: publish again from {place} on"));
     }
     let exit = if !report.errors.is_empty() {

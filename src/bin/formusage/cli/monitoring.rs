@@ -1,0 +1,22 @@
+//! What a command takes that runs for months.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use clap::Args;
+
+/// How a long run can be watched.
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct MonitoringArgs {
+    /// Serve the figures as OpenMetrics at http://ADDRESS:PORT/metrics
+    ///
+    /// They hold no secrets. Only this machine can read them at 127.0.0.1 or [::1]; another address of it, or 0.0.0.0,
+    /// opens them to the network without a password. Port 0 takes a free one.
+    #[arg(long, value_name = "ADDRESS:PORT", env = "FORMUSAGE_METRICS_LISTEN", help_heading = "Monitoring")]
+    pub(crate) metrics_listen: Option<SocketAddr>,
+    /// Log a line of figures so often, and a last one at the end; 0s for never
+    ///
+    /// The line shows without --verbose; --quiet and --log decide over it (its target is formusage::stats).
+    #[arg(long, value_name = "TIME", env = "FORMUSAGE_STATS_INTERVAL", default_value = "0s", value_parser = humantime::parse_duration, help_heading = "Monitoring")]
+    pub(crate) stats_interval: Duration,
+}
