@@ -152,7 +152,7 @@ mod tests {
 
     #[test]
     fn what_can_not_be_probed_is_refused_without_its_password() {
-        for text in ["-", "nats://h", "nats://h/a?b=c", "nats://joe:hunter2@h/s", "http://joe:hunter2@h/", "x://h"] {
+        for text in ["-", "nats://h/a?b=c", "nats://joe:hunter2@h/s", "http://joe:hunter2@h/", "x://h"] {
             let message = text.parse::<Target>().unwrap_err().to_string();
             assert!(!message.contains("hunter2"), "{message}");
         }
