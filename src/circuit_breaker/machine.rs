@@ -100,6 +100,12 @@ impl Machine {
         };
     }
 
+    pub(super) fn try_now(&mut self, now: Monotonic) {
+        if let State::Open { until } = &mut self.state {
+            *until = now.min(*until);
+        }
+    }
+
     pub(super) const fn times_opened(&self) -> u64 {
         self.opened
     }

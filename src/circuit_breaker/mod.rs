@@ -151,6 +151,12 @@ impl CircuitBreaker {
         self.locked(|machine| machine.resume(record.failures, open_until, now));
     }
 
+    /// Somebody wants to know now: an open breaker lets its next trial through at once.
+    pub fn try_now(&self) {
+        let now = self.clock.monotonic();
+        self.locked(|machine| machine.try_now(now));
+    }
+
     /// Asks to make one call.
     ///
     /// # Errors
@@ -316,6 +322,14 @@ mod tests {
         let third = again();
         third.resume(second.record());
         assert_eq!(third.refusal(), Some(Refusal::Until(Duration::from_secs(20))));
+        // Who asks for a trial now gets one, and not two.
+        let asked = again();
+        asked.resume(second.record());
+        asked.try_now();
+        let trial = asked.try_acquire().unwrap();
+        assert_eq!(asked.try_acquire().unwrap_err(), Refusal::Busy);
+        trial.failure();
+        assert_eq!(asked.refusal(), Some(Refusal::Until(Duration::from_secs(30))));
         // The wall clock was set back by a year: the wait is an opening's at most.
         let fourth = again();
         fourth.resume(BreakerRecord { failures: 0, open_until_ms: Some(i64::MAX) });

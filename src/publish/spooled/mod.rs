@@ -73,7 +73,8 @@ pub async fn publish_through<'b>(
     let letters = Mutex::new(letters);
     let (sender, receiver) = mpsc::channel(FED_AHEAD);
 
-    let taker = Taker { spool, pipeline, letters: &letters, takings: &takings, signals: &signals, stop: &stop };
+    let taker =
+        Taker { spool, pipeline, breaker, letters: &letters, takings: &takings, signals: &signals, stop: &stop };
     let feeder = Feeder { spool, clock: pipeline.delivery().clock(), patience: pipeline.options().drain_timeout };
     let abort = stop.abort.child_token();
     let pipeline_stop = Stop { finish: stop.finish.clone(), abort: abort.clone(), draining: signals.draining.clone() };

@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 
 use super::Signals;
+use crate::circuit_breaker::CircuitBreaker;
 use crate::clock::{Clock, Monotonic};
 use crate::events::LinePart;
 use crate::publish::intake::{Intake, Origin, RefusedLine};
@@ -48,6 +49,7 @@ impl Takings {
 pub(super) struct Taker<'a, 'b> {
     pub(super) spool: &'a Spool,
     pub(super) pipeline: &'a Pipeline,
+    pub(super) breaker: Option<&'a CircuitBreaker>,
     pub(super) letters: &'a Mutex<&'b mut (dyn Keeper + 'b)>,
     pub(super) takings: &'a Mutex<Takings>,
     pub(super) signals: &'a Signals,
@@ -62,10 +64,22 @@ impl Taker<'_, '_> {
         let result = self.take_all(&mut intake, &mut ending).await;
         intake.close();
         match &result {
-            Ok(()) => self.signals.draining.cancel(),
+            Ok(()) => {
+                self.ask_for_a_trial();
+                self.signals.draining.cancel();
+            }
             Err(_) => self.signals.broken.cancel(),
         }
         result
+    }
+
+    /// A run without any input was started to deliver what waits, now: where an earlier run left the breaker open, one
+    /// trial says whether the destination is back. (A job that brings events heeds the breaker.)
+    fn ask_for_a_trial(&self) {
+        let read = self.takings.lock().unwrap_or_else(PoisonError::into_inner).read;
+        if let Some(breaker) = self.breaker.filter(|breaker| read == 0 && breaker.times_opened() == 0) {
+            breaker.try_now();
+        }
     }
 
     /// Resolves when nothing more is to be taken: the run is over, or some time after its end was asked for, because

@@ -5,11 +5,12 @@ mod show;
 use std::sync::Arc;
 
 use form_usage_events::clock::SystemClock;
-use form_usage_events::ping::{PingOptions, PingReport, Pinger, Target};
+use form_usage_events::ping::{NatsCredentials, PingOptions, PingReport, Pinger, Target};
 
 use crate::cli::PingArgs;
 use crate::exit::Exit;
 use crate::output::say;
+use crate::secret;
 use crate::setup::{self, Shutdown};
 
 /// A proxy that these name is used by `publish` and not here.
@@ -19,8 +20,8 @@ pub(crate) fn run(args: &PingArgs) -> anyhow::Result<Exit> {
     let target: Target = args.to.parse()?;
     let options = PingOptions {
         timeout: args.timeout,
-        token: crate::secret::token(args.token_file.as_deref())?,
-        nats: None,
+        token: secret::token(args.token_file.as_deref())?,
+        nats: nats_credentials()?,
         write: args.write,
         ca_file: args.ca_file.clone(),
     };
@@ -48,6 +49,13 @@ pub(crate) fn run(args: &PingArgs) -> anyhow::Result<Exit> {
         (_, true) => Exit::Success,
         (_, false) => Exit::Objection,
     })
+}
+
+/// User and password of a NATS server, from the environment.
+fn nats_credentials() -> anyhow::Result<Option<NatsCredentials>> {
+    let user = secret::variable("FORMUSAGE_NATS_USER")?;
+    let password = secret::variable("FORMUSAGE_NATS_PASSWORD")?;
+    Ok(user.map(|user| NatsCredentials { user, password: password.unwrap_or_default() }))
 }
 
 /// The verdict, for people.
