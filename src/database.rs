@@ -76,7 +76,14 @@ impl StoreError {
 
     /// Whether the file's content is damaged.
     pub(crate) fn is_damage(&self) -> bool {
-        matches!(self, Self::Sqlite { error, .. } if error.sqlite_error_code() == Some(ErrorCode::DatabaseCorrupt))
+        use rusqlite::Error::{FromSqlConversionFailure, IntegralValueOutOfRange, InvalidColumnType, Utf8Error};
+        let Self::Sqlite { error, .. } = self else { return false };
+        // Values that the schema rules out were not written by us.
+        let impossible = matches!(
+            error,
+            FromSqlConversionFailure(..) | IntegralValueOutOfRange(..) | InvalidColumnType(..) | Utf8Error(..)
+        );
+        impossible || error.sqlite_error_code() == Some(ErrorCode::DatabaseCorrupt)
     }
 }
 

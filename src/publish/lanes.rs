@@ -13,6 +13,8 @@ pub(super) struct Lanes {
     lanes: HashMap<Arc<str>, Lane>,
     /// Lanes with events and none of them under way, the longest waiting first.
     ready: VecDeque<Arc<str>>,
+    /// One lane for all instances.
+    single: bool,
 }
 
 #[derive(Debug, Default)]
@@ -29,8 +31,13 @@ pub(super) struct Batch {
 }
 
 impl Lanes {
+    /// Lanes by instance, or a `single` one that keeps the order of all events.
+    pub(super) fn new(single: bool) -> Self {
+        Self { single, ..Self::default() }
+    }
+
     pub(super) fn push(&mut self, event: Taken) {
-        let instance: Arc<str> = event.encoded.event().instance_id.as_str().into();
+        let instance: Arc<str> = if self.single { "" } else { event.encoded.event().instance_id.as_str() }.into();
         let lane = self.lanes.entry(instance.clone()).or_default();
         if lane.events.is_empty() && !lane.under_way {
             self.ready.push_back(instance);

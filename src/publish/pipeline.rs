@@ -59,6 +59,10 @@ pub struct PipelineOptions {
     /// Events come out of a spool, which keeps what is not delivered: the input is not cut off when the end is asked
     /// for. Off by default.
     pub spooled: bool,
+    /// Events are delivered in the order in which they came, one batch at a time, not only those of one instance: what
+    /// a destination holds after a crash is then a beginning of the input, which can be resumed behind its last event.
+    /// Off by default.
+    pub in_order: bool,
     /// The most events that are held; 4,096 by default.
     pub max_events: usize,
     /// The most bytes of events that are held; 16 MiB by default.
@@ -73,6 +77,7 @@ impl Default for PipelineOptions {
             finite: false,
             poison_after: 10,
             spooled: false,
+            in_order: false,
             max_events: 4_096,
             max_bytes: 16 << 20,
         }
@@ -199,7 +204,7 @@ impl Pipeline {
             pipeline: self,
             stop,
             keeper,
-            lanes: Lanes::default(),
+            lanes: Lanes::new(self.options.in_order),
             held: 0,
             bytes: 0,
             workers: JoinSet::new(),

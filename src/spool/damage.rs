@@ -3,11 +3,12 @@
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
-use rusqlite::types::Value;
-use rusqlite::{Connection, OpenFlags, params_from_iter};
+use rusqlite::types::{Value, ValueRef};
+use rusqlite::{Connection, OpenFlags, OptionalExtension, params_from_iter};
 
-use super::store::connect;
+use super::store::{connect, identity};
 use super::{SpoolError, Sync};
+use crate::events::EncodedEvent;
 
 /// What was done about a damaged spool.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,8 +54,17 @@ pub(super) fn has_lost_its_head(path: &Path) -> bool {
     file.read_exact(&mut head).is_ok() && &head != b"SQLite format 3\0"
 }
 
-/// Puts the file at `path` aside under a name with the time in it, and carries over what can be read.
-pub(super) fn put_aside(path: &Path, sync: Sync, now: i64) -> Result<Damage, SpoolError> {
+/// Puts the file at `path` aside under a name with the time in it, and carries over what can be read. `None` where
+/// another publisher was quicker.
+pub(super) fn put_aside(path: &Path, sync: Sync, now: i64) -> Result<Option<Damage>, SpoolError> {
+    let refuse = |error| SpoolError::Io { path: path.to_owned(), error };
+    // The lock is on the damaged file itself: who waited for it finds another file under the name.
+    let damaged = std::fs::File::open(path).map_err(refuse)?;
+    let which = identity(path);
+    damaged.lock().map_err(refuse)?;
+    if identity(path) != which {
+        return Ok(None);
+    }
     let aside = free_name(path, now);
     let rename = |from: &Path, to: &Path| {
         std::fs::rename(from, to).map_err(|error| SpoolError::Io { path: from.to_owned(), error })
@@ -74,96 +84,173 @@ pub(super) fn put_aside(path: &Path, sync: Sync, now: i64) -> Result<Damage, Spo
         Ok(old) => carry_over(&old, &fresh, &mut damage),
         Err(_) => damage.complete = false,
     }
-    Ok(damage)
+    Ok(Some(damage))
 }
 
-fn carry_over(old: &Connection, fresh: &Connection, damage: &mut Damage) {
-    let (destinations, all) = copy(old, fresh, "destinations", "id", "1");
+/// Whether the file with this identity stands beside `path` as one that was put aside.
+pub(super) fn was_put_aside(path: &Path, which: Option<(u64, u64)>) -> bool {
+    let Some(name) = path.file_name() else { return false };
+    let start = format!("{}.damaged-", name.to_string_lossy());
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let Ok(mut entries) = folder.read_dir() else { return false };
+    entries.any(|entry| {
+        entry.is_ok_and(|it| it.file_name().to_string_lossy().starts_with(&start) && identity(&it.path()) == which)
+    })
+}
+
+/// Carries what `old` holds over into `fresh`, as far as it can be read.
+pub(super) fn carry_over(old: &Connection, fresh: &Connection, damage: &mut Damage) {
+    let (destinations, all) = copy(old, fresh, "destinations", "id");
     damage.complete &= all && destinations > 0;
-    let (events, all) = copy(old, fresh, "events", "seq", "delivered_at IS NULL");
+    let (events, all) = copy(old, fresh, "events", "seq");
     damage.complete &= all;
-    let (letters, all) = copy(old, fresh, "dead_letters", "id", "1");
+    let (letters, all) = copy(old, fresh, "dead_letters", "id");
     damage.complete &= all;
     (damage.events, damage.letters) = (events, letters);
-    // Without their destination's row events would wait for nobody; the totals are counted anew.
-    let mended = fresh.execute_batch(
+    // Publishers at work go on with what they hold. They say it again themselves, so nothing hangs on these.
+    copy(old, fresh, "runs", "id");
+    let _ = copy_claims(old, fresh);
+    let last: i64 = old
+        .query_row("SELECT seq FROM sqlite_sequence WHERE name = 'events'", [], |row| row.get(0))
+        .unwrap_or(UNKNOWN_NUMBERS);
+    // Without their destination's row events would wait for nobody; the totals are counted anew. No number is given out
+    // twice: publishers know events and runs by them.
+    let mended = fresh.execute_batch(&format!(
         "INSERT INTO destinations (id, url)
              SELECT DISTINCT destination, 'lost:' || destination FROM events WHERE true ON CONFLICT DO NOTHING;
          UPDATE destinations SET retained_events = 0, retained_bytes = 0,
              waiting_events = (SELECT count(*) FROM events WHERE destination = destinations.id),
              waiting_bytes = (SELECT coalesce(sum(length(body)), 0) FROM events WHERE destination = destinations.id);
-         UPDATE dead_letters SET replaying = 0 WHERE id NOT IN (SELECT letter FROM events WHERE letter IS NOT NULL);",
-    );
+         UPDATE dead_letters SET replaying = 0 WHERE id NOT IN (SELECT letter FROM events WHERE letter IS NOT NULL);
+         INSERT INTO sqlite_sequence (name, seq)
+             SELECT it, 0 FROM (SELECT 'events' AS it UNION SELECT 'runs')
+             WHERE it NOT IN (SELECT name FROM sqlite_sequence);
+         UPDATE sqlite_sequence SET seq = max(seq, {last}) WHERE name = 'events';
+         UPDATE sqlite_sequence SET seq = max(seq, (SELECT coalesce(max(run), 0) FROM events)) WHERE name = 'runs';"
+    ));
     damage.complete &= mended.is_ok();
 }
 
+/// Where the last number given out can't be read: above what a spool gives out in a lifetime.
+const UNKNOWN_NUMBERS: i64 = 1 << 40;
+/// So many keys in the dark are tried one by one; behind them the steps grow, so that the look ends.
+const PROBES: u32 = 100_000;
+
+fn copy_claims(old: &Connection, fresh: &Connection) -> rusqlite::Result<()> {
+    let mut statement = old.prepare("SELECT destination, instance, run FROM claims")?;
+    let mut insert = fresh.prepare("INSERT INTO claims VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING")?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        insert.execute((row.get::<_, i64>(0)?, row.get::<_, String>(1)?, row.get::<_, i64>(2)?))?;
+    }
+    Ok(())
+}
+
 /// Copies the rows of a table that can be read, in pieces around those that can't; how many, and whether all.
-fn copy(old: &Connection, fresh: &Connection, table: &str, key: &str, filter: &str) -> (u64, bool) {
-    let (mut copied, mut complete, mut after) = (0u64, true, 0i64);
-    // A damaged page hides the rows on it: the look goes on behind it in growing steps, so that it ends.
-    let mut step = 1i64;
+fn copy(old: &Connection, fresh: &Connection, table: &str, key: &str) -> (u64, bool) {
+    let (mut copied, mut complete, mut probes) = (0u64, true, 0u32);
+    let (mut from, mut step) = (0i64, 1i64);
     loop {
-        match copy_from(old, fresh, table, key, filter, &mut after) {
+        let before = from;
+        match copy_from(old, fresh, table, key, &mut from) {
             Ok((count, true)) => return (copied + count, complete),
-            Ok((count, false)) | Err(count) => {
-                complete = false;
-                copied += count;
-                step = if count > 0 { 1 } else { step.saturating_mul(2) };
-                match after.checked_add(step) {
-                    Some(next) => after = next,
-                    None => return (copied, false),
-                }
+            Ok((count, false)) => copied += count,
+            Err(_) => {}
+        }
+        complete = false;
+        // A row alone could not be read: the next one perhaps can. A page could not: it hides an unknown number.
+        if from > before && can_read(old, table, key, from) {
+            continue;
+        }
+        loop {
+            probes = probes.saturating_add(1);
+            step = if probes < PROBES { 1 } else { step.saturating_mul(2) };
+            match from.checked_add(step) {
+                Some(next) => from = next,
+                None => return (copied, false),
+            }
+            if can_read(old, table, key, from) {
+                break;
             }
         }
     }
 }
 
-/// Copies rows with keys above `after`, in the order of their keys, until the end (true) or a row that can't be read.
+/// Whether the first row from `key` on can be found.
+fn can_read(old: &Connection, table: &str, key: &str, from: i64) -> bool {
+    let sql = format!("SELECT {key} FROM {table} NOT INDEXED WHERE {key} >= ?1 ORDER BY {key} LIMIT 1");
+    let found = old
+        .prepare_cached(&sql)
+        .and_then(|mut statement| statement.query_row([from], |row| row.get::<_, i64>(0)).optional());
+    found.is_ok()
+}
+
+/// Copies rows with keys `from` on, in the order of their keys, until the end (true) or a row that can't be read.
 fn copy_from(
     old: &Connection,
     fresh: &Connection,
     table: &str,
     key: &str,
-    filter: &str,
-    after: &mut i64,
-) -> Result<(u64, bool), u64> {
+    from: &mut i64,
+) -> rusqlite::Result<(u64, bool)> {
     // By key alone: the indexes of a damaged file are not to be trusted.
-    let sql = format!("SELECT * FROM {table} NOT INDEXED WHERE {key} > ?1 AND {filter} ORDER BY {key}");
+    let sql = format!("SELECT * FROM {table} NOT INDEXED WHERE {key} >= ?1 ORDER BY {key}");
+    let mut statement = old.prepare_cached(&sql)?;
+    let names: Vec<String> = statement.column_names().into_iter().map(str::to_owned).collect();
+    let at = |name: &str| names.iter().position(|it| it == name);
+    let (delivered_at, body, instance) = (at("delivered_at"), at("body"), at("instance"));
+    let marks = vec!["?"; names.len()].join(", ");
+    let mut insert = fresh.prepare_cached(&format!(
+        "INSERT INTO {table} ({}) VALUES ({marks}) ON CONFLICT DO NOTHING",
+        names.join(", ")
+    ))?;
+    let transaction = fresh.unchecked_transaction()?;
     let mut copied = 0;
-    let mut read = || -> rusqlite::Result<bool> {
-        let mut statement = old.prepare(&sql)?;
-        let columns = statement.column_count();
-        let names = statement.column_names().collect::<Vec<_>>().join(", ");
-        let marks = vec!["?"; columns].join(", ");
-        let mut insert =
-            fresh.prepare(&format!("INSERT INTO {table} ({names}) VALUES ({marks}) ON CONFLICT DO NOTHING"))?;
-        let transaction = fresh.unchecked_transaction()?;
-        let mut rows = statement.query([*after])?;
-        let ended = loop {
-            match rows.next() {
-                Ok(None) => break true,
-                Err(_) => break false,
-                Ok(Some(row)) => {
-                    *after = row.get(0)?;
-                    let values: rusqlite::Result<Vec<Value>> = (0..columns).map(|at| row.get(at)).collect();
-                    // A row whose values no longer fit the schema is one that can't be read.
-                    match values.and_then(|values| insert.execute(params_from_iter(values))) {
-                        Ok(count) => copied += count as u64,
-                        Err(_) => break false,
-                    }
-                }
-            }
+    let mut rows = statement.query([*from])?;
+    let ended = loop {
+        let row = match rows.next() {
+            Ok(None) => break true,
+            Err(_) => break false,
+            Ok(Some(row)) => row,
         };
-        transaction.commit()?;
-        Ok(ended)
+        *from = row.get::<_, i64>(0)?.saturating_add(1);
+        if let Some(at) = delivered_at
+            && !matches!(row.get_ref(at), Ok(ValueRef::Null))
+        {
+            continue;
+        }
+        let values: rusqlite::Result<Vec<Value>> = (0..names.len()).map(|at| row.get_ref(at).map(legible)).collect();
+        let Ok(mut values) = values else { break false };
+        // An event's instance stands in its body too, where its id vouches for it.
+        let decoded = body.and_then(|at| match values.get(at) {
+            Some(Value::Blob(bytes)) => EncodedEvent::decode(bytes).ok(),
+            _ => None,
+        });
+        if let (Some(encoded), Some(place)) = (decoded, instance.and_then(|at| values.get_mut(at))) {
+            *place = Value::Text(encoded.event().instance_id.clone());
+        }
+        // A row whose values no longer fit the schema is one that can't be read.
+        match insert.execute(params_from_iter(values)) {
+            Ok(count) => copied += count as u64,
+            Err(_) => break false,
+        }
     };
-    match read() {
-        Ok(ended) => Ok((copied, ended)),
-        Err(_) => Err(0),
+    transaction.commit()?;
+    Ok((copied, ended))
+}
+
+/// The value, with what is no text any more made legible.
+fn legible(value: ValueRef<'_>) -> Value {
+    match value {
+        ValueRef::Null => Value::Null,
+        ValueRef::Integer(number) => Value::Integer(number),
+        ValueRef::Real(number) => Value::Real(number),
+        ValueRef::Text(bytes) => Value::Text(String::from_utf8_lossy(bytes).into_owned()),
+        ValueRef::Blob(bytes) => Value::Blob(bytes.to_vec()),
     }
 }
 
-fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+pub(super) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(suffix);
     name.into()

@@ -16,6 +16,7 @@ use super::store::Store;
 use super::{Fetched, NewItem, SpoolError, SpoolOptions, Tally};
 use crate::circuit_breaker::BreakerRecord;
 use crate::clock::Clock;
+use crate::database::StoreError;
 use crate::events::EventId;
 use crate::transport::BatchLimits;
 
@@ -176,9 +177,10 @@ fn open(
 }
 
 fn put_aside(path: &Path, options: &SpoolOptions, now: i64, damages: &Mutex<Vec<Damage>>) -> Result<(), SpoolError> {
-    let damage = damage::put_aside(path, options.sync, now)?;
-    tracing::error!("{damage}");
-    damages.lock().unwrap_or_else(PoisonError::into_inner).push(damage);
+    if let Some(damage) = damage::put_aside(path, options.sync, now)? {
+        tracing::error!("{damage}");
+        damages.lock().unwrap_or_else(PoisonError::into_inner).push(damage);
+    }
     Ok(())
 }
 
@@ -246,11 +248,15 @@ impl Keeper {
             }
             Request::Fetch(limits, reply) => {
                 let now = self.clock.unix_seconds();
-                let fetched = self.commit().and_then(|()| self.mended(|store| store.fetch(limits, now)));
+                let fetched = self
+                    .commit()
+                    .and_then(|()| self.store.follow_the_name(now))
+                    .and_then(|_| self.mended(|store| store.fetch(limits, now)));
                 let _ = reply.send(fetched);
             }
             Request::Tally(reply) => {
-                let _ = reply.send(self.commit().and_then(|()| self.store.tally()));
+                let tally = self.commit().and_then(|()| self.mended(|store| store.tally()));
+                let _ = reply.send(tally);
             }
             Request::Flush(reply) => {
                 let _ = reply.send(self.commit());
@@ -288,6 +294,11 @@ impl Keeper {
                 group.items = items;
             }
         }
+        if result.is_ok() && self.store.has_lost_its_name() {
+            // It was put aside between the look at its name and the commit; whether it was carried over with this in it
+            // nobody knows. Twice is better than never.
+            result = self.store.follow_the_name(now).and_then(|_| self.mended(|store| store.commit(&group, now)));
+        }
         self.group = if result.is_ok() { Group::default() } else { group };
         result
     }
@@ -295,11 +306,14 @@ impl Keeper {
     /// Does `work`; where the file turns out to be damaged, puts it aside and does it on the fresh one.
     fn mended<T>(&mut self, mut work: impl FnMut(&mut Store) -> Result<T, SpoolError>) -> Result<T, SpoolError> {
         match work(&mut self.store) {
-            Err(SpoolError::Store(error)) if error.is_damage() => {
+            // It was a spool when it was opened.
+            Err(SpoolError::Store(error)) if error.is_damage() || matches!(error, StoreError::NotOurs { .. }) => {
                 let now = self.clock.unix_seconds();
-                let path: PathBuf = self.store.path.clone();
-                put_aside(&path, &self.store.options, now, &self.damages)?;
-                self.store.go_on_with_a_fresh_file(now)?;
+                if !self.store.follow_the_name(now)? {
+                    let path: PathBuf = self.store.path.clone();
+                    put_aside(&path, &self.store.options, now, &self.damages)?;
+                    self.store.go_on(true, now)?;
+                }
                 work(&mut self.store)
             }
             result => result,

@@ -38,6 +38,8 @@
 
 mod claims;
 mod damage;
+#[cfg(test)]
+mod fault_tests;
 mod group;
 mod handle;
 mod lease;
@@ -182,6 +184,12 @@ impl SpoolError {
     #[must_use]
     pub const fn is_full(&self) -> bool {
         matches!(self, Self::LimitReached { .. } | Self::Store(StoreError::Full { .. }))
+    }
+
+    /// Whether the same may succeed later without anybody mending the spool: it is full, or another process holds it.
+    #[must_use]
+    pub const fn may_pass(&self) -> bool {
+        self.is_full() || matches!(self, Self::Store(StoreError::Busy { .. }))
     }
 }
 

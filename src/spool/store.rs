@@ -3,9 +3,10 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
+use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
 
 use super::claims::Claims;
+use super::damage::{self, Damage};
 use super::lease::{self, Lease};
 use super::{Fetched, KIND, SpoolError, SpoolOptions, Sync, Tally, Waiting};
 use crate::circuit_breaker::BreakerRecord;
@@ -39,72 +40,89 @@ impl Store {
         }
         let connection = connect(path, options.sync)?;
         let lease = Lease::new(path)?;
+        let identity = identity(path);
+        let refuse = |error| SpoolError::from(StoreError::of(path, error));
+        let (destination, run) = begin(&connection, url, &lease.name(), now).map_err(refuse)?;
         let mut store = Self {
             path: path.to_owned(),
             connection,
             options,
-            destination: 0,
+            destination,
             url: url.to_owned(),
-            run: 0,
+            run,
             claims: Claims::default(),
             lease,
-            identity: identity(path),
+            identity,
         };
-        store.begin(now)?;
         store.recover()?;
         Ok(store)
-    }
-
-    fn begin(&mut self, now: i64) -> Result<(), SpoolError> {
-        let (url, lock) = (self.url.clone(), self.lease.name());
-        let begun = (|| {
-            let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-            let destination = destination_id(&transaction, &url)?;
-            let sql = "INSERT INTO runs (lock, started_at) VALUES (?1, ?2) RETURNING id";
-            let run = transaction.query_row(sql, params![lock, now], |row| row.get(0))?;
-            transaction.commit()?;
-            Ok((destination, run))
-        })();
-        (self.destination, self.run) = begun.map_err(|error| self.refuse(error))?;
-        Ok(())
     }
 
     pub(super) fn refuse(&self, error: rusqlite::Error) -> SpoolError {
         StoreError::of(&self.path, error).into()
     }
 
-    /// Opens the file anew where another one stands under its name: the one before was put aside or removed, and what
-    /// is written there nobody would find again. Events that are held stay held; their rows may be gone.
-    pub(super) fn follow_the_name(&mut self, now: i64) -> Result<(), SpoolError> {
-        if self.identity.is_none() || identity(&self.path) == self.identity {
-            return Ok(());
-        }
-        tracing::error!(spool = %self.path.display(), "the spool was replaced under a running publisher; going on with the file that stands there now");
-        let fresh = Self::open(&self.path, &self.url, self.options.clone(), now)?;
-        *self = fresh;
-        Ok(())
+    /// Whether another file stands under the name, or none.
+    pub(super) fn has_lost_its_name(&self) -> bool {
+        self.identity.is_some() && identity(&self.path) != self.identity
     }
 
-    /// Goes on with the file that stands under the name after the one before was put aside and carried over: what was
-    /// taken by this run is still its own, and what it holds stays held.
-    pub(super) fn go_on_with_a_fresh_file(&mut self, now: i64) -> Result<(), SpoolError> {
-        let before = self.run;
-        let claims = std::mem::take(&mut self.claims);
-        let fresh = Self::open(&self.path, &self.url, self.options.clone(), now)?;
-        *self = fresh;
-        self.claims = claims;
-        let adopted = (|| {
-            let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-            transaction.execute("UPDATE events SET run = ?2 WHERE run = ?1", [before, self.run])?;
+    /// Goes on with the file that stands under the name where it is not ours any more: what is written to ours nobody
+    /// would find again. Whether it is so.
+    ///
+    /// A file that another publisher put aside was carried over by that one. One that somebody removed is still open
+    /// here, and what waits in it is carried over now.
+    pub(super) fn follow_the_name(&mut self, now: i64) -> Result<bool, SpoolError> {
+        if !self.has_lost_its_name() {
+            return Ok(false);
+        }
+        let spool = self.path.display();
+        let carried = if damage::was_put_aside(&self.path, self.identity) {
+            tracing::warn!(%spool, "another publisher has put the damaged spool aside; going on with the fresh one");
+            true
+        } else if self.path.try_exists().is_ok_and(|exists| !exists) {
+            tracing::error!(%spool, "the spool was removed under a running publisher; what waits in it goes into a new one");
+            // The index of the old log, which others may still use.
+            let _ = std::fs::remove_file(damage::with_suffix(&self.path, "-shm"));
+            let fresh = connect(&self.path, self.options.sync)?;
+            let mut damage = Damage { put_aside: self.path.clone(), events: 0, letters: 0, complete: true };
+            damage::carry_over(&self.connection, &fresh, &mut damage);
+            if !damage.complete {
+                tracing::error!(%spool, carried = damage.events, "some of what waited in the removed spool could not be read");
+            }
+            true
+        } else {
+            tracing::error!(%spool, "the spool was replaced under a running publisher; going on with the file that stands there now, and what waited in the one before waits there alone");
+            false
+        };
+        self.go_on(carried, now)?;
+        Ok(true)
+    }
+
+    /// Goes on with the file that stands under the name now. Where the one before was carried over into it, what was
+    /// taken by this run is still its own; what it holds stays held.
+    pub(super) fn go_on(&mut self, carried: bool, now: i64) -> Result<(), SpoolError> {
+        let connection = connect(&self.path, self.options.sync)?;
+        let identity = identity(&self.path);
+        let begun = (|| {
+            let (destination, run) = begin(&connection, &self.url, &self.lease.name(), now)?;
+            let transaction = connection.unchecked_transaction()?;
+            if carried && run != self.run {
+                transaction.execute("UPDATE events SET run = ?2 WHERE run = ?1", [self.run, run])?;
+            }
             for instance in self.claims.instances() {
                 transaction.execute(
                     "INSERT INTO claims (destination, instance, run) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING",
-                    params![self.destination, instance, self.run],
+                    params![destination, instance, run],
                 )?;
             }
-            transaction.commit()
+            transaction.commit()?;
+            Ok((destination, run))
         })();
-        adopted.map_err(|error| self.refuse(error))
+        let (destination, run) = begun.map_err(|error| self.refuse(error))?;
+        (self.connection, self.identity, self.destination, self.run) = (connection, identity, destination, run);
+        self.claims.start_anew();
+        self.recover()
     }
 
     /// Drops the claims of publishers that died.
@@ -142,8 +160,8 @@ impl Store {
         if !found.broken.is_empty() {
             self.bury_broken(&found.broken, now).map_err(|error| self.refuse(error))?;
         }
-        for waiting in &found.events {
-            self.claims.hand_out(waiting.seq, &waiting.encoded.event().instance_id);
+        for (waiting, instance) in found.events.iter().zip(&found.instances) {
+            self.claims.hand_out(waiting.seq, instance);
         }
         self.claims.advance(found.looked_at);
         let held_elsewhere = self.claims.has_skipped();
@@ -160,11 +178,13 @@ impl Store {
         let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         {
             let mut waiting = transaction.prepare_cached(
-                "SELECT seq, run, instance, body, source, line FROM events
+                "SELECT seq, run, instance, body, source, line, id FROM events
                  WHERE destination = ?1 AND delivered_at IS NULL AND seq > ?2 ORDER BY seq",
             )?;
+            // A claim of our own may be there already.
             let mut claim = transaction.prepare_cached(
-                "INSERT INTO claims (destination, instance, run) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING",
+                "INSERT INTO claims (destination, instance, run) VALUES (?1, ?2, ?3)
+                 ON CONFLICT DO UPDATE SET run = run WHERE run = excluded.run",
             )?;
             let mut claimed: std::collections::HashSet<String> = std::collections::HashSet::new();
             let from = i64::try_from(self.claims.looked_at()).unwrap_or(i64::MAX);
@@ -190,13 +210,19 @@ impl Store {
                         }
                         break;
                     }
-                    claimed.insert(instance);
+                    claimed.insert(instance.clone());
                 }
                 let run: i64 = row.get(1)?;
                 let body: Vec<u8> = row.get(3)?;
                 bytes += body.len();
+                let id: Vec<u8> = row.get(6)?;
                 match EncodedEvent::decode(&body) {
+                    // Bytes that are still an event may be another one.
+                    Ok(encoded) if encoded.id().as_bytes()[..] != id[..] => {
+                        found.broken.push((seq, "its bytes are not those that were taken".to_owned()));
+                    }
                     Ok(encoded) => {
+                        found.instances.push(instance);
                         let source: Arc<str> = row.get::<_, String>(4)?.into();
                         let own = run == self.run;
                         found.events.push(Waiting { seq, own, encoded, source, line: row.get(5)? });
@@ -223,6 +249,11 @@ impl Store {
                 "UPDATE destinations SET waiting_events = waiting_events - 1,
                      waiting_bytes = waiting_bytes - (SELECT length(body) FROM events WHERE seq = ?1)
                  WHERE id = (SELECT destination FROM events WHERE seq = ?1)",
+                [seq],
+            )?;
+            // The books of whoever took it.
+            transaction.execute(
+                "UPDATE runs SET dead_elsewhere = dead_elsewhere + 1 WHERE id = (SELECT run FROM events WHERE seq = ?1)",
                 [seq],
             )?;
             transaction.execute("DELETE FROM events WHERE seq = ?1", [seq])?;
@@ -281,8 +312,27 @@ impl Store {
 #[derive(Debug, Default)]
 struct Found {
     events: Vec<Waiting>,
+    /// Whose they are, as the claims name it.
+    instances: Vec<String>,
     looked_at: u64,
     broken: Vec<(u64, String)>,
+}
+
+/// Makes the run known, or finds it again in a file that it was carried over into: the numbers of its destination and
+/// of itself.
+fn begin(connection: &Connection, url: &str, lock: &str, now: i64) -> rusqlite::Result<(i64, i64)> {
+    let transaction = Transaction::new_unchecked(connection, TransactionBehavior::Immediate)?;
+    let destination = destination_id(&transaction, url)?;
+    let known = transaction.query_row("SELECT id FROM runs WHERE lock = ?1", [lock], |row| row.get(0)).optional()?;
+    let run = match known {
+        Some(run) => run,
+        None => {
+            let sql = "INSERT INTO runs (lock, started_at) VALUES (?1, ?2) RETURNING id";
+            transaction.query_row(sql, params![lock, now], |row| row.get(0))?
+        }
+    };
+    transaction.commit()?;
+    Ok((destination, run))
 }
 
 pub(super) fn connect(path: &Path, sync: Sync) -> Result<Connection, SpoolError> {
@@ -318,7 +368,7 @@ fn make_folder(folder: &Path) -> std::io::Result<()> {
 }
 
 /// Which file stands under the name.
-fn identity(path: &Path) -> Option<(u64, u64)> {
+pub(super) fn identity(path: &Path) -> Option<(u64, u64)> {
     #[cfg(unix)]
     {
         use std::os::unix::fs::MetadataExt as _;

@@ -36,10 +36,29 @@ impl Feeder<'_> {
 
     async fn feed(&self, sender: mpsc::Sender<Intake>, signals: &Signals) -> Result<(), SpoolError> {
         let mut last_advance = self.clock.monotonic();
+        let mut told = false;
         loop {
             // Asked before the look: what was taken until then is seen by it.
             let draining = signals.draining.is_cancelled();
-            let fetched = self.spool.fetch(PIECE).await?;
+            let fetched = match self.spool.fetch(PIECE).await {
+                Ok(fetched) => fetched,
+                // A full disk keeps us from saying which events are ours; what comes after may be sent then.
+                Err(error) if error.may_pass() && !draining => {
+                    if !std::mem::replace(&mut told, true) {
+                        tracing::error!("nothing more is sent until the spool can be written: {error}");
+                    }
+                    tokio::select! {
+                        () = signals.draining.cancelled() => {}
+                        () = signals.over.cancelled() => return Ok(()),
+                        () = self.clock.sleep(IDLE_PAUSE) => {}
+                    }
+                    continue;
+                }
+                Err(error) => return Err(error),
+            };
+            if std::mem::take(&mut told) {
+                tracing::warn!("the spool can be written again: sending goes on");
+            }
             if !fetched.events.is_empty() {
                 for waiting in fetched.events {
                     tokio::select! {

@@ -147,17 +147,17 @@ impl Taker<'_, '_> {
                 }
                 Err((error, back)) => (error, back),
             };
-            if !error.is_full() {
+            if !error.may_pass() {
                 return Err(error);
             }
             // A part of it may fit.
-            if back.len() > 1 {
+            if error.is_full() && back.len() > 1 {
                 parts.push(back.split_off(back.len() / 2));
                 parts.push(back);
                 continue;
             }
             if !told {
-                tracing::error!("nothing more is read until there is room again: {error}");
+                tracing::error!("nothing more is read until the spool takes it: {error}");
                 told = true;
             }
             tokio::select! {
@@ -172,7 +172,7 @@ impl Taker<'_, '_> {
             }
         }
         if told {
-            tracing::warn!("there is room again: reading goes on");
+            tracing::warn!("the spool takes events again: reading goes on");
         }
         Ok(true)
     }

@@ -68,6 +68,7 @@ fn publish(args: &PublishArgs, inputs: Inputs) -> anyhow::Result<Exit> {
     let options = PipelineOptions {
         spooled: spool.is_some(),
         max_workers,
+        in_order: spool.is_none() && is_local(&destination),
         drain_timeout: args.drain_timeout,
         // With a spool everything is taken first, whatever the destination does.
         finite: inputs.finite && spool.is_none(),
@@ -119,14 +120,18 @@ fn publish(args: &PublishArgs, inputs: Inputs) -> anyhow::Result<Exit> {
 
 /// The spool; none for a destination that is a local file itself, unless one is named.
 fn open_spool(args: &PublishArgs, destination: &Destination, clock: &Arc<dyn Clock>) -> anyhow::Result<Option<Spool>> {
-    let local = matches!(destination, Destination::Sqlite(_) | Destination::File(_) | Destination::Stdio);
-    if args.dry_run || args.spool.no_spool || (local && args.spool.path.spool.is_none()) {
+    if args.dry_run || args.spool.no_spool || (is_local(destination) && args.spool.path.spool.is_none()) {
         return Ok(None);
     }
     let path = args.spool.path.resolve()?;
     let spool = Spool::open(&path, &destination.to_string(), args.spool.options(), clock.clone());
     let advice = "name another place with --spool, or do without by --no-spool";
     Ok(Some(spool.with_context(|| format!("the spool can't be used ({advice})"))?))
+}
+
+/// Whether the destination is a file of this machine.
+fn is_local(destination: &Destination) -> bool {
+    matches!(destination, Destination::Sqlite(_) | Destination::File(_) | Destination::Stdio)
 }
 
 fn policy(args: &PublishArgs, clock: &Arc<dyn Clock>) -> anyhow::Result<(Retrier, Option<CircuitBreaker>)> {
