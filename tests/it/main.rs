@@ -8,6 +8,7 @@ mod cloudevents_setup;
 mod collect;
 mod documents;
 mod event_service;
+mod faults;
 mod form_queue;
 mod form_source;
 mod ping;
