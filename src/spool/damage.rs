@@ -136,6 +136,9 @@ const UNKNOWN_NUMBERS: i64 = 1 << 40;
 /// So many keys in the dark are tried one by one; behind them the steps grow, so that the look ends.
 const PROBES: u32 = 100_000;
 
+/// More rows than this a page holds only in a damaged file.
+const MOST_ROWS_OF_A_PAGE: u64 = 1_024;
+
 fn copy_claims(old: &Connection, fresh: &Connection) -> rusqlite::Result<()> {
     let mut statement = old.prepare("SELECT destination, instance, run FROM claims")?;
     let mut insert = fresh.prepare("INSERT INTO claims VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING")?;
@@ -148,32 +151,34 @@ fn copy_claims(old: &Connection, fresh: &Connection) -> rusqlite::Result<()> {
 
 /// Copies the rows of a table that can be read, in pieces around those that can't; how many, and whether all.
 fn copy(old: &Connection, fresh: &Connection, table: &str, key: &str) -> (u64, bool) {
-    let (mut copied, mut complete, mut probes) = (0u64, true, 0u32);
-    let (mut from, mut step) = (0i64, 1i64);
+    let sql = "SELECT seq FROM sqlite_sequence WHERE name = ?1";
+    let last = old.query_row(sql, [table], |row| row.get::<_, i64>(0)).unwrap_or(UNKNOWN_NUMBERS);
+    let mut all = Copied { rows: 0, complete: true };
+    let (mut from, mut probes, mut step) = (0i64, 0u32, 1i64);
     loop {
         let before = from;
-        match copy_from(old, fresh, table, key, &mut from) {
-            Ok((count, true)) => return (copied + count, complete),
-            Ok((count, false)) => copied += count,
-            Err(_) => {}
+        if matches!(copy_from(old, fresh, (table, key), last, &mut from, &mut all), Ok(true)) {
+            return (all.rows, all.complete);
         }
-        complete = false;
-        // A row alone could not be read: the next one perhaps can. A page could not: it hides an unknown number.
-        if from > before && can_read(old, table, key, from) {
-            continue;
-        }
-        loop {
+        all.complete = false;
+        // A page that can't be read hides an unknown number of rows. Each turn goes on, so that the look ends.
+        let mut dark = from == before;
+        while dark || !can_read(old, table, key, from) {
             probes = probes.saturating_add(1);
             step = if probes < PROBES { 1 } else { step.saturating_mul(2) };
-            match from.checked_add(step) {
+            match from.checked_add(step).filter(|next| *next <= last) {
                 Some(next) => from = next,
-                None => return (copied, false),
+                None => return (all.rows, false),
             }
-            if can_read(old, table, key, from) {
-                break;
-            }
+            dark = false;
         }
     }
+}
+
+/// What was copied.
+struct Copied {
+    rows: u64,
+    complete: bool,
 }
 
 /// Whether the first row from `key` on can be found.
@@ -185,14 +190,15 @@ fn can_read(old: &Connection, table: &str, key: &str, from: i64) -> bool {
     found.is_ok()
 }
 
-/// Copies rows with keys `from` on, in the order of their keys, until the end (true) or a row that can't be read.
+/// Copies rows with keys `from` on, in the order of their keys, until the end (true) or a page that can't be read.
 fn copy_from(
     old: &Connection,
     fresh: &Connection,
-    table: &str,
-    key: &str,
+    (table, key): (&str, &str),
+    last: i64,
     from: &mut i64,
-) -> rusqlite::Result<(u64, bool)> {
+    all: &mut Copied,
+) -> rusqlite::Result<bool> {
     // By key alone: the indexes of a damaged file are not to be trusted.
     let sql = format!("SELECT * FROM {table} NOT INDEXED WHERE {key} >= ?1 ORDER BY {key}");
     let mut statement = old.prepare_cached(&sql)?;
@@ -204,23 +210,33 @@ fn copy_from(
         "INSERT INTO {table} ({}) VALUES ({marks}) ON CONFLICT DO NOTHING",
         names.join(", ")
     ))?;
+    // Pages that point at each other in a ring would be read for ever.
+    let pages: u64 = old.pragma_query_value(None, "page_count", |row| row.get(0))?;
+    let mut patience = pages.saturating_mul(MOST_ROWS_OF_A_PAGE);
     let transaction = fresh.unchecked_transaction()?;
-    let mut copied = 0;
     let mut rows = statement.query([*from])?;
     let ended = loop {
         let row = match rows.next() {
             Ok(None) => break true,
             Err(_) => break false,
+            Ok(Some(_)) if patience == 0 => break false,
             Ok(Some(row)) => row,
         };
-        *from = row.get::<_, i64>(0)?.saturating_add(1);
-        if let Some(at) = delivered_at
-            && !matches!(row.get_ref(at), Ok(ValueRef::Null))
-        {
+        patience -= 1;
+        let Some(number) = row.get::<_, i64>(0).ok().filter(|number| (0..=last).contains(number)) else {
+            // A number that was never given out.
+            all.complete = false;
+            continue;
+        };
+        *from = (*from).max(number + 1);
+        if delivered_at.is_some_and(|at| !matches!(row.get_ref(at), Ok(ValueRef::Null))) {
             continue;
         }
         let values: rusqlite::Result<Vec<Value>> = (0..names.len()).map(|at| row.get_ref(at).map(legible)).collect();
-        let Ok(mut values) = values else { break false };
+        let Ok(mut values) = values else {
+            all.complete = false;
+            continue;
+        };
         // An event's instance stands in its body too, where its id vouches for it.
         let decoded = body.and_then(|at| match values.get(at) {
             Some(Value::Blob(bytes)) => EncodedEvent::decode(bytes).ok(),
@@ -231,12 +247,12 @@ fn copy_from(
         }
         // A row whose values no longer fit the schema is one that can't be read.
         match insert.execute(params_from_iter(values)) {
-            Ok(count) => copied += count as u64,
-            Err(_) => break false,
+            Ok(count) => all.rows += count as u64,
+            Err(_) => all.complete = false,
         }
     };
     transaction.commit()?;
-    Ok((copied, ended))
+    Ok(ended)
 }
 
 /// The value, with what is no text any more made legible.

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
 
+use super::damage::with_suffix;
 use super::store::{Store, usage};
 use super::{NewItem, SpoolError, letters};
 use crate::circuit_breaker::BreakerRecord;
@@ -146,8 +147,12 @@ impl Store {
         if let Ok(disk) = rustix::fs::statvfs(&self.path) {
             let total = disk.f_blocks.saturating_mul(disk.f_frsize);
             let left = disk.f_bavail.saturating_mul(disk.f_frsize);
+            // What is in the log goes into the file before the log can be used anew.
+            let log = with_suffix(&self.path, "-wal").metadata().map_or(0, |it| it.len());
             // A small disk gives a quarter. Pages that are free within the file need no room on the disk.
-            if left < RESERVED_BYTES.min(total / 4) && free < coming.saturating_mul(2).saturating_add(64 << 10) {
+            if left < RESERVED_BYTES.min(total / 4).saturating_add(log)
+                && free < coming.saturating_mul(2).saturating_add(64 << 10)
+            {
                 return Ok(Some(StoreError::Full { path: path() }.into()));
             }
         }

@@ -316,6 +316,11 @@ impl Keeper {
                 }
                 work(&mut self.store)
             }
+            // The log may hold more room than the file needs.
+            Err(SpoolError::Store(StoreError::Full { .. })) => {
+                self.store.fold_the_log();
+                work(&mut self.store)
+            }
             result => result,
         }
     }

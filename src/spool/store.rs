@@ -296,6 +296,12 @@ impl Store {
         read.map_err(|error| self.refuse(error))
     }
 
+    /// Folds the log into the file and gives its room back to the disk.
+    pub(super) fn fold_the_log(&self) {
+        // Others may be reading it; then the next time.
+        let _ = self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
+    }
+
     /// Ends the run: what it held is free for others.
     pub(super) fn end(self) -> Result<(), SpoolError> {
         let ended = (|| {

@@ -26,6 +26,8 @@ pub(crate) enum Answer {
     Half,
     /// Take it and never answer.
     Silence,
+    /// Take it and answer when another request has come in.
+    AfterTheNext,
     /// These bytes in place of an HTTP reply.
     Raw(&'static [u8]),
 }
@@ -185,6 +187,7 @@ impl FormQueue {
             let (answer, cut) = {
                 let mut state = self.shared.state.lock().unwrap();
                 state.requests.push(request.clone());
+                self.shared.changed.notify_all();
                 let write = request.method == "POST";
                 let scripted = if write { state.script.pop_front() } else { None };
                 let answer = scripted.or_else(|| state.default.clone().filter(|_| write)).unwrap_or(Answer::Take);
@@ -239,6 +242,15 @@ impl FormQueue {
             Answer::Silence => {
                 self.take(request);
                 true
+            }
+            Answer::AfterTheNext => {
+                let reply = self.take(request);
+                let state = self.shared.state.lock().unwrap();
+                let (before, patience) = (state.requests.len(), std::time::Duration::from_secs(30));
+                drop(
+                    self.shared.changed.wait_timeout_while(state, patience, |it| it.requests.len() <= before).unwrap(),
+                );
+                send(200, "content-type: application/json\r\n", &reply)
             }
             Answer::Raw(bytes) => {
                 let _ = connection.write_all(bytes);

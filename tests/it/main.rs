@@ -10,6 +10,7 @@ mod collect;
 mod concurrency;
 mod documents;
 mod event_service;
+mod faults;
 mod form_queue;
 mod form_source;
 mod metrics;

@@ -1,0 +1,101 @@
+//! A spool whose bytes are overwritten at random.
+
+use std::collections::HashSet;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+
+use super::{Ended, State, assert_order, events, random, rounds};
+use crate::form_queue::{Answer, FormQueue};
+
+const QUICK: [&str; 8] =
+    ["--initial-backoff", "1ms", "--max-backoff", "5ms", "--timeout", "2s", "--reset-timeout", "20ms"];
+
+/// Overwrites a few stretches of the file, as a bad disk or a stray writer does.
+fn overwrite(path: &Path, random: &mut fastrand::Rng) {
+    let file = std::fs::OpenOptions::new().write(true).open(path).unwrap();
+    let size = file.metadata().unwrap().len();
+    for _ in 0..random.usize(1..4) {
+        let (at, length) = match random.u8(0..3) {
+            // A page, a sector, a few bytes.
+            0 => (random.u64(0..size) / 4096 * 4096, 4096),
+            1 => (random.u64(0..size) / 512 * 512, 512),
+            _ => (random.u64(0..size), random.u64(1..16)),
+        };
+        let length = length.min(size - at);
+        let noise: Vec<u8> = match random.u8(0..3) {
+            0 => vec![0; usize::try_from(length).unwrap()],
+            1 => vec![0xff; usize::try_from(length).unwrap()],
+            _ => (0..length).map(|_| random.u8(..)).collect(),
+        };
+        file.write_all_at(&noise, at).unwrap();
+    }
+}
+
+/// Nothing invented, nothing out of order, and what is missing is not missing in silence.
+fn check(state: &State, queue: &FormQueue, ended: &Ended, sent: &[String]) {
+    let arrived = queue.events();
+    let all: HashSet<&String> = sent.iter().collect();
+    let invented: Vec<_> = arrived.iter().filter(|it| !all.contains(it)).collect();
+    assert!(invented.is_empty(), "invented: {invented:?}");
+    assert_order(&arrived, sent);
+    let aside = state.put_aside();
+    if !aside.is_empty() {
+        assert!(ended.stderr.contains("put aside"), "{}", ended.stderr);
+    }
+    if arrived.len() < sent.len() {
+        let missing = sent.len() - arrived.len();
+        assert_ne!(ended.code, Some(0), "{missing} are missing: {}", ended.stderr);
+        assert!(
+            ended.stderr.contains("put aside")
+                || ended.stderr.contains("dead letter")
+                || ended.stderr.contains("wait in"),
+            "{missing} are missing: {}",
+            ended.stderr
+        );
+    }
+}
+
+#[test]
+fn a_spool_that_is_overwritten_while_nobody_runs() {
+    let mut random = random("overwritten at rest");
+    for _ in 0..rounds() {
+        let (state, queue) = (State::new(), FormQueue::start());
+        queue.always(Answer::status(503));
+        let sent = events(400);
+        let mut publisher = state.publish(&queue.url(), &[&QUICK[..], &["--drain-timeout", "20ms"]].concat());
+        publisher.write(&sent);
+        assert_eq!(publisher.end().balanced().count("undelivered"), 400);
+        overwrite(&state.path("spool.db"), &mut random);
+        queue.always(Answer::Take);
+        let ended = state.publish(&queue.url(), &QUICK).end();
+        check(&state, &queue, &ended, &sent);
+        // Whatever it was: the next run finds a spool that works.
+        let more: Vec<String> = (0..10).map(|n| crate::support::line("later", n)).collect();
+        let mut publisher = state.publish(&queue.url(), &QUICK);
+        publisher.write(&more);
+        let ended = publisher.end();
+        assert!(more.iter().all(|it| queue.events().contains(it)), "{:?} {}", ended.code, ended.stderr);
+    }
+}
+
+#[test]
+fn a_spool_that_is_overwritten_under_a_publisher() {
+    let mut random = random("overwritten under a publisher");
+    for _ in 0..rounds() {
+        let (state, queue) = (State::new(), FormQueue::start());
+        queue.always(Answer::status(503));
+        let sent = events(900);
+        let mut publisher = state.publish(&queue.url(), &QUICK);
+        publisher.write(&sent[..600]);
+        state.wait_for_waiting(600);
+        // Into the file itself, what is in the log still.
+        let connection = rusqlite::Connection::open(state.path("spool.db")).unwrap();
+        let _ = connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()));
+        drop(connection);
+        overwrite(&state.path("spool.db"), &mut random);
+        queue.always(Answer::Take);
+        publisher.write(&sent[600..]);
+        let ended = publisher.end();
+        check(&state, &queue, &ended, &sent);
+    }
+}
