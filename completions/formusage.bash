@@ -398,7 +398,7 @@ _formusage() {
             return 0
             ;;
         formusage__subcmd__ping)
-            opts="-n -v -q -h --to --write --count --timeout --format --ca-file --token-file --verbose --quiet --log --log-format --help"
+            opts="-n -v -q -h --to --write --count --timeout --format --ca-file --token-file --header-file --verbose --quiet --log --log-format --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -429,6 +429,10 @@ _formusage() {
                     return 0
                     ;;
                 --token-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --header-file)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -848,7 +852,7 @@ _formusage() {
             return 0
             ;;
         formusage__subcmd__spool__subcmd__reconcile)
-            opts="-v -q -h --spool --to --dry-run --timeout --token-file --verbose --quiet --log --log-format --help"
+            opts="-v -q -h --spool --to --dry-run --timeout --token-file --nats-creds --ca-file --verbose --quiet --log --log-format --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -867,6 +871,14 @@ _formusage() {
                     return 0
                     ;;
                 --token-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --nats-creds)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --ca-file)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

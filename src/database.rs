@@ -136,6 +136,10 @@ fn connect(path: &Path, flags: OpenFlags) -> Result<Connection, StoreError> {
             what: "is a directory; name a file in it".to_owned(),
         });
     }
+    // SQLite would try, say "disk I/O error" and leave a journal beside the device.
+    if path.exists() && !path.is_file() {
+        return Err(StoreError::NotOurs { path: path.to_owned(), what: "is no regular file; name another".to_owned() });
+    }
     let refuse = |error| StoreError::Sqlite { path: path.to_owned(), error };
     let connection = Connection::open_with_flags(path, flags).map_err(refuse)?;
     connection.busy_timeout(BUSY_TIMEOUT).map_err(refuse)?;

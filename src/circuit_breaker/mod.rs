@@ -163,7 +163,7 @@ impl CircuitBreaker {
     /// When no call may be made now; says when one may.
     pub fn try_acquire(&self) -> Result<Permit, Refusal> {
         let now = self.clock.monotonic();
-        let admission = self.transition(|machine| machine.admit(now))?;
+        let admission = self.transition(None, |machine| machine.admit(now))?;
         Ok(Permit { breaker: self.clone(), admission: Some(admission) })
     }
 
@@ -179,8 +179,8 @@ impl CircuitBreaker {
         look(&mut self.machine.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Applies `change` and logs the transition, if it made one.
-    fn transition<T>(&self, change: impl FnOnce(&mut Machine) -> T) -> T {
+    /// Applies `change` and logs the transition, if it made one, with what brought it about.
+    fn transition<T>(&self, cause: Option<&str>, change: impl FnOnce(&mut Machine) -> T) -> T {
         let (before, result, after) = self.locked(|machine| {
             let before = machine.stored_state();
             let result = change(machine);
@@ -188,7 +188,7 @@ impl CircuitBreaker {
         });
         match (before, after) {
             (before, after) if before == after => {}
-            (_, CircuitState::Open) => tracing::warn!(from = %before, to = %after, "circuit breaker opened"),
+            (_, CircuitState::Open) => tracing::warn!(from = %before, to = %after, cause, "circuit breaker opened"),
             (..) => tracing::info!(from = %before, to = %after, "circuit breaker changed"),
         }
         result
@@ -208,15 +208,24 @@ impl Permit {
     /// The service works.
     pub fn success(mut self) {
         if let Some(admission) = self.admission.take() {
-            self.breaker.transition(|machine| machine.succeeded(admission));
+            self.breaker.transition(None, |machine| machine.succeeded(admission));
         }
     }
 
     /// The service failed.
-    pub fn failure(mut self) {
+    pub fn failure(self) {
+        self.failed(None);
+    }
+
+    /// The service failed, and why; the log says so where this opens the breaker.
+    pub fn failure_because(self, cause: &str) {
+        self.failed(Some(cause));
+    }
+
+    fn failed(mut self, cause: Option<&str>) {
         if let Some(admission) = self.admission.take() {
             let now = self.breaker.clock.monotonic();
-            self.breaker.transition(|machine| machine.failed(admission, now));
+            self.breaker.transition(cause, |machine| machine.failed(admission, now));
         }
     }
 }

@@ -333,7 +333,7 @@ impl Delivery {
         if let Some(permit) = permit {
             match service_works(&result) {
                 Some(true) => permit.success(),
-                Some(false) => permit.failure(),
+                Some(false) => permit.failure_because(self.last_failure().as_deref().unwrap_or("no reason given")),
                 None => drop(permit),
             }
         }

@@ -43,7 +43,8 @@ impl std::fmt::Display for Damage {
 
 /// Whether the file's first bytes are no longer those of an SQLite file, though its name says that it is a spool.
 pub(super) fn has_lost_its_head(path: &Path) -> bool {
-    if path.extension().is_none_or(|extension| extension != "db") {
+    // Anything but a regular file was never a spool, and opening a FIFO waits for ever.
+    if path.extension().is_none_or(|extension| extension != "db") || !path.is_file() {
         return false;
     }
     let mut head = [0; 16];

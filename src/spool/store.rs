@@ -341,7 +341,19 @@ fn begin(connection: &Connection, url: &str, lock: &str, now: i64) -> rusqlite::
     Ok((destination, run))
 }
 
+/// Makes a file that is not there yet, for its owner alone: it holds what tenants are billed for, and the keys in
+/// destinations' URLs. SQLite gives its log the same mode. What fails here fails again when the file is opened, and is
+/// said there.
+fn make_private(path: &Path) {
+    let mut options = std::fs::OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let _ = options.open(path);
+}
+
 pub(super) fn connect(path: &Path, sync: Sync) -> Result<Connection, SpoolError> {
+    make_private(path);
     let connection = database::open(path, &KIND)?;
     let refuse = |error| SpoolError::from(StoreError::of(path, error));
     if sync == Sync::Normal {

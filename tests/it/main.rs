@@ -17,6 +17,7 @@ mod metrics;
 mod monitoring;
 mod nats;
 mod nats_server;
+mod operator;
 mod packaging;
 mod ping;
 mod publish;

@@ -5,8 +5,12 @@ use std::io::{self, IsTerminal};
 use anyhow::Context as _;
 use form_usage_events::metrics::STATS_TARGET;
 use tokio_util::sync::CancellationToken;
+use tracing::{Level, Metadata};
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::filter_fn;
 use tracing_subscriber::fmt::SubscriberBuilder;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::cli::{GlobalArgs, LogFormat};
 
@@ -33,9 +37,15 @@ pub(crate) fn logging(args: &GlobalArgs) {
         tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_ansi(colour);
     // A second initialization is impossible here and harmless anyway.
     let _ = match args.log_format {
-        LogFormat::Text => builder.with_target(false).try_init(),
-        LogFormat::Json => builder.json().flatten_event(true).try_init(),
+        LogFormat::Text => builder.with_target(false).finish().with(filter_fn(is_fit_to_log)).try_init(),
+        LogFormat::Json => builder.json().flatten_event(true).finish().with(filter_fn(is_fit_to_log)).try_init(),
     };
+}
+
+/// Whether a log line is fit to be seen, whatever --log asks for: at the level `trace` the NATS client writes down what
+/// it sends, and its first words to a server hold the user's password.
+fn is_fit_to_log(metadata: &Metadata<'_>) -> bool {
+    *metadata.level() != Level::TRACE || !metadata.target().starts_with("async_nats")
 }
 
 /// The runtime of a command: one thread, since a command's work is to wait for others.
