@@ -64,14 +64,49 @@ pub(crate) fn variable(name: &str) -> anyhow::Result<Option<String>> {
     }
 }
 
-/// A usage error quotes the value that it refuses; one that may hold a password is cut down to where it begins.
+/// A usage error quotes the value that it refuses; what may be a password or a key in it is left out.
 pub(crate) fn without_passwords(mut error: clap::Error) -> clap::Error {
-    if let Some(ContextValue::String(value)) = error.get(ContextKind::InvalidValue)
-        && let Some((scheme, rest)) = value.split_once("://")
-        && let Some((_, host)) = rest.rsplit_once('@')
-    {
-        let shown = format!("{scheme}://(secret)@{host}");
+    if let Some(ContextValue::String(value)) = error.get(ContextKind::InvalidValue) {
+        let shown = without_user_and_query(value);
         error.insert(ContextKind::InvalidValue, ContextValue::String(shown));
     }
     error
+}
+
+/// A URL is refused before anyone knows its parts: what stands before its last @ may be a password, and what follows a ?
+/// a key.
+fn without_user_and_query(value: &str) -> String {
+    let (scheme, rest) = value.find(':').map_or(("", value), |colon| value.split_at(colon + 1));
+    let slashes = rest.len() - rest.trim_start_matches('/').len();
+    if scheme.is_empty() && !rest.contains('@') {
+        return value.to_owned();
+    }
+    let (slashes, rest) = rest.split_at(slashes);
+    let (user, rest) = rest.rsplit_once('@').map_or(("", rest), |(_, rest)| ("(secret)@", rest));
+    // `u:password@host` has no scheme: what looks like one is a user.
+    let scheme = if user.is_empty() || !slashes.is_empty() { scheme } else { "" };
+    let (rest, query) = rest.split_once('?').map_or((rest, ""), |(rest, _)| (rest, "?(secret)"));
+    format!("{scheme}{slashes}{user}{rest}{query}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refused_url_is_shown_without_what_may_be_secret() {
+        for (value, shown) in [
+            ("form://h/t?token=hush", "form://h/t?(secret)"),
+            ("https://u:hush@h/x?y=hush", "https://(secret)@h/x?(secret)"),
+            ("https:/u:hush@h/x", "https:/(secret)@h/x"),
+            ("https://u:hu/sh?@h/x", "https://(secret)@h/x"),
+            ("u:hush@h:99", "(secret)@h:99"),
+            ("hush@h:99", "(secret)@h:99"),
+            ("from://h/t", "from://h/t"),
+            ("127.0.0.1:99999", "127.0.0.1:99999"),
+            ("twelve?", "twelve?"),
+        ] {
+            assert_eq!(without_user_and_query(value), shown);
+        }
+    }
 }
