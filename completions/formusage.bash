@@ -848,7 +848,7 @@ _formusage() {
             return 0
             ;;
         formusage__subcmd__spool__subcmd__reconcile)
-            opts="-v -q -h --spool --to --dry-run --timeout --token-file --verbose --quiet --log --log-format --help"
+            opts="-v -q -h --spool --to --dry-run --timeout --token-file --nats-creds --ca-file --verbose --quiet --log --log-format --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -867,6 +867,14 @@ _formusage() {
                     return 0
                     ;;
                 --token-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --nats-creds)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --ca-file)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

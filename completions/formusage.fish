@@ -78,7 +78,7 @@ complete -c formusage -n "__fish_formusage_using_subcommand publish" -l stream-m
 complete -c formusage -n "__fish_formusage_using_subcommand publish" -l stream-max-bytes -d 'The most bytes that a stream that is made keeps' -r
 complete -c formusage -n "__fish_formusage_using_subcommand publish" -l duplicate-window -d 'How long a stream that is made knows repeats of an event' -r
 complete -c formusage -n "__fish_formusage_using_subcommand publish" -l spool -d 'The spool\'s file; by default spool.db in $FORMUSAGE_STATE_DIR, else $STATE_DIRECTORY, else $XDG_STATE_HOME/formusage, else /var/lib/formusage for root, else ~/.local/state/formusage' -r -F
-complete -c formusage -n "__fish_formusage_using_subcommand publish" -l spool-max-bytes -d 'The most bytes in use before nothing more is read (B, KB, MB, GB, TB: powers of 1024)' -r
+complete -c formusage -n "__fish_formusage_using_subcommand publish" -l spool-max-bytes -d 'The most bytes in use before nothing more is read (B, KB, MB, GB, TB: powers of 1024); at least 128KB' -r
 complete -c formusage -n "__fish_formusage_using_subcommand publish" -l spool-sync -d 'When what was read counts as taken' -r -f -a "full\t'When the disk has it'
 normal\t'When the operating system has it: a power cut may lose the last moments'"
 complete -c formusage -n "__fish_formusage_using_subcommand publish" -l retain -d 'Keep delivered events for so long, for `spool reconcile`; 0s for not at all' -r
@@ -220,6 +220,8 @@ complete -c formusage -n "__fish_formusage_using_subcommand spool; and __fish_se
 complete -c formusage -n "__fish_formusage_using_subcommand spool; and __fish_seen_subcommand_from reconcile" -l to -d 'The destination to compare with' -r
 complete -c formusage -n "__fish_formusage_using_subcommand spool; and __fish_seen_subcommand_from reconcile" -l timeout -d 'How long one request may take' -r
 complete -c formusage -n "__fish_formusage_using_subcommand spool; and __fish_seen_subcommand_from reconcile" -l token-file -d 'A file that holds a bearer token for the destination (or set FORMUSAGE_TOKEN to the token itself)' -r -F
+complete -c formusage -n "__fish_formusage_using_subcommand spool; and __fish_seen_subcommand_from reconcile" -l nats-creds -d 'A NATS credentials file, as nsc writes it (for a user and a password set FORMUSAGE_NATS_USER and FORMUSAGE_NATS_PASSWORD, for a token FORMUSAGE_TOKEN or --token-file)' -r -F
+complete -c formusage -n "__fish_formusage_using_subcommand spool; and __fish_seen_subcommand_from reconcile" -l ca-file -d 'Trust the certificates in this PEM file instead of the system\'s' -r -F
 complete -c formusage -n "__fish_formusage_using_subcommand spool; and __fish_seen_subcommand_from reconcile" -l log -d 'What to log, as tracing directives, e.g. "info,form_usage_events::publish=debug"' -r
 complete -c formusage -n "__fish_formusage_using_subcommand spool; and __fish_seen_subcommand_from reconcile" -l log-format -d 'How log lines look' -r -f -a "text\t'For people'
 json\t'One JSON object a line'"

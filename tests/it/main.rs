@@ -16,6 +16,7 @@ mod metrics;
 mod monitoring;
 mod nats;
 mod nats_server;
+mod operator;
 mod packaging;
 mod ping;
 mod publish;

@@ -34,7 +34,8 @@ pub(crate) fn to_read(args: &ReadArgs) -> anyhow::Result<ConnectOptions> {
     Ok(ConnectOptions { nats: NatsOptions { consumer: args.consumer.clone(), ..options.nats }, ..options })
 }
 
-fn options(args: &NatsArgs, token_file: Option<&Path>, timeout: Duration) -> anyhow::Result<ConnectOptions> {
+/// The options that do not depend on the direction.
+pub(crate) fn options(args: &NatsArgs, token_file: Option<&Path>, timeout: Duration) -> anyhow::Result<ConnectOptions> {
     Ok(ConnectOptions {
         timeout,
         token: secret::token(token_file)?,

@@ -1,5 +1,6 @@
 //! Standard output carries data, standard error carries words.
 
+use std::borrow::Cow;
 use std::io::{self, IsTerminal, Write};
 
 /// Whoever read our standard output has closed it.
@@ -79,13 +80,28 @@ pub(crate) fn stderr_is_terminal() -> bool {
     io::stderr().is_terminal()
 }
 
+/// `text` as one line that can't move a terminal's cursor, colour it or name its window: what services reply and what
+/// lines hold comes from others.
+pub(crate) fn printable(text: &str) -> Cow<'_, str> {
+    without(text, char::is_control)
+}
+
+/// The same for a text of several lines.
+fn printable_lines(text: &str) -> Cow<'_, str> {
+    without(text, |char| char.is_control() && char != '\n')
+}
+
+fn without(text: &str, unwanted: impl Fn(char) -> bool) -> Cow<'_, str> {
+    if text.contains(&unwanted) { Cow::Owned(text.replace(unwanted, "\u{fffd}")) } else { Cow::Borrowed(text) }
+}
+
 /// One line for people on standard error, marked as an error. A closed standard error is nobody's loss.
 pub(crate) fn complain(message: &str) {
     let style = clap::builder::styling::AnsiColor::Red.on_default().bold();
-    let _ = writeln!(anstream::stderr(), "{style}error:{style:#} {message}");
+    let _ = writeln!(anstream::stderr(), "{style}error:{style:#} {}", printable_lines(message));
 }
 
 /// One line for people on standard error.
 pub(crate) fn say(message: &str) {
-    let _ = writeln!(anstream::stderr(), "{message}");
+    let _ = writeln!(anstream::stderr(), "{}", printable_lines(message));
 }

@@ -97,7 +97,7 @@ pub(super) fn reply_failure(reply: Reply, text: &[u8], what: &str, url: &str) ->
     match reply {
         Reply::Success => Failure::service(format!("{url} answered {what} with \"OpSuccess\", which does not fit")),
         Reply::Refused(reason) => {
-            let reason = reason.unwrap_or_else(|| "no reason given".to_owned());
+            let reason = reason.map_or_else(|| "no reason given".to_owned(), |reason| excerpt(reason.as_bytes()));
             Failure::service(format!("the queue at {url} refused {what}: {reason}")).reached(Reach::Refused)
         }
         Reply::OutOfPlace(variant) => {

@@ -8,6 +8,8 @@ use form_usage_events::spool::{SpoolOptions, Sync};
 use form_usage_events::transport::Destination;
 use form_usage_events::units;
 
+use super::NatsArgs;
+
 /// Where the spool is.
 #[derive(Debug, Args)]
 pub(crate) struct SpoolPath {
@@ -39,7 +41,7 @@ pub(crate) struct SpoolArgs {
     /// Do without: what is not delivered when the run ends goes to --dead-letter or standard error
     #[arg(long, env = "FORMUSAGE_NO_SPOOL", conflicts_with = "spool")]
     pub(crate) no_spool: bool,
-    /// The most bytes in use before nothing more is read (B, KB, MB, GB, TB: powers of 1024)
+    /// The most bytes in use before nothing more is read (B, KB, MB, GB, TB: powers of 1024); at least 128KB
     #[arg(long, value_name = "SIZE", env = "FORMUSAGE_SPOOL_MAX_BYTES", default_value = "1GB", value_parser = parse_bytes)]
     pub(crate) spool_max_bytes: u64,
     /// When what was read counts as taken
@@ -163,6 +165,8 @@ pub(crate) struct ReconcileArgs {
     /// A file that holds a bearer token for the destination (or set FORMUSAGE_TOKEN to the token itself)
     #[arg(long, value_name = "FILE", env = "FORMUSAGE_TOKEN_FILE")]
     pub(crate) token_file: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) nats: NatsArgs,
 }
 
 /// Look at dead letters: what can never be delivered as it is

@@ -19,7 +19,7 @@ pub(crate) fn run(args: &DlqArgs) -> anyhow::Result<Exit> {
             let terminal = stdout_is_terminal();
             each(&args.path.resolve()?, |letter, stdout| {
                 if terminal {
-                    stdout.line(row(letter).as_bytes())
+                    stdout.line(output::printable(&row(letter)).as_bytes())
                 } else {
                     stdout.line(&serde_json::to_vec(&record(letter))?)
                 }
@@ -104,7 +104,7 @@ fn show(path: &std::path::Path, id: u64) -> anyhow::Result<Exit> {
             ("replaying", letter.replaying.to_string()),
         ];
         for (name, value) in lines {
-            stdout.line(format!("{name:>12}  {value}").as_bytes())?;
+            stdout.line(format!("{name:>12}  {}", output::printable(&value)).as_bytes())?;
         }
         // What a terminal might act upon is shown, not sent.
         stdout.line(

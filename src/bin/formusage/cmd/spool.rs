@@ -7,8 +7,8 @@ use comfy_table::{CellAlignment, Table, presets};
 use form_usage_events::clock::{Clock, SystemClock};
 use form_usage_events::publish::reconcile;
 use form_usage_events::spool::{SpoolFile, Spooled, Status, StatusFilter};
-use form_usage_events::transport::{self, ConnectOptions, Destination};
-use serde_json::json;
+use form_usage_events::transport::{self, Destination};
+use serde::Serialize;
 use serde_json::value::RawValue;
 
 use crate::cli::{ReconcileArgs, SpoolAction, SpoolCommandArgs, SpoolListArgs, SpoolPath, SpoolPurgeArgs};
@@ -112,19 +112,38 @@ fn list(args: &SpoolListArgs, terminal: bool) -> anyhow::Result<Exit> {
             }
             let from = event.line.map_or_else(|| event.source.clone(), |line| format!("{}:{line}", event.source));
             let (taken, size) = (time(event.taken_at), event.body.len());
-            return stdout.line(
-                format!("{:>6} {taken}  {from:<20} {size:>6}  {}", event.seq, shown(&event.destination)).as_bytes(),
-            );
+            let row = format!("{:>6} {taken}  {from:<20} {size:>6}  {}", event.seq, shown(&event.destination));
+            return stdout.line(output::printable(&row).as_bytes());
         }
-        let body: &RawValue = serde_json::from_slice(&event.body)?;
-        let record = json!({
-            "seq": event.seq, "destination": shown(&event.destination), "source": event.source, "line": event.line,
-            "taken_at": event.taken_at, "delivered_at": event.delivered_at, "event": body,
-        });
-        stdout.line(&serde_json::to_vec(&record)?)
+        stdout.line(&serde_json::to_vec(&record(event)?)?)
     })?;
     stdout.flush()?;
     Ok(Exit::Success)
+}
+
+/// An event with what the spool knows about it.
+#[derive(Serialize)]
+struct Record<'a> {
+    seq: u64,
+    destination: String,
+    source: &'a str,
+    line: Option<u64>,
+    taken_at: i64,
+    delivered_at: Option<i64>,
+    /// Its bytes as they are sent: the id is a digest of them.
+    event: &'a RawValue,
+}
+
+fn record(event: &Spooled) -> anyhow::Result<Record<'_>> {
+    Ok(Record {
+        seq: event.seq,
+        destination: shown(&event.destination),
+        source: &event.source,
+        line: event.line,
+        taken_at: event.taken_at,
+        delivered_at: event.delivered_at,
+        event: serde_json::from_slice(&event.body)?,
+    })
 }
 
 fn export(args: &SpoolListArgs) -> anyhow::Result<Exit> {
@@ -187,10 +206,9 @@ fn verify(path: &SpoolPath) -> anyhow::Result<Exit> {
 fn bring_back(args: &ReconcileArgs) -> anyhow::Result<Exit> {
     let path = args.path.resolve()?;
     let Some(mut file) = open(&path)? else { return Ok(Exit::Success) };
-    let token = crate::secret::token(args.token_file.as_deref())?;
+    let options = crate::connect::options(&args.nats, args.token_file.as_deref(), args.timeout)?;
     let url = args.to.to_string();
     let found = setup::runtime()?.block_on(async {
-        let options = ConnectOptions { timeout: args.timeout, token, ..ConnectOptions::default() };
         let mut source = transport::open(&args.to, &options)?;
         anyhow::Ok(reconcile(&file, &url, &mut *source).await?)
     })?;

@@ -6,10 +6,10 @@ use form_usage_events::events::UsageEvent;
 use form_usage_events::threshold::{Explanation, Reason, ThresholdSet, ThresholdViolation};
 use serde::Serialize;
 
-use super::table::{Table, number, printable, time};
+use super::table::{Table, number, time};
 use crate::cli::CheckFormat;
 use crate::exit::Exit;
-use crate::output::{Stdout, say, stderr_is_terminal, stdout_is_terminal};
+use crate::output::{Stdout, printable, say, stderr_is_terminal, stdout_is_terminal};
 
 /// So many thresholds that did not fire are listed for an event, of those that apply and of those that do not.
 const LISTED: usize = 20;

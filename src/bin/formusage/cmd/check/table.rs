@@ -1,10 +1,10 @@
 //! Violations as a table that is written in blocks, so that memory stays flat.
 
-use std::borrow::Cow;
-
 use comfy_table::{CellAlignment, ColumnConstraint, Width};
 use form_usage_events::threshold::ThresholdViolation;
 use form_usage_events::units::{figure, rfc3339};
+
+use crate::output::printable;
 
 /// A block is written when it has so many rows.
 const BLOCK_ROWS: usize = 500;
@@ -89,15 +89,6 @@ pub(super) fn number(value: f64) -> String {
     }
     let text = format!("{value:.4}");
     text.trim_end_matches('0').trim_end_matches('.').to_owned()
-}
-
-/// `text` without what could move a terminal's cursor.
-pub(super) fn printable(text: &str) -> Cow<'_, str> {
-    if text.chars().any(char::is_control) {
-        text.chars().map(|char| if char.is_control() { char::REPLACEMENT_CHARACTER } else { char }).collect()
-    } else {
-        Cow::Borrowed(text)
-    }
 }
 
 #[cfg(test)]

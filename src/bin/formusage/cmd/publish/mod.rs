@@ -17,6 +17,7 @@ use clap::{Args as _, FromArgMatches as _};
 use form_usage_events::circuit_breaker::{CircuitBreaker, CircuitBreakerConfig};
 use form_usage_events::clock::{Clock, SystemClock};
 use form_usage_events::events::{Line, LinePart};
+use form_usage_events::metrics::Observation;
 use form_usage_events::publish::{
     Concurrency, Delivery, Intake, IntakeRules, Keeper, Origin, Pipeline, PipelineOptions, Report, Stop, judge,
     publish_through, read_lines,
@@ -36,6 +37,9 @@ use crate::setup::{self, Shutdown};
 /// How many lines may be read ahead of the pipeline.
 const READ_AHEAD: usize = 256;
 
+/// The smallest `--spool-max-bytes`: about twice what an empty spool has in use.
+const LEAST_SPOOL: u64 = 128 << 10;
+
 pub(crate) fn run(args: &PublishArgs) -> anyhow::Result<Exit> {
     publish(args, Inputs::open(args)?)
 }
@@ -45,8 +49,15 @@ pub(crate) fn deliver_waiting(to: &Destination, spool: &Path, args: &ReconcileAr
     let timeout = humantime::format_duration(args.timeout).to_string();
     let mut words: Vec<OsString> = ["publish", "--to", &to.to_string(), "--timeout", &timeout].map(Into::into).into();
     words.extend(["--spool".into(), spool.into()]);
-    if let Some(file) = &args.token_file {
-        words.extend(["--token-file".into(), file.into()]);
+    let files = [
+        ("--token-file", &args.token_file),
+        ("--nats-creds", &args.nats.nats_creds),
+        ("--ca-file", &args.nats.ca_file),
+    ];
+    for (option, file) in files {
+        if let Some(file) = file {
+            words.extend([option.into(), file.into()]);
+        }
     }
     let command = PublishArgs::augment_args(clap::Command::new("publish"));
     let mut args = PublishArgs::from_arg_matches(&command.try_get_matches_from(words)?)?;
@@ -96,9 +107,14 @@ fn publish(args: &PublishArgs, inputs: Inputs) -> anyhow::Result<Exit> {
         });
         let observe = observe::observer(&progress, &delivery, breaker.clone(), watched, clock.clone());
         // Ready from here on: the spool is open, and a port that is taken has been noticed.
-        let monitor =
-            Monitor::start(&args.monitoring, &destination.shown(), observe, shutdown.finish.clone(), clock.clone())
-                .await?;
+        let monitor = Monitor::start(
+            &args.monitoring,
+            &destination.shown(),
+            observe.clone(),
+            shutdown.finish.clone(),
+            clock.clone(),
+        )
+        .await?;
         let (intake, reader) = inputs.read(rules, clock);
         let pipeline = Pipeline::new(delivery, thresholds, options);
         let report = match &spool {
@@ -113,7 +129,7 @@ fn publish(args: &PublishArgs, inputs: Inputs) -> anyhow::Result<Exit> {
         let report = report?;
         keeper.finish()?;
         let report = Report { destination: args.to.shown(), ..report };
-        finish(args, &destination, report, &reader)
+        finish(args, &destination, report, &observe(), &reader)
     })
 }
 
@@ -122,6 +138,12 @@ fn open_spool(args: &PublishArgs, destination: &Destination, clock: &Arc<dyn Clo
     let local = matches!(destination, Destination::Sqlite(_) | Destination::File(_) | Destination::Stdio);
     if args.dry_run || args.spool.no_spool || (local && args.spool.path.spool.is_none()) {
         return Ok(None);
+    }
+    if args.spool.spool_max_bytes < LEAST_SPOOL {
+        bail!(
+            "--spool-max-bytes is {}; it must be at least 128KB, or an empty spool is full",
+            args.spool.spool_max_bytes
+        );
     }
     let path = args.spool.path.resolve()?;
     let spool = Spool::open(&path, &destination.to_string(), args.spool.options(), clock.clone());
@@ -313,7 +335,13 @@ impl Read for LazyStdin {
 }
 
 /// Reports the run and gives its exit code.
-fn finish(args: &PublishArgs, sent_to: &Destination, mut report: Report, reader: &ReadingEnd) -> anyhow::Result<Exit> {
+fn finish(
+    args: &PublishArgs,
+    sent_to: &Destination,
+    mut report: Report,
+    now: &Observation,
+    reader: &ReadingEnd,
+) -> anyhow::Result<Exit> {
     if let Some(place) = reader.unread_from() {
         report.errors.push(format!("not read to the end: publish again from {place} on"));
     }
@@ -324,7 +352,7 @@ fn finish(args: &PublishArgs, sent_to: &Destination, mut report: Report, reader:
     } else {
         Exit::Objection
     };
-    show::report(&report, args.report, args.dry_run, *sent_to == Destination::Stdio, args.dead_letter.as_deref())?;
+    show::report(&report, now, args.report, args.dry_run, *sent_to == Destination::Stdio, args.dead_letter.as_deref())?;
     Ok(exit)
 }
 

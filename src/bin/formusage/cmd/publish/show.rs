@@ -3,12 +3,15 @@
 use std::path::Path;
 
 use comfy_table::{CellAlignment, Table, presets};
+use form_usage_events::metrics::Observation;
 use form_usage_events::publish::{Progress, Report};
 use form_usage_events::transport::Destination;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::cli::ReportFormat;
 use crate::output::{self, Stdout};
+use serde::Serialize;
+use serde_json::{Value, json};
 
 /// A line that is kept up to date on a terminal; nothing elsewhere.
 pub(super) fn progress(destination: &Destination) -> Box<dyn Progress> {
@@ -35,7 +38,7 @@ impl Progress for OnTerminal {
             message.push_str(&format!(", {} refused", report.dead + report.refused));
         }
         if let Some(reason) = &report.reason {
-            message.push_str(&format!("; {reason}"));
+            message.push_str(&format!("; {}", output::printable(reason)));
         }
         self.bar.set_message(message);
         self.bar.tick();
@@ -48,19 +51,59 @@ impl Drop for OnTerminal {
     }
 }
 
+/// The report as machines read it: the books, and beside them the figures that `--metrics-listen` serves.
+#[derive(Serialize)]
+struct Json<'a> {
+    #[serde(flatten)]
+    report: &'a Report,
+    figures: Value,
+}
+
+impl<'a> Json<'a> {
+    fn of(report: &'a Report, now: &Observation) -> Self {
+        let latency = json!({
+            "count": now.latency.count(),
+            "mean_seconds": now.latency.mean().map(|mean| mean.as_secs_f64()),
+            "p50_seconds": now.latency.quantile(0.5),
+            "p99_seconds": now.latency.quantile(0.99),
+        });
+        let breaker = now.breaker.map(|breaker| {
+            json!({"state": breaker.state.to_string(), "opened": breaker.opened, "transitions": breaker.transitions})
+        });
+        let spool = now.spool.map(|spool| {
+            json!({
+                "used_bytes": spool.used_bytes,
+                "limit_bytes": spool.limit_bytes,
+                "waiting_events": spool.waiting,
+                "waiting_bytes": spool.waiting_bytes,
+                "oldest_waiting_age_seconds": spool.oldest_age.map(|age| age.as_secs()),
+                "retained_events": spool.retained,
+                "retained_bytes": spool.retained_bytes,
+                "dead_letters": spool.dead_letters,
+            })
+        });
+        let figures = json!({
+            "taken": now.taken, "deferred": now.deferred,
+            "attempt_duration": latency, "breaker": breaker, "spool": spool,
+        });
+        Self { report, figures }
+    }
+}
+
 /// Says how the run ended: JSON for machines; for people a table on a terminal, and in any case what went wrong.
 pub(super) fn report(
     report: &Report,
+    now: &Observation,
     format: ReportFormat,
     dry_run: bool,
     stdout_is_taken: bool,
     dead_letter: Option<&Path>,
 ) -> anyhow::Result<()> {
     match format {
-        ReportFormat::Json if stdout_is_taken => output::say(&serde_json::to_string(report)?),
+        ReportFormat::Json if stdout_is_taken => output::say(&serde_json::to_string(&Json::of(report, now))?),
         ReportFormat::Json => {
             let mut stdout = Stdout::new();
-            stdout.line(&serde_json::to_vec(report)?)?;
+            stdout.line(&serde_json::to_vec(&Json::of(report, now))?)?;
             stdout.flush()?;
         }
         ReportFormat::Text if output::stderr_is_terminal() => output::say(&table(report, dry_run)),
