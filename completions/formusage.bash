@@ -398,7 +398,7 @@ _formusage() {
             return 0
             ;;
         formusage__subcmd__ping)
-            opts="-n -v -q -h --to --write --count --timeout --format --ca-file --token-file --verbose --quiet --log --log-format --help"
+            opts="-n -v -q -h --to --write --count --timeout --format --ca-file --token-file --header-file --verbose --quiet --log --log-format --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -429,6 +429,10 @@ _formusage() {
                     return 0
                     ;;
                 --token-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --header-file)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

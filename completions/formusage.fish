@@ -284,8 +284,9 @@ complete -c formusage -n "__fish_formusage_using_subcommand ping" -l timeout -d 
 complete -c formusage -n "__fish_formusage_using_subcommand ping" -l format -d 'How the steps are shown; a table on a terminal, NDJSON (a step a line) in a pipe' -r -f -a "table\t'For people: a row for each step, and what to do'
 json\t'One JSON document: addresses, and the steps of each'
 ndjson\t'One JSON object a step'"
-complete -c formusage -n "__fish_formusage_using_subcommand ping" -l ca-file -d 'PEM certificates to trust beside the system\'s roots' -r -F
+complete -c formusage -n "__fish_formusage_using_subcommand ping" -l ca-file -d 'Trust the certificates in this PEM file instead of the system\'s, as publish does' -r -F
 complete -c formusage -n "__fish_formusage_using_subcommand ping" -l token-file -d 'A file that holds a token for the destination (or set FORMUSAGE_TOKEN to the token itself)' -r -F
+complete -c formusage -n "__fish_formusage_using_subcommand ping" -l header-file -d 'A file of further headers for https: and http:, such as an API key: a line for each, "Name: value"' -r -F
 complete -c formusage -n "__fish_formusage_using_subcommand ping" -l log -d 'What to log, as tracing directives, e.g. "info,form_usage_events::publish=debug"' -r
 complete -c formusage -n "__fish_formusage_using_subcommand ping" -l log-format -d 'How log lines look' -r -f -a "text\t'For people'
 json\t'One JSON object a line'"

@@ -70,15 +70,16 @@ impl From<io::Error> for Fault {
 pub(super) struct Connection {
     stream: Option<Box<dyn Stream>>,
     route: Route,
-    token: Option<String>,
+    /// Names and values, secret all of them.
+    headers: Vec<(String, String)>,
     buffer: Vec<u8>,
     /// A reply has come over it.
     used: bool,
 }
 
 impl Connection {
-    pub(super) fn new(stream: Box<dyn Stream>, route: Route, token: Option<String>) -> Self {
-        Self { stream: Some(stream), route, token, buffer: Vec::new(), used: false }
+    pub(super) fn new(stream: Box<dyn Stream>, route: Route, headers: Vec<(String, String)>) -> Self {
+        Self { stream: Some(stream), route, headers, buffer: Vec::new(), used: false }
     }
 
     /// Sends `request` and reads its reply.
@@ -116,8 +117,8 @@ impl Connection {
         if let Some(body) = body {
             text.push_str(&format!("content-type: application/json\r\ncontent-length: {}\r\n", body.len()));
         }
-        if let Some(token) = &self.token {
-            text.push_str(&format!("authorization: Bearer {token}\r\n"));
+        for (name, value) in &self.headers {
+            text.push_str(&format!("{name}: {value}\r\n"));
         }
         text.push_str("\r\n");
         let mut bytes = text.into_bytes();

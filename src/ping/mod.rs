@@ -52,17 +52,26 @@ pub struct PingOptions {
     pub timeout: Duration,
     /// A bearer token over HTTP, the token of a NATS server.
     pub token: Option<String>,
+    /// Further headers over HTTP, such as an API key; their values are secrets. Only for CloudEvents.
+    pub headers: Vec<(String, String)>,
     /// User and password of a NATS server.
     pub nats: Option<NatsCredentials>,
     /// Write a probe to a topic of its own (`formusage_probe`) and read it back. Off by default.
     pub write: bool,
-    /// PEM certificates that are trusted beside the system's roots.
+    /// PEM certificates that are trusted instead of the system's roots.
     pub ca_file: Option<PathBuf>,
 }
 
 impl Default for PingOptions {
     fn default() -> Self {
-        Self { timeout: Duration::from_secs(5), token: None, nats: None, write: false, ca_file: None }
+        Self {
+            timeout: Duration::from_secs(5),
+            token: None,
+            headers: Vec::new(),
+            nats: None,
+            write: false,
+            ca_file: None,
+        }
     }
 }
 
@@ -71,6 +80,7 @@ impl fmt::Debug for PingOptions {
         f.debug_struct("PingOptions")
             .field("timeout", &self.timeout)
             .field("token", &self.token.as_ref().map(|_| "(secret)"))
+            .field("headers", &self.headers.iter().map(|(name, _)| name).collect::<Vec<_>>())
             .field("nats", &self.nats)
             .field("write", &self.write)
             .field("ca_file", &self.ca_file)
@@ -115,7 +125,7 @@ impl Pinger {
     /// A pinger for `target`. Connects to nothing yet.
     ///
     /// # Errors
-    /// When the roots of TLS can't be read, or the token can't stand in an HTTP header.
+    /// When the roots of TLS can't be read, or the token or a header can't stand in a request over HTTP.
     pub fn new(target: Target, options: PingOptions, clock: Arc<dyn Clock>) -> Result<Self, PingError> {
         let mut trust = None;
         if let Place::Network(network) = &target.place {
@@ -124,7 +134,10 @@ impl Pinger {
             if network.tls || nats {
                 trust = Some(Arc::new(Trust::new(options.ca_file.as_deref(), clock.clone())?));
             }
-            let visible = |token: &String| token.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' ');
+            let visible = |text: &String| text.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' ');
+            if let Some((name, _)) = options.headers.iter().find(|(name, value)| !visible(name) || !visible(value)) {
+                return Err(PingError(format!("the header {name:?} holds characters that no HTTP header may hold")));
+            }
             if !nats && !options.token.as_ref().is_none_or(visible) {
                 return Err(PingError(
                     "the token holds characters that no HTTP header may hold; check the file or FORMUSAGE_TOKEN".into(),
@@ -180,7 +193,9 @@ impl Pinger {
     /// Takes the secrets out of what a service said: some repeat what they were sent.
     fn scrub(&self, taken: &mut step::Taken) {
         let password = self.options.nats.as_ref().map(|nats| nats.password.as_str());
-        for secret in self.options.token.as_deref().into_iter().chain(password).filter(|secret| !secret.is_empty()) {
+        let headers = self.options.headers.iter().map(|(_, value)| value.as_str());
+        let secrets = self.options.token.as_deref().into_iter().chain(password).chain(headers);
+        for secret in secrets.filter(|secret| !secret.is_empty()) {
             step::scrub(&mut taken.detail, secret);
             if let Some(problem) = &mut taken.problem {
                 step::scrub(&mut problem.found, secret);
@@ -232,9 +247,16 @@ impl Pinger {
                 Box::new(tcp)
             }
         };
-        let token = self.options.token.clone();
-        let has_token = token.is_some();
-        let connection = Connection::new(stream, route, token);
+        let mut headers = match network.protocol {
+            Protocol::CloudEvents { .. } => self.options.headers.clone(),
+            _ => Vec::new(),
+        };
+        let named = |name: &str| headers.iter().any(|(given, _)| given.eq_ignore_ascii_case(name));
+        if let Some(token) = self.options.token.as_ref().filter(|_| !named("authorization")) {
+            headers.push(("authorization".to_owned(), format!("Bearer {token}")));
+        }
+        let has_token = !headers.is_empty();
+        let connection = Connection::new(stream, route, headers);
         let mut web = Web { trail, connection, address, tls: network.tls, has_token };
         match &network.protocol {
             Protocol::CloudEvents { path } => cloud_events::steps(&mut web, path).await,

@@ -8,11 +8,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::UNIX_EPOCH;
 
+use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{ClientConfig, DigitallySignedStruct, SignatureScheme};
+use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
@@ -25,7 +26,7 @@ use crate::clock::Clock;
 /// So much of the first reply is kept, to say what spoke in place of TLS.
 const KEPT_BYTES: usize = 256;
 
-/// Who is trusted: the system's roots, and those of a file.
+/// Who is trusted: the system's roots, or those of a file in their place, as when events are delivered.
 #[derive(Clone)]
 pub(super) struct Trust {
     verifier: Arc<dyn ServerCertVerifier>,
@@ -43,20 +44,26 @@ impl Trust {
     pub(super) fn new(ca_file: Option<&Path>, clock: Arc<dyn Clock>) -> Result<Self, PingError> {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let refuse = |error: rustls::Error| PingError(format!("TLS can't be set up: {error}"));
-        let verifier = match ca_file {
-            None => rustls_platform_verifier::Verifier::new(provider.clone()).map_err(refuse)?,
+        let verifier: Arc<dyn ServerCertVerifier> = match ca_file {
+            None => Arc::new(rustls_platform_verifier::Verifier::new(provider.clone()).map_err(refuse)?),
             Some(path) => {
                 let refuse_file = |why: String| PingError(format!("the roots in {} {why}", path.display()));
-                let roots = CertificateDer::pem_file_iter(path)
+                let certificates = CertificateDer::pem_file_iter(path)
                     .and_then(Iterator::collect::<Result<Vec<_>, _>>)
                     .map_err(|error| refuse_file(format!("can't be read: {error}")))?;
-                if roots.is_empty() {
+                if certificates.is_empty() {
                     return Err(refuse_file("are none: the file holds no PEM certificate".to_owned()));
                 }
-                rustls_platform_verifier::Verifier::new_with_extra_roots(roots, provider.clone()).map_err(refuse)?
+                let mut roots = RootCertStore::empty();
+                for certificate in certificates {
+                    roots.add(certificate).map_err(|error| refuse_file(format!("can't be used: {error}")))?;
+                }
+                WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider.clone())
+                    .build()
+                    .map_err(|error| refuse_file(format!("can't be used: {error}")))?
             }
         };
-        Ok(Self { verifier: Arc::new(verifier), provider, clock })
+        Ok(Self { verifier, provider, clock })
     }
 
     /// A connection beside the steps.

@@ -87,9 +87,9 @@ impl Web<'_, '_> {
                     found(&format!(" Unauthorized{server}{words}")),
                     "a reply for a caller that may use the service",
                     if self.has_token {
-                        "the token that was sent is not accepted: check FORMUSAGE_TOKEN or the file of --token-file"
+                        "what was sent is not accepted: check FORMUSAGE_TOKEN, or the files of --token-file and --header-file"
                     } else {
-                        "no token was sent: set FORMUSAGE_TOKEN or --token-file"
+                        "no token was sent: set FORMUSAGE_TOKEN or --token-file (--header-file for an API key over https: or http:)"
                     },
                 ),
             ),

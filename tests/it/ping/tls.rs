@@ -54,3 +54,33 @@ fn plain_and_tls_mistaken_for_each_other() {
     let plain = http(|method, path, body| form(method, path, body, ""));
     ping(&format!("form+https://{plain}"), &["--timeout", "500ms"]).failed_at("tls", "plain HTTP");
 }
+
+#[test]
+fn a_file_of_roots_stands_in_place_of_the_systems_as_in_publish() {
+    let issued = issue("127.0.0.1", 2020, 2090);
+    let server = https(&issued, |method, path, body| form(method, path, body, ""));
+    let file = |pem: &str| {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        file.write_all(pem.as_bytes()).unwrap();
+        file
+    };
+    let (system, others) = (file(&issued.root_pem), file(&issue("127.0.0.1", 2020, 2090).root_pem));
+    let ping = |words: &[&str]| {
+        let mut command = crate::support::formusage();
+        command.env("SSL_CERT_FILE", system.path()).args(["ping", "--to", &format!("form+https://{server}/t")]);
+        command.args(words).assert()
+    };
+    ping(&[]).code(0);
+    ping(&["--ca-file", others.path().to_str().unwrap()]).code(1);
+}
+
+#[test]
+fn a_secret_header_goes_along_and_does_not_come_back() {
+    let server = http(|_, _, _| (401, "", "who is Bearer-of hush-key?".into()));
+    let mut headers = tempfile::NamedTempFile::new().unwrap();
+    headers.write_all(b"X-Api-Key: hush-key\n").unwrap();
+    let words = ["ping", "--to", &format!("http://{server}/x"), "--header-file", headers.path().to_str().unwrap()];
+    let run = crate::support::formusage().args(words).assert().code(1);
+    let said = format!("{:?}", run.get_output());
+    assert!(said.contains("what was sent is not accepted") && !said.contains("hush-key"), "{said}");
+}

@@ -38,13 +38,17 @@ pub(crate) struct PingArgs {
     #[arg(long, value_enum, value_name = "FORMAT", env = "FORMUSAGE_FORMAT")]
     pub(crate) format: Option<PingFormat>,
 
-    /// PEM certificates to trust beside the system's roots
+    /// Trust the certificates in this PEM file instead of the system's, as publish does
     #[arg(long, value_name = "FILE", env = "FORMUSAGE_CA_FILE")]
     pub(crate) ca_file: Option<PathBuf>,
 
     /// A file that holds a token for the destination (or set FORMUSAGE_TOKEN to the token itself)
     #[arg(long, value_name = "FILE", env = "FORMUSAGE_TOKEN_FILE")]
     pub(crate) token_file: Option<PathBuf>,
+
+    /// A file of further headers for https: and http:, such as an API key: a line for each, "Name: value"
+    #[arg(long, value_name = "FILE", env = "FORMUSAGE_HEADER_FILE")]
+    pub(crate) header_file: Option<PathBuf>,
 }
 
 /// How the steps are shown.

@@ -21,6 +21,7 @@ pub(crate) fn run(args: &PingArgs) -> anyhow::Result<Exit> {
     let options = PingOptions {
         timeout: args.timeout,
         token: secret::token(args.token_file.as_deref())?,
+        headers: args.header_file.as_deref().map(secret::headers).transpose()?.unwrap_or_default(),
         nats: nats_credentials()?,
         write: args.write,
         ca_file: args.ca_file.clone(),
