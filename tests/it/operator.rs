@@ -50,6 +50,17 @@ fn the_log_says_why_the_breaker_opened() {
 }
 
 #[test]
+fn who_was_told_that_the_breaker_opened_is_told_that_it_closed() {
+    let queue = FormQueue::start();
+    queue.script([Answer::status(503)]);
+    let folder = tempfile::tempdir().unwrap();
+    let words = ["publish", "--to", &queue.url(), "--failure-threshold", "1", "--reset-timeout", "50ms"];
+    let run = at(folder.path(), &words).write_stdin(lines("a", 2)).assert().code(0);
+    let said = text(run.get_output().stderr.clone());
+    assert!(said.contains("circuit breaker opened") && said.contains("circuit breaker closed"), "{said}");
+}
+
+#[test]
 fn a_key_in_a_url_that_is_refused_is_not_shown() {
     for url in ["form://127.0.0.1/t?token=hush", "nats://127.0.0.1/t?token=hush", "https:/u:hush@h/x", "u:hush@h:99"] {
         for words in [&["publish", "--to"][..], &["read", "--from"], &["spool", "list", "--to"], &["ping", "--to"]] {
