@@ -140,3 +140,23 @@ fn reconciling_with_a_server_that_asks_who_one_is() {
         .stderr(contains("0 are missing"));
     assert!(!text(run.get_output().stderr.clone()).contains("hush"));
 }
+
+#[test]
+#[cfg(target_os = "linux")]
+fn dead_letters_on_a_terminal_have_a_heading_and_do_not_act_on_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("evil\u{1b}[31m.ndjson");
+    std::fs::write(&file, "garbage{\n").unwrap();
+    let words = ["publish", "--to", "form://127.0.0.1:1/t", "--drain-timeout", "10ms", file.to_str().unwrap()];
+    at(folder.path(), &words).assert().code(1);
+    for action in ["list", "show 1"] {
+        // `script` gives the command a terminal.
+        let command = format!("{} dlq {action}", env!("CARGO_BIN_EXE_formusage"));
+        let mut terminal = assert_cmd::Command::new("script");
+        terminal.env("FORMUSAGE_STATE_DIR", folder.path()).args(["-qec", &command, "/dev/null"]);
+        let run = terminal.timeout(std::time::Duration::from_secs(60)).assert().code(0);
+        let shown = text(run.get_output().stdout.clone());
+        assert!(shown.contains("reason") && shown.contains("evil"), "{shown:?}");
+        assert!(!shown.contains('\u{1b}'), "{shown:?}");
+    }
+}
