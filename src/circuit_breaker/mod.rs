@@ -189,6 +189,11 @@ impl CircuitBreaker {
         match (before, after) {
             (before, after) if before == after => {}
             (_, CircuitState::Open) => tracing::warn!(from = %before, to = %after, cause, "circuit breaker opened"),
+            // Who was warned that it opened wants to know that it is over; an opening that an earlier process warned of is
+            // none of this one's news.
+            (_, CircuitState::Closed) if self.times_opened() > 0 => {
+                tracing::warn!(from = %before, to = %after, "circuit breaker closed")
+            }
             (..) => tracing::info!(from = %before, to = %after, "circuit breaker changed"),
         }
         result

@@ -3,7 +3,6 @@
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
-use predicates::prelude::PredicateBooleanExt as _;
 use predicates::str::contains;
 use serde_json::Value;
 
@@ -42,11 +41,21 @@ fn the_log_says_why_the_breaker_opened() {
     queue.always(Answer::status(503));
     let folder = tempfile::tempdir().unwrap();
     let words = ["publish", "--to", &queue.url(), "--drain-timeout", "100ms", "--failure-threshold", "1"];
-    at(folder.path(), &words)
-        .write_stdin(line("a", 0))
-        .assert()
-        .code(1)
-        .stderr(contains("circuit breaker opened").and(contains("503 Service Unavailable")));
+    let run = at(folder.path(), &words).write_stdin(line("a", 0)).assert().code(1);
+    let said = text(run.get_output().stderr.clone());
+    let opened = said.lines().find(|line| line.contains("circuit breaker opened")).unwrap();
+    assert!(opened.contains("503 Service Unavailable"), "{said}");
+}
+
+#[test]
+fn who_was_told_that_the_breaker_opened_is_told_that_it_closed() {
+    let queue = FormQueue::start();
+    queue.script([Answer::status(503)]);
+    let folder = tempfile::tempdir().unwrap();
+    let words = ["publish", "--to", &queue.url(), "--failure-threshold", "1", "--reset-timeout", "50ms"];
+    let run = at(folder.path(), &words).write_stdin(lines("a", 2)).assert().code(0);
+    let said = text(run.get_output().stderr.clone());
+    assert!(said.contains("circuit breaker opened") && said.contains("circuit breaker closed"), "{said}");
 }
 
 #[test]
@@ -128,4 +137,24 @@ fn reconciling_with_a_server_that_asks_who_one_is() {
         .code(0)
         .stderr(contains("0 are missing"));
     assert!(!text(run.get_output().stderr.clone()).contains("hush"));
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn dead_letters_on_a_terminal_have_a_heading_and_do_not_act_on_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("evil\u{1b}[31m.ndjson");
+    std::fs::write(&file, "garbage{\n").unwrap();
+    let words = ["publish", "--to", "form://127.0.0.1:1/t", "--drain-timeout", "10ms", file.to_str().unwrap()];
+    at(folder.path(), &words).assert().code(1);
+    for action in ["list", "show 1"] {
+        // `script` gives the command a terminal.
+        let command = format!("{} dlq {action}", env!("CARGO_BIN_EXE_formusage"));
+        let mut terminal = assert_cmd::Command::new("script");
+        terminal.env("FORMUSAGE_STATE_DIR", folder.path()).args(["-qec", &command, "/dev/null"]);
+        let run = terminal.timeout(std::time::Duration::from_secs(60)).assert().code(0);
+        let shown = text(run.get_output().stdout.clone());
+        assert!(shown.contains("reason") && shown.contains("evil"), "{shown:?}");
+        assert!(!shown.contains('\u{1b}'), "{shown:?}");
+    }
 }

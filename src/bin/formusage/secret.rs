@@ -76,17 +76,22 @@ pub(crate) fn without_passwords(mut error: clap::Error) -> clap::Error {
 /// A URL is refused before anyone knows its parts: what stands before its last @ may be a password, and what follows a ?
 /// a key.
 fn without_user_and_query(value: &str) -> String {
-    let (scheme, rest) = value.find(':').map_or(("", value), |colon| value.split_at(colon + 1));
-    let slashes = rest.len() - rest.trim_start_matches('/').len();
-    if scheme.is_empty() && !rest.contains('@') {
-        return value.to_owned();
+    let (start, rest) = match value.rsplit_once('@') {
+        Some((user, rest)) => {
+            // `u:password@host` has no scheme: what looks like one is a user.
+            let scheme = user.find(":/").map_or("", |colon| {
+                let slashes = user[colon + 1..].bytes().take_while(|byte| *byte == b'/').count();
+                &user[..colon + 1 + slashes]
+            });
+            (format!("{scheme}(secret)@"), rest)
+        }
+        None if value.contains(':') => (String::new(), value),
+        None => return value.to_owned(),
+    };
+    match rest.split_once('?') {
+        Some((rest, _)) => format!("{start}{rest}?(secret)"),
+        None => start + rest,
     }
-    let (slashes, rest) = rest.split_at(slashes);
-    let (user, rest) = rest.rsplit_once('@').map_or(("", rest), |(_, rest)| ("(secret)@", rest));
-    // `u:password@host` has no scheme: what looks like one is a user.
-    let scheme = if user.is_empty() || !slashes.is_empty() { scheme } else { "" };
-    let (rest, query) = rest.split_once('?').map_or((rest, ""), |(rest, _)| (rest, "?(secret)"));
-    format!("{scheme}{slashes}{user}{rest}{query}")
 }
 
 #[cfg(test)]

@@ -104,7 +104,7 @@ pub(super) async fn steps<S: Stream>(
                 format!("there is no stream {name:?}"),
                 format!("a stream {name:?} that takes the subject {:?}", wanted.subject),
                 format!(
-                    "create it (nats stream add {name} --subjects {}), or correct ?stream= in the destination URL",
+                    "create it (formusage publish --create-stream, or nats stream add {name} --subjects {}), or correct ?stream= in the destination URL",
                     wanted.subject
                 ),
             )

@@ -39,7 +39,9 @@ fn a_missing_stream_and_one_that_can_not_take_events() {
     let server = Nats::start(true, &[]);
     let to = |rest: &str| format!("nats://{}/{rest}", server.address);
     ping(&to("usage.events"), &[]).failed_at("stream", "no stream takes the subject");
-    ping(&to("usage.events?stream=USAGE"), &[]).failed_at("stream", "there is no stream");
+    let pinged = ping(&to("usage.events?stream=USAGE"), &[]);
+    let step = pinged.failed_at("stream", "there is no stream");
+    assert!(step["fix"].as_str().unwrap().contains("formusage publish --create-stream"), "{step}");
     server.add_stream(&json!({"name": "OTHER", "subjects": ["other"]}));
     ping(&to("usage.events?stream=OTHER"), &[]).failed_at("stream", "takes other and not");
     server.add_stream(&json!({"name": "DEAF", "subjects": ["deaf"], "no_ack": true}));

@@ -17,8 +17,12 @@ pub(crate) fn run(args: &DlqArgs) -> anyhow::Result<Exit> {
     match &args.action {
         DlqAction::List(args) => {
             let terminal = stdout_is_terminal();
+            let mut first = true;
             each(&args.path.resolve()?, |letter, stdout| {
                 if terminal {
+                    if std::mem::take(&mut first) {
+                        stdout.line(b"     #  last                  kind     from: reason")?;
+                    }
                     stdout.line(output::printable(&row(letter)).as_bytes())
                 } else {
                     stdout.line(&serde_json::to_vec(&record(letter))?)
