@@ -248,4 +248,6 @@ pub struct Tally {
     pub dead_elsewhere: u64,
     /// Events of other runs that wait for the same destination.
     pub other_waiting: u64,
+    /// Events of other runs that this one found damaged, which are dead letters now.
+    pub other_dead: u64,
 }
