@@ -202,7 +202,7 @@ fn copy_from(
     // By key alone: the indexes of a damaged file are not to be trusted.
     let sql = format!("SELECT * FROM {table} NOT INDEXED WHERE {key} >= ?1 ORDER BY {key}");
     let mut statement = old.prepare_cached(&sql)?;
-    let names: Vec<String> = statement.column_names().into_iter().map(str::to_owned).collect();
+    let names: Vec<String> = statement.column_names().map(str::to_owned).collect();
     let at = |name: &str| names.iter().position(|it| it == name);
     let (delivered_at, body, instance) = (at("delivered_at"), at("body"), at("instance"));
     let marks = vec!["?"; names.len()].join(", ");

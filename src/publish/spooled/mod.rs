@@ -102,7 +102,8 @@ pub async fn publish_through<'b>(
     taken?;
     fed?;
     let mut report = report?;
-    (flushed?, ended?);
+    flushed?;
+    ended?;
     let tally = tally?;
 
     takings.lock().unwrap_or_else(PoisonError::into_inner).add_to(&mut report);
