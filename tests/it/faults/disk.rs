@@ -36,16 +36,16 @@ impl Drop for Tmpfs {
 #[test]
 fn a_disk_that_fills_up_stops_the_reading_and_loses_nothing() {
     let (state, queue) = (State::new(), FormQueue::start());
-    let Some(disk) = Tmpfs::mount(&state.path("disk"), "4m") else { return };
+    let Some(disk) = Tmpfs::mount(&state.path("disk"), "2m") else { return };
     queue.always(Answer::status(503));
-    let sent = events(12_000);
+    let sent = events(4_500);
     let spool = disk.0.join("spool.db").display().to_string();
     let mut publisher = state.publish(&queue.url(), &[&QUICK[..], &["--spool", &spool, "--retain", "0s"]].concat());
     let mut stderr = publisher.stderr();
     let ended = std::thread::scope(|scope| {
         let mut input = publisher.input.take().unwrap();
         scope.spawn(move || {
-            let _ = std::io::Write::write_all(&mut input, text(&sent_of(12_000)).as_bytes());
+            let _ = std::io::Write::write_all(&mut input, text(&sent_of(4_500)).as_bytes());
         });
         wait_for_line(&mut stderr, "nothing more is read until");
         // It gets worse: somebody else takes what was left for acknowledgements.
@@ -60,7 +60,7 @@ fn a_disk_that_fills_up_stops_the_reading_and_loses_nothing() {
         std::thread::spawn(move || std::io::copy(&mut stderr, &mut std::io::sink()));
         publisher.wait().all_delivered()
     });
-    assert_eq!(ended.count("read"), 12_000);
+    assert_eq!(ended.count("read"), 4_500);
     assert_complete(&queue.events(), &sent);
 }
 
