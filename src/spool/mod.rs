@@ -21,7 +21,9 @@
 //!   [`StoreError::Full`] where the disk has less than 16 MiB left (which is kept free so that acknowledgements can be
 //!   written). Nothing is dropped.
 //! - **A damaged file is put aside**, never deleted: renamed to `SPOOL.damaged-…`, what can be read of it is carried
-//!   over into a fresh one, and what happened is told ([`Damage`]).
+//!   over into a fresh one, and what happened is told ([`Damage`]). Other publishers follow and keep what they hold. An
+//!   event whose bytes are no longer those of its id becomes a dead letter. A file that is removed under a publisher is
+//!   made anew with what waited in it.
 //!
 //! # The file
 //!
@@ -248,4 +250,6 @@ pub struct Tally {
     pub dead_elsewhere: u64,
     /// Events of other runs that wait for the same destination.
     pub other_waiting: u64,
+    /// Events of other runs that this one found damaged, which are dead letters now.
+    pub other_dead: u64,
 }

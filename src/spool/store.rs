@@ -27,6 +27,8 @@ pub(super) struct Store {
     pub(super) url: String,
     pub(super) run: i64,
     pub(super) claims: Claims,
+    /// Events of other runs that were found damaged.
+    other_dead: u64,
     lease: Lease,
     /// Which file the connection has open: it may be put aside or removed under us.
     identity: Option<(u64, u64)>,
@@ -51,6 +53,7 @@ impl Store {
             url: url.to_owned(),
             run,
             claims: Claims::default(),
+            other_dead: 0,
             lease,
             identity,
         };
@@ -159,6 +162,9 @@ impl Store {
         let found = found.map_err(|error| self.refuse(error))?;
         if !found.broken.is_empty() {
             self.bury_broken(&found.broken, now).map_err(|error| self.refuse(error))?;
+            let count = found.broken.len();
+            tracing::error!(spool = %self.path.display(), "{count} events in the spool are damaged; they are kept as dead letters");
+            self.other_dead += found.broken_of_others;
         }
         for (waiting, instance) in found.events.iter().zip(&found.instances) {
             self.claims.hand_out(waiting.seq, instance);
@@ -216,6 +222,7 @@ impl Store {
                 let body: Vec<u8> = row.get(3)?;
                 bytes += body.len();
                 let id: Vec<u8> = row.get(6)?;
+                let broken = found.broken.len();
                 match EncodedEvent::decode(&body) {
                     // Bytes that are still an event may be another one.
                     Ok(encoded) if encoded.id().as_bytes()[..] != id[..] => {
@@ -229,6 +236,7 @@ impl Store {
                     }
                     Err(error) => found.broken.push((seq, error.to_string())),
                 }
+                found.broken_of_others += u64::from(found.broken.len() > broken && run != self.run);
             }
         }
         transaction.commit()?;
@@ -282,7 +290,7 @@ impl Store {
             )?;
             let (delivered_elsewhere, dead_elsewhere) = elsewhere.unwrap_or_default();
             let other_waiting = all.saturating_sub(own_waiting);
-            Ok(Tally { own_waiting, delivered_elsewhere, dead_elsewhere, other_waiting })
+            Ok(Tally { own_waiting, delivered_elsewhere, dead_elsewhere, other_waiting, other_dead: self.other_dead })
         };
         read().map_err(|error| self.refuse(error))
     }
@@ -322,6 +330,8 @@ struct Found {
     instances: Vec<String>,
     looked_at: u64,
     broken: Vec<(u64, String)>,
+    /// How many of the broken ones this run did not take.
+    broken_of_others: u64,
 }
 
 /// Makes the run known, or finds it again in a file that it was carried over into: the numbers of its destination and

@@ -113,6 +113,7 @@ pub async fn publish_through<'b>(
     report.dead += tally.dead_elsewhere;
     report.undelivered = tally.own_waiting;
     report.resumed.waiting = tally.other_waiting;
+    report.resumed.dead += tally.other_dead;
     if report.waiting() == 0 {
         report.reason = None;
     }

@@ -58,7 +58,7 @@ fn check(state: &State, queue: &FormQueue, ended: &Ended, sent: &[String]) {
 #[test]
 fn a_spool_that_is_overwritten_while_nobody_runs() {
     let mut random = random("overwritten at rest");
-    for _ in 0..rounds() {
+    for _ in 0..rounds().div_ceil(5) {
         let (state, queue) = (State::new(), FormQueue::start());
         queue.always(Answer::status(503));
         let sent = events(400);
@@ -81,7 +81,7 @@ fn a_spool_that_is_overwritten_while_nobody_runs() {
 #[test]
 fn a_spool_that_is_overwritten_under_a_publisher() {
     let mut random = random("overwritten under a publisher");
-    for _ in 0..rounds() {
+    for _ in 0..rounds().div_ceil(5) {
         let (state, queue) = (State::new(), FormQueue::start());
         queue.always(Answer::status(503));
         let sent = events(900);

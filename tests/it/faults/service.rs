@@ -21,7 +21,7 @@ fn bad_answer(random: &mut fastrand::Rng) -> Answer {
         6 => Answer::Fail(None),
         7 => Answer::Fail(Some("not now")),
         8 => Answer::AfterTheNext,
-        9 => Answer::Raw(b"\x00\x01\x02"),
+        9 => Answer::Raw(b"HTTP/1.1 200 OK\r\ncontent-le"),
         _ => Answer::Take,
     }
 }
