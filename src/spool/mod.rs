@@ -237,6 +237,8 @@ pub struct Fetched {
     pub events: Vec<Waiting>,
     /// Others wait whose instances another publisher holds.
     pub held_elsewhere: bool,
+    /// How many events wait for the destination in all, where that was looked up because nothing was found.
+    pub waiting: Option<u64>,
 }
 
 /// How a run stands, by the spool's own count.

@@ -176,7 +176,14 @@ impl Store {
             self.recover()?;
             self.claims.start_anew();
         }
-        Ok(Fetched { events: found.events, held_elsewhere })
+        let waiting = if found.events.is_empty() && held_elsewhere {
+            let sql = "SELECT waiting_events FROM destinations WHERE id = ?1";
+            let count = self.connection.query_row(sql, [self.destination], |row| row.get(0));
+            Some(count.map_err(|error| self.refuse(error))?)
+        } else {
+            None
+        };
+        Ok(Fetched { events: found.events, held_elsewhere, waiting })
     }
 
     fn look(&mut self, limits: BatchLimits) -> rusqlite::Result<Found> {

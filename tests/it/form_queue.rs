@@ -206,7 +206,9 @@ impl FormQueue {
     fn answer(&self, mut connection: &TcpStream, request: &Request, answer: &Answer, cut: Option<usize>) -> bool {
         let mut send = |status: u16, headers: &str, body: &str| {
             let length = body.len();
-            write!(connection, "HTTP/1.1 {status} X\r\n{headers}content-length: {length}\r\n\r\n{body}").is_ok()
+            // One write: of several small ones each would wait for the sender's delayed acknowledgement.
+            let reply = format!("HTTP/1.1 {status} X\r\n{headers}content-length: {length}\r\n\r\n{body}");
+            connection.write_all(reply.as_bytes()).is_ok()
         };
         if request.method == "GET" {
             let reply = self.read(&request.path);

@@ -36,6 +36,7 @@ impl Feeder<'_> {
 
     async fn feed(&self, sender: mpsc::Sender<Intake>, signals: &Signals) -> Result<(), SpoolError> {
         let mut last_advance = self.clock.monotonic();
+        let mut waiting = None;
         let mut told = false;
         loop {
             // Asked before the look: what was taken until then is seen by it.
@@ -69,6 +70,11 @@ impl Feeder<'_> {
                 }
                 last_advance = self.clock.monotonic();
                 continue;
+            }
+            // What another publisher delivers is an advance too.
+            if fetched.waiting != waiting {
+                waiting = fetched.waiting;
+                last_advance = self.clock.monotonic();
             }
             let waited = self.clock.monotonic().saturating_sub(last_advance);
             if draining && (!fetched.held_elsewhere || waited >= self.patience) {

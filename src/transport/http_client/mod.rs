@@ -4,6 +4,7 @@ mod failure;
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
@@ -14,7 +15,7 @@ pub(super) use self::failure::{excerpt, transport_failure};
 use super::cause::innermost;
 #[cfg(feature = "tls")]
 use super::tls;
-use super::{ConnectOptions, Failure, FailureKind};
+use super::{ConnectOptions, Failure, FailureKind, Reach};
 
 /// The longest that opening a connection may take, whatever the time limit of an attempt.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -42,6 +43,8 @@ pub(super) struct HttpClient {
     client: Client,
     peer: Peer,
     secrets: Arc<[String]>,
+    /// Something there has answered in HTTP before.
+    has_answered: Arc<AtomicBool>,
 }
 
 impl fmt::Debug for HttpClient {
@@ -100,7 +103,7 @@ impl HttpClient {
         // The longest first: one may hold another.
         secrets.retain(|secret| !secret.is_empty());
         secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
-        Ok(Self { client, peer, secrets: secrets.into() })
+        Ok(Self { client, peer, secrets: secrets.into(), has_answered: Arc::default() })
     }
 
     pub(super) fn get(&self, url: &str) -> RequestBuilder {
@@ -115,7 +118,14 @@ impl HttpClient {
     /// `what` and the address by `url`.
     pub(super) async fn send(&self, request: RequestBuilder, what: &str, url: &str) -> Result<Response, Failure> {
         let sent = request.send().await.map_err(reqwest::Error::without_url);
-        let response = sent.map_err(|error| transport_failure(&error, self.peer.name, what, url))?;
+        let response = sent.map_err(|error| {
+            let failure = transport_failure(&error, self.peer.name, what, url);
+            // Who has answered before and makes no sense now is the service, and no other program on that port.
+            let garbled = failure.kind == FailureKind::Destination && failure.reach == Reach::Answered;
+            let known = self.has_answered.load(Ordering::Relaxed);
+            if garbled && known { Failure::service(failure.message).reached(Reach::Unknown) } else { failure }
+        })?;
+        self.has_answered.store(true, Ordering::Relaxed);
         if (self.peer.accepts)(response.status()) {
             return Ok(response);
         }
