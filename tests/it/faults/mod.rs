@@ -70,6 +70,10 @@ impl State {
     /// The events that a command prints.
     fn lines(&self, words: &[&str]) -> Vec<String> {
         let output = self.run(words);
+        // A writer that was killed early leaves a store that nothing was written to.
+        if String::from_utf8_lossy(&output.stderr).contains("no usage events yet") {
+            return Vec::new();
+        }
         assert!(output.status.success(), "{words:?}: {}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8(output.stdout).unwrap().lines().map(str::to_owned).collect()
     }
