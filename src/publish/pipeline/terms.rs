@@ -14,7 +14,7 @@ use crate::transport::Failure;
 #[derive(Debug, Clone)]
 pub struct PipelineOptions {
     /// The most batches that workers hold, those that pause before another round included; 256 by default, at least 1.
-    /// How many of them make attempts at a time is the matter of [`Delivery::with_concurrency`].
+    /// How many of them make attempts at a time is the matter of [`Delivery::with_concurrency`](crate::publish::Delivery::with_concurrency).
     pub max_workers: usize,
     /// How long to go on after the end of the input without delivering anything; 10 s by default.
     pub drain_timeout: Duration,
