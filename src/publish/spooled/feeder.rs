@@ -43,13 +43,17 @@ impl Feeder<'_> {
             let draining = signals.draining.is_cancelled();
             let fetched = match self.spool.fetch(PIECE).await {
                 Ok(fetched) => fetched,
-                // A full disk keeps us from saying which events are ours; what comes after may be sent then.
-                Err(error) if error.may_pass() && !draining => {
+                // A full disk keeps us from saying which events are ours; what comes after may be sent then. At the end
+                // this is waited for no longer than any other lack of progress.
+                Err(error)
+                    if error.may_pass()
+                        && (!draining || self.clock.monotonic().saturating_sub(last_advance) < self.patience) =>
+                {
                     if !std::mem::replace(&mut told, true) {
                         tracing::error!("nothing more is sent until the spool can be written: {error}");
                     }
                     tokio::select! {
-                        () = signals.draining.cancelled() => {}
+                        () = signals.draining.cancelled(), if !draining => last_advance = self.clock.monotonic(),
                         () = signals.over.cancelled() => return Ok(()),
                         () = self.clock.sleep(IDLE_PAUSE) => {}
                     }
