@@ -6,6 +6,8 @@
 //! load generators such as wrk.
 #![allow(missing_docs, clippy::unwrap_used, clippy::print_stdout)]
 
+mod sample;
+
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
@@ -14,7 +16,7 @@ use std::time::Duration;
 
 use form_usage_events::circuit_breaker::CircuitBreaker;
 use form_usage_events::clock::{Clock, SystemClock};
-use form_usage_events::events::{EncodedEvent, UsageEvent, UsageMetrics, UsagePeriod};
+use form_usage_events::events::EncodedEvent;
 use form_usage_events::publish::{
     Delivery, Intake, Keeper, Origin, Pipeline, PipelineOptions, RefusedLine, Report, Stop, Taken, publish_through,
 };
@@ -30,20 +32,7 @@ const CONNECTIONS: u64 = 64;
 const REPLY: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 11\r\n\r\n\"OpSuccess\"";
 
 fn event(n: u64) -> EncodedEvent {
-    let metrics = UsageMetrics {
-        cpu_seconds: 30,
-        cpu_percent_avg: 12.5,
-        memory_gb: 4.2,
-        memory_percent: 52.5,
-        storage_gb: 25.7,
-        network_egress_mb: 15.2,
-        network_ingress_mb: 8.7,
-        gpu_seconds: 0,
-    };
-    let start = 30 * i64::try_from(n).unwrap();
-    let period = UsagePeriod { start, end: start + 30 };
-    let org = Some("org_789012".to_owned());
-    let event = UsageEvent::new(format!("instance-{}", n % 1_000), "user_123456".into(), org, metrics, period);
+    let event = sample::event(&format!("instance-{}", n % 1_000), i64::try_from(n).unwrap());
     EncodedEvent::encode(event).unwrap()
 }
 

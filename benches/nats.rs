@@ -4,13 +4,15 @@
 //! `cargo bench --bench nats`
 #![allow(missing_docs, clippy::unwrap_used, clippy::print_stderr)]
 
+mod sample;
+
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
 
 use async_nats::jetstream;
 use async_nats::jetstream::message::PublishMessage;
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
-use form_usage_events::events::{EncodedEvent, UsageEvent, UsageMetrics, UsagePeriod};
+use form_usage_events::events::EncodedEvent;
 use form_usage_events::transport::{ConnectOptions, Destination, NatsOptions, StreamOptions, connect};
 
 const EVENTS: usize = 1_000;
@@ -18,20 +20,7 @@ const EVENTS: usize = 1_000;
 const ATTEMPT: usize = EVENTS / 4;
 
 fn event(n: usize) -> EncodedEvent {
-    let metrics = UsageMetrics {
-        cpu_seconds: 30,
-        cpu_percent_avg: 12.5,
-        memory_gb: 4.2,
-        memory_percent: 52.5,
-        storage_gb: 25.7,
-        network_egress_mb: 15.2,
-        network_ingress_mb: 8.7,
-        gpu_seconds: 0,
-    };
-    let start = 30 * i64::try_from(n).unwrap();
-    let period = UsagePeriod { start, end: start + 30 };
-    let event = UsageEvent::new("instance-abc123".into(), "user_123456".into(), None, metrics, period);
-    EncodedEvent::encode(event).unwrap()
+    EncodedEvent::encode(sample::event("instance-abc123", i64::try_from(n).unwrap())).unwrap()
 }
 
 struct Server {

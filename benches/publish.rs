@@ -4,27 +4,18 @@
 //! `cargo bench --bench publish`
 #![allow(missing_docs, clippy::unwrap_used)]
 
+mod sample;
+
 use std::hint::black_box;
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
-use form_usage_events::events::{EncodedEvent, UsageEvent, UsageMetrics, UsagePeriod};
+use form_usage_events::events::{EncodedEvent, UsageEvent};
 use form_usage_events::transport::{ConnectOptions, Destination, connect};
 
 const BATCH: i64 = 1_000;
 
 fn event(n: i64) -> UsageEvent {
-    let metrics = UsageMetrics {
-        cpu_seconds: 30,
-        cpu_percent_avg: 12.5,
-        memory_gb: 4.2,
-        memory_percent: 52.5,
-        storage_gb: 25.7,
-        network_egress_mb: 15.2,
-        network_ingress_mb: 8.7,
-        gpu_seconds: 0,
-    };
-    let period = UsagePeriod { start: 30 * n, end: 30 * n + 30 };
-    UsageEvent::new("instance-abc123".into(), "user_123456".into(), Some("org_789012".into()), metrics, period)
+    sample::event("instance-abc123", n)
 }
 
 fn bytes(criterion: &mut Criterion) {

@@ -10,6 +10,12 @@ use tokio::net::TcpStream;
 use super::step::{Problem, Step, Stopped, Trail};
 use super::trust::Trust;
 
+/// Whether an error says that the other side ended the connection.
+pub(super) fn is_end(error: &io::Error) -> bool {
+    use ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof};
+    matches!(error.kind(), BrokenPipe | ConnectionAborted | ConnectionReset | UnexpectedEof)
+}
+
 /// A connection, with TLS or without.
 pub(super) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 

@@ -58,11 +58,7 @@ pub(super) enum Fault {
 
 impl From<io::Error> for Fault {
     fn from(error: io::Error) -> Self {
-        use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof};
-        match error.kind() {
-            BrokenPipe | ConnectionAborted | ConnectionReset | UnexpectedEof => Self::Closed,
-            _ => Self::Io(error),
-        }
+        if super::dial::is_end(&error) { Self::Closed } else { Self::Io(error) }
     }
 }
 

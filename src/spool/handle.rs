@@ -15,7 +15,7 @@ use super::group::{Group, Settlement};
 use super::store::Store;
 use super::{Fetched, NewItem, SpoolError, SpoolOptions, Tally};
 use crate::circuit_breaker::BreakerRecord;
-use crate::clock::Clock;
+use crate::clock::{Clock, Monotonic};
 use crate::database::StoreError;
 use crate::events::EventId;
 use crate::transport::BatchLimits;
@@ -196,13 +196,17 @@ struct Keeper {
 
 impl Keeper {
     fn run(mut self) {
-        let mut patience = None;
+        // When the group is to be written, if nothing asks for it before.
+        let mut due: Option<Monotonic> = None;
+        // It could not be written the last time: more settlements are no reason to try sooner.
+        let mut failing = false;
         loop {
-            let request = match patience {
+            let request = match due {
                 None => self.inbox.recv().map_err(|_| RecvTimeoutError::Disconnected),
-                Some(patience) => self.inbox.recv_timeout(patience),
+                Some(due) => self.inbox.recv_timeout(due.saturating_sub(self.clock.monotonic())),
             };
-            let started = self.clock.monotonic();
+            // By the operating system's clock: the one that is injected may stand still.
+            let timed_out = matches!(request, Err(RecvTimeoutError::Timeout));
             match request {
                 Ok(Request::Settle(settlement)) => self.group.settled.push(settlement),
                 Ok(Request::Breaker(record)) => self.group.breaker = Some(record),
@@ -213,26 +217,22 @@ impl Keeper {
                     return;
                 }
                 Ok(other) => self.answer(other),
-                Err(RecvTimeoutError::Timeout) => {
-                    self.commit_or_keep();
-                }
+                Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => {
                     self.commit_or_keep();
                     let _ = self.store.end();
                     return;
                 }
             }
-            if self.group.settled.len() >= ENOUGH {
-                self.commit_or_keep();
+            if self.group.is_empty() {
+                (due, failing) = (None, false);
+                continue;
             }
-            patience = match patience {
-                _ if self.group.is_empty() => None,
-                // Time that passes while settlements trickle in counts.
-                Some(left) => Some(left.saturating_sub(self.clock.monotonic().saturating_sub(started))),
-                None => Some(LINGER),
-            };
-            if patience.is_some_and(|left| left.is_zero()) {
-                patience = self.commit_or_keep();
+            let now = self.clock.monotonic();
+            let at = *due.get_or_insert(now + LINGER);
+            if timed_out || now >= at || (self.group.settled.len() >= ENOUGH && !failing) {
+                failing = !self.commit_or_keep();
+                due = failing.then(|| self.clock.monotonic() + RETRY);
             }
         }
     }
@@ -265,15 +265,13 @@ impl Keeper {
         }
     }
 
-    /// Writes what is to be written; what can't be is kept and tried again. How long until then.
-    fn commit_or_keep(&mut self) -> Option<Duration> {
-        match self.commit() {
-            Ok(()) => None,
-            Err(error) => {
+    /// Writes what is to be written; what can't be is kept, to be tried again. Whether it was written.
+    fn commit_or_keep(&mut self) -> bool {
+        self.commit()
+            .inspect_err(|error| {
                 tracing::warn!(%error, "acknowledgements could not be written yet; they are kept and tried again");
-                Some(RETRY)
-            }
-        }
+            })
+            .is_ok()
     }
 
     fn commit(&mut self) -> Result<(), SpoolError> {

@@ -1,5 +1,6 @@
 //! The spool's file as one publisher works with it. Blocks; lives on the thread of [`super::handle`].
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -199,7 +200,7 @@ impl Store {
                 "INSERT INTO claims (destination, instance, run) VALUES (?1, ?2, ?3)
                  ON CONFLICT DO UPDATE SET run = run WHERE run = excluded.run",
             )?;
-            let mut claimed: std::collections::HashSet<String> = std::collections::HashSet::new();
+            let mut claimed: HashSet<String> = HashSet::new();
             let from = i64::try_from(self.claims.looked_at()).unwrap_or(i64::MAX);
             let mut rows = waiting.query(params![self.destination, from])?;
             let mut bytes = 0usize;

@@ -59,7 +59,9 @@ pub(crate) fn deliver_waiting(to: &Destination, spool: &Path, args: &ReconcileAr
             words.extend([option.into(), file.into()]);
         }
     }
-    let command = PublishArgs::augment_args(clap::Command::new("publish"));
+    // There is a spool: what the environment says of doing without does not hold here.
+    let command = PublishArgs::augment_args(clap::Command::new("publish"))
+        .mut_arg("no_spool", |arg| arg.env(clap::builder::Resettable::Reset));
     let mut args = PublishArgs::from_arg_matches(&command.try_get_matches_from(words)?)?;
     (args.event, args.dry_run) = (None, false);
     publish(&args, Inputs { readers: Vec::new(), event: None, finite: true })
