@@ -20,7 +20,7 @@ fn readings(criterion: &mut Criterion) {
     });
     let identity = Identity::new("i".into(), "u".into(), None).unwrap();
     let mut meter = Meter::new(identity, 0, Reading::default());
-    let (mut at, reading) = (Duration::ZERO, scope.read(Duration::ZERO).unwrap());
+    let (mut at, reading) = (Duration::ZERO, scope.read(Duration::ZERO).unwrap().remove(0).reading);
     group.bench_function("metering a reading", |bencher| {
         bencher.iter(|| {
             at += Duration::from_secs(1);

@@ -1,7 +1,7 @@
 //! Metering: from the kernel's counters to usage events.
 //!
 //! ```text
-//! Scope::read ─► Reading (cumulative counters, gauges, a stamp) ─► Meter ─► UsageEvent, one a period
+//! Scope::read ─► Observed, one an instance: Reading (cumulative counters, gauges, a stamp) ─► Meter ─► UsageEvent, one a period
 //! ```
 //!
 //! - [`Scope`] is what is metered; [`host`] (feature `collect`) reads this machine;
@@ -57,13 +57,34 @@ pub struct Reading {
     pub gpus_busy: f64,
 }
 
-/// What is metered: a host, a container, a process. Stays on one thread, as the handles of GPU drivers have to.
+/// One instance as a scope sees it at one look.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Observed {
+    /// The instance's id, as its events will carry it; unique within a look.
+    pub instance: String,
+    /// Which life of the instance this is: the boot of a host, a container's or a process's start. Counters of two lives
+    /// are never subtracted from one another, since one may have grown past the other by the next look.
+    pub life: String,
+    /// What it has consumed so far and holds now.
+    pub reading: Reading,
+}
+
+/// What is metered: a host, a container, a process, or all containers that a pattern names. Stays on one thread, as the
+/// handles of GPU drivers have to.
 pub trait Scope: fmt::Debug {
-    /// Takes a reading, stamped with `at`.
+    /// Looks at every instance that there is now, stamped with `at`. An instance that is missing from a look has ended.
     ///
     /// # Errors
     /// When nothing can be read at all. A part that fails is `None` in the reading and is logged once.
-    fn read(&mut self, at: Monotonic) -> Result<Reading, CollectError>;
+    fn read(&mut self, at: Monotonic) -> Result<Vec<Observed>, CollectError>;
+
+    /// A descriptor that becomes readable when a look should be taken before the next tick: an instance is about to go,
+    /// and what it has consumed can be read for a moment longer. A look makes it unreadable again. `None` where there is
+    /// no such sign.
+    #[cfg(unix)]
+    fn urgency(&self) -> Option<std::os::fd::BorrowedFd<'_>> {
+        None
+    }
 }
 
 /// Why nothing could be metered.

@@ -9,7 +9,7 @@ use sysinfo::{Disks, MemoryRefreshKind, Networks, System};
 
 use super::gpu::GpuLoad;
 use crate::clock::Monotonic;
-use crate::collect::{CollectError, Reading, Scope, Traffic};
+use crate::collect::{CollectError, Observed, Reading, Scope, Traffic};
 
 /// A host that `sysinfo` knows.
 pub struct PortableHost {
@@ -46,7 +46,7 @@ impl PortableHost {
 }
 
 impl Scope for PortableHost {
-    fn read(&mut self, at: Monotonic) -> Result<Reading, CollectError> {
+    fn read(&mut self, at: Monotonic) -> Result<Vec<Observed>, CollectError> {
         self.system.refresh_cpu_usage();
         self.system.refresh_memory_specifics(MemoryRefreshKind::nothing().with_ram());
         self.networks.refresh(true);
@@ -60,7 +60,7 @@ impl Scope for PortableHost {
             |data: &sysinfo::NetworkData| Traffic { sent: data.total_transmitted(), received: data.total_received() };
         let network = self.networks.iter().map(|(name, data)| (name.to_string_lossy().into_owned(), traffic(data)));
         let used = |disk: &sysinfo::Disk| disk.total_space().saturating_sub(disk.available_space());
-        Ok(Reading {
+        let reading = Reading {
             at,
             cpu: Some(self.cpu),
             cpus,
@@ -69,7 +69,9 @@ impl Scope for PortableHost {
             memory_total: self.system.total_memory(),
             storage_used: Some(self.disks.iter().map(used).sum()),
             gpus_busy: self.gpus.busy(),
-        })
+        };
+        let life = System::boot_time().map(|time| time.to_string()).unwrap_or_default();
+        Ok(vec![Observed { instance: super::host_name().unwrap_or_default(), life, reading }])
     }
 }
 
@@ -79,7 +81,7 @@ mod tests {
 
     #[test]
     fn reads_this_machine() {
-        let reading = PortableHost::new().unwrap().read(Duration::from_secs(1)).unwrap();
+        let reading = PortableHost::new().unwrap().read(Duration::from_secs(1)).unwrap().remove(0).reading;
         assert!(reading.cpus >= 1.0 && reading.memory_total > 0);
         assert_eq!(reading.cpu, Some(Duration::ZERO), "nothing is known before the second look");
     }

@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::Context as _;
 use form_usage_events::clock::{Clock, SystemClock};
-use form_usage_events::collect::{Identity, Meter, Schedule, Scope, Timeline, host};
+use form_usage_events::collect::{Identity, Meter, Reading, Schedule, Scope, Timeline, host};
 use form_usage_events::events::{UsageEvent, to_compact_json};
 
 use crate::cli::CollectArgs;
@@ -58,7 +58,7 @@ impl Collector<'_> {
         let every = args.sample_interval.unwrap_or(SAMPLE_INTERVAL).min(args.interval);
         let last =
             args.duration.map(|duration| start.saturating_add(i64::try_from(duration.as_secs()).unwrap_or(i64::MAX)));
-        let mut meter = Meter::new(identity, line.second(), self.scope.read(self.clock.monotonic())?);
+        let mut meter = Meter::new(identity, line.second(), self.read()?);
         let mut written = 0;
         let mut failing = false;
         loop {
@@ -69,7 +69,7 @@ impl Collector<'_> {
                 () = self.clock.sleep(every.min(line.until(edge))) => false,
             };
             self.look(&mut line);
-            match self.scope.read(self.clock.monotonic()) {
+            match self.read() {
                 Ok(reading) => {
                     meter.add(reading);
                     failing = false;
@@ -99,6 +99,12 @@ impl Collector<'_> {
                 return Ok(Exit::Success);
             }
         }
+    }
+
+    /// The one instance of this scope.
+    fn read(&mut self) -> anyhow::Result<Reading> {
+        let observed = self.scope.read(self.clock.monotonic())?.pop();
+        Ok(observed.context("the scope holds no instance")?.reading)
     }
 
     /// Looks at both clocks.

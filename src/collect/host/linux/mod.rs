@@ -20,12 +20,14 @@ use self::network::Uplinks;
 use self::proc_file::ProcFile;
 use super::gpu::GpuLoad;
 use crate::clock::Monotonic;
-use crate::collect::{CollectError, Reading, Scope};
+use crate::collect::{CollectError, Observed, Reading, Scope};
 
 /// A host whose kernel is Linux.
 #[derive(Debug)]
 pub struct LinuxHost {
     root: PathBuf,
+    name: String,
+    boot: String,
     stat: ProcFile,
     memory: ProcFile,
     network: ProcFile,
@@ -44,7 +46,10 @@ impl LinuxHost {
     pub fn new(root: impl AsRef<Path>) -> Result<Self, CollectError> {
         let root = root.as_ref();
         let file = |path| ProcFile::new(root.join(path));
+        let line = |path| std::fs::read_to_string(root.join(path)).map(|text| text.trim().to_owned());
         let mut host = Self {
+            name: line("proc/sys/kernel/hostname").unwrap_or_default(),
+            boot: line("proc/sys/kernel/random/boot_id").unwrap_or_default(),
             stat: file("proc/stat"),
             memory: file("proc/meminfo"),
             network: file("proc/net/dev"),
@@ -80,7 +85,7 @@ impl LinuxHost {
 }
 
 impl Scope for LinuxHost {
-    fn read(&mut self, at: Monotonic) -> Result<Reading, CollectError> {
+    fn read(&mut self, at: Monotonic) -> Result<Vec<Observed>, CollectError> {
         let ticks = rustix::param::clock_ticks_per_second();
         let cpu = self.stat.read().and_then(|text| stat::cpu(text, ticks));
         let cpu = self.part("CPU time", cpu);
@@ -91,7 +96,7 @@ impl Scope for LinuxHost {
         let root = &self.root;
         let storage = self.mounts.read().and_then(|text| storage::used(text, root));
         let storage = self.part("storage", storage);
-        Ok(Reading {
+        let reading = Reading {
             at,
             cpu: cpu.map(|cpu| cpu.used),
             cpus: cpu.map_or(0.0, |cpu| cpu.count),
@@ -100,7 +105,8 @@ impl Scope for LinuxHost {
             memory_total: memory.map_or(0, |memory| memory.total),
             storage_used: storage,
             gpus_busy: self.gpus.busy(),
-        })
+        };
+        Ok(vec![Observed { instance: self.name.clone(), life: self.boot.clone(), reading }])
     }
 }
 

@@ -8,7 +8,7 @@ use crate::collect::Traffic;
 const FIXTURES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/hosts");
 
 fn read(host: &str) -> Reading {
-    LinuxHost::new(format!("{FIXTURES}/{host}")).unwrap().read(Duration::from_secs(7)).unwrap()
+    LinuxHost::new(format!("{FIXTURES}/{host}")).unwrap().read(Duration::from_secs(7)).unwrap().remove(0).reading
 }
 
 fn interfaces(reading: &Reading) -> Vec<(&str, Traffic)> {
@@ -71,8 +71,8 @@ fn file_systems_count_once_and_only_those_on_devices() {
 #[test]
 fn this_machine_runs_on() {
     let mut host = LinuxHost::new("/").unwrap();
-    let first = host.read(Duration::ZERO).unwrap();
-    let second = host.read(Duration::from_secs(1)).unwrap();
+    let first = host.read(Duration::ZERO).unwrap().remove(0).reading;
+    let second = host.read(Duration::from_secs(1)).unwrap().remove(0).reading;
     assert!(second.cpu.unwrap() >= first.cpu.unwrap());
     assert!(first.cpus >= 1.0 && first.memory_used.unwrap() <= first.memory_total);
     assert!(first.storage_used.is_some() && first.network.is_some());
