@@ -26,4 +26,5 @@ mod queue;
 mod read;
 mod spool;
 mod support;
+mod thresholds;
 mod validate;
