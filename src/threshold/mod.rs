@@ -22,6 +22,7 @@ mod manager;
 mod measure;
 mod notify;
 mod source;
+mod states;
 #[cfg(test)]
 mod tests;
 
@@ -31,3 +32,4 @@ pub use explain::{Explanation, Reason};
 pub use manager::ThresholdManager;
 pub use notify::{LogNotifier, Notified, Notifier};
 pub use source::{Loaded, MAX_FILE_BYTES, SourceError, ThresholdSource};
+pub use states::{AlertSeverity, NoData};
