@@ -27,4 +27,5 @@ mod queue;
 mod read;
 mod spool;
 mod support;
+mod thresholds;
 mod validate;

@@ -28,18 +28,18 @@ const TEXT_PATIENCE: Duration = Duration::from_secs(2);
 
 /// What is meant to answer: how errors call it, and what its statuses mean.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Peer {
+pub(crate) struct Peer {
     /// `queue`, `service`.
-    pub(super) name: &'static str,
+    pub(crate) name: &'static str,
     /// Whether a status says that all went well.
-    pub(super) accepts: fn(StatusCode) -> bool,
+    pub(crate) accepts: fn(StatusCode) -> bool,
     /// What to do about a refusal, where it is another thing than [`advice`] says.
-    pub(super) advice: fn(StatusCode) -> Option<&'static str>,
+    pub(crate) advice: fn(StatusCode) -> Option<&'static str>,
 }
 
 /// A client for one destination. It knows the secrets that it sends, so that no error repeats them.
 #[derive(Clone)]
-pub(super) struct HttpClient {
+pub(crate) struct HttpClient {
     client: Client,
     peer: Peer,
     secrets: Arc<[String]>,
@@ -55,7 +55,7 @@ impl fmt::Debug for HttpClient {
 
 impl HttpClient {
     /// A client for `host`, which sends `headers` with every request; all of them count as secrets.
-    pub(super) fn new(
+    pub(crate) fn new(
         peer: Peer,
         host: &str,
         tls_needed: bool,
@@ -106,17 +106,17 @@ impl HttpClient {
         Ok(Self { client, peer, secrets: secrets.into(), has_answered: Arc::default() })
     }
 
-    pub(super) fn get(&self, url: &str) -> RequestBuilder {
+    pub(crate) fn get(&self, url: &str) -> RequestBuilder {
         self.client.get(url)
     }
 
-    pub(super) fn post(&self, url: &str) -> RequestBuilder {
+    pub(crate) fn post(&self, url: &str) -> RequestBuilder {
         self.client.post(url)
     }
 
     /// Sends `request` and waits for the head of a reply that says that all went well. Errors name the request by
     /// `what` and the address by `url`.
-    pub(super) async fn send(&self, request: RequestBuilder, what: &str, url: &str) -> Result<Response, Failure> {
+    pub(crate) async fn send(&self, request: RequestBuilder, what: &str, url: &str) -> Result<Response, Failure> {
         let sent = request.send().await.map_err(reqwest::Error::without_url);
         let response = sent.map_err(|error| {
             let failure = transport_failure(&error, self.peer.name, what, url);
@@ -169,7 +169,7 @@ fn shown(value: &HeaderValue) -> String {
 }
 
 /// Reads a reply to its end, at most `limit` bytes of it, and says whether that is all of it.
-pub(super) async fn read_at_most(
+pub(crate) async fn read_at_most(
     response: &mut Response,
     limit: usize,
     text: &mut Vec<u8>,
