@@ -8,6 +8,7 @@ mod cloudevents;
 mod cloudevents_setup;
 mod collect;
 mod concurrency;
+mod continuity;
 mod documents;
 mod event_service;
 mod faults;
