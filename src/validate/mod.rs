@@ -15,7 +15,7 @@ mod event;
 mod finding;
 mod glance;
 mod json;
-mod names;
+pub(crate) mod names;
 mod rules;
 #[cfg(feature = "schema")]
 pub mod schema;

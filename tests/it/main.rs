@@ -9,6 +9,8 @@ mod cloudevents_setup;
 mod collect;
 mod concurrency;
 mod continuity;
+#[cfg(target_os = "linux")]
+mod control_group;
 mod documents;
 mod event_service;
 mod faults;
@@ -25,6 +27,8 @@ mod publish;
 mod publisher;
 mod queue;
 mod read;
+#[cfg(target_os = "linux")]
+mod scopes;
 mod spool;
 mod support;
 mod thresholds;
