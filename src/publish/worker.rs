@@ -16,6 +16,9 @@ use crate::events::EncodedEvent;
 use crate::retry::backoff;
 use crate::transport::{Failure, Reach};
 
+/// The shortest wait for a trial that is under way.
+const LEAST_PAUSE: Duration = Duration::from_millis(1);
+
 /// A batch and what happened to it so far.
 #[derive(Debug)]
 pub(super) struct Worker {
@@ -24,6 +27,8 @@ pub(super) struct Worker {
     refusals: u32,
     /// Rounds that failed.
     failures: u32,
+    /// The breaker let nobody through in the last round.
+    refused: bool,
     /// How many events the run had delivered when this batch last failed.
     delivered_before: u64,
     delivery: Delivery,
@@ -67,7 +72,7 @@ pub(super) struct Round {
 impl Worker {
     /// A worker for `batch`, in a run that has delivered so many events.
     pub(super) const fn new(batch: Batch, delivered: u64, delivery: Delivery, signals: Signals) -> Self {
-        Self { batch, refusals: 0, failures: 0, delivered_before: delivered, delivery, signals }
+        Self { batch, refusals: 0, failures: 0, refused: false, delivered_before: delivered, delivery, signals }
     }
 
     pub(super) const fn refusals(&self) -> u32 {
@@ -87,6 +92,11 @@ impl Worker {
             self.refusals += 1;
         }
         self.delivered_before = delivered;
+    }
+
+    /// Remembers whether the breaker let nobody through in the last round.
+    pub(super) const fn note_refusal(&mut self, refused: bool) {
+        self.refused = refused;
     }
 
     pub(super) async fn round(self) -> Round {
@@ -111,15 +121,16 @@ impl Worker {
         self.delivery.deliver(events).await
     }
 
-    /// The backoff goes on from round to round, up to its cap; a breaker that is open is waited for.
+    /// The backoff goes on from round to round, up to its cap; a breaker that is open is waited for, and one that has a
+    /// trial under way is not asked again at once: that trial needs the time.
     fn pause(&self) -> Duration {
         let held = self.delivery.held_for().unwrap_or_default();
         let retrier = self.delivery.retrier();
-        match self.failures {
-            0 => held,
-            n => {
-                backoff(retrier.config(), retrier.config().max_retries.saturating_add(n - 1), retrier.draw()).max(held)
-            }
-        }
+        let waited = match self.failures {
+            0 if self.refused => retrier.config().initial_backoff,
+            0 => Duration::ZERO,
+            n => backoff(retrier.config(), retrier.config().max_retries.saturating_add(n - 1), retrier.draw()),
+        };
+        waited.max(held).max(if self.refused { LEAST_PAUSE } else { Duration::ZERO })
     }
 }

@@ -314,6 +314,7 @@ impl Run<'_> {
         let events = std::mem::take(&mut worker.batch.events);
         let alone = events.len() == 1;
         let mut failed: Option<Failure> = None;
+        worker.note_refusal(endings.iter().any(|ending| matches!(ending, Ending::Deferred(Deferral::Refused(_)))));
         let mut endings = endings.into_iter();
         for event in events {
             match endings.next() {
