@@ -12,6 +12,9 @@ use crate::transport::{Failure, FailureKind, Reach};
 /// How much of a foreign text an error message shows.
 const EXCERPT_CHARS: usize = 120;
 
+/// What errors call a request that brings events back.
+pub(in crate::transport) const READ: &str = "a read";
+
 /// What to do about a refusal.
 pub(super) fn advice(kind: FailureKind, status: StatusCode) -> &'static str {
     match (kind, status.as_u16()) {
@@ -73,7 +76,9 @@ pub(in crate::transport) fn transport_failure(error: &reqwest::Error, peer: &str
             "what answers at {url} does not speak HTTP ({cause}); check host, port and what listens there"
         )),
         _ => Failure::service(format!(
-            "the connection to {url} ended before the reply to {what} was whole: {cause}; whether it was taken is unknown, and sending it again is safe"
+            "the connection to {url} ended before the reply to {what} was whole: {cause}{}",
+            // Of a read nothing is taken.
+            if what == READ { "" } else { "; whether it was taken is unknown, and sending it again is safe" }
         ))
         .reached(Reach::Unknown),
     }
