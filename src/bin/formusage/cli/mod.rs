@@ -15,6 +15,7 @@ mod publish;
 mod queue;
 mod read;
 mod spool;
+mod thresholds;
 mod validate;
 
 use clap::builder::Styles;
@@ -34,6 +35,10 @@ pub(crate) use read::{ReadArgs, ReadFormat};
 pub(crate) use spool::{
     DlqAction, DlqArgs, DlqSelectArgs, ReconcileArgs, SpoolAction, SpoolCommandArgs, SpoolListArgs, SpoolPath,
     SpoolPurgeArgs,
+};
+pub(crate) use thresholds::{
+    AuthorArgs, ListFormat, StoreArgs, ThresholdAccessArgs, ThresholdsAction, ThresholdsAddArgs, ThresholdsArgs,
+    ThresholdsEditArgs, ThresholdsHistoryArgs, ThresholdsListArgs, ThresholdsRemoveArgs,
 };
 pub(crate) use validate::{FindingFormat, ValidateArgs};
 
@@ -120,6 +125,7 @@ pub(crate) enum Command {
     Read(ReadArgs),
     Spool(SpoolCommandArgs),
     Dlq(DlqArgs),
+    Thresholds(ThresholdsArgs),
     Ping(PingArgs),
     Schema(SchemaArgs),
     Completions(CompletionsArgs),
