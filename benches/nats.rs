@@ -26,7 +26,7 @@ fn event(n: usize) -> EncodedEvent {
 
 /// How many servers there are, and how many hold each event.
 fn nodes() -> usize {
-    std::env::var("FORMUSAGE_BENCH_NODES").map_or(1, |text| text.parse().expect("FORMUSAGE_BENCH_NODES is a number"))
+    std::env::var("FORMUSAGE_BENCH_NODES").map_or(1, |text| text.parse().unwrap())
 }
 
 fn free_port() -> u16 {

@@ -96,7 +96,7 @@ pub(super) fn broken_off(url: &str, what: &str, cause: &dyn Display) -> Failure 
     // Of a read nothing is taken.
     let unknown = if what == READ { "" } else { "; whether it was taken is unknown, and sending it again is safe" };
     Failure::service(format!("the connection to {url} ended before the reply to {what} was whole: {cause}{unknown}"))
-    .reached(Reach::Unknown)
+        .reached(Reach::Unknown)
 }
 
 /// Name resolution by the system, with an error of its own type: a name that does not resolve is a failure of the
