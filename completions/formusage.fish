@@ -160,7 +160,7 @@ complete -c formusage -n "__fish_formusage_using_subcommand read" -s n -l limit 
 complete -c formusage -n "__fish_formusage_using_subcommand read" -l format -d 'How events are shown; a table on a terminal, NDJSON in a pipe' -r -f -a "table\t'For people: a row for each event'
 json\t'One JSON array'
 ndjson\t'One event a line, byte for byte as it stands in the source'"
-complete -c formusage -n "__fish_formusage_using_subcommand read" -l timeout -d 'How long to wait for the source to answer' -r
+complete -c formusage -n "__fish_formusage_using_subcommand read" -l timeout -d 'How long the source may be silent: before it answers, and between the parts of a long answer' -r
 complete -c formusage -n "__fish_formusage_using_subcommand read" -l token-file -d 'A file that holds a bearer token for the source (or set FORMUSAGE_TOKEN to the token itself)' -r -F
 complete -c formusage -n "__fish_formusage_using_subcommand read" -l consumer -d 'Read as this durable JetStream consumer: it keeps its place, and all that read by the same name share what there is. What was shown is acknowledged. Without it, a stream is read from its start' -r
 complete -c formusage -n "__fish_formusage_using_subcommand read" -l nats-creds -d 'A NATS credentials file, as nsc writes it (for a user and a password set FORMUSAGE_NATS_USER and FORMUSAGE_NATS_PASSWORD, for a token FORMUSAGE_TOKEN or --token-file)' -r -F

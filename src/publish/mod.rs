@@ -27,6 +27,6 @@ pub use pipeline::{Keeper, Pipeline, PipelineError, PipelineOptions, Progress, S
 pub use publisher::EventPublisher;
 #[cfg(feature = "sqlite")]
 pub use reconcile::{ReconcileError, Reconciliation, reconcile};
-pub use report::{Report, Resumed};
+pub use report::{NotTaken, Report, Resumed};
 #[cfg(feature = "sqlite")]
 pub use spooled::publish_through;

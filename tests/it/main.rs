@@ -29,6 +29,7 @@ mod queue;
 mod read;
 #[cfg(target_os = "linux")]
 mod scopes;
+mod settings;
 mod spool;
 mod support;
 mod thresholds;

@@ -15,12 +15,10 @@ mod thresholds;
 
 use std::process::ExitCode;
 
-use clap::Parser;
-
-use crate::cli::{Cli, Command};
+use crate::cli::Command;
 
 fn main() -> ExitCode {
-    let cli = Cli::try_parse().unwrap_or_else(|error| secret::without_passwords(error).exit());
+    let cli = cli::parse().unwrap_or_else(|error| secret::without_passwords(error).exit());
     setup::logging(&cli.global);
     let result = match cli.command {
         Command::Collect(args) => cmd::collect::run(&args),

@@ -367,7 +367,7 @@ impl Run<'_> {
         self.report.reason = Some(failure.message.clone());
         if failure.kind == FailureKind::Destination && self.misdirection.as_ref() != Some(&failure.message) {
             // A run that ends because of it says so at its end.
-            if !self.ended && !self.pipeline.options.finite {
+            if !self.is_finite() && !self.pipeline.options.input_ends {
                 tracing::error!(%failure, "the destination is set up wrong; events are held until it is mended");
             }
             self.misdirection = Some(failure.message.clone());

@@ -7,6 +7,7 @@ mod cloudevents;
 mod collect;
 mod destination;
 mod documents;
+mod environment;
 mod lines;
 mod monitoring;
 mod ping;
@@ -19,12 +20,13 @@ mod validate;
 
 use clap::builder::Styles;
 use clap::builder::styling::AnsiColor;
-use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
+use clap::{ArgAction, Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
 
 pub(crate) use check::{CheckArgs, CheckFormat};
 pub(crate) use collect::CollectArgs;
 pub(crate) use destination::{DestinationArgs, NatsArgs};
 pub(crate) use documents::{CompletionsArgs, ManArgs, SchemaArgs, SchemaName};
+pub(crate) use environment::settle;
 pub(crate) use monitoring::MonitoringArgs;
 pub(crate) use ping::{PingArgs, PingFormat};
 pub(crate) use publish::{Level, PublishArgs, ReportFormat};
@@ -66,6 +68,23 @@ pub(crate) struct Cli {
     pub(crate) global: GlobalArgs,
     #[command(subcommand)]
     pub(crate) command: Command,
+}
+
+/// What the command line and the environment say.
+///
+/// # Errors
+/// What is wrong with it.
+pub(crate) fn parse() -> Result<Cli, clap::Error> {
+    let words: Vec<std::ffi::OsString> = std::env::args_os().collect();
+    let mut command = settle(Cli::command(), &words);
+    let mut matches = command.try_get_matches_from_mut(words)?;
+    Cli::from_arg_matches_mut(&mut matches).map_err(|error| error.format(&mut command))
+}
+
+/// A limit on waiting: 1 ms at least.
+pub(crate) fn parse_limit(text: &str) -> Result<std::time::Duration, String> {
+    let limit = humantime::parse_duration(text).map_err(|error| format!("{error}; write 500ms, 5s or 1m"))?;
+    if limit < std::time::Duration::from_millis(1) { Err("it must be at least 1ms".to_owned()) } else { Ok(limit) }
 }
 
 /// What every command takes.
@@ -116,7 +135,6 @@ pub(crate) enum Command {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory;
 
     #[test]
     fn the_definition_is_sound() {

@@ -39,8 +39,8 @@ pub(crate) struct ReadArgs {
     #[arg(long, value_enum, value_name = "FORMAT", env = "FORMUSAGE_FORMAT")]
     pub(crate) format: Option<ReadFormat>,
 
-    /// How long to wait for the source to answer
-    #[arg(long, value_name = "TIME", env = "FORMUSAGE_TIMEOUT", default_value = "30s", value_parser = humantime::parse_duration)]
+    /// How long the source may be silent: before it answers, and between the parts of a long answer
+    #[arg(long, value_name = "TIME", env = "FORMUSAGE_TIMEOUT", default_value = "30s", value_parser = super::parse_limit)]
     pub(crate) timeout: Duration,
 
     /// A file that holds a bearer token for the source (or set FORMUSAGE_TOKEN to the token itself)

@@ -19,8 +19,8 @@ use form_usage_events::clock::{Clock, SystemClock};
 use form_usage_events::events::{Line, LinePart};
 use form_usage_events::metrics::Observation;
 use form_usage_events::publish::{
-    Concurrency, Delivery, Intake, IntakeRules, Keeper, Origin, Pipeline, PipelineOptions, Report, Stop, judge,
-    publish_through, read_lines,
+    Concurrency, Delivery, Intake, IntakeRules, Keeper, NotTaken, Origin, Pipeline, PipelineOptions, Report, Stop,
+    judge, publish_through, read_lines,
 };
 use form_usage_events::retry::{Random, Retrier, RetryConfig};
 use form_usage_events::spool::Spool;
@@ -32,6 +32,7 @@ use self::monitor::Monitor;
 use crate::cli::{Level, PublishArgs, ReconcileArgs};
 use crate::exit::Exit;
 use crate::input::Input;
+use crate::output;
 use crate::setup::{self, Shutdown};
 
 /// How many lines may be read ahead of the pipeline.
@@ -60,8 +61,7 @@ pub(crate) fn deliver_waiting(to: &Destination, spool: &Path, args: &ReconcileAr
         }
     }
     // There is a spool: what the environment says of doing without does not hold here.
-    let command = PublishArgs::augment_args(clap::Command::new("publish"))
-        .mut_arg("no_spool", |arg| arg.env(clap::builder::Resettable::Reset));
+    let command = crate::cli::settle(PublishArgs::augment_args(clap::Command::new("publish")), &words);
     let mut args = PublishArgs::from_arg_matches(&command.try_get_matches_from(words)?)?;
     (args.event, args.dry_run) = (None, false);
     publish(&args, Inputs { readers: Vec::new(), event: None, finite: true })
@@ -85,6 +85,7 @@ fn publish(args: &PublishArgs, inputs: Inputs) -> anyhow::Result<Exit> {
         drain_timeout: args.drain_timeout,
         // With a spool everything is taken first, whatever the destination does.
         finite: inputs.finite && spool.is_none(),
+        input_ends: inputs.finite,
         poison_after: args.poison_after,
         ..PipelineOptions::default()
     };
@@ -105,7 +106,7 @@ fn publish(args: &PublishArgs, inputs: Inputs) -> anyhow::Result<Exit> {
         let mut progress = observe::Counted::new(show::progress(&destination));
         let watched = spool.as_ref().map(|spool| observe::WatchedSpool {
             path: spool.path().to_owned(),
-            url: destination.to_string(),
+            url: destination.spool_key(),
             limit_bytes: args.spool.spool_max_bytes,
         });
         let observe = observe::observer(&progress, &delivery, breaker.clone(), watched, clock.clone());
@@ -148,7 +149,7 @@ fn open_spool(args: &PublishArgs, destination: &Destination, clock: &Arc<dyn Clo
         );
     }
     let path = args.spool.path.resolve()?;
-    let spool = Spool::open(&path, &destination.to_string(), args.spool.options(), clock.clone());
+    let spool = Spool::open(&path, &destination.spool_key(), args.spool.options(), clock.clone());
     let advice = "name another place with --spool, or do without by --no-spool";
     Ok(Some(spool.with_context(|| format!("the spool can't be used ({advice})"))?))
 }
@@ -176,7 +177,9 @@ fn policy(args: &PublishArgs, clock: &Arc<dyn Clock>) -> anyhow::Result<(Retrier
     }
     // The settings are named as in code; on the command line they have dashes.
     let as_options = |error: form_usage_events::errors::InvalidConfig| {
-        anyhow::anyhow!("--{} is {}; it must be {}", error.setting.replace('_', "-"), error.found, error.expected)
+        let name = |setting: &str| format!("--{}", setting.replace('_', "-"));
+        let expected = error.expected.replace("initial_backoff", &name("initial_backoff"));
+        anyhow::anyhow!("{} is {}; it must be {expected}", name(error.setting), error.found)
     };
     let retrier = Retrier::with(retry, clock.clone(), Random::default()).map_err(as_options)?;
     let breaker = (!args.no_circuit_breaker).then(|| CircuitBreaker::with_clock(breaker, clock.clone()));
@@ -203,33 +206,46 @@ struct Inputs {
 struct ReadingEnd {
     said: Mutex<Said>,
     changed: Condvar,
+    /// How long to wait for it to end.
+    patience: Duration,
 }
 
 #[derive(Debug, Default)]
 struct Said {
     /// The first line that nobody took, where reading was broken off.
     unread_from: Option<String>,
+    /// How many lines nobody took.
+    unread: u64,
     ended: bool,
+    /// The end of the input was reached.
+    whole: bool,
 }
 
 impl ReadingEnd {
     /// How long the reading side may take to notice that nobody reads on; it may be waiting for its own input.
     const PATIENCE: Duration = Duration::from_millis(200);
+    /// The same where it counts what is left of files.
+    const PATIENCE_WITH_FILES: Duration = Duration::from_secs(5);
 
+    /// Nobody took the line at `place`.
     fn note(&self, place: Option<String>) {
-        self.said.lock().unwrap_or_else(PoisonError::into_inner).unread_from = place;
-        self.close();
+        let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
+        said.unread += 1;
+        said.unread_from = said.unread_from.take().or(place);
     }
 
-    fn close(&self) {
-        self.said.lock().unwrap_or_else(PoisonError::into_inner).ended = true;
+    /// Nothing more is read; whether that is the end of the input.
+    fn end(&self, whole: bool) {
+        let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
+        (said.ended, said.whole) = (true, whole);
+        drop(said);
         self.changed.notify_all();
     }
 
-    fn unread_from(&self) -> Option<String> {
+    fn said(&self) -> Said {
         let said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
-        let waited = self.changed.wait_timeout_while(said, Self::PATIENCE, |said| !said.ended);
-        waited.unwrap_or_else(PoisonError::into_inner).0.unread_from.take()
+        let waited = self.changed.wait_timeout_while(said, self.patience, |said| !said.ended);
+        std::mem::take(&mut *waited.unwrap_or_else(PoisonError::into_inner).0)
     }
 }
 
@@ -240,7 +256,8 @@ impl Inputs {
             return Ok(Self { readers: Vec::new(), event: Some(event.clone()), finite: true });
         }
         let inputs = Input::or_stdin(&args.files);
-        let finite = inputs.iter().all(|input| matches!(input, Input::File(_)));
+        let ends = |input: &Input| matches!(input, Input::File(_)) || stdin_is_a_file();
+        let finite = inputs.iter().all(ends);
         let mut readers: Vec<(Input, Box<dyn Read + Send>)> = Vec::new();
         for input in inputs {
             // Standard input may take its time to say something; it is opened on the reading thread.
@@ -257,8 +274,9 @@ impl Inputs {
     fn read(self, rules: IntakeRules, clock: Arc<dyn Clock>) -> (mpsc::Receiver<Intake>, Arc<ReadingEnd>) {
         let (sender, receiver) = mpsc::channel(READ_AHEAD);
         let runtime = tokio::runtime::Handle::current();
-        let end = Arc::new(ReadingEnd::default());
-        let told = end.clone();
+        let patience = if self.finite { ReadingEnd::PATIENCE_WITH_FILES } else { ReadingEnd::PATIENCE };
+        let end = Arc::new(ReadingEnd { patience, ..ReadingEnd::default() });
+        let (told, finite) = (end.clone(), self.finite);
         let give = move |item: Intake| {
             let place = place_of(&item);
             let sent = match slots_for(&item) {
@@ -278,7 +296,8 @@ impl Inputs {
                 return ControlFlow::Continue(());
             }
             told.note(place);
-            ControlFlow::Break(())
+            // Of a file it is worth knowing how much is left.
+            if finite { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
         };
         let over = end.clone();
         std::thread::spawn(move || {
@@ -290,13 +309,26 @@ impl Inputs {
             }
             for (input, reader) in self.readers {
                 if read_lines(&input.to_string(), reader, &rules, &*clock, &give).is_break() {
-                    break;
+                    over.end(false);
+                    return;
                 }
             }
-            over.close();
+            over.end(true);
         });
         (receiver, end)
     }
+}
+
+/// `publish <FILE` is as finite as `publish FILE`.
+fn stdin_is_a_file() -> bool {
+    #[cfg(unix)]
+    {
+        use std::os::fd::AsFd as _;
+        let stdin = std::io::stdin().as_fd().try_clone_to_owned().map(std::fs::File::from);
+        stdin.and_then(|file| file.metadata()).is_ok_and(|it| it.is_file())
+    }
+    #[cfg(not(unix))]
+    false
 }
 
 /// How many free places of the channel an item waits for: about one for each KiB, so that what is read ahead stays at some
@@ -349,8 +381,18 @@ fn finish(
     now: &Observation,
     reader: &ReadingEnd,
 ) -> anyhow::Result<Exit> {
-    if let Some(place) = reader.unread_from() {
-        report.errors.push(format!("not read to the end: publish again from {place} on"));
+    let unread = reader.said();
+    let (place, lines) = match report.not_taken.clone() {
+        Some(not_taken) => (Some(not_taken.from), not_taken.lines + unread.unread),
+        None => (unread.unread_from, unread.unread),
+    };
+    if let Some(place) = place {
+        let at_least = if unread.whole { "" } else { "at least " };
+        report.not_taken = Some(NotTaken { from: place.clone(), lines });
+        report.errors.push(format!(
+            "not read to the end: {at_least}{} not taken; publish again from {place} on",
+            output::counted(lines, "line was", "lines were")
+        ));
     }
     let exit = if !report.errors.is_empty() {
         Exit::Error
