@@ -8,6 +8,7 @@ mod cloudevents;
 mod cloudevents_setup;
 mod collect;
 mod concurrency;
+mod continuity;
 #[cfg(target_os = "linux")]
 mod control_group;
 mod documents;
@@ -32,4 +33,5 @@ mod scope_network;
 mod scopes;
 mod spool;
 mod support;
+mod thresholds;
 mod validate;
