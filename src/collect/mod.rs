@@ -12,6 +12,10 @@
 #[cfg(all(feature = "collect", target_os = "linux"))]
 pub mod cgroup;
 #[cfg(feature = "collect")]
+mod gpu;
+#[cfg(feature = "collect")]
+mod guard;
+#[cfg(feature = "collect")]
 pub mod host;
 #[cfg(all(feature = "collect", target_os = "linux"))]
 mod kernel_file;

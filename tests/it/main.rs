@@ -28,6 +28,8 @@ mod publisher;
 mod queue;
 mod read;
 #[cfg(target_os = "linux")]
+mod scope_network;
+#[cfg(target_os = "linux")]
 mod scopes;
 mod settings;
 mod spool;
