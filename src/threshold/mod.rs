@@ -2,6 +2,7 @@
 //!
 //! - [`ThresholdConfig`], [`ThresholdViolation`]: what stands in a file, and what comes out;
 //! - [`ThresholdSet`]: thresholds compiled for evaluation, pure; [`Explanation`]: why one did or did not fire;
+//! - [`AlertStates`], [`ThresholdAlert`]: violations with states (pending, firing, resolved), pure;
 //! - [`ThresholdSource`]: where they come from, a file or a folder;
 //! - [`ThresholdManager`]: the set in force, swapped as a whole, and the actions;
 //! - [`Notifier`]: what carries a violation to those whom it concerns.
@@ -15,6 +16,7 @@
 //! | `NetworkIngress` | | `network_ingress_mb` | the same |
 //! | `Gpu` | | `gpu_seconds` | `s`, `min`, `h` |
 
+mod alert;
 mod config;
 mod evaluate;
 mod explain;
@@ -26,6 +28,10 @@ mod states;
 #[cfg(test)]
 mod tests;
 
+pub use alert::{
+    ALERTS_FORMAT, ALERTS_VERSION, AlertCounts, AlertKind, AlertReason, AlertRecord, AlertState, AlertStates,
+    AlertStatus, RecordError, ThresholdAlert,
+};
 pub use config::{ANY, ActionType, ResourceType, ThresholdConfig, ThresholdType, ThresholdViolation};
 pub use evaluate::{InvalidThresholds, ThresholdSet};
 pub use explain::{Explanation, Reason};
