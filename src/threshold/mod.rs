@@ -17,6 +17,10 @@
 //! | `Gpu` | | `gpu_seconds` | `s`, `min`, `h` |
 
 mod alert;
+mod alert_file;
+mod alerting;
+#[cfg(test)]
+mod alerting_tests;
 mod config;
 mod evaluate;
 mod explain;
@@ -27,15 +31,18 @@ mod source;
 mod states;
 #[cfg(test)]
 mod tests;
+mod watch;
 
 pub use alert::{
     ALERTS_FORMAT, ALERTS_VERSION, AlertCounts, AlertKind, AlertReason, AlertRecord, AlertState, AlertStates,
     AlertStatus, RecordError, ThresholdAlert,
 };
+pub use alert_file::{AlertFile, AlertFileError, Kept};
 pub use config::{ANY, ActionType, ResourceType, ThresholdConfig, ThresholdType, ThresholdViolation};
 pub use evaluate::{InvalidThresholds, ThresholdSet};
 pub use explain::{Explanation, Reason};
 pub use manager::ThresholdManager;
-pub use notify::{LogNotifier, Notified, Notifier};
+pub use notify::{AlertsNotified, LogNotifier, Notified, Notifier};
 pub use source::{Loaded, MAX_FILE_BYTES, SourceError, ThresholdSource};
 pub use states::{AlertSeverity, NoData};
+pub use watch::{Changed, Changes, PathChanges, PathStamp, changes_of, watch};

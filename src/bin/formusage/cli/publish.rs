@@ -42,8 +42,16 @@ pub(crate) struct PublishArgs {
     pub(crate) to: Destination,
 
     /// Check events against these thresholds (a file or a folder) before sending; violations are logged
+    ///
+    /// What changes there takes effect within a second, and at once after SIGHUP. A version that can't be used is
+    /// reported, and the one before stays in force.
     #[arg(long, value_name = "SOURCE", env = "FORMUSAGE_THRESHOLDS")]
     pub(crate) thresholds: Option<String>,
+
+    /// Keep the states of thresholds (pending, firing) in this file, so that a restart neither repeats nor forgets an
+    /// alert; without it, beside the spool, as spool.alerts.json
+    #[arg(long, value_name = "PATH", env = "FORMUSAGE_ALERT_STATE")]
+    pub(crate) state: Option<PathBuf>,
 
     /// Send nothing: print what would be sent
     #[arg(long, env = "FORMUSAGE_DRY_RUN")]
