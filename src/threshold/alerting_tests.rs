@@ -232,8 +232,8 @@ async fn changes_of_files_folders_and_links_take_effect() {
     std::os::unix::fs::symlink("one", &source).unwrap();
     let manager = ThresholdManager::new(source.to_str().unwrap());
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let changes = changes_of(source.to_str().unwrap(), clock.clone()).unwrap();
-    manager.load_configs().await.unwrap();
+    let mut reader = manager.reader().unwrap().unwrap();
+    assert!(manager.load_changes(&mut reader).await.unwrap());
     let (reload, stop) = (Notify::new(), CancellationToken::new());
     let edit = async {
         // As a Kubernetes volume does it.
@@ -263,5 +263,5 @@ async fn changes_of_files_folders_and_links_take_effect() {
         until(&manager, &["f", "g"]).await;
         stop.cancel();
     };
-    tokio::join!(watch(&manager, changes, &reload, &*clock, &stop), edit);
+    tokio::join!(watch(&manager, reader, &reload, &*clock, &stop), edit);
 }

@@ -10,10 +10,11 @@ use super::alerting::{Alerting, Inner, send};
 use super::config::{ThresholdConfig, ThresholdViolation};
 use super::evaluate::ThresholdSet;
 use super::notify::{LogNotifier, Notifier};
-use super::source::{Loaded, SourceError, ThresholdSource};
+use super::source::{Loaded, ThresholdReader, ThresholdSource};
 use crate::clock::{Clock, SystemClock};
 use crate::errors::UsageEventError;
 use crate::events::UsageEvent;
+use crate::transport::ConnectOptions;
 
 /// Holds the thresholds in force, checks events against them and hands on what exceeds them.
 ///
@@ -39,6 +40,8 @@ use crate::events::UsageEvent;
 pub struct ThresholdManager {
     /// `None` where the thresholds came from code.
     source: Option<String>,
+    /// What it takes to reach the source, where that is a service.
+    options: ConnectOptions,
     set: RwLock<Arc<ThresholdSet>>,
     notifier: Arc<dyn Notifier>,
     alerting: Alerting,
@@ -48,7 +51,8 @@ pub struct ThresholdManager {
 }
 
 impl ThresholdManager {
-    /// A manager of the thresholds in `source`: a JSON file, or a folder of `*.json` files.
+    /// A manager of the thresholds in `source`: a JSON file, a folder of `*.json` files, `http(s)://…`, `sqlite:PATH`, or
+    /// a NATS key-value bucket `nats://HOST/BUCKET`.
     ///
     /// Reads nothing yet: until [`ThresholdManager::load_configs`] has succeeded no threshold is in force.
     #[must_use]
@@ -69,6 +73,7 @@ impl ThresholdManager {
         Self {
             unloaded: AtomicBool::new(source.is_some()),
             source,
+            options: ConnectOptions::default(),
             set: RwLock::new(Arc::new(set)),
             notifier: Arc::new(LogNotifier),
             alerting: Alerting::new(fastrand::u64(..)),
@@ -88,6 +93,12 @@ impl ThresholdManager {
         Self { clock, ..self }
     }
 
+    /// The same with the time limit, token, roots and NATS credentials that reaching the source takes.
+    #[must_use]
+    pub fn with_source_options(self, options: ConnectOptions) -> Self {
+        Self { options, ..self }
+    }
+
     /// Reads the source and puts what it holds in force, all at once. Warnings about it are logged. For thresholds
     /// that came from code there is nothing to read, and they stay.
     ///
@@ -97,25 +108,40 @@ impl ThresholdManager {
     /// [`UsageEventError::Other`] with everything that is wrong, one fault a line with file, line and column. The
     /// thresholds that were in force stay in force.
     pub async fn load_configs(&self) -> Result<(), UsageEventError> {
-        let Some(source) = self.source.clone() else {
-            return Ok(());
+        match self.reader()? {
+            Some(mut reader) => self.load_changes(&mut reader).await.map(|_| ()),
+            None => Ok(()),
+        }
+    }
+
+    /// A reader of the source, which has seen nothing yet; `None` for thresholds that came from code.
+    ///
+    /// # Errors
+    /// When there can't be one: the source is no source, or a credential can't be used.
+    pub fn reader(&self) -> Result<Option<ThresholdReader>, UsageEventError> {
+        let Some(source) = &self.source else { return Ok(None) };
+        let reader = ThresholdSource::parse(source)
+            .and_then(|parsed| ThresholdReader::new(parsed, self.options.clone()))
+            .map_err(|error| unusable(source, &error))?;
+        Ok(Some(reader))
+    }
+
+    /// Puts in force what `reader` finds to have changed since it last looked; whether something had.
+    ///
+    /// # Errors
+    /// As [`ThresholdManager::load_configs`].
+    pub async fn load_changes(&self, reader: &mut ThresholdReader) -> Result<bool, UsageEventError> {
+        let source = reader.source().to_string();
+        let Some(Loaded { configs, warnings }) = reader.poll().await.map_err(|error| unusable(&source, &error))? else {
+            return Ok(false);
         };
-        let name = source.clone();
-        let loaded = match tokio::runtime::Handle::try_current() {
-            Ok(runtime) => runtime.spawn_blocking(move || load(&source)).await.map_err(|error| {
-                UsageEventError::Other(format!("reading the thresholds of {name} was cut short: {error}"))
-            })?,
-            Err(_) => load(&source),
-        };
-        let (set, warnings) = loaded.map_err(|faults| {
-            UsageEventError::Other(format!("the thresholds of {name} can't be used, none of them is loaded:\n{faults}"))
-        })?;
+        let set = ThresholdSet::new(configs).map_err(|error| unusable(&source, &format!("{source}: {error}")))?;
         for warning in warnings {
             tracing::warn!("{warning}");
         }
-        tracing::info!(source = %name, thresholds = set.len(), "thresholds are in force");
+        tracing::info!(%source, thresholds = set.len(), "thresholds are in force");
         self.put_in_force(set);
-        Ok(())
+        Ok(true)
     }
 
     /// Puts `set` in force in the place of what was. States of thresholds that mean the same are kept; what fires of the
@@ -311,9 +337,6 @@ impl ThresholdManager {
     }
 }
 
-fn load(source: &str) -> Result<(ThresholdSet, Vec<String>), String> {
-    let read = || -> Result<Loaded, SourceError> { ThresholdSource::parse(source)?.load() };
-    let Loaded { configs, warnings } = read().map_err(|error| error.to_string())?;
-    let set = ThresholdSet::new(configs).map_err(|error| format!("{source}: {error}"))?;
-    Ok((set, warnings))
+fn unusable(source: &str, faults: &dyn std::fmt::Display) -> UsageEventError {
+    UsageEventError::Other(format!("the thresholds of {source} can't be used, none of them is loaded:\n{faults}"))
 }

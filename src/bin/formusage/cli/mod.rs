@@ -14,6 +14,7 @@ mod publish;
 mod queue;
 mod read;
 mod spool;
+mod thresholds;
 mod validate;
 
 use clap::builder::Styles;
@@ -32,6 +33,10 @@ pub(crate) use read::{ReadArgs, ReadFormat};
 pub(crate) use spool::{
     DlqAction, DlqArgs, DlqSelectArgs, ReconcileArgs, SpoolAction, SpoolCommandArgs, SpoolListArgs, SpoolPath,
     SpoolPurgeArgs,
+};
+pub(crate) use thresholds::{
+    AuthorArgs, ListFormat, StoreArgs, ThresholdAccessArgs, ThresholdsAction, ThresholdsAddArgs, ThresholdsArgs,
+    ThresholdsEditArgs, ThresholdsHistoryArgs, ThresholdsListArgs, ThresholdsRemoveArgs,
 };
 pub(crate) use validate::{FindingFormat, ValidateArgs};
 
@@ -101,6 +106,7 @@ pub(crate) enum Command {
     Read(ReadArgs),
     Spool(SpoolCommandArgs),
     Dlq(DlqArgs),
+    Thresholds(ThresholdsArgs),
     Ping(PingArgs),
     Schema(SchemaArgs),
     Completions(CompletionsArgs),

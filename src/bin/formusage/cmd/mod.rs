@@ -11,4 +11,5 @@ pub(crate) mod queue;
 pub(crate) mod read;
 pub(crate) mod schema;
 pub(crate) mod spool;
+pub(crate) mod thresholds;
 pub(crate) mod validate;

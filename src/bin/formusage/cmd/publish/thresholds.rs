@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use form_usage_events::clock::Clock;
-use form_usage_events::threshold::{AlertFileError, ThresholdManager, changes_of, watch};
+use form_usage_events::errors::UsageEventError;
+use form_usage_events::threshold::{AlertFileError, ThresholdManager, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -29,17 +30,27 @@ impl Thresholds {
         clock: Arc<dyn Clock>,
     ) -> anyhow::Result<Option<Self>> {
         let Some(source) = &args.thresholds else { return Ok(None) };
-        let manager = Arc::new(ThresholdManager::new(source.clone()).with_clock(clock.clone()));
-        // From before the first load: what changes meanwhile is loaded again.
-        let changes = changes_of(source, clock.clone())?;
-        manager.load_configs().await.context("the thresholds can't be used")?;
+        let manager = ThresholdManager::new(source.clone()).with_clock(clock.clone());
+        let manager = Arc::new(manager.with_source_options(crate::thresholds::access(&args.access)?));
+        let loaded = async {
+            let mut reader = manager.reader()?;
+            if let Some(reader) = &mut reader {
+                manager.load_changes(reader).await?;
+            }
+            Ok::<_, UsageEventError>(reader)
+        };
+        let reader = loaded.await.context("the thresholds can't be used")?;
         if !args.dry_run {
             keep_states(&manager, args.state.as_deref(), spool)?;
         }
         let stop = CancellationToken::new();
         let reload = hangups()?;
         let (watched, until) = (manager.clone(), stop.clone());
-        let watcher = tokio::spawn(async move { watch(&watched, changes, &reload, &*clock, &until).await });
+        let watcher = tokio::spawn(async move {
+            if let Some(reader) = reader {
+                watch(&watched, reader, &reload, &*clock, &until).await;
+            }
+        });
         Ok(Some(Self { manager, stop, watcher }))
     }
 
