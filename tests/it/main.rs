@@ -3,9 +3,11 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr)]
 
 mod accept;
+mod agreement;
 mod check;
 mod cloudevents;
 mod cloudevents_setup;
+mod codes;
 mod collect;
 mod concurrency;
 mod continuity;
@@ -16,6 +18,7 @@ mod event_service;
 mod faults;
 mod form_queue;
 mod form_source;
+mod formats;
 mod metrics;
 mod monitoring;
 mod nats;

@@ -13,6 +13,8 @@ pub(crate) enum Exit {
     Objection,
     /// The work could not be done.
     Error,
+    /// A code by another convention: that of monitoring plugins.
+    Status(u8),
 }
 
 impl Exit {
@@ -22,6 +24,7 @@ impl Exit {
             Self::Success => 0,
             Self::Objection => 1,
             Self::Error => 2,
+            Self::Status(code) => code,
         }
     }
 }
@@ -55,6 +58,7 @@ pub(crate) const TABLE: &[(&str, Exit, &str)] = &[
     ("check", Exit::Success, "no threshold is exceeded"),
     ("check", Exit::Objection, "at least one threshold is exceeded"),
     ("check", Exit::Error, "could not run: thresholds or events can't be read or are not valid"),
+    ("check", Exit::Status(3), "with --format nagios: unknown; there 1 is a warning, 2 critical"),
     ("validate", Exit::Success, "everything is valid"),
     ("validate", Exit::Objection, "something is not valid"),
     ("validate", Exit::Error, "could not run: a file can't be read"),
