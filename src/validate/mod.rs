@@ -15,6 +15,7 @@ mod glance;
 mod json;
 mod names;
 mod rules;
+mod scan;
 #[cfg(feature = "schema")]
 pub mod schema;
 mod shape;
@@ -75,7 +76,7 @@ pub fn clean_event(text: &[u8], rules: &EventRules) -> Option<UsageEvent> {
 /// The line is valid when none of the findings is an error.
 #[must_use]
 pub fn line_findings(text: &[u8], line: u64, rules: &EventRules) -> Vec<Finding> {
-    if glance::clean(text, rules).is_some() {
+    if glance::is_clean(text, rules) {
         return Vec::new();
     }
     collect(|report| {

@@ -126,7 +126,8 @@ proptest! {
         let found = exact(text.as_bytes());
         prop_assert_eq!(line_findings(text.as_bytes(), 1, &RULES), found.clone());
         // Passing a fault would be wrong; turning away what is clean is slow, and happens for the sake of `[` alone.
-        prop_assert_eq!(glance::clean(text.as_bytes(), &RULES).is_some(), found.is_empty() && !text.contains('['), "{:?}", found);
+        let passed = glance::clean(text.as_bytes(), &RULES).is_some();
+        prop_assert!(if text.contains('[') { !passed || found.is_empty() } else { passed == found.is_empty() }, "{:?}", found);
     }
 
     #[test]
