@@ -9,8 +9,8 @@ use std::io::{self, Read};
 
 use super::json::{self, Node, Text, Value, quote};
 use super::shape::{Context, Spot};
-use super::{Code, EventRules, Finding, Place, Severity, event, glance, threshold};
-use crate::events::{LinePart, LineReader};
+use super::{Code, EventRules, EventSieve, Finding, Place, Severity, event, glance, threshold};
+use crate::events::{LinePart, LineReader, Sifted, sift};
 
 /// The largest document (as opposed to a stream of lines) that is validated, in bytes, where lines may not be longer.
 pub const MAX_DOCUMENT_BYTES: usize = 8 << 20;
@@ -125,7 +125,7 @@ impl ContentValidator {
     pub fn validate<E: From<io::Error>>(
         &mut self,
         name: &str,
-        input: impl Read,
+        input: impl Read + Send,
         hand_out: HandOut<'_, E>,
     ) -> Result<Tally, E> {
         let mut lines = LineReader::with_limit(input, self.options.max_line_bytes);
@@ -252,25 +252,34 @@ struct Run<'v, 'h, E> {
 }
 
 impl<E: From<io::Error>> Run<'_, '_, E> {
-    fn lines(&mut self, held: impl Iterator<Item = Held>, mut lines: LineReader<impl Read>) -> Result<(), E> {
+    fn lines(&mut self, held: impl Iterator<Item = Held>, lines: LineReader<impl Read + Send>) -> Result<(), E> {
         for line in held {
-            self.line(line.number, &line.bytes, line.part)?;
+            if line.part == LinePart::Whole && glance::is_clean(&line.bytes, &self.options.rules) {
+                self.clean_events(1);
+            } else {
+                self.line(line.number, &line.bytes, line.part)?;
+            }
         }
-        while let Some(line) = lines.next_line()? {
-            self.line(line.number, line.bytes, line.part)?;
-        }
-        Ok(())
+        let end = sift(lines, &EventSieve::new(self.options.rules), &mut |found| {
+            match found {
+                Sifted::Passed(count) => self.clean_events(count),
+                Sifted::Held(line) => self.line(line.number, line.bytes, line.part)?,
+                Sifted::Noted(..) | Sifted::Idle => {}
+            }
+            Ok::<_, E>(())
+        })?;
+        end.error.map_or(Ok(()), |error| Err(error.into()))
     }
 
+    /// Counts events that nothing is to be remarked on.
+    fn clean_events(&mut self, count: u64) {
+        self.tally.events += count;
+        self.tally.kind.get_or_insert(Kind::Events);
+    }
+
+    /// A line that took more than a glance.
     fn line(&mut self, number: u64, bytes: &[u8], part: LinePart) -> Result<(), E> {
         match part {
-            LinePart::Whole if glance::clean(bytes, &self.options.rules).is_some() => {
-                self.tally.events += 1;
-                if self.tally.kind.is_none() {
-                    self.tally.kind = Some(Kind::Events);
-                }
-                Ok(())
-            }
             LinePart::Whole => {
                 let text = Text::new(bytes, number, &mut |finding| self.findings.take(finding));
                 if let Some(root) = json::read(&text, &mut |finding| self.findings.take(finding)) {

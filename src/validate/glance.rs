@@ -16,7 +16,7 @@ use super::EventRules;
 use crate::events::{EVENT_TYPE, UsageEvent, UsageMetrics, UsagePeriod, VERSION};
 
 /// [`crate::events::UsageEvent`] with borrowed text, and without room for fields that it does not know.
-#[derive(Deserialize)]
+#[derive(Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Glance<'a> {
     #[serde(borrow)]
@@ -34,7 +34,7 @@ pub(super) struct Glance<'a> {
     period: Period,
 }
 
-#[derive(Deserialize)]
+#[derive(Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Metrics {
     cpu_seconds: u64,
@@ -47,7 +47,7 @@ struct Metrics {
     gpu_seconds: u64,
 }
 
-#[derive(Deserialize)]
+#[derive(Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Period {
     start: i64,
@@ -55,7 +55,7 @@ struct Period {
 }
 
 impl<'a> Glance<'a> {
-    fn scanned(seen: Scanned<'a>) -> Option<Self> {
+    pub(super) fn scanned(seen: Scanned<'a>) -> Option<Self> {
         let text = |bytes| std::str::from_utf8(bytes).ok().map(Cow::Borrowed);
         let UsageMetrics { cpu_seconds, cpu_percent_avg, memory_gb, memory_percent, .. } = seen.metrics;
         let UsageMetrics { storage_gb, network_egress_mb, network_ingress_mb, gpu_seconds, .. } = seen.metrics;

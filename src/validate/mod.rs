@@ -4,7 +4,8 @@
 //! - [`is_valid`], [`event_findings`]: the rules for an event in memory;
 //! - [`line_findings`]: one line of NDJSON, with exact places, whatever the line holds;
 //! - [`threshold_findings`]: a threshold file;
-//! - [`ContentValidator`]: whole inputs, told apart by their content.
+//! - [`ContentValidator`]: whole inputs, told apart by their content;
+//! - [`EventView`]: an event where it stands, for who reads millions of them.
 //!
 //! All of it is pure: the time of day comes in through [`EventRules`].
 
@@ -20,9 +21,14 @@ mod scan;
 pub mod schema;
 mod shape;
 mod threshold;
+mod view;
 
 pub use content::{ContentOptions, ContentValidator, Kind, Located, MAX_DOCUMENT_BYTES, Tally};
 pub use finding::{Code, Finding, Place, Severity};
+
+pub use view::{EventSieve, EventView};
+#[doc(hidden)]
+pub use view::agrees;
 
 use crate::events::UsageEvent;
 use content::ThresholdIds;
@@ -79,6 +85,11 @@ pub fn line_findings(text: &[u8], line: u64, rules: &EventRules) -> Vec<Finding>
     if glance::is_clean(text, rules) {
         return Vec::new();
     }
+    exact_findings(text, line, rules)
+}
+
+/// What the exact reader says, which has the last word.
+fn exact_findings(text: &[u8], line: u64, rules: &EventRules) -> Vec<Finding> {
     collect(|report| {
         let text = json::Text::new(text, line, report);
         if let Some(root) = json::read(&text, report) {
