@@ -23,6 +23,7 @@ mod manager;
 mod measure;
 mod notify;
 mod source;
+mod states;
 #[cfg(feature = "sqlite")]
 mod store;
 #[cfg(test)]
@@ -34,5 +35,6 @@ pub use explain::{Explanation, Reason};
 pub use manager::ThresholdManager;
 pub use notify::{LogNotifier, Notified, Notifier};
 pub use source::{Loaded, MAX_FILE_BYTES, SourceError, ThresholdReader, ThresholdSource, parse_thresholds};
+pub use states::{AlertSeverity, NoData};
 #[cfg(feature = "sqlite")]
 pub use store::{Change, Edit, EditError, ThresholdStore};

@@ -10,9 +10,10 @@ use std::borrow::Cow;
 
 use serde::Deserialize;
 
+use super::EventRules;
+use super::continuity::{Counters, Metered, digest};
 use super::rules::{Values, faults};
 use super::scan::{self, Scanned};
-use super::EventRules;
 use crate::events::{EVENT_TYPE, UsageEvent, UsageMetrics, UsagePeriod, VERSION};
 
 /// [`crate::events::UsageEvent`] with borrowed text, and without room for fields that it does not know.
@@ -87,6 +88,20 @@ impl<'a> Glance<'a> {
 /// Whether [`clean`] has an event, without making values of it where the scanner reads it.
 pub(super) fn is_clean(line: &[u8], rules: &EventRules) -> bool {
     scan::length(line, rules) == Some(line.len()) || read(line, rules).is_some()
+}
+
+impl Glance<'_> {
+    /// What continuity is judged by; `line` is the text of the event.
+    pub(super) fn metered(&self, line: &[u8]) -> Metered<'_> {
+        let counters = Counters {
+            cpu_seconds: self.metrics.cpu_seconds,
+            gpu_seconds: self.metrics.gpu_seconds,
+            network_egress_mb: self.metrics.network_egress_mb,
+            network_ingress_mb: self.metrics.network_ingress_mb,
+        };
+        let (start, end) = (self.period.start, self.period.end);
+        Metered { instance_id: &self.instance_id, start, end, digest: digest(line), counters }
+    }
 }
 
 /// The event in `line` where it is certainly valid and nothing is to be remarked on.

@@ -5,30 +5,33 @@
 //! - [`line_findings`]: one line of NDJSON, with exact places, whatever the line holds;
 //! - [`threshold_findings`]: a threshold file;
 //! - [`ContentValidator`]: whole inputs, told apart by their content;
-//! - [`EventView`]: an event where it stands, for who reads millions of them.
+//! - [`EventView`]: an event where it stands, for who reads millions of them;
+//! - [`continuity`]: whether the periods of each instance follow one another.
 //!
 //! All of it is pure: the time of day comes in through [`EventRules`].
 
 mod content;
+pub mod continuity;
 mod event;
 mod finding;
 mod glance;
 mod json;
-mod names;
+pub(crate) mod names;
 mod rules;
 mod scan;
 #[cfg(feature = "schema")]
 pub mod schema;
 mod shape;
+mod states;
 mod threshold;
 mod view;
 
 pub use content::{ContentOptions, ContentValidator, Kind, Located, MAX_DOCUMENT_BYTES, Tally};
 pub use finding::{Code, Finding, Place, Severity};
 
-pub use view::{EventSieve, EventView};
 #[doc(hidden)]
 pub use view::agrees;
+pub use view::{EventSieve, EventView};
 
 use crate::events::UsageEvent;
 use content::ThresholdIds;
@@ -93,7 +96,7 @@ fn exact_findings(text: &[u8], line: u64, rules: &EventRules) -> Vec<Finding> {
     collect(|report| {
         let text = json::Text::new(text, line, report);
         if let Some(root) = json::read(&text, report) {
-            event::check(&Spot::root(&root), rules, &mut Context { text: &text, report });
+            let _ = event::check(&Spot::root(&root), rules, &mut Context { text: &text, report });
         }
     })
 }

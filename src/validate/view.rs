@@ -35,8 +35,7 @@ impl<'a> EventView<'a> {
     /// `text`), where the line stands as most do and [`line_findings`] would have nothing to say. `None` says nothing.
     #[must_use]
     pub fn at_start(text: &'a [u8], rules: &EventRules) -> Option<(Self, usize)> {
-        let Scanned { timestamp, instance_id, user_id, org_id: _, metrics, period, length } =
-            scan::event(text, rules)?;
+        let Scanned { timestamp, instance_id, user_id, org_id: _, metrics, period, length } = scan::event(text, rules)?;
         let [instance_id, user_id] = [std::str::from_utf8(instance_id).ok()?, std::str::from_utf8(user_id).ok()?];
         Some((Self { timestamp, instance_id, user_id, metrics, period }, length))
     }

@@ -126,7 +126,12 @@ fn lines_longer_than_a_block_and_than_the_limit() {
     let overlong = LinePart::Piece { index: 0, last: false };
     assert_eq!(
         rows,
-        [(0, 1, 2, LinePart::Whole), (1, 3, long.len(), overlong), (1, 4, 2, LinePart::Whole), (1, 5, long.len(), overlong)]
+        [
+            (0, 1, 2, LinePart::Whole),
+            (1, 3, long.len(), overlong),
+            (1, 4, 2, LinePart::Whole),
+            (1, 5, long.len(), overlong)
+        ]
     );
     assert_eq!((told.passed, told.lines), (1, 5));
 }
