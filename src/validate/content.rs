@@ -11,8 +11,8 @@ use super::continuity::{Continuity, ContinuityTotals, Here, Metered, digest};
 use super::json::{self, Node, Text, Value, quote};
 use super::shape::{Context, Spot};
 use super::together::Together;
-use super::{Bindings, Code, EventRules, Finding, Levels, Place, Severity, event, glance, threshold};
-use crate::events::{LinePart, LineReader};
+use super::{Bindings, Code, EventRules, EventSieve, Finding, Levels, Place, Severity, event, glance, threshold};
+use crate::events::{LinePart, LineReader, Sifted, sift};
 
 /// The largest document (as opposed to a stream of lines) that is validated, in bytes, where lines may not be longer.
 pub const MAX_DOCUMENT_BYTES: usize = 8 << 20;
@@ -173,7 +173,7 @@ impl ContentValidator {
     pub fn validate<E: From<io::Error>>(
         &mut self,
         name: &str,
-        input: impl Read,
+        input: impl Read + Send,
         hand_out: HandOut<'_, E>,
     ) -> Result<Tally, E> {
         let file = u32::try_from(self.names.len()).unwrap_or(u32::MAX);
@@ -367,33 +367,52 @@ struct Run<'v, 'h, E> {
 }
 
 impl<E: From<io::Error>> Run<'_, '_, E> {
-    fn lines(&mut self, held: impl Iterator<Item = Held>, mut lines: LineReader<impl Read>) -> Result<(), E> {
+    fn lines(&mut self, held: impl Iterator<Item = Held>, mut lines: LineReader<impl Read + Send>) -> Result<(), E> {
         for line in held {
             self.line(line.number, &line.bytes, line.part)?;
         }
-        while let Some(line) = lines.next_line()? {
-            self.line(line.number, line.bytes, line.part)?;
+        if self.continuity.is_some() {
+            // Every event counts there, in its turn.
+            while let Some(line) = lines.next_line()? {
+                self.line(line.number, line.bytes, line.part)?;
+            }
+            return Ok(());
+        }
+        let end = sift(lines, &EventSieve::new(self.options.rules), &mut |found| {
+            match found {
+                Sifted::Passed(count) => self.clean_events(count),
+                Sifted::Held(line) => self.unclean_line(line.number, line.bytes, line.part)?,
+                Sifted::Noted(..) | Sifted::Idle => {}
+            }
+            Ok::<_, E>(())
+        })?;
+        end.error.map_or(Ok(()), |error| Err(error.into()))
+    }
+
+    /// Counts events that nothing is to be remarked on.
+    fn clean_events(&mut self, count: u64) {
+        self.tally.events += count;
+        self.tally.kind.get_or_insert(Kind::Events);
+    }
+
+    fn line(&mut self, number: u64, bytes: &[u8], part: LinePart) -> Result<(), E> {
+        let seen = if part == LinePart::Whole { glance::clean(bytes, &self.options.rules) } else { None };
+        let Some(seen) = seen else {
+            return self.unclean_line(number, bytes, part);
+        };
+        self.clean_events(1);
+        if self.continuity.is_some() {
+            let place = Place { line: number, column: 1, pointer: String::new() };
+            self.follow(&seen.metered(bytes), &place);
+            self.flush(std::str::from_utf8(bytes).unwrap_or_default(), number)?;
         }
         Ok(())
     }
 
-    fn line(&mut self, number: u64, bytes: &[u8], part: LinePart) -> Result<(), E> {
+    /// A line that takes more than a glance.
+    fn unclean_line(&mut self, number: u64, bytes: &[u8], part: LinePart) -> Result<(), E> {
         match part {
             LinePart::Whole => {
-                if let Some(seen) = glance::clean(bytes, &self.options.rules) {
-                    self.tally.events += 1;
-                    if self.tally.kind.is_none() {
-                        self.tally.kind = Some(Kind::Events);
-                    }
-                    return match self.continuity {
-                        Some(_) => {
-                            let place = Place { line: number, column: 1, pointer: String::new() };
-                            self.follow(&seen.metered(bytes), &place);
-                            self.flush(std::str::from_utf8(bytes).unwrap_or_default(), number)
-                        }
-                        None => Ok(()),
-                    };
-                }
                 let text = Text::new(bytes, number, &mut |finding| self.findings.take(finding));
                 if let Some(root) = json::read(&text, &mut |finding| self.findings.take(finding)) {
                     self.value(&Spot::root(&root), &text);

@@ -6,6 +6,7 @@
 //! - [`threshold_findings`]: a threshold file;
 //! - [`ContentValidator`]: whole inputs, told apart by their content;
 //! - [`explain`]: what each code means;
+//! - [`EventView`]: an event where it stands, for who reads millions of them;
 //! - [`continuity`]: whether the periods of each instance follow one another.
 //!
 //! All of it is pure: the time of day comes in through [`EventRules`].
@@ -22,17 +23,23 @@ mod levels;
 pub(crate) mod names;
 mod plausible;
 mod rules;
+mod scan;
 #[cfg(feature = "schema")]
 pub mod schema;
 mod shape;
 mod states;
 mod threshold;
 mod together;
+mod view;
 
 pub use bindings::{Bindings, BindingsError};
 pub use content::{ContentOptions, ContentValidator, Kind, Located, MAX_DOCUMENT_BYTES, Tally};
 pub use finding::{Code, Finding, Place, Severity, UnknownCode};
 pub use levels::{Level, Levels};
+
+#[doc(hidden)]
+pub use view::agrees;
+pub use view::{EventSieve, EventView};
 
 use crate::events::UsageEvent;
 use shape::{Context, Spot};
@@ -87,9 +94,14 @@ pub fn clean_event(text: &[u8], rules: &EventRules) -> Option<UsageEvent> {
 /// The line is valid when none of the findings is an error.
 #[must_use]
 pub fn line_findings(text: &[u8], line: u64, rules: &EventRules) -> Vec<Finding> {
-    if glance::clean(text, rules).is_some() {
+    if glance::is_clean(text, rules) {
         return Vec::new();
     }
+    exact_findings(text, line, rules)
+}
+
+/// What the exact reader says, which has the last word.
+fn exact_findings(text: &[u8], line: u64, rules: &EventRules) -> Vec<Finding> {
     collect(|report| {
         let text = json::Text::new(text, line, report);
         if let Some(root) = json::read(&text, report) {

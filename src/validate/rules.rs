@@ -8,7 +8,7 @@ use super::{Code, EventRules, Finding, Place};
 use crate::events::{EVENT_TYPE, MAX_ID_BYTES, UsageEvent, VERSION};
 
 /// From here on a time can't be in seconds (that would be the year 5138), and is read as milliseconds.
-const MILLISECONDS_FROM: i64 = 100_000_000_000;
+pub(super) const MILLISECONDS_FROM: i64 = 100_000_000_000;
 const MICROSECONDS_FROM: i64 = MILLISECONDS_FROM * 1000;
 const NANOSECONDS_FROM: i64 = MICROSECONDS_FROM * 1000;
 

@@ -3,18 +3,21 @@
 mod formats;
 mod interrupt;
 mod report;
+mod sieve;
 mod table;
 
 use std::io::IsTerminal as _;
+use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
 use form_usage_events::clock::{Clock, SystemClock};
-use form_usage_events::events::{Line, LinePart, LineReader, UsageEvent};
+use form_usage_events::events::{Line, LinePart, LineReader, Sifted, UsageEvent, sift};
 use form_usage_events::threshold::ThresholdSet;
 use form_usage_events::transport::ConnectOptions;
 use form_usage_events::validate::{EventRules, Severity, clean_event, line_findings};
 
 use self::report::{Report, Totals};
+use self::sieve::Unremarkable;
 use crate::cli::{CheckArgs, CheckFormat};
 use crate::exit::Exit;
 use crate::input::Input;
@@ -40,9 +43,10 @@ fn check(args: &CheckArgs) -> anyhow::Result<Exit> {
     let thresholds = load(&args.thresholds, crate::thresholds::access(&args.access)?)?;
     let mut check = Check {
         report: Report::new(args.format, args.explain, args.tee, &thresholds)?,
-        thresholds,
+        thresholds: Arc::new(thresholds),
         read: Vec::new(),
         tee: args.tee.then(Stdout::new),
+        explain: args.explain,
         max_skew: args.lines.max_skew(),
         max_line_bytes: args.lines.max_line_bytes,
         totals: Totals::default(),
@@ -69,10 +73,12 @@ fn load(source: &str, access: ConnectOptions) -> anyhow::Result<ThresholdSet> {
 }
 
 struct Check {
-    thresholds: ThresholdSet,
+    thresholds: Arc<ThresholdSet>,
     report: Report,
     /// The inputs so far, and why one was not read to its end.
     read: Vec<(String, Option<String>)>,
+    /// Every event is reported on.
+    explain: bool,
     /// Where the events go on to.
     tee: Option<Stdout>,
     max_skew: i64,
@@ -99,8 +105,26 @@ impl Check {
         self.report.finish(&self.totals, &self.read)
     }
 
-    fn input(&mut self, name: &str, opened: impl std::io::Read) -> anyhow::Result<()> {
-        let mut lines = LineReader::with_limit(opened, self.max_line_bytes);
+    fn input(&mut self, name: &str, opened: impl std::io::Read + Send) -> anyhow::Result<()> {
+        let lines = LineReader::with_limit(opened, self.max_line_bytes);
+        if self.tee.is_some() || self.explain {
+            return self.every_line(name, lines);
+        }
+        let sieve = Unremarkable::new(Arc::clone(&self.thresholds), self.max_skew);
+        let end = sift(lines, &sieve, &mut |found| match found {
+            Sifted::Passed(count) => {
+                self.totals.events += count;
+                Ok(())
+            }
+            Sifted::Held(line) => self.line(name, &line),
+            Sifted::Noted(..) => Ok(()),
+            Sifted::Idle => self.flush(),
+        })?;
+        end.error.map_or(Ok(()), |error| self.broken_off(name, end.lines, error))
+    }
+
+    /// Each line in turn: the next command of a pipeline waits for them.
+    fn every_line(&mut self, name: &str, mut lines: LineReader<impl std::io::Read>) -> anyhow::Result<()> {
         loop {
             if !lines.is_ready() {
                 self.flush()?;
@@ -108,12 +132,14 @@ impl Check {
             match lines.next_line() {
                 Ok(Some(line)) => self.line(name, &line)?,
                 Ok(None) => return Ok(()),
-                Err(error) => {
-                    let place = format!("can't read {name} beyond line {}", lines.lines());
-                    return self.unreadable(&anyhow::Error::new(error).context(place));
-                }
+                Err(error) => return self.broken_off(name, lines.lines(), error),
             }
         }
+    }
+
+    fn broken_off(&mut self, name: &str, lines: u64, error: std::io::Error) -> anyhow::Result<()> {
+        let place = format!("can't read {name} beyond line {lines}");
+        self.unreadable(&anyhow::Error::new(error).context(place))
     }
 
     fn line(&mut self, name: &str, line: &Line<'_>) -> anyhow::Result<()> {
