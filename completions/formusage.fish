@@ -37,6 +37,7 @@ complete -c formusage -n "__fish_formusage_needs_command" -f -a "check" -d 'Eval
 complete -c formusage -n "__fish_formusage_needs_command" -f -a "validate" -d 'Check that usage events and threshold files are valid'
 complete -c formusage -n "__fish_formusage_needs_command" -f -a "queue" -d 'Serve the embedded queue with the Form protocol'
 complete -c formusage -n "__fish_formusage_needs_command" -f -a "read" -d 'Read events back from a destination'
+complete -c formusage -n "__fish_formusage_needs_command" -f -a "report" -d 'Sum up usage events: totals, peaks, gaps and overlaps per user, organization, instance and day'
 complete -c formusage -n "__fish_formusage_needs_command" -f -a "spool" -d 'Look at the spool: what waits, what was delivered'
 complete -c formusage -n "__fish_formusage_needs_command" -f -a "dlq" -d 'Look at dead letters: what can never be delivered as it is'
 complete -c formusage -n "__fish_formusage_needs_command" -f -a "ping" -d 'Find out why events do not arrive: try the way to a destination, step by step'
@@ -151,9 +152,9 @@ complete -c formusage -n "__fish_formusage_using_subcommand read" -s n -l limit 
 complete -c formusage -n "__fish_formusage_using_subcommand read" -l format -d 'How events are shown; a table on a terminal, NDJSON in a pipe' -r -f -a "table\t'For people: a row for each event'
 json\t'One JSON array'
 ndjson\t'One event a line, byte for byte as it stands in the source'"
+complete -c formusage -n "__fish_formusage_using_subcommand read" -l consumer -d 'Read as this durable JetStream consumer: it keeps its place, and all that read by the same name share what there is. What was shown is acknowledged. Without it, a stream is read from its start' -r
 complete -c formusage -n "__fish_formusage_using_subcommand read" -l timeout -d 'How long to wait for the source to answer' -r
 complete -c formusage -n "__fish_formusage_using_subcommand read" -l token-file -d 'A file that holds a bearer token for the source (or set FORMUSAGE_TOKEN to the token itself)' -r -F
-complete -c formusage -n "__fish_formusage_using_subcommand read" -l consumer -d 'Read as this durable JetStream consumer: it keeps its place, and all that read by the same name share what there is. What was shown is acknowledged. Without it, a stream is read from its start' -r
 complete -c formusage -n "__fish_formusage_using_subcommand read" -l nats-creds -d 'A NATS credentials file, as nsc writes it (for a user and a password set FORMUSAGE_NATS_USER and FORMUSAGE_NATS_PASSWORD, for a token FORMUSAGE_TOKEN or --token-file)' -r -F
 complete -c formusage -n "__fish_formusage_using_subcommand read" -l ca-file -d 'Trust the certificates in this PEM file instead of the system\'s' -r -F
 complete -c formusage -n "__fish_formusage_using_subcommand read" -l log -d 'What to log, as tracing directives, e.g. "info,form_usage_events::publish=debug"' -r
@@ -163,6 +164,39 @@ complete -c formusage -n "__fish_formusage_using_subcommand read" -s f -l follow
 complete -c formusage -n "__fish_formusage_using_subcommand read" -s v -l verbose -d 'Log more: -v for what happens, -vv for every attempt'
 complete -c formusage -n "__fish_formusage_using_subcommand read" -s q -l quiet -d 'Log nothing'
 complete -c formusage -n "__fish_formusage_using_subcommand read" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c formusage -n "__fish_formusage_using_subcommand report" -l from -d 'Read the events from here instead: form://HOST[:3003]/TOPIC?sub_topic=N, form+https://…, sqlite:PATH, nats://HOST/SUBJECT?stream=NAME, tls://…, file:PATH; passed over where files are named' -r
+complete -c formusage -n "__fish_formusage_using_subcommand report" -l timeout -d 'How long to wait for the source to answer' -r
+complete -c formusage -n "__fish_formusage_using_subcommand report" -l token-file -d 'A file that holds a bearer token for the source (or set FORMUSAGE_TOKEN to the token itself)' -r -F
+complete -c formusage -n "__fish_formusage_using_subcommand report" -l nats-creds -d 'A NATS credentials file, as nsc writes it (for a user and a password set FORMUSAGE_NATS_USER and FORMUSAGE_NATS_PASSWORD, for a token FORMUSAGE_TOKEN or --token-file)' -r -F
+complete -c formusage -n "__fish_formusage_using_subcommand report" -l ca-file -d 'Trust the certificates in this PEM file instead of the system\'s' -r -F
+complete -c formusage -n "__fish_formusage_using_subcommand report" -l by -d 'What rows are told apart by, in this order: day, org, user, instance; none gives one row for all' -r -f -a "day\t''
+org\t''
+user\t''
+instance\t''
+none\t'One row for all'"
+complete -c formusage -n "__fish_formusage_using_subcommand report" -l since -d 'Leave out what was before: a date, a date and a time (2026-11-22T08:00, by --tz unless it says Z or +02:00), or Unix seconds. A period across it counts in proportion' -r
+complete -c formusage -n "__fish_formusage_using_subcommand report" -l until -d 'Leave out what was at that time or later' -r
+complete -c formusage -n "__fish_formusage_using_subcommand report" -l tz -d 'The time zone whose midnight ends a day: UTC, local, an offset (+02:00), or a name (Europe/Berlin)' -r
+complete -c formusage -n "__fish_formusage_using_subcommand report" -l thresholds -d 'Count the events over these thresholds, and draw them into plots: a JSON file with one or an array of them, or a folder of *.json files' -r
+complete -c formusage -n "__fish_formusage_using_subcommand report" -l fail-on -d 'What makes the exit code 1' -r -f -a "gaps\t'Time between two periods of an instance that was not metered'
+overlaps\t'Time that was metered more than once'
+conflicts\t'Different events of one instance and period'
+thresholds\t'An event that exceeds a threshold'
+none\t'Nothing'"
+complete -c formusage -n "__fish_formusage_using_subcommand report" -l format -d 'How the report is written; without it, a table on a terminal and ndjson elsewhere' -r -f -a "table\t'For people: a row for each group, and what was found'
+json\t'One JSON document: the total, the rows, gaps, overlaps, conflicts, thresholds'
+ndjson\t'One JSON object a row'
+csv\t'One line a row, after a line of names'
+html\t'One page that holds everything, with plots'"
+complete -c formusage -n "__fish_formusage_using_subcommand report" -l html -d 'Write the report as a page with plots to this file; nothing goes to standard output then, unless --format asks for it' -r -F
+complete -c formusage -n "__fish_formusage_using_subcommand report" -l max-skew -d 'How far in the future an event\'s timestamp may lie' -r
+complete -c formusage -n "__fish_formusage_using_subcommand report" -l max-line-bytes -d 'The longest line to accept, in bytes' -r
+complete -c formusage -n "__fish_formusage_using_subcommand report" -l log -d 'What to log, as tracing directives, e.g. "info,form_usage_events::publish=debug"' -r
+complete -c formusage -n "__fish_formusage_using_subcommand report" -l log-format -d 'How log lines look' -r -f -a "text\t'For people'
+json\t'One JSON object a line'"
+complete -c formusage -n "__fish_formusage_using_subcommand report" -s v -l verbose -d 'Log more: -v for what happens, -vv for every attempt'
+complete -c formusage -n "__fish_formusage_using_subcommand report" -s q -l quiet -d 'Log nothing'
+complete -c formusage -n "__fish_formusage_using_subcommand report" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c formusage -n "__fish_formusage_using_subcommand spool; and not __fish_seen_subcommand_from status list export purge verify reconcile" -l log -d 'What to log, as tracing directives, e.g. "info,form_usage_events::publish=debug"' -r
 complete -c formusage -n "__fish_formusage_using_subcommand spool; and not __fish_seen_subcommand_from status list export purge verify reconcile" -l log-format -d 'How log lines look' -r -f -a "text\t'For people'
 json\t'One JSON object a line'"

@@ -24,6 +24,7 @@ mod publish;
 mod publisher;
 mod queue;
 mod read;
+mod report;
 mod spool;
 mod support;
 mod validate;

@@ -13,6 +13,7 @@ mod ping;
 mod publish;
 mod queue;
 mod read;
+mod report;
 mod spool;
 mod validate;
 
@@ -22,13 +23,15 @@ use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
 pub(crate) use check::{CheckArgs, CheckFormat};
 pub(crate) use collect::CollectArgs;
-pub(crate) use destination::{DestinationArgs, NatsArgs};
+pub(crate) use destination::{DestinationArgs, NatsArgs, SourceArgs};
 pub(crate) use documents::{CompletionsArgs, ManArgs, SchemaArgs, SchemaName};
+pub(crate) use lines::LineArgs;
 pub(crate) use monitoring::MonitoringArgs;
 pub(crate) use ping::{PingArgs, PingFormat};
 pub(crate) use publish::{Level, PublishArgs, ReportFormat};
 pub(crate) use queue::QueueArgs;
 pub(crate) use read::{ReadArgs, ReadFormat};
+pub(crate) use report::{By, FailOn, ReportArgs, ReportTo};
 pub(crate) use spool::{
     DlqAction, DlqArgs, DlqSelectArgs, ReconcileArgs, SpoolAction, SpoolCommandArgs, SpoolListArgs, SpoolPath,
     SpoolPurgeArgs,
@@ -99,6 +102,7 @@ pub(crate) enum Command {
     Validate(ValidateArgs),
     Queue(QueueArgs),
     Read(ReadArgs),
+    Report(Box<ReportArgs>),
     Spool(SpoolCommandArgs),
     Dlq(DlqArgs),
     Ping(PingArgs),
