@@ -24,6 +24,8 @@ pub struct ThresholdSet {
     thresholds: Vec<Compiled>,
     of_all_users: Scope,
     of_user: HashMap<Box<str>, Scope>,
+    /// Whether violations of any threshold have states.
+    has_states: bool,
 }
 
 /// A threshold and how it compares.
@@ -33,6 +35,8 @@ pub(super) struct Compiled {
     pub(super) measure: Measure,
     /// How many of the metric's units one of the threshold's is: 60 for `min` against seconds.
     pub(super) scale: f64,
+    /// Where its violations have states: what is at or below this, in the metric's unit, is no longer one.
+    pub(super) clear: Option<f64>,
 }
 
 /// The thresholds of one user, or those for all users.
@@ -84,7 +88,7 @@ impl ThresholdSet {
     /// # Errors
     /// All of these that there are: an empty id, an id that stands twice, a value that is negative, infinite or not a
     /// number, a percentage over 100, a percentage of a resource whose events carry none, a unit that does not measure
-    /// the resource.
+    /// the resource, a `clear_value` that is no number from 0 to the limit.
     pub fn new(mut configs: Vec<ThresholdConfig>) -> Result<Self, InvalidThresholds> {
         configs.sort_by(|a, b| a.id.cmp(&b.id));
         let mut faults = Vec::new();
@@ -106,7 +110,11 @@ impl ThresholdSet {
 
     fn index(thresholds: Vec<Compiled>) -> Self {
         let mut set = Self::default();
-        for (threshold, Compiled { config, measure, scale }) in thresholds.iter().enumerate() {
+        for (threshold, Compiled { config, measure, scale, clear }) in thresholds.iter().enumerate() {
+            if !config.enabled {
+                continue;
+            }
+            set.has_states |= clear.is_some();
             let scope = match config.only_user() {
                 None => &mut set.of_all_users,
                 Some(user) => set.of_user.entry(user.into()).or_default(),
@@ -131,7 +139,7 @@ impl ThresholdSet {
         self.of_user.values_mut().chain(std::iter::once(&mut self.of_all_users))
     }
 
-    /// How many thresholds there are.
+    /// How many thresholds there are, those that are not enabled included.
     #[must_use]
     pub const fn len(&self) -> usize {
         self.thresholds.len()
@@ -148,9 +156,20 @@ impl ThresholdSet {
         self.thresholds.iter().map(|compiled| &compiled.config)
     }
 
+    /// Whether violations of any threshold that is enabled have states ([`ThresholdConfig::has_states`]).
+    #[must_use]
+    pub const fn has_states(&self) -> bool {
+        self.has_states
+    }
+
     /// What `event` exceeds, sorted by threshold id.
     #[must_use]
     pub fn violations(&self, event: &UsageEvent) -> Vec<ThresholdViolation> {
+        self.exceeded(event).into_iter().filter_map(|index| self.get(index)).map(|it| it.violation(event)).collect()
+    }
+
+    /// The places of the thresholds that `event` exceeds, in rising order, which is that of their ids.
+    pub(super) fn exceeded(&self, event: &UsageEvent) -> Vec<usize> {
         let mut exceeded = Vec::new();
         let scopes = [Some(&self.of_all_users), get(&self.of_user, &event.user_id)];
         for scope in scopes.into_iter().flatten() {
@@ -160,7 +179,12 @@ impl ThresholdSet {
             }
         }
         exceeded.sort_unstable();
-        exceeded.iter().filter_map(|index| self.thresholds.get(*index)).map(|t| t.violation(event)).collect()
+        exceeded
+    }
+
+    /// The threshold at a place.
+    pub(super) fn get(&self, index: usize) -> Option<&Compiled> {
+        self.thresholds.get(index)
     }
 
     /// Each threshold, sorted by id, with why `event` exceeds it or does not. This looks at all of them.
@@ -213,7 +237,15 @@ fn compile(config: ThresholdConfig) -> Result<Compiled, String> {
             Measure::absolute(*resource, unit).ok_or_else(|| no_such_unit(id, *resource, unit))?
         }
     };
-    Ok(Compiled { config, measure, scale })
+    if let Some(clear) = config.clear_value
+        && !(0.0..=value).contains(&clear)
+    {
+        return Err(format!(
+            "threshold `{id}`: `clear_value` is {clear}, expected a number from 0 to the limit, {value}"
+        ));
+    }
+    let clear = config.has_states().then(|| measure.limit(config.clear_value.unwrap_or(value), scale));
+    Ok(Compiled { config, measure, scale, clear })
 }
 
 fn no_percentage(id: &str, resource: ResourceType) -> String {
@@ -249,7 +281,7 @@ impl Compiled {
         ((self.current(event) - limit) / limit * 100.0).min(f64::MAX)
     }
 
-    fn violation(&self, event: &UsageEvent) -> ThresholdViolation {
+    pub(super) fn violation(&self, event: &UsageEvent) -> ThresholdViolation {
         ThresholdViolation {
             config: self.config.clone(),
             current_value: self.current(event),

@@ -6,9 +6,10 @@ use std::sync::{Arc, PoisonError, RwLock};
 use super::config::{ActionType, ThresholdConfig, ThresholdViolation};
 use super::evaluate::ThresholdSet;
 use super::notify::{self, LogNotifier, Notifier};
-use super::source::{Loaded, SourceError, ThresholdSource};
+use super::source::{Loaded, SourceError, ThresholdReader, ThresholdSource};
 use crate::errors::UsageEventError;
 use crate::events::UsageEvent;
+use crate::transport::ConnectOptions;
 
 /// Holds the thresholds in force, checks events against them and hands on what exceeds them.
 ///
@@ -29,6 +30,8 @@ use crate::events::UsageEvent;
 pub struct ThresholdManager {
     /// `None` where the thresholds came from code.
     source: Option<String>,
+    /// What it takes to reach the source, where that is a service.
+    options: ConnectOptions,
     set: RwLock<Arc<ThresholdSet>>,
     notifier: Arc<dyn Notifier>,
     /// Nothing was loaded yet, and nobody was told.
@@ -36,7 +39,8 @@ pub struct ThresholdManager {
 }
 
 impl ThresholdManager {
-    /// A manager of the thresholds in `source`: a JSON file, or a folder of `*.json` files.
+    /// A manager of the thresholds in `source`: a JSON file, a folder of `*.json` files, `http(s)://…`, `sqlite:PATH`, or
+    /// a NATS key-value bucket `nats://HOST/BUCKET`.
     ///
     /// Reads nothing yet: until [`ThresholdManager::load_configs`] has succeeded no threshold is in force.
     #[must_use]
@@ -57,6 +61,7 @@ impl ThresholdManager {
         Self {
             unloaded: AtomicBool::new(source.is_some()),
             source,
+            options: ConnectOptions::default(),
             set: RwLock::new(Arc::new(set)),
             notifier: Arc::new(LogNotifier),
         }
@@ -66,6 +71,12 @@ impl ThresholdManager {
     #[must_use]
     pub fn with_notifier(self, notifier: Arc<dyn Notifier>) -> Self {
         Self { notifier, ..self }
+    }
+
+    /// The same with the time limit, token, roots and NATS credentials that reaching the source takes.
+    #[must_use]
+    pub fn with_source_options(self, options: ConnectOptions) -> Self {
+        Self { options, ..self }
     }
 
     /// Reads the source and puts what it holds in force, all at once. Warnings about it are logged. For thresholds
@@ -80,20 +91,16 @@ impl ThresholdManager {
         let Some(source) = self.source.clone() else {
             return Ok(());
         };
-        let name = source.clone();
-        let loaded = match tokio::runtime::Handle::try_current() {
-            Ok(runtime) => runtime.spawn_blocking(move || load(&source)).await.map_err(|error| {
-                UsageEventError::Other(format!("reading the thresholds of {name} was cut short: {error}"))
-            })?,
-            Err(_) => load(&source),
-        };
+        let loaded = load(&source, self.options.clone()).await;
         let (set, warnings) = loaded.map_err(|faults| {
-            UsageEventError::Other(format!("the thresholds of {name} can't be used, none of them is loaded:\n{faults}"))
+            UsageEventError::Other(format!(
+                "the thresholds of {source} can't be used, none of them is loaded:\n{faults}"
+            ))
         })?;
         for warning in warnings {
             tracing::warn!("{warning}");
         }
-        tracing::info!(source = %name, thresholds = set.len(), "thresholds are in force");
+        tracing::info!(%source, thresholds = set.len(), "thresholds are in force");
         *self.set.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(set);
         self.unloaded.store(false, Ordering::Relaxed);
         Ok(())
@@ -152,9 +159,10 @@ impl ThresholdManager {
     }
 }
 
-fn load(source: &str) -> Result<(ThresholdSet, Vec<String>), String> {
-    let read = || -> Result<Loaded, SourceError> { ThresholdSource::parse(source)?.load() };
-    let Loaded { configs, warnings } = read().map_err(|error| error.to_string())?;
+async fn load(source: &str, options: ConnectOptions) -> Result<(ThresholdSet, Vec<String>), String> {
+    let loaded = async { ThresholdReader::new(ThresholdSource::parse(source)?, options)?.poll().await };
+    let Loaded { configs, warnings } =
+        loaded.await.map_err(|error: SourceError| error.to_string())?.unwrap_or_default();
     let set = ThresholdSet::new(configs).map_err(|error| format!("{source}: {error}"))?;
     Ok((set, warnings))
 }

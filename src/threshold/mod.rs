@@ -2,7 +2,8 @@
 //!
 //! - [`ThresholdConfig`], [`ThresholdViolation`]: what stands in a file, and what comes out;
 //! - [`ThresholdSet`]: thresholds compiled for evaluation, pure; [`Explanation`]: why one did or did not fire;
-//! - [`ThresholdSource`]: where they come from, a file or a folder;
+//! - [`ThresholdSource`], [`ThresholdReader`]: where they come from: files, servers, buckets, and `ThresholdStore`, which
+//!   keeps their history;
 //! - [`ThresholdManager`]: the set in force, swapped as a whole, and the actions;
 //! - [`Notifier`]: what carries a violation to those whom it concerns.
 //!
@@ -22,6 +23,9 @@ mod manager;
 mod measure;
 mod notify;
 mod source;
+mod states;
+#[cfg(feature = "sqlite")]
+mod store;
 #[cfg(test)]
 mod tests;
 
@@ -30,4 +34,7 @@ pub use evaluate::{InvalidThresholds, ThresholdSet};
 pub use explain::{Explanation, Reason};
 pub use manager::ThresholdManager;
 pub use notify::{LogNotifier, Notified, Notifier};
-pub use source::{Loaded, MAX_FILE_BYTES, SourceError, ThresholdSource};
+pub use source::{Loaded, MAX_FILE_BYTES, SourceError, ThresholdReader, ThresholdSource, parse_thresholds};
+pub use states::{AlertSeverity, NoData};
+#[cfg(feature = "sqlite")]
+pub use store::{Change, Edit, EditError, ThresholdStore};

@@ -8,6 +8,9 @@ mod cloudevents;
 mod cloudevents_setup;
 mod collect;
 mod concurrency;
+mod continuity;
+#[cfg(target_os = "linux")]
+mod control_group;
 mod documents;
 mod event_service;
 mod faults;
@@ -25,6 +28,9 @@ mod publisher;
 mod queue;
 mod read;
 mod report;
+#[cfg(target_os = "linux")]
+mod scopes;
 mod spool;
 mod support;
+mod thresholds;
 mod validate;

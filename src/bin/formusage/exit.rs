@@ -75,6 +75,8 @@ pub(crate) const TABLE: &[(&str, Exit, &str)] = &[
     ("dlq", Exit::Success, "done"),
     ("dlq", Exit::Objection, "some letters are not there, or can't be replayed as they are"),
     ("dlq", Exit::Error, "could not run"),
+    ("thresholds", Exit::Success, "done"),
+    ("thresholds", Exit::Error, "could not run; nothing was changed"),
     ("ping", Exit::Success, "every step is fine at every address"),
     ("ping", Exit::Objection, "a step failed at one address at least"),
     ("ping", Exit::Error, "could not run: arguments, URL, token or roots"),

@@ -12,6 +12,7 @@ mod secret;
 mod setup;
 mod state_dir;
 mod systemd;
+mod thresholds;
 
 use std::process::ExitCode;
 
@@ -32,6 +33,7 @@ fn main() -> ExitCode {
         Command::Report(args) => cmd::report::run(&args),
         Command::Spool(args) => cmd::spool::run(&args),
         Command::Dlq(args) => cmd::dlq::run(&args),
+        Command::Thresholds(args) => cmd::thresholds::run(&args),
         Command::Ping(args) => cmd::ping::run(&args),
         Command::Schema(args) => cmd::schema::run(&args),
         Command::Completions(args) => cmd::completions::run(&args),

@@ -19,7 +19,8 @@ use crate::input::Input;
 #[derive(Debug, Args)]
 #[command(after_help = crate::exit::help_for("check"))]
 pub(crate) struct CheckArgs {
-    /// The thresholds: a JSON file with one or an array of them, or a folder of *.json files
+    /// The thresholds: a JSON file with one or an array of them, a folder of *.json files, http(s)://HOST/PATH, sqlite:PATH
+    /// or nats://HOST/BUCKET
     pub(crate) thresholds: String,
     /// Files of events; - or none is standard input
     #[arg(value_name = "FILE")]
@@ -40,6 +41,8 @@ pub(crate) struct CheckArgs {
     pub(crate) format: Option<CheckFormat>,
     #[command(flatten)]
     pub(crate) lines: LineArgs,
+    #[command(flatten)]
+    pub(crate) access: super::ThresholdAccessArgs,
 }
 
 /// How the report of `check` is written.

@@ -15,6 +15,7 @@ mod queue;
 mod read;
 mod report;
 mod spool;
+mod thresholds;
 mod validate;
 
 use clap::builder::Styles;
@@ -35,6 +36,10 @@ pub(crate) use report::{By, FailOn, ReportArgs, ReportTo};
 pub(crate) use spool::{
     DlqAction, DlqArgs, DlqSelectArgs, ReconcileArgs, SpoolAction, SpoolCommandArgs, SpoolListArgs, SpoolPath,
     SpoolPurgeArgs,
+};
+pub(crate) use thresholds::{
+    AuthorArgs, ListFormat, StoreArgs, ThresholdAccessArgs, ThresholdsAction, ThresholdsAddArgs, ThresholdsArgs,
+    ThresholdsEditArgs, ThresholdsHistoryArgs, ThresholdsListArgs, ThresholdsRemoveArgs,
 };
 pub(crate) use validate::{FindingFormat, ValidateArgs};
 
@@ -105,6 +110,7 @@ pub(crate) enum Command {
     Report(Box<ReportArgs>),
     Spool(SpoolCommandArgs),
     Dlq(DlqArgs),
+    Thresholds(ThresholdsArgs),
     Ping(PingArgs),
     Schema(SchemaArgs),
     Completions(CompletionsArgs),

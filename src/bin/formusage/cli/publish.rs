@@ -41,7 +41,8 @@ pub(crate) struct PublishArgs {
     #[arg(long, value_name = "URL", env = "FORMUSAGE_TO", default_value_t)]
     pub(crate) to: Destination,
 
-    /// Check events against these thresholds (a file or a folder) before sending; violations are logged
+    /// Check events against these thresholds before sending; violations are logged. A file, a folder, http(s)://HOST/PATH,
+    /// sqlite:PATH or nats://HOST/BUCKET
     #[arg(long, value_name = "SOURCE", env = "FORMUSAGE_THRESHOLDS")]
     pub(crate) thresholds: Option<String>,
 
@@ -137,6 +138,9 @@ pub(crate) struct PublishArgs {
     /// Do without a circuit breaker
     #[arg(long, env = "FORMUSAGE_NO_CIRCUIT_BREAKER", help_heading = "Circuit breaker")]
     pub(crate) no_circuit_breaker: bool,
+
+    #[command(flatten)]
+    pub(crate) access: super::ThresholdAccessArgs,
 
     #[command(flatten)]
     pub(crate) cloud_events: CloudEventsArgs,

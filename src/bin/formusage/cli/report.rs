@@ -58,8 +58,8 @@ pub(crate) struct ReportArgs {
         help_heading = "What"
     )]
     pub(crate) tz: String,
-    /// Count the events over these thresholds, and draw them into plots: a JSON file with one or an array of them, or a
-    /// folder of *.json files
+    /// Count the events over these thresholds, and draw them into plots: a JSON file, a folder of *.json files,
+    /// http(s)://HOST/PATH, sqlite:PATH or nats://HOST/BUCKET
     #[arg(long, value_name = "SOURCE", env = "FORMUSAGE_THRESHOLDS", help_heading = "What")]
     pub(crate) thresholds: Option<String>,
     /// What makes the exit code 1

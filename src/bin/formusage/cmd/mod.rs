@@ -12,4 +12,5 @@ pub(crate) mod read;
 pub(crate) mod report;
 pub(crate) mod schema;
 pub(crate) mod spool;
+pub(crate) mod thresholds;
 pub(crate) mod validate;

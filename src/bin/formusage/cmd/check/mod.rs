@@ -9,7 +9,8 @@ use std::io::IsTerminal as _;
 use anyhow::{Context as _, bail};
 use form_usage_events::clock::{Clock, SystemClock};
 use form_usage_events::events::{Line, LinePart, LineReader, UsageEvent};
-use form_usage_events::threshold::{ThresholdSet, ThresholdSource};
+use form_usage_events::threshold::ThresholdSet;
+use form_usage_events::transport::ConnectOptions;
 use form_usage_events::validate::{EventRules, Severity, clean_event, line_findings};
 
 use self::report::{Report, Totals};
@@ -23,7 +24,7 @@ const NAMED_LINES: u64 = 100;
 
 pub(crate) fn run(args: &CheckArgs) -> anyhow::Result<Exit> {
     let mut check = Check {
-        thresholds: load(&args.thresholds)?,
+        thresholds: load(&args.thresholds, crate::thresholds::access(&args.access)?)?,
         report: Report::new(args.format, args.explain, args.tee)?,
         tee: args.tee.then(Stdout::new),
         max_skew: args.lines.max_skew(),
@@ -43,21 +44,11 @@ pub(crate) fn run(args: &CheckArgs) -> anyhow::Result<Exit> {
 }
 
 /// The thresholds of `source`, or every reason why they can't be used.
-pub(crate) fn load(source: &str) -> anyhow::Result<ThresholdSet> {
+pub(crate) fn load(source: &str, access: ConnectOptions) -> anyhow::Result<ThresholdSet> {
     if source == "-" {
         bail!("thresholds are read from a file or a folder, and standard input is for the events; name a file");
     }
-    let loaded = match ThresholdSource::parse(source).and_then(|source| source.load()) {
-        Ok(loaded) => loaded,
-        Err(error) => match error.problems() {
-            [problem] => bail!("{problem}"),
-            problems => {
-                problems.iter().for_each(|problem| say(problem));
-                bail!("the thresholds of {source} can't be used: {} faults, each named above", problems.len());
-            }
-        },
-    };
-    loaded.warnings.iter().for_each(|warning| say(warning));
+    let loaded = crate::thresholds::load(source, access)?;
     ThresholdSet::new(loaded.configs).with_context(|| format!("{source} can't be used"))
 }
 

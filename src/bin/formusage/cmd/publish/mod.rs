@@ -185,7 +185,7 @@ fn policy(args: &PublishArgs, clock: &Arc<dyn Clock>) -> anyhow::Result<(Retrier
 
 async fn thresholds(args: &PublishArgs) -> anyhow::Result<Option<Arc<ThresholdManager>>> {
     let Some(source) = &args.thresholds else { return Ok(None) };
-    let manager = ThresholdManager::new(source.clone());
+    let manager = ThresholdManager::new(source.clone()).with_source_options(crate::thresholds::access(&args.access)?);
     manager.load_configs().await.context("the thresholds can't be used")?;
     Ok(Some(Arc::new(manager)))
 }

@@ -83,7 +83,7 @@ fn options(args: &ReportArgs, format: Option<ReportTo>) -> anyhow::Result<Option
         }
     }
     let thresholds = match &args.thresholds {
-        Some(source) => check::load(source)?,
+        Some(source) => check::load(source, crate::connect::of_source(&args.source)?)?,
         None if args.fail_on.contains(&FailOn::Thresholds) => bail!("--fail-on thresholds needs --thresholds"),
         None => ThresholdSet::default(),
     };
