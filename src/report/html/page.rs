@@ -11,7 +11,7 @@ use crate::threshold::ThresholdConfig;
 
 const STYLE: &str = include_str!("style.css");
 
-/// A narrow plot has a third of the steps.
+/// So many steps are one in a narrow plot.
 const COARSER: i64 = 4;
 
 /// Writes to a string, which can't fail.
@@ -184,7 +184,13 @@ fn draw(out: &mut String, report: &Report, plots: &Plots, span: UsagePeriod) -> 
 }
 
 fn caption(out: &mut String, plots: &Plots, labels: &[(f64, String)], limits: usize, above: &[&str]) {
-    put!(out, " Each point is the average of {}.", tables::span(plots.series.width().unsigned_abs()));
+    let step = plots.series.width().unsigned_abs();
+    put!(
+        out,
+        " Each point is the average of <span class=\"wide\">{}</span><span class=\"narrow\">{}</span>.",
+        tables::span(step),
+        tables::span(step.saturating_mul(COARSER.unsigned_abs()))
+    );
     if !above.is_empty() {
         put!(out, " Far above what is shown: {}.", escape(&above.join(", ")));
     }

@@ -18,17 +18,17 @@ const LISTED: usize = 100;
 pub(super) fn totals(out: &mut String, report: &Report) {
     let total = &report.total;
     let unit = |value: &str, unit: &str| format!("{value}<i>{unit}</i>");
-    let hours = |seconds: u128| u64::try_from(seconds).map_or_else(|_| String::new(), span);
+    let whole = |seconds: u128| u64::try_from(seconds).map_or_else(|_| String::new(), span);
     let gb = |mb: f64| if mb >= 1024.0 { format!("{} GB", decimals(mb / 1024.0)) } else { String::new() };
     let mut cards = vec![
-        ("CPU", unit(&grouped(total.cpu_seconds), "s"), hours(total.cpu_seconds)),
+        ("CPU", unit(&grouped(total.cpu_seconds), "s"), whole(total.cpu_seconds)),
         ("Memory", unit(&decimals(total.memory_gb_hours), "GB·h"), String::new()),
         ("Storage", unit(&decimals(total.storage_gb_hours), "GB·h"), String::new()),
         ("Network, sent", unit(&decimals(total.network_egress_mb), "MB"), gb(total.network_egress_mb)),
         ("Network, received", unit(&decimals(total.network_ingress_mb), "MB"), gb(total.network_ingress_mb)),
     ];
     if total.gpu_seconds > 0 {
-        cards.push(("GPU", unit(&grouped(total.gpu_seconds), "s"), hours(total.gpu_seconds)));
+        cards.push(("GPU", unit(&grouped(total.gpu_seconds), "s"), whole(total.gpu_seconds)));
     }
     cards.push(("Covered", span(total.covered_seconds), coverage(total)));
     out.push_str("<dl class=\"totals\">");
@@ -101,7 +101,7 @@ pub(super) fn rows(out: &mut String, report: &Report) {
         let dated = several_days && row.is_none_or(|row| row.day.is_none());
         cell(&peak(report, figures.peaks.cpu_percent.as_ref(), "%", dated));
         cell(&peak(report, figures.peaks.memory_gb.as_ref(), "GB", dated));
-        cell(&span(figures.covered_seconds));
+        cell(&hours(figures.covered_seconds));
         flagged(out, figures.gap_seconds, "warn");
         if overlap {
             flagged(out, figures.overlap_seconds, "bad");
@@ -122,7 +122,7 @@ pub(super) fn rows(out: &mut String, report: &Report) {
 
 fn flagged(out: &mut String, seconds: u64, class: &str) {
     if seconds > 0 {
-        put!(out, "<td class=\"n {class}\">{}</td>", span(seconds));
+        put!(out, "<td class=\"n {class}\">{}</td>", hours(seconds));
     } else {
         out.push_str("<td class=\"n\">–</td>");
     }
@@ -155,7 +155,7 @@ const fn name(dimension: Dimension) -> &'static str {
 const fn capital_name(dimension: Dimension) -> &'static str {
     match dimension {
         Dimension::Day => "Day",
-        Dimension::Org => "Organization",
+        Dimension::Org => "Org",
         Dimension::User => "User",
         Dimension::Instance => "Instance",
     }
@@ -283,6 +283,11 @@ fn short(value: f64) -> String {
     }
     let text = format!("{value:.2}");
     text.trim_end_matches('0').trim_end_matches('.').to_owned()
+}
+
+/// A length of time in hours, minutes and seconds: `142:55:00`.
+fn hours(seconds: u64) -> String {
+    format!("{}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60)
 }
 
 /// A length of time: `23 h 59 min 30 s`.
