@@ -24,6 +24,8 @@ mod html;
 mod output;
 mod periods;
 mod series;
+#[cfg(test)]
+mod tests;
 mod zone;
 
 pub use aggregate::{Added, Aggregator, InputId, Options};

@@ -50,9 +50,8 @@ pub(crate) fn run(args: &ReportArgs) -> anyhow::Result<Exit> {
     if let Some(path) = &args.html {
         write_page(path, &report.html(&notes)?)?;
     }
-    match format {
-        Some(format) => print(&report, format, &notes)?,
-        None => {}
+    if let Some(format) = format {
+        print(&report, format, &notes)?;
     }
     say(&words);
     if args.html.is_none() && format == Some(ReportTo::Table) {
