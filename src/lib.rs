@@ -42,6 +42,7 @@
 )]
 #![cfg_attr(feature = "metrics", doc = "- [`metrics`]: the figures of a publisher, as OpenMetrics and as a log line")]
 #![cfg_attr(feature = "ping", doc = "- [`ping`]: connectivity, step by step")]
+#![cfg_attr(feature = "report", doc = "- [`report`]: what many events add up to, as rows and as a page with plots")]
 //! - [`clock`], [`units`], [`errors`]: what all of them share
 //!
 //! # Features
@@ -65,6 +66,8 @@ pub mod ping;
 pub mod publish;
 #[cfg(feature = "server")]
 pub mod queue;
+#[cfg(feature = "report")]
+pub mod report;
 pub mod retry;
 #[cfg(feature = "sqlite")]
 pub mod spool;

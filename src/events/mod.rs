@@ -15,7 +15,7 @@ pub use id::{EventId, ParseEventIdError};
 pub use ndjson::{DEFAULT_MAX_LINE_BYTES, Line, LinePart, LineReader};
 pub use sift::{Sieve, Sifted, Sifting, Verdict, sift};
 pub(crate) use wire::MAX_DEPTH;
-pub use wire::{EncodedEvent, to_compact_json};
+pub use wire::{EncodedEvent, compact, to_compact_json};
 
 use serde::{Deserialize, Serialize};
 

@@ -96,7 +96,10 @@ pub fn to_compact_json(event: &UsageEvent) -> Result<String, serde_json::Error> 
 }
 
 /// Valid JSON text without the whitespace between its tokens; everything else stays as it is.
-fn compact(text: &[u8]) -> Result<Vec<u8>, serde_json::Error> {
+///
+/// # Errors
+/// When it nests more than 128 deep. Text that is no JSON gives what it gives.
+pub fn compact(text: &[u8]) -> Result<Vec<u8>, serde_json::Error> {
     let mut out = Vec::with_capacity(text.len());
     let mut depth = 0usize;
     let mut rest = text;

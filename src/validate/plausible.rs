@@ -77,6 +77,23 @@ pub(super) fn oddities(values: &Values<'_>, mut report: impl FnMut(Oddity)) {
     }
 }
 
+/// Whether [`oddities`] has certainly nothing to say, going by whole figures alone: what stands in front of the points.
+#[inline]
+#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // constants that are whole and small
+pub(super) const fn certainly_plausible(
+    seconds: u64,
+    [cpu_seconds, cpu_percent, gpu_seconds]: [u64; 3],
+    [memory_gb, storage_gb, egress_mb, ingress_mb]: [u64; 4],
+) -> bool {
+    let room = (MAX_CPUS_BY_PERCENTAGE as u64).saturating_mul(seconds).saturating_mul(cpu_percent);
+    (cpu_seconds < LEAST_JUDGED_SECONDS || cpu_seconds.saturating_mul(100) <= room)
+        && gpu_seconds <= MAX_GPUS as u64
+        && memory_gb < MAX_MEMORY_GB as u64
+        && storage_gb < MAX_STORAGE_GB as u64
+        && egress_mb < MAX_MB_A_SECOND as u64
+        && ingress_mb < MAX_MB_A_SECOND as u64
+}
+
 impl Oddity {
     /// The finding, with a place that has only the pointer.
     pub(super) fn into_finding(self) -> Finding {

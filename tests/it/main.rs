@@ -30,6 +30,7 @@ mod publish;
 mod publisher;
 mod queue;
 mod read;
+mod report;
 #[cfg(target_os = "linux")]
 mod scope_network;
 #[cfg(target_os = "linux")]

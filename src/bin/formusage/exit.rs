@@ -66,6 +66,13 @@ pub(crate) const TABLE: &[(&str, Exit, &str)] = &[
     ("queue", Exit::Error, "could not run"),
     ("read", Exit::Success, "read to the end, or ended by a signal or a closed pipe"),
     ("read", Exit::Error, "could not read"),
+    ("report", Exit::Success, "everything was summed up"),
+    (
+        "report",
+        Exit::Objection,
+        "everything was summed up, and there are overlaps or conflicts (or what --fail-on names)",
+    ),
+    ("report", Exit::Error, "could not run, or an input or a line could not be read; what could is in the report"),
     ("spool", Exit::Success, "done"),
     ("spool", Exit::Objection, "verify: the file is damaged; reconcile: events are missing (with --dry-run)"),
     ("spool", Exit::Error, "could not run"),

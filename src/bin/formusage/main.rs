@@ -6,6 +6,7 @@ mod connect;
 mod exit;
 mod findings;
 mod input;
+mod lines;
 mod output;
 mod secret;
 mod setup;
@@ -27,6 +28,7 @@ fn main() -> ExitCode {
         Command::Validate(args) => cmd::validate::run(&args),
         Command::Queue(args) => cmd::queue::run(&args),
         Command::Read(args) => cmd::read::run(&args),
+        Command::Report(args) => cmd::report::run(&args),
         Command::Spool(args) => cmd::spool::run(&args),
         Command::Dlq(args) => cmd::dlq::run(&args),
         Command::Thresholds(args) => cmd::thresholds::run(&args),

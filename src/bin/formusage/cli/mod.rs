@@ -14,6 +14,7 @@ mod ping;
 mod publish;
 mod queue;
 mod read;
+mod report;
 mod spool;
 mod thresholds;
 mod validate;
@@ -24,14 +25,16 @@ use clap::{ArgAction, Args, CommandFactory as _, FromArgMatches as _, Parser, Su
 
 pub(crate) use check::{CheckArgs, CheckFormat};
 pub(crate) use collect::CollectArgs;
-pub(crate) use destination::{DestinationArgs, NatsArgs};
+pub(crate) use destination::{DestinationArgs, NatsArgs, SourceArgs};
 pub(crate) use documents::{CompletionsArgs, ManArgs, SchemaArgs, SchemaName};
 pub(crate) use environment::settle;
+pub(crate) use lines::LineArgs;
 pub(crate) use monitoring::MonitoringArgs;
 pub(crate) use ping::{PingArgs, PingFormat};
 pub(crate) use publish::{Level, PublishArgs, ReportFormat};
 pub(crate) use queue::QueueArgs;
 pub(crate) use read::{ReadArgs, ReadFormat};
+pub(crate) use report::{By, FailOn, ReportArgs, ReportTo};
 pub(crate) use spool::{
     DlqAction, DlqArgs, DlqSelectArgs, ReconcileArgs, SpoolAction, SpoolCommandArgs, SpoolListArgs, SpoolPath,
     SpoolPurgeArgs,
@@ -123,6 +126,7 @@ pub(crate) enum Command {
     Validate(ValidateArgs),
     Queue(QueueArgs),
     Read(ReadArgs),
+    Report(Box<ReportArgs>),
     Spool(SpoolCommandArgs),
     Dlq(DlqArgs),
     Thresholds(ThresholdsArgs),

@@ -9,6 +9,7 @@ pub(crate) mod ping;
 pub(crate) mod publish;
 pub(crate) mod queue;
 pub(crate) mod read;
+pub(crate) mod report;
 pub(crate) mod schema;
 pub(crate) mod spool;
 pub(crate) mod thresholds;

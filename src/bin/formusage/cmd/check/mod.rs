@@ -1,7 +1,7 @@
 //! `check`: events in, violations out, and a verdict.
 
 mod formats;
-mod interrupt;
+pub(crate) mod interrupt;
 mod report;
 mod sieve;
 mod table;
@@ -53,7 +53,7 @@ fn check(args: &CheckArgs) -> anyhow::Result<Exit> {
     };
     let inputs = Input::or_stdin(&args.files);
     if inputs.contains(&Input::Stdin) && !std::io::stdin().is_terminal() {
-        interrupt::outlive_the_first_signal()?;
+        interrupt::outlive_the_first_signal("what came until then was checked")?;
     }
     match check.all(&inputs) {
         // Whoever reads has what they wanted; the verdict is on what was checked until then.
@@ -64,7 +64,7 @@ fn check(args: &CheckArgs) -> anyhow::Result<Exit> {
 }
 
 /// The thresholds of `source`, or every reason why they can't be used.
-fn load(source: &str, access: ConnectOptions) -> anyhow::Result<ThresholdSet> {
+pub(crate) fn load(source: &str, access: ConnectOptions) -> anyhow::Result<ThresholdSet> {
     if source == "-" {
         bail!("thresholds are read from a file or a folder, and standard input is for the events; name a file");
     }
