@@ -19,7 +19,7 @@ use form_usage_events::clock::{Clock, SystemClock};
 use form_usage_events::events::{Line, LinePart};
 use form_usage_events::metrics::Observation;
 use form_usage_events::publish::{
-    Concurrency, Delivery, Intake, IntakeRules, Keeper, Origin, Pipeline, PipelineOptions, Report, Stop, judge,
+    Concurrency, Delivery, Feed, Intake, IntakeRules, Keeper, Origin, Pipeline, PipelineOptions, Report, Stop, judge,
     publish_through, read_lines,
 };
 use form_usage_events::retry::{Random, Retrier, RetryConfig};
@@ -33,9 +33,6 @@ use crate::cli::{Level, PublishArgs, ReconcileArgs};
 use crate::exit::Exit;
 use crate::input::Input;
 use crate::setup::{self, Shutdown};
-
-/// How many lines may be read ahead of the pipeline.
-const READ_AHEAD: usize = 256;
 
 /// The smallest `--spool-max-bytes`: about twice what an empty spool has in use.
 const LEAST_SPOOL: u64 = 128 << 10;
@@ -255,30 +252,15 @@ impl Inputs {
 
     /// Reads on a thread of its own, since files and pipes block.
     fn read(self, rules: IntakeRules, clock: Arc<dyn Clock>) -> (mpsc::Receiver<Intake>, Arc<ReadingEnd>) {
-        let (sender, receiver) = mpsc::channel(READ_AHEAD);
-        let runtime = tokio::runtime::Handle::current();
+        let (feed, receiver) = Feed::channel();
         let end = Arc::new(ReadingEnd::default());
         let told = end.clone();
-        let give = move |item: Intake| {
-            let place = place_of(&item);
-            let sent = match slots_for(&item) {
-                1 => sender.blocking_send(item).is_ok(),
-                // Of long lines few are held: they wait until enough of the channel is free.
-                slots => match runtime.block_on(sender.reserve_many(slots)) {
-                    Ok(mut permits) => {
-                        if let Some(permit) = permits.next() {
-                            permit.send(item);
-                        }
-                        true
-                    }
-                    Err(_) => false,
-                },
-            };
-            if sent {
-                return ControlFlow::Continue(());
+        let give = move |group: Vec<Intake>| match feed.put(group) {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(group) => {
+                told.note(group.iter().find_map(Intake::origin).map(ToString::to_string));
+                ControlFlow::Break(())
             }
-            told.note(place);
-            ControlFlow::Break(())
         };
         let over = end.clone();
         std::thread::spawn(move || {
@@ -286,7 +268,7 @@ impl Inputs {
                 let origin = Origin { input: "--event".into(), line: None };
                 // JSON over several lines is still one event.
                 let line = Line { number: 1, bytes: text.as_bytes(), part: LinePart::Whole };
-                let _ = give(judge(line, origin, &rules, clock.unix_seconds()));
+                let _ = give(vec![judge(line, origin, &rules, clock.unix_seconds())]);
             }
             for (input, reader) in self.readers {
                 if read_lines(&input.to_string(), reader, &rules, &*clock, &give).is_break() {
@@ -296,25 +278,6 @@ impl Inputs {
             over.close();
         });
         (receiver, end)
-    }
-}
-
-/// How many free places of the channel an item waits for: about one for each KiB, so that what is read ahead stays at some
-/// 16 MiB however long the lines are.
-fn slots_for(item: &Intake) -> usize {
-    let bytes = match item {
-        Intake::Event(event) => event.encoded.body().len(),
-        Intake::Refused(line) => line.raw.len(),
-        Intake::Broken(_) => 0,
-    };
-    (bytes >> 10).clamp(1, READ_AHEAD)
-}
-
-fn place_of(item: &Intake) -> Option<String> {
-    match item {
-        Intake::Event(event) => Some(event.origin.to_string()),
-        Intake::Refused(line) => Some(line.origin.to_string()),
-        Intake::Broken(_) => None,
     }
 }
 
