@@ -23,6 +23,8 @@ pub(super) struct Worker<'a> {
     refusals: u32,
     /// Rounds that failed.
     failures: u32,
+    /// The breaker let no attempt through.
+    held_back: bool,
     /// How many events the run had delivered when this batch last failed.
     delivered_before: u64,
     delivery: &'a Delivery,
@@ -66,7 +68,7 @@ pub(super) struct Round<'a> {
 impl<'a> Worker<'a> {
     /// A worker for `batch`, in a run that has delivered so many events.
     pub(super) const fn new(batch: Batch, delivered: u64, delivery: &'a Delivery, signals: &'a Signals) -> Self {
-        Self { batch, refusals: 0, failures: 0, delivered_before: delivered, delivery, signals }
+        Self { batch, refusals: 0, failures: 0, held_back: false, delivered_before: delivered, delivery, signals }
     }
 
     pub(super) const fn refusals(&self) -> u32 {
@@ -86,6 +88,11 @@ impl<'a> Worker<'a> {
             self.refusals += 1;
         }
         self.delivered_before = delivered;
+    }
+
+    /// The breaker let no attempt through: the others' trial is waited for.
+    pub(super) const fn note_refusal_by_breaker(&mut self) {
+        self.held_back = true;
     }
 
     pub(super) async fn round(self) -> Round<'a> {
@@ -115,6 +122,7 @@ impl<'a> Worker<'a> {
         let held = self.delivery.held_for().unwrap_or_default();
         let retrier = self.delivery.retrier();
         match self.failures {
+            0 if self.held_back => backoff(retrier.config(), 0, retrier.draw()).max(held),
             0 => held,
             n => {
                 backoff(retrier.config(), retrier.config().max_retries.saturating_add(n - 1), retrier.draw()).max(held)

@@ -46,6 +46,8 @@ pub use terms::{Keeper, PipelineError, PipelineOptions, Progress, Stop};
 /// the same moment, and has a last event to say.
 pub(in crate::publish) const INTAKE_GRACE: Duration = Duration::from_secs(2);
 
+const OUT_OF_PATIENCE: &str = "the destination took nothing for as long as --drain-timeout allows";
+
 /// So many rounds are settled, and so many events taken, before anything else is looked at.
 const AT_ONCE: usize = 64;
 
@@ -176,6 +178,15 @@ impl<'a> Run<'a> {
                 .asked_at
                 .map(|at| left_until(at + INTAKE_GRACE))
                 .filter(|_| self.cuts_off() && !intake.is_closed());
+            // Where work never ends, nobody gets to wait for a time.
+            if patience == Some(Duration::ZERO) {
+                self.abandon(OUT_OF_PATIENCE);
+                continue;
+            }
+            if grace == Some(Duration::ZERO) {
+                intake.close();
+                continue;
+            }
             tokio::select! {
                 biased;
                 () = stop.abort.cancelled(), if !giving_up => self.abandon("ended at once, as asked"),
@@ -188,9 +199,11 @@ impl<'a> Run<'a> {
                 },
                 () = async { clock.sleep(grace.unwrap_or_default()).await }, if grace.is_some() => intake.close(),
                 () = async { clock.sleep(patience.unwrap_or_default()).await }, if patience.is_some() => {
-                    self.abandon("the destination took nothing for as long as --drain-timeout allows");
+                    self.abandon(OUT_OF_PATIENCE);
                 }
             }
+            // What waits for the network is heard even if work never ends.
+            tokio::task::consume_budget().await;
             if self.signals.give_up.is_cancelled() {
                 intake.close();
             } else if self.is_finite() {
@@ -363,7 +376,11 @@ impl<'a> Run<'a> {
                     failed = Some(failure);
                     worker.batch.events.push(event);
                 }
-                Some(Ending::Deferred(Deferral::Refused(_))) | None => worker.batch.events.push(event),
+                Some(Ending::Deferred(Deferral::Refused(_))) => {
+                    worker.note_refusal_by_breaker();
+                    worker.batch.events.push(event);
+                }
+                None => worker.batch.events.push(event),
             }
         }
         if let Some(failure) = failed {
