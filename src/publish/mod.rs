@@ -6,6 +6,7 @@
 
 mod concurrency;
 mod delivery;
+mod feed;
 mod intake;
 mod lanes;
 mod latency;
@@ -21,6 +22,7 @@ mod worker;
 
 pub use concurrency::{Concurrency, Sample};
 pub use delivery::{Deferral, Delivery, DeliveryStats, Ending};
+pub use feed::Feed;
 pub use intake::{Intake, IntakeRules, Origin, RefusedLine, Taken, Ticket, judge, read_lines};
 pub use latency::{LATENCY_BOUNDS, Latency, LatencyHistogram};
 pub use pipeline::{Keeper, Pipeline, PipelineError, PipelineOptions, Progress, Stop};

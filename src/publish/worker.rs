@@ -3,7 +3,6 @@
 //! A round is a pause (none before the first) and a delivery with its retries. The pipeline books what a round settled
 //! and gives the worker the next one.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
@@ -21,7 +20,7 @@ const LEAST_PAUSE: Duration = Duration::from_millis(1);
 
 /// A batch and what happened to it so far.
 #[derive(Debug)]
-pub(super) struct Worker {
+pub(super) struct Worker<'a> {
     pub(super) batch: Batch,
     /// Rounds in which its first event was refused by name while other events went through.
     refusals: u32,
@@ -31,19 +30,19 @@ pub(super) struct Worker {
     refused: bool,
     /// How many events the run had delivered when this batch last failed.
     delivered_before: u64,
-    delivery: Delivery,
-    signals: Signals,
+    delivery: &'a Delivery,
+    signals: &'a Signals,
 }
 
 /// How a worker is spoken to.
-#[derive(Debug, Clone)]
+#[derive(Debug, Default)]
 pub(super) struct Signals {
     /// Hand back what you hold.
     pub(super) give_up: CancellationToken,
     /// Do not wait any longer, try now.
-    pub(super) hurry: Arc<Notify>,
+    pub(super) hurry: Notify,
     /// How many workers pause.
-    pub(super) pausing: Arc<AtomicUsize>,
+    pub(super) pausing: AtomicUsize,
 }
 
 /// Counts a pause for as long as it lasts, however it ends.
@@ -64,14 +63,14 @@ impl Drop for Pausing<'_> {
 
 /// What a round did: an ending for each event of the batch, or none where it was given up.
 #[derive(Debug)]
-pub(super) struct Round {
-    pub(super) worker: Worker,
+pub(super) struct Round<'a> {
+    pub(super) worker: Worker<'a>,
     pub(super) endings: Vec<Ending>,
 }
 
-impl Worker {
+impl<'a> Worker<'a> {
     /// A worker for `batch`, in a run that has delivered so many events.
-    pub(super) const fn new(batch: Batch, delivered: u64, delivery: Delivery, signals: Signals) -> Self {
+    pub(super) const fn new(batch: Batch, delivered: u64, delivery: &'a Delivery, signals: &'a Signals) -> Self {
         Self { batch, refusals: 0, failures: 0, refused: false, delivered_before: delivered, delivery, signals }
     }
 
@@ -99,7 +98,7 @@ impl Worker {
         self.refused = refused;
     }
 
-    pub(super) async fn round(self) -> Round {
+    pub(super) async fn round(self) -> Round<'a> {
         let events: Vec<EncodedEvent> = self.batch.events.iter().map(|event| event.encoded.clone()).collect();
         let endings = tokio::select! {
             biased;

@@ -285,10 +285,5 @@ fn place_of(item: &NewItem) -> String {
 }
 
 fn bytes_of(group: &[Intake]) -> usize {
-    let bytes = |item: &Intake| match item {
-        Intake::Event(event) => event.encoded.body().len(),
-        Intake::Refused(line) => line.raw.len(),
-        Intake::Broken(_) => 0,
-    };
-    group.iter().map(bytes).sum()
+    group.iter().map(Intake::size).sum()
 }

@@ -7,9 +7,9 @@
 
 mod cursor;
 
-use super::plausible::certainly_plausible;
 use self::cursor::Cursor;
 use super::EventRules;
+use super::plausible::certainly_plausible;
 use super::rules::MILLISECONDS_FROM;
 use crate::events::{UsageMetrics, UsagePeriod};
 

@@ -20,8 +20,8 @@ use form_usage_events::clock::{Clock, SystemClock};
 use form_usage_events::events::{Line, LinePart};
 use form_usage_events::metrics::Observation;
 use form_usage_events::publish::{
-    Concurrency, Delivery, Intake, IntakeRules, Keeper, NotTaken, Origin, Pipeline, PipelineOptions, Report, Stop,
-    judge, publish_through, read_lines,
+    Concurrency, Delivery, Feed, Intake, IntakeRules, Keeper, NotTaken, Origin, Pipeline, PipelineOptions, Report,
+    Stop, judge, publish_through, read_lines,
 };
 use form_usage_events::retry::{Random, Retrier, RetryConfig};
 use form_usage_events::spool::Spool;
@@ -35,9 +35,6 @@ use crate::exit::Exit;
 use crate::input::Input;
 use crate::output;
 use crate::setup::{self, Shutdown};
-
-/// How many lines may be read ahead of the pipeline.
-const READ_AHEAD: usize = 256;
 
 /// The smallest `--spool-max-bytes`: about twice what an empty spool has in use.
 const LEAST_SPOOL: u64 = 128 << 10;
@@ -270,32 +267,17 @@ impl Inputs {
 
     /// Reads on a thread of its own, since files and pipes block.
     fn read(self, rules: IntakeRules, clock: Arc<dyn Clock>) -> (mpsc::Receiver<Intake>, Arc<ReadingEnd>) {
-        let (sender, receiver) = mpsc::channel(READ_AHEAD);
-        let runtime = tokio::runtime::Handle::current();
+        let (feed, receiver) = Feed::channel();
         let patience = if self.finite { ReadingEnd::PATIENCE_WITH_FILES } else { ReadingEnd::PATIENCE };
         let end = Arc::new(ReadingEnd { patience, ..ReadingEnd::default() });
         let (told, finite) = (end.clone(), self.finite);
-        let give = move |item: Intake| {
-            let place = place_of(&item);
-            let sent = match slots_for(&item) {
-                1 => sender.blocking_send(item).is_ok(),
-                // Of long lines few are held: they wait until enough of the channel is free.
-                slots => match runtime.block_on(sender.reserve_many(slots)) {
-                    Ok(mut permits) => {
-                        if let Some(permit) = permits.next() {
-                            permit.send(item);
-                        }
-                        true
-                    }
-                    Err(_) => false,
-                },
-            };
-            if sent {
-                return ControlFlow::Continue(());
+        let give = move |group: Vec<Intake>| match feed.put(group) {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(group) => {
+                group.iter().for_each(|item| told.note(item.origin().map(ToString::to_string)));
+                // Of a file it is worth knowing how much is left.
+                if finite { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
             }
-            told.note(place);
-            // Of a file it is worth knowing how much is left.
-            if finite { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
         };
         let over = end.clone();
         std::thread::spawn(move || {
@@ -303,7 +285,7 @@ impl Inputs {
                 let origin = Origin { input: "--event".into(), line: None };
                 // JSON over several lines is still one event.
                 let line = Line { number: 1, bytes: text.as_bytes(), part: LinePart::Whole };
-                let _ = give(judge(line, origin, &rules, clock.unix_seconds()));
+                let _ = give(vec![judge(line, origin, &rules, clock.unix_seconds())]);
             }
             for (input, reader) in self.readers {
                 if read_lines(&input.to_string(), reader, &rules, &*clock, &give).is_break() {
@@ -327,25 +309,6 @@ fn stdin_is_a_file() -> bool {
     }
     #[cfg(not(unix))]
     false
-}
-
-/// How many free places of the channel an item waits for: about one for each KiB, so that what is read ahead stays at some
-/// 16 MiB however long the lines are.
-fn slots_for(item: &Intake) -> usize {
-    let bytes = match item {
-        Intake::Event(event) => event.encoded.body().len(),
-        Intake::Refused(line) => line.raw.len(),
-        Intake::Broken(_) => 0,
-    };
-    (bytes >> 10).clamp(1, READ_AHEAD)
-}
-
-fn place_of(item: &Intake) -> Option<String> {
-    match item {
-        Intake::Event(event) => Some(event.origin.to_string()),
-        Intake::Refused(line) => Some(line.origin.to_string()),
-        Intake::Broken(_) => None,
-    }
 }
 
 /// Standard input, checked for text when it is first read.
