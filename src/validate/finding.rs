@@ -152,6 +152,8 @@ codes! {
     UnitMismatch = "unit-mismatch",
     /// A percentage of a resource whose events carry none.
     NoPercentage = "no-percentage",
+    /// Text that is no span of time such as `5m`.
+    InvalidSpan = "invalid-span",
     /// A notification without a channel to go to.
     NoChannels = "no-channels",
 }

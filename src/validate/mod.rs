@@ -18,6 +18,7 @@ mod rules;
 #[cfg(feature = "schema")]
 pub mod schema;
 mod shape;
+mod states;
 mod threshold;
 
 pub use content::{ContentOptions, ContentValidator, Kind, Located, MAX_DOCUMENT_BYTES, Tally};

@@ -40,6 +40,7 @@ pub fn thresholds() -> Value {
     set(&mut threshold, "/properties/user_id", "minLength", json!(1));
     set(&mut threshold, "/properties/instance_id", "minLength", json!(1));
     set(&mut threshold, "/properties/notification_channels/items", "pattern", json!("\\S"));
+    set(&mut threshold, "/properties/clear_value", "minimum", json!(0));
     set(&mut threshold, "", "allOf", Value::Array(conditions()));
     for (limit, maximum) in [("Absolute", None), ("Percentage", Some(100))] {
         for variant in

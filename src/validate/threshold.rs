@@ -6,7 +6,7 @@
 use super::json::{Node, Value, quote};
 use super::names::nearest;
 use super::shape::{Context, Field, Fields, Spot, optional, required};
-use super::{Code, Finding, Severity, ThresholdIds};
+use super::{Code, Finding, Severity, ThresholdIds, states};
 use crate::threshold::ResourceType;
 use crate::units::{BYTE_UNITS, TIME_UNITS};
 
@@ -19,19 +19,19 @@ const FIELDS: &[Field] = &[
     optional("instance_id"),
     optional("notification_channels"),
     optional("description"),
+    states::FIELDS[0],
+    states::FIELDS[1],
+    states::FIELDS[2],
+    states::FIELDS[3],
+    states::FIELDS[4],
+    states::FIELDS[5],
 ];
+
+/// Where [`states::FIELDS`] begin.
+const STATES: usize = 8;
 
 const ABSOLUTE_FIELDS: &[Field] = &[required("value"), required("unit")];
 const PERCENTAGE_FIELDS: &[Field] = &[required("value")];
-
-/// Fields that other versions of the format have, and what is lost when this one does not honour them.
-const NOT_SUPPORTED: &[(&str, &str)] = &[
-    ("for", "a violation counts at once"),
-    ("clear_value", "there is no second limit at which it ends"),
-    ("repeat_interval", "every violation is told"),
-    ("severity", "all violations are alike"),
-    ("enabled", "every threshold is in force; remove the ones that are not"),
-];
 
 const ANSWER: &str = "{\"Percentage\":{\"value\":80.0}} or {\"Absolute\":{\"value\":4.0,\"unit\":\"GB\"}}";
 
@@ -70,9 +70,7 @@ pub(super) fn check(spot: &Spot<'_>, ids: &mut ThresholdIds, file: &str, context
         }
     }
     let resource = fields.get(1).and_then(|spot| resource(spot, context));
-    if let Some(spot) = fields.get(2) {
-        limit(spot, resource, context);
-    }
+    let limit = fields.get(2).and_then(|spot| limit(spot, resource, context));
     let notify = fields.get(3).is_some_and(|spot| action(spot, context));
     id(fields.get(4), "user_id", context);
     if let Some(spot) = fields.get(5).filter(|spot| !matches!(spot.node.value, Value::Null)) {
@@ -96,10 +94,8 @@ pub(super) fn check(spot: &Spot<'_>, ids: &mut ThresholdIds, file: &str, context
     if let Some(spot) = fields.get(7).filter(|spot| !matches!(spot.node.value, Value::Null | Value::String(_))) {
         context.wrong_type(spot, "description", "a string or null");
     }
-    fields.report_rest(context, |name| {
-        let (name, loss) = NOT_SUPPORTED.iter().find(|(field, _)| *field == name)?;
-        Some(format!("`{name}` is not supported by this version: {loss}"))
-    });
+    states::check(|index| fields.get(STATES + index), limit, context);
+    fields.report_rest(context, |_| None);
 }
 
 fn as_error(finding: Finding) -> Finding {
@@ -144,17 +140,19 @@ fn resource(spot: &Spot<'_>, context: &mut Context<'_, '_>) -> Option<ResourceTy
     found
 }
 
-/// The limit: an object with one member, the kind of limit.
-fn limit(spot: &Spot<'_>, resource: Option<ResourceType>, context: &mut Context<'_, '_>) {
+/// The limit: an object with one member, the kind of limit. Its number, where there is one.
+fn limit(spot: &Spot<'_>, resource: Option<ResourceType>, context: &mut Context<'_, '_>) -> Option<f64> {
     const KINDS: [&str; 2] = ["Absolute", "Percentage"];
     let Value::Object(members) = &spot.node.value else {
-        return context.wrong_type(spot, "threshold_type", ANSWER);
+        context.wrong_type(spot, "threshold_type", ANSWER);
+        return None;
     };
     let [member] = members.as_slice() else {
         let finding = Finding::error(Code::WrongType, "`threshold_type` does not have exactly one limit")
             .found(format!("{} members", members.len()))
             .expected(ANSWER);
-        return context.report(spot.node.start, &spot.pointer, finding);
+        context.report(spot.node.start, &spot.pointer, finding);
+        return None;
     };
     let inner = spot.member(member);
     let absolute = match &*member.key {
@@ -163,10 +161,7 @@ fn limit(spot: &Spot<'_>, resource: Option<ResourceType>, context: &mut Context<
         other => {
             let finding = unknown_variant("threshold_type", other, &KINDS);
             context.report(member.start, &inner.pointer, finding);
-            match nearest(other, KINDS) {
-                Some(kind) => kind == "Absolute",
-                None => return,
-            }
+            nearest(other, KINDS)? == "Absolute"
         }
     };
     let (prefix, known) = if absolute { ("Absolute.", ABSOLUTE_FIELDS) } else { ("Percentage.", PERCENTAGE_FIELDS) };
@@ -179,33 +174,34 @@ fn limit(spot: &Spot<'_>, resource: Option<ResourceType>, context: &mut Context<
         context.report(member.start, &inner.pointer, finding);
     }
     let Value::Object(members) = &inner.node.value else {
-        return context.wrong_type(&inner, prefix.trim_end_matches('.'), ANSWER);
+        context.wrong_type(&inner, prefix.trim_end_matches('.'), ANSWER);
+        return None;
     };
     let fields = Fields::of(inner.clone(), members, prefix, known, context);
-    if let Some(spot) = fields.get(0) {
-        value(spot, absolute, context);
-    }
+    let value = fields.get(0).and_then(|spot| value(spot, absolute, context));
     if let Some(spot) = fields.get(1) {
         unit(spot, resource, context);
     }
     fields.report_rest(context, |name| (!absolute && name == "unit").then(|| "a percentage has no `unit`".to_owned()));
+    value
 }
 
-fn value(spot: &Spot<'_>, absolute: bool, context: &mut Context<'_, '_>) {
+/// The number of a limit, where it can be one.
+fn value(spot: &Spot<'_>, absolute: bool, context: &mut Context<'_, '_>) -> Option<f64> {
     let Value::Number(text) = spot.node.value else {
-        return context.wrong_type(spot, "value", "a number");
+        context.wrong_type(spot, "value", "a number");
+        return None;
     };
-    let Ok(value) = serde_json::from_str::<f64>(text) else {
-        return;
-    };
+    let value = serde_json::from_str::<f64>(text).ok()?;
     let finding = if value < 0.0 {
         Finding::error(Code::OutOfRange, "`value` is negative").expected("at least 0")
     } else if !absolute && value > 100.0 {
         Finding::error(Code::OutOfRange, "`value` is over 100 percent, which nothing can exceed").expected("0 to 100")
     } else {
-        return;
+        return Some(value);
     };
     context.report(spot.node.start, &spot.pointer, finding.found(spot.node.describe()));
+    None
 }
 
 fn unit(spot: &Spot<'_>, resource: Option<ResourceType>, context: &mut Context<'_, '_>) {

@@ -242,7 +242,24 @@ fn schema_and_validator_agree_on_thresholds() {
         ("instance_id", vec![json!(""), json!("i"), json!(null), json!(1)]),
         ("notification_channels", vec![json!([]), json!([""]), json!([1]), json!("email"), json!(null)]),
         ("description", vec![json!(""), json!(null), json!(1)]),
-        ("for", vec![json!("5m")]),
+        (
+            "for",
+            vec![
+                json!("5m"),
+                json!(""),
+                json!(" "),
+                json!("1h 30m"),
+                json!("30m1h"),
+                json!("5ms"),
+                json!(5),
+                json!(null),
+            ],
+        ),
+        ("clear_value", vec![json!(70), json!(-1), json!("70"), json!(null)]),
+        ("repeat_interval", vec![json!("0s"), json!("1234567890s"), json!("5"), json!(null)]),
+        ("severity", vec![json!("critical"), json!("bad"), json!(null)]),
+        ("enabled", vec![json!(false), json!("no"), json!(null)]),
+        ("no_data", vec![json!("resolve"), json!("ok"), json!(null)]),
     ] {
         for value in values {
             let mut file = sound.clone();

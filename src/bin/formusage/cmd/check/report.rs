@@ -195,8 +195,10 @@ impl Report {
                 Reason::Exceeded { .. } => exceeded.push(why),
                 Reason::Within { .. } if within.len() < LISTED => within.push(why),
                 Reason::Within { .. } => more_within += 1,
-                Reason::OtherUser | Reason::OtherInstance if others.len() < LISTED => others.push(why),
-                Reason::OtherUser | Reason::OtherInstance => more_others += 1,
+                Reason::OtherUser | Reason::OtherInstance | Reason::Disabled if others.len() < LISTED => {
+                    others.push(why)
+                }
+                Reason::OtherUser | Reason::OtherInstance | Reason::Disabled => more_others += 1,
             }
         }
         let UsageEvent { instance_id, user_id, timestamp, .. } = event;
@@ -209,6 +211,7 @@ impl Report {
                 Reason::Exceeded { percentage, .. } => ("EXCEEDED", format!(", by {} %", number(percentage))),
                 Reason::Within { .. } => ("within", String::new()),
                 Reason::OtherUser | Reason::OtherInstance => ("not for it", String::new()),
+                Reason::Disabled => ("disabled", String::new()),
             };
             let (id, reason) = (printable(&why.config.id), why.to_string());
             self.out.text(&format!("  {verdict:<10}  {id:<width$}  {}{over}\n", printable(&reason)))?;
@@ -217,7 +220,9 @@ impl Report {
             self.out.text(&format!("  … and {more_within} more that apply and are not exceeded\n"))?;
         }
         if more_others > 0 {
-            self.out.text(&format!("  … and {more_others} more that apply to other users or instances\n"))?;
+            self.out.text(&format!(
+                "  … and {more_others} more that apply to other users or instances, or are not enabled\n"
+            ))?;
         }
         self.out.text("\n")?;
         Ok(exceeded.len())
@@ -259,7 +264,7 @@ impl<'a> Explained<'a> {
         let (current_value, percentage) = match why.reason {
             Reason::Exceeded { current, percentage } => (Some(current), Some(percentage)),
             Reason::Within { current } => (Some(current), None),
-            Reason::OtherUser | Reason::OtherInstance => (None, None),
+            Reason::OtherUser | Reason::OtherInstance | Reason::Disabled => (None, None),
         };
         Self {
             file,
