@@ -2,6 +2,7 @@
 //!
 //! Every option has an environment variable, `FORMUSAGE_` and the option's name.
 
+mod channels;
 mod check;
 mod cloudevents;
 mod collect;
@@ -21,6 +22,7 @@ use clap::builder::Styles;
 use clap::builder::styling::AnsiColor;
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
+pub(crate) use channels::{ChannelsAction, ChannelsArgs, ChannelsFileArgs, ChannelsListArgs, ChannelsTestArgs};
 pub(crate) use check::{CheckArgs, CheckFormat};
 pub(crate) use collect::CollectArgs;
 pub(crate) use destination::{DestinationArgs, NatsArgs};
@@ -107,6 +109,7 @@ pub(crate) enum Command {
     Spool(SpoolCommandArgs),
     Dlq(DlqArgs),
     Thresholds(ThresholdsArgs),
+    Channels(ChannelsArgs),
     Ping(PingArgs),
     Schema(SchemaArgs),
     Completions(CompletionsArgs),
