@@ -141,6 +141,7 @@ Register-ArgumentCompleter -Native -CommandName 'formusage' -ScriptBlock {
             break
         }
         'formusage;validate' {
+            [CompletionResult]::new('--reorder-window', '--reorder-window', [CompletionResultType]::ParameterName, 'How many further events of its instance a gap waits for one that comes late; 0 tells it at once')
             [CompletionResult]::new('--max-skew', '--max-skew', [CompletionResultType]::ParameterName, 'How far in the future an event''s timestamp may lie')
             [CompletionResult]::new('--max-line-bytes', '--max-line-bytes', [CompletionResultType]::ParameterName, 'The longest line to accept, in bytes')
             [CompletionResult]::new('--format', '--format', [CompletionResultType]::ParameterName, 'How findings are written; without it, a table on a terminal and ndjson elsewhere')
@@ -148,6 +149,7 @@ Register-ArgumentCompleter -Native -CommandName 'formusage' -ScriptBlock {
             [CompletionResult]::new('--log', '--log', [CompletionResultType]::ParameterName, 'What to log, as tracing directives, e.g. "info,form_usage_events::publish=debug"')
             [CompletionResult]::new('--log-format', '--log-format', [CompletionResultType]::ParameterName, 'How log lines look')
             [CompletionResult]::new('--strict', '--strict', [CompletionResultType]::ParameterName, 'Make warnings errors: unknown fields, empty files')
+            [CompletionResult]::new('--continuity', '--continuity', [CompletionResultType]::ParameterName, 'Look at the periods of each instance too: gaps, overlaps, repeats, conflicts, order')
             [CompletionResult]::new('-v', '-v', [CompletionResultType]::ParameterName, 'Log more: -v for what happens, -vv for every attempt')
             [CompletionResult]::new('--verbose', '--verbose', [CompletionResultType]::ParameterName, 'Log more: -v for what happens, -vv for every attempt')
             [CompletionResult]::new('-q', '-q', [CompletionResultType]::ParameterName, 'Log nothing')

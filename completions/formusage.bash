@@ -1176,12 +1176,16 @@ _formusage() {
             return 0
             ;;
         formusage__subcmd__validate)
-            opts="-v -q -h --strict --max-skew --max-line-bytes --format --max-findings --verbose --quiet --log --log-format --help"
+            opts="-v -q -h --strict --continuity --reorder-window --max-skew --max-line-bytes --format --max-findings --verbose --quiet --log --log-format --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                --reorder-window)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --max-skew)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0

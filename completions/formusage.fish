@@ -129,6 +129,7 @@ complete -c formusage -n "__fish_formusage_using_subcommand check" -l explain -d
 complete -c formusage -n "__fish_formusage_using_subcommand check" -s v -l verbose -d 'Log more: -v for what happens, -vv for every attempt'
 complete -c formusage -n "__fish_formusage_using_subcommand check" -s q -l quiet -d 'Log nothing'
 complete -c formusage -n "__fish_formusage_using_subcommand check" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c formusage -n "__fish_formusage_using_subcommand validate" -l reorder-window -d 'How many further events of its instance a gap waits for one that comes late; 0 tells it at once' -r
 complete -c formusage -n "__fish_formusage_using_subcommand validate" -l max-skew -d 'How far in the future an event\'s timestamp may lie' -r
 complete -c formusage -n "__fish_formusage_using_subcommand validate" -l max-line-bytes -d 'The longest line to accept, in bytes' -r
 complete -c formusage -n "__fish_formusage_using_subcommand validate" -l format -d 'How findings are written; without it, a table on a terminal and ndjson elsewhere' -r -f -a "table\t'For people: the line, and a marker under the place'
@@ -139,6 +140,7 @@ complete -c formusage -n "__fish_formusage_using_subcommand validate" -l log -d 
 complete -c formusage -n "__fish_formusage_using_subcommand validate" -l log-format -d 'How log lines look' -r -f -a "text\t'For people'
 json\t'One JSON object a line'"
 complete -c formusage -n "__fish_formusage_using_subcommand validate" -l strict -d 'Make warnings errors: unknown fields, empty files'
+complete -c formusage -n "__fish_formusage_using_subcommand validate" -l continuity -d 'Look at the periods of each instance too: gaps, overlaps, repeats, conflicts, order'
 complete -c formusage -n "__fish_formusage_using_subcommand validate" -s v -l verbose -d 'Log more: -v for what happens, -vv for every attempt'
 complete -c formusage -n "__fish_formusage_using_subcommand validate" -s q -l quiet -d 'Log nothing'
 complete -c formusage -n "__fish_formusage_using_subcommand validate" -s h -l help -d 'Print help (see more with \'--help\')'

@@ -3,10 +3,11 @@
 //! Events come as NDJSON, which is read as a stream in flat memory, or as one JSON document: an event or an array of
 //! them. Thresholds come as one document. A document is held in memory, and bounded for that.
 
-use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, HashMap};
 use std::io::{self, Read};
 
+use super::continuity::{Continuity, ContinuityTotals, Here, Metered, digest};
 use super::json::{self, Node, Text, Value, quote};
 use super::shape::{Context, Spot};
 use super::{Code, EventRules, Finding, Place, Severity, event, glance, threshold};
@@ -55,6 +56,9 @@ pub struct ContentOptions {
 /// A finding and the text that it is about.
 #[derive(Debug, Clone, Copy)]
 pub struct Located<'a> {
+    /// The name of the input that it is in: mostly the one that is being validated, and an earlier one where it took
+    /// later events to know.
+    pub file: &'a str,
     /// The finding.
     pub finding: &'a Finding,
     /// The text; empty where it was too long to keep.
@@ -83,7 +87,8 @@ impl ThresholdIds {
     }
 }
 
-/// Validates one input after the other; an id that stands in two threshold files is found too.
+/// Validates one input after the other; an id that stands in two threshold files is found too, and with
+/// [`ContentValidator::with_continuity`] a gap between two files of events.
 ///
 /// ```
 /// use form_usage_events::validate::{ContentOptions, ContentValidator, EventRules, Kind};
@@ -105,6 +110,9 @@ pub struct ContentValidator {
     ids: ThresholdIds,
     /// How many warnings and how many errors may still be handed out.
     room: [u64; 2],
+    continuity: Option<Continuity>,
+    /// Warnings and errors about inputs that had ended by then, by the number of the input.
+    afterwards: BTreeMap<u32, [u64; 2]>,
 }
 
 /// Takes findings as they come.
@@ -114,7 +122,19 @@ impl ContentValidator {
     /// A validator that has seen nothing yet.
     #[must_use]
     pub fn new(options: ContentOptions) -> Self {
-        Self { options, ids: ThresholdIds::default(), room: [options.max_findings; 2] }
+        Self {
+            options,
+            ids: ThresholdIds::default(),
+            room: [options.max_findings; 2],
+            continuity: None,
+            afterwards: BTreeMap::new(),
+        }
+    }
+
+    /// The same that looks at the continuity of events too; call [`ContentValidator::finish`] in the end.
+    #[must_use]
+    pub fn with_continuity(self, continuity: Continuity) -> Self {
+        Self { continuity: Some(continuity), ..self }
     }
 
     /// Validates `input`, called `name` where other inputs refer to it. Findings go to `hand_out` as they come, in the
@@ -129,9 +149,25 @@ impl ContentValidator {
         hand_out: HandOut<'_, E>,
     ) -> Result<Tally, E> {
         let mut lines = LineReader::with_limit(input, self.options.max_line_bytes);
+        let continuity = match &mut self.continuity {
+            Some(continuity) => Some(Stream {
+                file: continuity.file(name),
+                continuity,
+                afterwards: &mut self.afterwards,
+                elsewhere: Vec::new(),
+            }),
+            None => None,
+        };
         let findings = Findings { strict: self.options.strict, room: &mut self.room, list: Vec::new(), counts: [0; 2] };
-        let mut run =
-            Run { options: self.options, ids: &mut self.ids, name, hand_out, findings, tally: Tally::default() };
+        let mut run = Run {
+            options: self.options,
+            ids: &mut self.ids,
+            name,
+            hand_out,
+            findings,
+            tally: Tally::default(),
+            continuity,
+        };
         let first = Held::next(&mut lines)?;
         let mut second = None;
         let document = match first.as_ref().map(Beginning::of) {
@@ -151,6 +187,48 @@ impl ContentValidator {
         let [warnings, errors] = run.findings.counts;
         Ok(Tally { errors, warnings, ..run.tally })
     }
+
+    /// Ends a run of several inputs: what waited for further events is handed out now. Gives what was found about inputs
+    /// after [`ContentValidator::validate`] had given their tallies: the number of the input, from 0, and what to add.
+    ///
+    /// # Errors
+    /// What `hand_out` gave.
+    pub fn finish<E>(&mut self, hand_out: HandOut<'_, E>) -> Result<Vec<(usize, Tally)>, E> {
+        let Some(continuity) = &mut self.continuity else {
+            return Ok(Vec::new());
+        };
+        let mut incidents = Vec::new();
+        continuity.finish(&mut |incident| incidents.push(incident));
+        for incident in incidents {
+            let finding = incident.finding(|file| continuity.file_name(file));
+            let counts = self.afterwards.entry(incident.file).or_default();
+            let mut findings =
+                Findings { strict: self.options.strict, room: &mut self.room, list: Vec::new(), counts: *counts };
+            findings.take(finding);
+            *counts = findings.counts;
+            for finding in &findings.list {
+                let file = continuity.file_name(incident.file);
+                hand_out(Located { file, finding, text: "", first_line: 0 })?;
+            }
+        }
+        let tally = |[warnings, errors]: [u64; 2]| Tally { errors, warnings, ..Tally::default() };
+        Ok(self.afterwards.iter().map(|(file, counts)| (*file as usize, tally(*counts))).collect())
+    }
+
+    /// What the stream of events comes to, where its continuity is looked at.
+    #[must_use]
+    pub fn continuity_totals(&self) -> Option<&ContinuityTotals> {
+        self.continuity.as_ref().map(Continuity::totals)
+    }
+}
+
+/// The continuity of the input at hand.
+struct Stream<'v> {
+    file: u32,
+    continuity: &'v mut Continuity,
+    afterwards: &'v mut BTreeMap<u32, [u64; 2]>,
+    /// What was found about earlier inputs, to be handed out.
+    elsewhere: Vec<(u32, Finding)>,
 }
 
 /// A line that has been read ahead.
@@ -249,6 +327,7 @@ struct Run<'v, 'h, E> {
     hand_out: HandOut<'h, E>,
     findings: Findings<'v>,
     tally: Tally,
+    continuity: Option<Stream<'v>>,
 }
 
 impl<E: From<io::Error>> Run<'_, '_, E> {
@@ -264,14 +343,21 @@ impl<E: From<io::Error>> Run<'_, '_, E> {
 
     fn line(&mut self, number: u64, bytes: &[u8], part: LinePart) -> Result<(), E> {
         match part {
-            LinePart::Whole if glance::clean(bytes, &self.options.rules).is_some() => {
-                self.tally.events += 1;
-                if self.tally.kind.is_none() {
-                    self.tally.kind = Some(Kind::Events);
-                }
-                Ok(())
-            }
             LinePart::Whole => {
+                if let Some(seen) = glance::clean(bytes, &self.options.rules) {
+                    self.tally.events += 1;
+                    if self.tally.kind.is_none() {
+                        self.tally.kind = Some(Kind::Events);
+                    }
+                    return match self.continuity {
+                        Some(_) => {
+                            let place = Place { line: number, column: 1, pointer: String::new() };
+                            self.follow(&seen.metered(bytes), &place);
+                            self.flush(std::str::from_utf8(bytes).unwrap_or_default(), number)
+                        }
+                        None => Ok(()),
+                    };
+                }
                 let text = Text::new(bytes, number, &mut |finding| self.findings.take(finding));
                 if let Some(root) = json::read(&text, &mut |finding| self.findings.take(finding)) {
                     self.value(&Spot::root(&root), &text);
@@ -355,16 +441,58 @@ impl<E: From<io::Error>> Run<'_, '_, E> {
         }
         let context = &mut Context { text, report: &mut |finding| self.findings.take(finding) };
         match kind {
-            Kind::Events => event::check(spot, &self.options.rules, context),
+            Kind::Events => {
+                let metered = event::check(spot, &self.options.rules, context);
+                if let (Some(metered), Some(_)) = (metered, &self.continuity) {
+                    let own = text.as_str().as_bytes().get(spot.node.start..).unwrap_or_default();
+                    let metered = Metered { digest: digest(own), ..metered };
+                    self.follow(&metered, &text.place(spot.node.start, &*spot.pointer));
+                }
+            }
             Kind::Thresholds => threshold::check(spot, self.ids, self.name, context),
+        }
+    }
+
+    /// Takes an event into the stream. An incident may be about an earlier event.
+    fn follow(&mut self, metered: &Metered<'_>, place: &Place) {
+        let Some(stream) = &mut self.continuity else {
+            return;
+        };
+        let here = Here { file: stream.file, line: place.line, column: place.column, pointer: &place.pointer };
+        let mut incidents = Vec::new();
+        stream.continuity.observe(metered, &here, &mut |incident| incidents.push(incident));
+        for incident in incidents {
+            let finding = incident.finding(|file| stream.continuity.file_name(file));
+            if incident.file == stream.file {
+                self.findings.take(finding);
+            } else {
+                stream.elsewhere.push((incident.file, finding));
+            }
         }
     }
 
     /// Hands out what was found in `text`.
     fn flush(&mut self, text: &str, first_line: u64) -> Result<(), E> {
+        if let Some(stream) = self.continuity.as_mut().filter(|stream| !stream.elsewhere.is_empty()) {
+            for (file, finding) in std::mem::take(&mut stream.elsewhere) {
+                let own = self.findings.counts;
+                let counts = stream.afterwards.entry(file).or_default();
+                self.findings.counts = *counts;
+                let listed = self.findings.list.len();
+                self.findings.take(finding);
+                *counts = self.findings.counts;
+                self.findings.counts = own;
+                if let Some(finding) =
+                    self.findings.list.get(listed).is_some().then(|| self.findings.list.pop()).flatten()
+                {
+                    let file = stream.continuity.file_name(file);
+                    (self.hand_out)(Located { file, finding: &finding, text: "", first_line: 0 })?;
+                }
+            }
+        }
         self.findings.list.sort_by(Finding::by_place);
         for finding in self.findings.list.drain(..) {
-            (self.hand_out)(Located { finding: &finding, text, first_line })?;
+            (self.hand_out)(Located { file: self.name, finding: &finding, text, first_line })?;
         }
         Ok(())
     }

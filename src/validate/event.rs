@@ -1,5 +1,6 @@
 //! An event in a text: its shape, its types and the rules, each fault with its place.
 
+use super::continuity::{Counters, Metered};
 use super::json::{Node, Value};
 use super::rules::{Field as Name, Values, faults};
 use super::shape::{Context, Field, Fields, Spot, optional, required};
@@ -30,10 +31,12 @@ const METRICS_FIELDS: &[Field] = &[
 
 const PERIOD_FIELDS: &[Field] = &[required("start"), required("end")];
 
-/// Reports every fault of the event that `spot` is taken to be.
-pub(super) fn check(spot: &Spot<'_>, rules: &EventRules, context: &mut Context<'_, '_>) {
+/// Reports every fault of the event that `spot` is taken to be. Gives what continuity is judged by, the digest excepted,
+/// where the event has as much.
+pub(super) fn check<'n>(spot: &Spot<'n>, rules: &EventRules, context: &mut Context<'_, '_>) -> Option<Metered<'n>> {
     let Value::Object(members) = &spot.node.value else {
-        return context.wrong_type(spot, "the event", "an object");
+        context.wrong_type(spot, "the event", "an object");
+        return None;
     };
     let mut event = Fields::of(spot.clone(), members, "", EVENT_FIELDS, context);
     let mut metrics = inner(event.get(6), "metrics", "metrics.", METRICS_FIELDS, context);
@@ -52,15 +55,18 @@ pub(super) fn check(spot: &Spot<'_>, rules: &EventRules, context: &mut Context<'
         org_id: reader.string_or_null(event.get(5), Name::OrgId),
         ..Values::default()
     };
+    let mut counters = Counters::default();
     if let Some(metrics) = &metrics {
-        reader.counter(metrics.get(0), Name::CpuSeconds);
+        counters.cpu_seconds = reader.counter(metrics.get(0), Name::CpuSeconds).unwrap_or(0);
         values.cpu_percent_avg = reader.figure(metrics.get(1), Name::CpuPercentAvg);
         values.memory_gb = reader.figure(metrics.get(2), Name::MemoryGb);
         values.memory_percent = reader.figure(metrics.get(3), Name::MemoryPercent);
         values.storage_gb = reader.figure(metrics.get(4), Name::StorageGb);
         values.network_egress_mb = reader.figure(metrics.get(5), Name::NetworkEgressMb);
         values.network_ingress_mb = reader.figure(metrics.get(6), Name::NetworkIngressMb);
-        reader.counter(metrics.get(7), Name::GpuSeconds);
+        counters.gpu_seconds = reader.counter(metrics.get(7), Name::GpuSeconds).unwrap_or(0);
+        counters.network_egress_mb = values.network_egress_mb.unwrap_or(0.0);
+        counters.network_ingress_mb = values.network_ingress_mb.unwrap_or(0.0);
     }
     if let Some(period) = &period {
         values.start = reader.seconds(period.get(0), Name::Start);
@@ -83,6 +89,7 @@ pub(super) fn check(spot: &Spot<'_>, rules: &EventRules, context: &mut Context<'
     for object in [metrics, period].into_iter().flatten() {
         object.report_rest(context, |_| None);
     }
+    values.metered(counters)
 }
 
 /// The object inside the event that `spot` is; `None` where it is absent or no object.
@@ -144,9 +151,9 @@ impl<'n> Reader<'_, '_, '_, 'n> {
         self.integer(spot, field, "whole Unix seconds")
     }
 
-    /// A counter: `u64`. No rule needs its value.
-    fn counter(&mut self, spot: Option<&Spot<'n>>, field: Name) {
-        self.integer::<u64>(spot, field, "whole seconds, at least 0");
+    /// A counter: `u64`.
+    fn counter(&mut self, spot: Option<&Spot<'n>>, field: Name) -> Option<u64> {
+        self.integer(spot, field, "whole seconds, at least 0")
     }
 
     fn integer<T: serde::de::DeserializeOwned>(

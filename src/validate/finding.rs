@@ -141,6 +141,19 @@ codes! {
     EmptyId = "empty-id",
     /// An id of more than 256 bytes.
     IdTooLong = "id-too-long",
+    // Streams of events.
+    /// Time between two periods of an instance that no event covers.
+    PeriodGap = "period-gap",
+    /// Time that two events of an instance cover.
+    PeriodOverlap = "period-overlap",
+    /// The same event again.
+    RepeatedEvent = "repeated-event",
+    /// Two different events of one instance and period.
+    ConflictingEvents = "conflicting-events",
+    /// An event behind a later one of its instance.
+    OutOfOrder = "out-of-order",
+    /// A metric that only grows, event after event: a total, and not what the period consumed.
+    RunningTotal = "running-total",
     // Thresholds.
     /// Two thresholds with one id.
     DuplicateId = "duplicate-id",

@@ -8,6 +8,7 @@ use std::borrow::Cow;
 use serde::Deserialize;
 
 use super::EventRules;
+use super::continuity::{Counters, Metered, digest};
 use super::rules::{Values, faults};
 use crate::events::{UsageEvent, UsageMetrics, UsagePeriod};
 
@@ -48,6 +49,20 @@ struct Metrics {
 struct Period {
     start: i64,
     end: i64,
+}
+
+impl Glance<'_> {
+    /// What continuity is judged by; `line` is the text of the event.
+    pub(super) fn metered(&self, line: &[u8]) -> Metered<'_> {
+        let counters = Counters {
+            cpu_seconds: self.metrics.cpu_seconds,
+            gpu_seconds: self.metrics.gpu_seconds,
+            network_egress_mb: self.metrics.network_egress_mb,
+            network_ingress_mb: self.metrics.network_ingress_mb,
+        };
+        let (start, end) = (self.period.start, self.period.end);
+        Metered { instance_id: &self.instance_id, start, end, digest: digest(line), counters }
+    }
 }
 
 /// The event in `line` where it is certainly valid and nothing is to be remarked on.

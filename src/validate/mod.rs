@@ -4,16 +4,18 @@
 //! - [`is_valid`], [`event_findings`]: the rules for an event in memory;
 //! - [`line_findings`]: one line of NDJSON, with exact places, whatever the line holds;
 //! - [`threshold_findings`]: a threshold file;
-//! - [`ContentValidator`]: whole inputs, told apart by their content.
+//! - [`ContentValidator`]: whole inputs, told apart by their content;
+//! - [`continuity`]: whether the periods of each instance follow one another.
 //!
 //! All of it is pure: the time of day comes in through [`EventRules`].
 
 mod content;
+pub mod continuity;
 mod event;
 mod finding;
 mod glance;
 mod json;
-mod names;
+pub(crate) mod names;
 mod rules;
 #[cfg(feature = "schema")]
 pub mod schema;
@@ -82,7 +84,7 @@ pub fn line_findings(text: &[u8], line: u64, rules: &EventRules) -> Vec<Finding>
     collect(|report| {
         let text = json::Text::new(text, line, report);
         if let Some(root) = json::read(&text, report) {
-            event::check(&Spot::root(&root), rules, &mut Context { text: &text, report });
+            let _ = event::check(&Spot::root(&root), rules, &mut Context { text: &text, report });
         }
     })
 }

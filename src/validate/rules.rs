@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::continuity::{Counters, Metered};
 use super::json::quote;
 use super::{Code, EventRules, Finding, Place};
 use crate::events::{EVENT_TYPE, MAX_ID_BYTES, UsageEvent, VERSION};
@@ -78,6 +79,16 @@ pub(super) struct Values<'a> {
     pub(super) network_ingress_mb: Option<f64>,
     pub(super) start: Option<i64>,
     pub(super) end: Option<i64>,
+}
+
+impl<'a> Values<'a> {
+    /// What continuity is judged by, without the digest; `None` where the instance or a sound period lacks.
+    pub(super) fn metered(&self, counters: Counters) -> Option<Metered<'a>> {
+        let sound = |time: &i64| (0..MILLISECONDS_FROM).contains(time);
+        let instance_id = self.instance_id.filter(|id| id_fault(id).is_none())?;
+        let (start, end) = (self.start.filter(sound)?, self.end.filter(sound)?);
+        (start < end).then_some(Metered { instance_id, start, end, digest: 0, counters })
+    }
 }
 
 impl<'a> From<&'a UsageEvent> for Values<'a> {

@@ -4,7 +4,8 @@ use std::io;
 
 use annotate_snippets::{AnnotationKind, Group, Level, Origin, Renderer, Snippet};
 use form_usage_events::validate::{Finding, Kind, Located, Severity, Tally};
-use serde::Serialize;
+use serde::ser::SerializeStruct as _;
+use serde::{Serialize, Serializer};
 
 use crate::cli::FindingFormat;
 use crate::output::{Stdout, stdout_is_terminal};
@@ -21,27 +22,51 @@ struct Row<'a> {
 }
 
 /// What one file held, in the JSON document.
-#[derive(Serialize)]
 pub(crate) struct FileRow {
-    file: String,
-    /// `events`, `thresholds`, or null where nothing was recognized.
-    kind: Option<&'static str>,
-    events: u64,
-    thresholds: u64,
-    errors: u64,
-    warnings: u64,
+    pub(crate) file: String,
+    pub(crate) tally: Tally,
     /// Why it could not be read, or not to its end.
-    failure: Option<String>,
+    pub(crate) failure: Option<String>,
+    opened: bool,
 }
 
 impl FileRow {
-    pub(crate) fn new(file: String, tally: Tally, failure: Option<String>) -> Self {
-        let kind = tally.kind.map(|kind| match kind {
+    /// What a file held.
+    pub(crate) const fn read(file: String, tally: Tally) -> Self {
+        Self { file, tally, failure: None, opened: true }
+    }
+
+    /// A file that could not be read, or not to its end (`opened`).
+    pub(crate) fn failed(file: String, failure: String, opened: bool) -> Self {
+        Self { file, tally: Tally::default(), failure: Some(failure), opened }
+    }
+
+    /// Whether it was opened, and so counts among the inputs of the validator.
+    pub(crate) const fn was_opened(&self) -> bool {
+        self.opened
+    }
+
+    pub(crate) const fn has_findings(&self) -> bool {
+        self.tally.errors + self.tally.warnings > 0
+    }
+}
+
+impl Serialize for FileRow {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        // `events`, `thresholds`, or null where nothing was recognized.
+        let kind = self.tally.kind.map(|kind| match kind {
             Kind::Events => "events",
             Kind::Thresholds => "thresholds",
         });
-        let Tally { events, thresholds, errors, warnings, .. } = tally;
-        Self { file, kind, events, thresholds, errors, warnings, failure }
+        let mut row = serializer.serialize_struct("FileRow", 7)?;
+        row.serialize_field("file", &self.file)?;
+        row.serialize_field("kind", &kind)?;
+        row.serialize_field("events", &self.tally.events)?;
+        row.serialize_field("thresholds", &self.tally.thresholds)?;
+        row.serialize_field("errors", &self.tally.errors)?;
+        row.serialize_field("warnings", &self.tally.warnings)?;
+        row.serialize_field("failure", &self.failure)?;
+        row.end()
     }
 }
 
@@ -74,10 +99,10 @@ impl FindingWriter {
     }
 
     /// Writes one finding and hands it to the reader at once: a stream of events may go on for days.
-    pub(crate) fn write(&mut self, file: &str, located: Located<'_>) -> anyhow::Result<()> {
-        let row = Row { file, finding: located.finding };
+    pub(crate) fn write(&mut self, located: Located<'_>) -> anyhow::Result<()> {
+        let row = Row { file: located.file, finding: located.finding };
         match self.format {
-            FindingFormat::Table => self.stdout.text(&format!("{}\n\n", self.excerpt(file, located)))?,
+            FindingFormat::Table => self.stdout.text(&format!("{}\n\n", self.excerpt(located)))?,
             FindingFormat::Ndjson => self.stdout.line(&serde_json::to_vec(&row)?)?,
             FindingFormat::Json => {
                 self.stdout.text(if self.written == 0 { "\n" } else { ",\n" })?;
@@ -99,7 +124,8 @@ impl FindingWriter {
     }
 
     /// The line with a marker under the place, what was found, what was expected, and the help.
-    fn excerpt(&self, file: &str, located: Located<'_>) -> String {
+    fn excerpt(&self, located: Located<'_>) -> String {
+        let file = located.file;
         let finding = located.finding;
         let level = match finding.severity {
             Severity::Error => Level::ERROR,
@@ -130,6 +156,10 @@ impl FindingWriter {
         }
         if let Some(found) = &finding.found {
             group = group.element(Level::NOTE.message(format!("found {found}")));
+        }
+        // Without an excerpt there is no marker to write it at.
+        if let (None, Some(expected)) = (line, &finding.expected) {
+            group = group.element(Level::NOTE.message(format!("expected {expected}")));
         }
         if let Some(help) = &finding.help {
             group = group.element(Level::HELP.message(&**help));

@@ -1,6 +1,7 @@
 //! `validate`.
 
 use clap::{Args, ValueEnum};
+use form_usage_events::validate::continuity::DEFAULT_REORDER_WINDOW;
 
 use super::lines::LineArgs;
 use crate::input::Input;
@@ -19,6 +20,23 @@ pub(crate) struct ValidateArgs {
     /// Make warnings errors: unknown fields, empty files
     #[arg(long, env = "FORMUSAGE_STRICT", help_heading = "Rules")]
     pub(crate) strict: bool,
+    /// Look at the periods of each instance too: gaps, overlaps, repeats, conflicts, order
+    ///
+    /// All files of a run are one stream, in the order in which they are named: put them as they were written. Memory
+    /// stays bounded: about 100 bytes an instance, and the latest events by their digests. A chain of periods that
+    /// begins anew after a reboot can't be told from events that were lost: a gap is a gap. The sums go to standard error.
+    #[arg(long, env = "FORMUSAGE_CONTINUITY", help_heading = "Continuity")]
+    pub(crate) continuity: bool,
+    /// How many further events of its instance a gap waits for one that comes late; 0 tells it at once
+    #[arg(
+        long,
+        value_name = "EVENTS",
+        default_value_t = DEFAULT_REORDER_WINDOW,
+        value_parser = clap::value_parser!(u32).range(..=1024),
+        env = "FORMUSAGE_REORDER_WINDOW",
+        help_heading = "Continuity"
+    )]
+    pub(crate) reorder_window: u32,
     #[command(flatten)]
     pub(crate) lines: LineArgs,
     /// How findings are written; without it, a table on a terminal and ndjson elsewhere
