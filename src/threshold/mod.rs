@@ -18,6 +18,10 @@
 //! | `Gpu` | | `gpu_seconds` | `s`, `min`, `h` |
 
 mod alert;
+mod alert_file;
+mod alerting;
+#[cfg(test)]
+mod alerting_tests;
 mod config;
 mod evaluate;
 mod explain;
@@ -30,17 +34,20 @@ mod states;
 mod store;
 #[cfg(test)]
 mod tests;
+mod watch;
 
 pub use alert::{
     ALERTS_FORMAT, ALERTS_VERSION, AlertCounts, AlertKind, AlertReason, AlertRecord, AlertState, AlertStates,
     AlertStatus, RecordError, ThresholdAlert,
 };
+pub use alert_file::{AlertFile, AlertFileError, Kept};
 pub use config::{ANY, ActionType, ResourceType, ThresholdConfig, ThresholdType, ThresholdViolation};
 pub use evaluate::{InvalidThresholds, ThresholdSet};
 pub use explain::{Explanation, Reason};
 pub use manager::ThresholdManager;
-pub use notify::{LogNotifier, Notified, Notifier};
+pub use notify::{AlertsNotified, LogNotifier, Notified, Notifier};
 pub use source::{Loaded, MAX_FILE_BYTES, SourceError, ThresholdReader, ThresholdSource, parse_thresholds};
 pub use states::{AlertSeverity, NoData};
 #[cfg(feature = "sqlite")]
 pub use store::{Change, Edit, EditError, ThresholdStore};
+pub use watch::watch;

@@ -31,7 +31,7 @@ use tokio_util::sync::CancellationToken;
 use crate::clock::Monotonic;
 use crate::events::EncodedEvent;
 use crate::publish::delivery::{Deferral, Delivery, Ending};
-use crate::publish::intake::{Intake, Origin, Taken};
+use crate::publish::intake::{Intake, Taken};
 use crate::publish::lanes::Lanes;
 use crate::publish::report::Report;
 use crate::publish::worker::{Round, Signals, Worker};
@@ -71,15 +71,17 @@ impl Pipeline {
         &self.delivery
     }
 
-    /// How many thresholds the event exceeds; who is to be told of it is told. A notification that fails stops nothing.
-    pub(in crate::publish) async fn violations(&self, event: &EncodedEvent, origin: &Origin) -> u64 {
-        let Some(manager) = &self.thresholds else { return 0 };
-        match manager.check_event(event.event()).await {
-            Ok(violations) => violations.len() as u64,
-            Err(error) => {
-                tracing::error!(%origin, %error, "a threshold's notification failed");
-                0
-            }
+    /// How many thresholds the event exceeds. Who is to be told of it is told by [`Pipeline::tell`].
+    pub(in crate::publish) fn violations(&self, event: &EncodedEvent) -> u64 {
+        self.thresholds.as_ref().map_or(0, |manager| manager.observe(event.event()).len() as u64)
+    }
+
+    /// Tells what follows from the events since the last time. A notification that fails stops nothing.
+    pub(in crate::publish) async fn tell(&self) {
+        if let Some(manager) = &self.thresholds
+            && let Err(error) = manager.hand_over_news().await
+        {
+            tracing::error!(%error, "a threshold's notification failed");
         }
     }
 
@@ -278,7 +280,8 @@ impl Run<'_> {
             Intake::Event(event) => {
                 if event.ticket.is_none() {
                     self.report.read += 1;
-                    self.report.violations += self.pipeline.violations(&event.encoded, &event.origin).await;
+                    self.report.violations += self.pipeline.violations(&event.encoded);
+                    self.pipeline.tell().await;
                 }
                 if self.held == 0 {
                     // A quiet input is no lack of progress.

@@ -190,7 +190,7 @@ impl Taker<'_, '_> {
         for item in group {
             match item {
                 Intake::Event(event) => {
-                    let violations = self.pipeline.violations(&event.encoded, &event.origin).await;
+                    let violations = self.pipeline.violations(&event.encoded);
                     self.note(|takings| takings.violations += violations);
                     let (source, line) = (event.origin.input, event.origin.line);
                     items.push(NewItem::Event(NewEvent { encoded: event.encoded, source, line }));
@@ -208,6 +208,8 @@ impl Taker<'_, '_> {
                 Intake::Broken(message) => self.note(|takings| takings.errors.push(message)),
             }
         }
+        // What came together is told together.
+        self.pipeline.tell().await;
         items
     }
 

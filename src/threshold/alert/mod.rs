@@ -124,7 +124,8 @@ pub struct ThresholdAlert {
     pub id: String,
     /// What happened.
     pub kind: AlertKind,
-    /// Where the first period over the limit started; where the silence began for [`AlertKind::NoData`]. Unix seconds.
+    /// Where the first period over the limit started; where the silence began for [`AlertKind::NoData`]; when the event
+    /// was made for [`AlertKind::Violation`]. Unix seconds.
     pub since: i64,
     /// When it happened, by the events' time. Unix seconds.
     pub at: i64,
@@ -140,12 +141,12 @@ pub struct ThresholdAlert {
 }
 
 impl ThresholdAlert {
-    /// A violation of a threshold without states, of an event whose period is from `start` to `end`.
+    /// A violation of a threshold without states.
     #[must_use]
-    pub fn of_violation(violation: ThresholdViolation, start: i64, end: i64) -> Self {
-        let (peak, kind) = (violation.current_value, AlertKind::Violation);
-        let id = alert_id(&violation.config.id, &violation.instance_id, kind, start, end.unsigned_abs());
-        Self { id, kind, since: start, at: end, peak, number: 0, reason: None, violation }
+    pub fn of_violation(violation: ThresholdViolation) -> Self {
+        let (peak, at, kind) = (violation.current_value, violation.timestamp, AlertKind::Violation);
+        let id = alert_id(&violation.config.id, &violation.instance_id, kind, at, 0);
+        Self { id, kind, since: at, at, peak, number: 0, reason: None, violation }
     }
 }
 

@@ -4,6 +4,7 @@ mod keep;
 mod monitor;
 mod observe;
 mod show;
+mod thresholds;
 
 use std::ffi::OsString;
 use std::io::{Cursor, Read};
@@ -24,11 +25,11 @@ use form_usage_events::publish::{
 };
 use form_usage_events::retry::{Random, Retrier, RetryConfig};
 use form_usage_events::spool::Spool;
-use form_usage_events::threshold::ThresholdManager;
 use form_usage_events::transport::{self, ConnectOptions, Destination};
 use tokio::sync::mpsc;
 
 use self::monitor::Monitor;
+use self::thresholds::Thresholds;
 use crate::cli::{Level, PublishArgs, ReconcileArgs};
 use crate::exit::Exit;
 use crate::input::Input;
@@ -94,7 +95,7 @@ fn publish(args: &PublishArgs, inputs: Inputs) -> anyhow::Result<Exit> {
 
     setup::runtime()?.block_on(async {
         let sink = transport::connect(&destination, &connect)?;
-        let thresholds = thresholds(args).await?;
+        let thresholds = Thresholds::start(args, spool.as_ref().map(Spool::path), clock.clone()).await?;
         if let (Some(breaker), Some(spool)) = (&breaker, &spool) {
             breaker.resume(spool.breaker());
         }
@@ -119,7 +120,8 @@ fn publish(args: &PublishArgs, inputs: Inputs) -> anyhow::Result<Exit> {
         )
         .await?;
         let (intake, reader) = inputs.read(rules, clock);
-        let pipeline = Pipeline::new(delivery, thresholds, options);
+        let manager = thresholds.as_ref().map(Thresholds::manager);
+        let pipeline = Pipeline::new(delivery, manager, options);
         let report = match &spool {
             Some(spool) => {
                 let breaker = breaker.as_ref();
@@ -128,6 +130,9 @@ fn publish(args: &PublishArgs, inputs: Inputs) -> anyhow::Result<Exit> {
             None => pipeline.run(intake, &mut *keeper, &mut progress, stop).await,
         };
         drop(progress);
+        if let Some(thresholds) = thresholds {
+            thresholds.end().await;
+        }
         monitor.end().await;
         let report = report?;
         keeper.finish()?;
@@ -181,13 +186,6 @@ fn policy(args: &PublishArgs, clock: &Arc<dyn Clock>) -> anyhow::Result<(Retrier
     let retrier = Retrier::with(retry, clock.clone(), Random::default()).map_err(as_options)?;
     let breaker = (!args.no_circuit_breaker).then(|| CircuitBreaker::with_clock(breaker, clock.clone()));
     Ok((retrier, breaker.transpose().map_err(as_options)?))
-}
-
-async fn thresholds(args: &PublishArgs) -> anyhow::Result<Option<Arc<ThresholdManager>>> {
-    let Some(source) = &args.thresholds else { return Ok(None) };
-    let manager = ThresholdManager::new(source.clone()).with_source_options(crate::thresholds::access(&args.access)?);
-    manager.load_configs().await.context("the thresholds can't be used")?;
-    Ok(Some(Arc::new(manager)))
 }
 
 /// What is to be read.
