@@ -70,7 +70,7 @@ pub struct UsageEvent {
 }
 
 /// The figures of one period. 1 GB is 2^30 bytes, 1 MB is 2^20 bytes.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct UsageMetrics {
     /// CPU time used, in whole seconds, summed over all CPUs.

@@ -72,6 +72,36 @@ impl EncodedEvent {
         Self::of_sound(event, text.as_bytes())
     }
 
+    /// A notice that goes the way of events and is none: an alert on its way to a channel. `body` is the compact JSON of
+    /// an object that names its instance, user and time; the event beside it holds these alone, and zeros.
+    ///
+    /// # Errors
+    /// When one of the three is missing.
+    #[cfg(feature = "channels")]
+    pub(crate) fn notice(body: Vec<u8>) -> Result<Self, serde_json::Error> {
+        let Notice { event_type, version, timestamp, instance_id, user_id, .. } = serde_json::from_slice(&body)?;
+        let period = super::UsagePeriod { start: timestamp, end: timestamp };
+        let metrics = super::UsageMetrics::default();
+        let event =
+            UsageEvent { event_type, version, timestamp, instance_id, user_id, org_id: None, metrics, period };
+        Ok(Self { id: EventId::of(&body), event, body })
+    }
+
+    /// Reads what this library has written down: an event, or a notice.
+    ///
+    /// # Errors
+    /// When it is neither.
+    pub(crate) fn decode_stored(body: &[u8]) -> Result<Self, serde_json::Error> {
+        let decoded = Self::decode(body);
+        #[cfg(feature = "channels")]
+        if decoded.is_err()
+            && let Ok(notice) = Self::notice(body.to_vec())
+        {
+            return Ok(notice);
+        }
+        decoded
+    }
+
     /// The event.
     #[must_use]
     pub fn event(&self) -> &UsageEvent {
@@ -95,6 +125,20 @@ impl EncodedEvent {
     pub fn into_event(self) -> UsageEvent {
         Arc::try_unwrap(self.shared).map_or_else(|shared| shared.event.clone(), |only| only.event)
     }
+}
+
+/// What a notice says of itself beside the alert.
+#[cfg(feature = "channels")]
+#[derive(serde::Deserialize)]
+struct Notice {
+    event_type: String,
+    version: String,
+    timestamp: i64,
+    instance_id: String,
+    user_id: String,
+    /// It is what tells a notice from an event with fields missing.
+    #[serde(rename = "alert")]
+    _alert: serde::de::IgnoredAny,
 }
 
 /// `event` as compact JSON in the order of its fields, floats in the shortest form that reads back (`30.0`, `12.5`).

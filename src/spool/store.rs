@@ -231,7 +231,7 @@ impl Store {
                 bytes += body.len();
                 let id: Vec<u8> = row.get(6)?;
                 let broken = found.broken.len();
-                match EncodedEvent::decode(&body) {
+                match EncodedEvent::decode_stored(&body) {
                     // Bytes that are still an event may be another one.
                     Ok(encoded) if encoded.id().as_bytes()[..] != id[..] => {
                         found.broken.push((seq, "its bytes are not those that were taken".to_owned()));

@@ -1,5 +1,6 @@
 //! `formusage`: the usage meter that people bill by.
 
+mod channels;
 mod cli;
 mod cmd;
 mod connect;
@@ -32,6 +33,7 @@ fn main() -> ExitCode {
         Command::Spool(args) => cmd::spool::run(&args),
         Command::Dlq(args) => cmd::dlq::run(&args),
         Command::Thresholds(args) => cmd::thresholds::run(&args),
+        Command::Channels(args) => cmd::channels::run(&args),
         Command::Ping(args) => cmd::ping::run(&args),
         Command::Schema(args) => cmd::schema::run(&args),
         Command::Completions(args) => cmd::completions::run(&args),

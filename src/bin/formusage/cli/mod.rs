@@ -2,6 +2,7 @@
 //!
 //! Every option has an environment variable, `FORMUSAGE_` and the option's name.
 
+mod channels;
 mod check;
 mod cloudevents;
 mod collect;
@@ -23,6 +24,7 @@ use clap::builder::Styles;
 use clap::builder::styling::AnsiColor;
 use clap::{ArgAction, Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
 
+pub(crate) use channels::{ChannelsAction, ChannelsArgs, ChannelsFileArgs, ChannelsListArgs, ChannelsTestArgs};
 pub(crate) use check::{CheckArgs, CheckFormat};
 pub(crate) use collect::CollectArgs;
 pub(crate) use destination::{DestinationArgs, NatsArgs, SourceArgs};
@@ -130,6 +132,7 @@ pub(crate) enum Command {
     Spool(SpoolCommandArgs),
     Dlq(DlqArgs),
     Thresholds(ThresholdsArgs),
+    Channels(ChannelsArgs),
     Ping(PingArgs),
     Schema(SchemaArgs),
     Completions(CompletionsArgs),

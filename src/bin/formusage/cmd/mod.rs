@@ -1,5 +1,6 @@
 //! One thin file for each command: options in, library calls, words and exit code out.
 
+pub(crate) mod channels;
 pub(crate) mod check;
 pub(crate) mod collect;
 pub(crate) mod completions;
