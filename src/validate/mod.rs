@@ -19,7 +19,7 @@ mod finding;
 mod glance;
 mod json;
 mod levels;
-mod names;
+pub(crate) mod names;
 mod plausible;
 mod rules;
 #[cfg(feature = "schema")]

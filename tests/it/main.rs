@@ -11,6 +11,8 @@ mod codes;
 mod collect;
 mod concurrency;
 mod continuity;
+#[cfg(target_os = "linux")]
+mod control_group;
 mod documents;
 mod event_service;
 mod faults;
@@ -28,6 +30,8 @@ mod publish;
 mod publisher;
 mod queue;
 mod read;
+#[cfg(target_os = "linux")]
+mod scopes;
 mod spool;
 mod support;
 mod thresholds;

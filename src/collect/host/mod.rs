@@ -15,17 +15,25 @@ pub use linux::LinuxHost;
 #[cfg(any(test, not(target_os = "linux")))]
 pub use portable::PortableHost;
 
-use super::{CollectError, Scope};
+use super::{CollectError, Scope, ScopeOptions};
+
+/// This machine, or the one that `options` have the files of.
+///
+/// # Errors
+/// When nothing of it can be read.
+pub(super) fn open(options: &ScopeOptions) -> Result<Box<dyn Scope>, CollectError> {
+    #[cfg(target_os = "linux")]
+    return Ok(Box::new(LinuxHost::open(options)?));
+    #[cfg(not(target_os = "linux"))]
+    return Ok(Box::new(PortableHost::open(options)?));
+}
 
 /// This machine.
 ///
 /// # Errors
 /// When nothing of it can be read.
 pub fn this_host() -> Result<Box<dyn Scope>, CollectError> {
-    #[cfg(target_os = "linux")]
-    return Ok(Box::new(LinuxHost::new("/")?));
-    #[cfg(not(target_os = "linux"))]
-    return Ok(Box::new(PortableHost::new()?));
+    open(&ScopeOptions::default())
 }
 
 /// The host's name, where it has one.

@@ -9,6 +9,7 @@ use std::io;
 use std::path::PathBuf;
 
 use crate::collect::Traffic;
+use crate::collect::net_dev::interfaces;
 
 /// What an interface is to us.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,10 +38,7 @@ impl Uplinks {
 
     /// The uplinks' counters in the text of `/proc/net/dev`.
     pub(super) fn traffic(&mut self, text: &str) -> io::Result<BTreeMap<String, Traffic>> {
-        let all: Vec<(&str, Traffic)> = text.lines().skip(2).filter_map(line).collect();
-        if all.is_empty() && !text.contains('|') {
-            return Err(io::Error::other("/proc/net/dev has another form than expected"));
-        }
+        let all: Vec<(&str, Traffic)> = interfaces(text)?.collect();
         self.kinds.retain(|known, _| all.iter().any(|(name, _)| name == known));
         for (name, _) in &all {
             if !self.kinds.contains_key(*name) {
@@ -65,13 +63,4 @@ impl Uplinks {
             Kind::Virtual
         }
     }
-}
-
-/// A line: the name, a colon, eight figures of what was received, eight of what was sent, bytes first.
-fn line(text: &str) -> Option<(&str, Traffic)> {
-    let (name, figures) = text.split_once(':')?;
-    let mut figures = figures.split_ascii_whitespace();
-    let received = figures.next()?.parse().ok()?;
-    let sent = figures.nth(7)?.parse().ok()?;
-    Some((name.trim(), Traffic { sent, received }))
 }
