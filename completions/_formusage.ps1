@@ -141,6 +141,12 @@ Register-ArgumentCompleter -Native -CommandName 'formusage' -ScriptBlock {
             break
         }
         'formusage;validate' {
+            [CompletionResult]::new('--error', '--error', [CompletionResultType]::ParameterName, 'Make findings of this code errors; several with commas, or given several times')
+            [CompletionResult]::new('--warn', '--warn', [CompletionResultType]::ParameterName, 'Make findings of this code warnings')
+            [CompletionResult]::new('--ignore', '--ignore', [CompletionResultType]::ParameterName, 'Leave findings of this code out')
+            [CompletionResult]::new('--channels', '--channels', [CompletionResultType]::ParameterName, 'Hold the channels and actions of thresholds against this channels file: what it does not bind is an error')
+            [CompletionResult]::new('--period', '--period', [CompletionResultType]::ParameterName, 'How long the periods of events are, for the `for` of thresholds')
+            [CompletionResult]::new('--explain', '--explain', [CompletionResultType]::ParameterName, 'Say what a code means, with an input that gives it and one that just does not; without a code, list all')
             [CompletionResult]::new('--reorder-window', '--reorder-window', [CompletionResultType]::ParameterName, 'How many further events of its instance a gap waits for one that comes late; 0 tells it at once')
             [CompletionResult]::new('--max-skew', '--max-skew', [CompletionResultType]::ParameterName, 'How far in the future an event''s timestamp may lie')
             [CompletionResult]::new('--max-line-bytes', '--max-line-bytes', [CompletionResultType]::ParameterName, 'The longest line to accept, in bytes')

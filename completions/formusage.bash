@@ -142,7 +142,7 @@ _formusage() {
             fi
             case "${prev}" in
                 --format)
-                    COMPREPLY=($(compgen -W "table json ndjson" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "table json ndjson github sarif junit nagios" -- "${cur}"))
                     return 0
                     ;;
                 --max-skew)
@@ -1261,12 +1261,36 @@ _formusage() {
             return 0
             ;;
         formusage__subcmd__validate)
-            opts="-v -q -h --strict --continuity --reorder-window --max-skew --max-line-bytes --format --max-findings --verbose --quiet --log --log-format --help"
+            opts="-v -q -h --strict --error --warn --ignore --channels --period --explain --continuity --reorder-window --max-skew --max-line-bytes --format --max-findings --verbose --quiet --log --log-format --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                --error)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --warn)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --ignore)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --channels)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --period)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --explain)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --reorder-window)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -1280,7 +1304,7 @@ _formusage() {
                     return 0
                     ;;
                 --format)
-                    COMPREPLY=($(compgen -W "table json ndjson" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "table json ndjson github sarif junit" -- "${cur}"))
                     return 0
                     ;;
                 --max-findings)
