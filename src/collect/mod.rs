@@ -41,7 +41,9 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
-pub use meter::{Identity, IdentityError, Meter};
+use serde::{Deserialize, Serialize};
+
+pub use meter::{Chain, Identity, IdentityError, Meter};
 #[cfg(feature = "collect")]
 pub use pattern::{NamePattern, NamePatternError};
 pub use schedule::Schedule;
@@ -54,7 +56,7 @@ pub use timeline::{ClockStep, Timeline};
 use crate::clock::Monotonic;
 
 /// Bytes that passed an interface since some fixed time.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Traffic {
     /// Bytes sent.
     pub sent: u64,
@@ -66,7 +68,7 @@ pub struct Traffic {
 ///
 /// Counters are cumulative, as the kernel keeps them; the meter takes differences. What could not be read is `None`
 /// and leaves its part of the meter where it was.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Reading {
     /// When it was taken.
     pub at: Monotonic,
