@@ -99,6 +99,10 @@ pub struct Observed {
     /// Whether this life began after the scope's look before this one, so that all that the counters show is new. Never
     /// at a scope's first look, which does not know.
     pub born: bool,
+    /// Who is billed for it, where a template of the scope says so.
+    pub user: Option<String>,
+    /// The organization of who is billed, likewise.
+    pub org: Option<String>,
     /// What it has consumed so far and holds now.
     pub reading: Reading,
 }

@@ -87,6 +87,10 @@ pub struct ScopeOptions {
     pub root: PathBuf,
     /// How instances are called; see [`InstanceTemplate`] for what they are called without.
     pub instance: Option<InstanceTemplate>,
+    /// Who is billed for an instance, where that follows from its name: [`Observed::user`](super::Observed::user).
+    pub user: Option<InstanceTemplate>,
+    /// The organization of who is billed, likewise.
+    pub org: Option<InstanceTemplate>,
     /// The interfaces that count, by name; the uplinks where empty.
     pub interfaces: Vec<NamePattern>,
     /// The file systems that count for the host, by the path where they are mounted.
@@ -98,7 +102,15 @@ pub struct ScopeOptions {
 
 impl Default for ScopeOptions {
     fn default() -> Self {
-        Self { root: "/".into(), instance: None, interfaces: vec![], mounts: vec![], devices: vec![] }
+        Self {
+            root: "/".into(),
+            instance: None,
+            user: None,
+            org: None,
+            interfaces: vec![],
+            mounts: vec![],
+            devices: vec![],
+        }
     }
 }
 

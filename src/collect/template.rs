@@ -3,6 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use super::ScopeOptions;
 use crate::validate::names::nearest;
 
 /// Makes an instance's id from what is known of it: `{name}`, `{path}`, `{parent}`, `{host}`; `{{` and `}}` stand for
@@ -46,11 +47,11 @@ pub struct InstanceTemplateError(String);
 
 /// What a template is filled in with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Facts<'a> {
-    pub(super) name: &'a str,
-    pub(super) path: &'a str,
-    pub(super) parent: &'a str,
-    pub(super) host: &'a str,
+struct Facts<'a> {
+    name: &'a str,
+    path: &'a str,
+    parent: &'a str,
+    host: &'a str,
 }
 
 const NAMES: [&str; 4] = ["name", "path", "parent", "host"];
@@ -63,7 +64,7 @@ impl InstanceTemplate {
     }
 
     /// The id of what `facts` describe.
-    pub(super) fn fill(&self, facts: &Facts<'_>) -> String {
+    fn fill(&self, facts: &Facts<'_>) -> String {
         let mut id = String::new();
         for part in &self.parts {
             id.push_str(match part {
@@ -78,9 +79,45 @@ impl InstanceTemplate {
     }
 }
 
-/// The id that an instance beside the host has.
-pub(super) fn instance_id(template: Option<&InstanceTemplate>, facts: &Facts<'_>) -> String {
-    template.map_or_else(|| format!("{}/{}", facts.host, facts.path), |template| template.fill(facts))
+/// How the instances of a scope are called, and who is billed for them.
+#[derive(Debug, Clone)]
+pub(super) struct Naming {
+    instance: Option<InstanceTemplate>,
+    user: Option<InstanceTemplate>,
+    org: Option<InstanceTemplate>,
+    host: String,
+}
+
+/// The names of one instance.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Names {
+    pub(super) instance: String,
+    pub(super) user: Option<String>,
+    pub(super) org: Option<String>,
+}
+
+impl Naming {
+    /// `host` is the host's name.
+    pub(super) fn new(options: &ScopeOptions, host: String) -> Self {
+        Self { instance: options.instance.clone(), user: options.user.clone(), org: options.org.clone(), host }
+    }
+
+    pub(super) fn of_host(&self) -> Names {
+        self.fill(None, &Facts { name: &self.host, path: "host", parent: &self.host, host: &self.host })
+    }
+
+    /// Of an instance on the host; without a `parent` or a `name` of its own it has the host's.
+    pub(super) fn of(&self, name: Option<&str>, path: &str, parent: Option<&str>) -> Names {
+        let host = self.host.as_str();
+        let facts = Facts { name: name.unwrap_or(host), path, parent: parent.unwrap_or(host), host };
+        self.fill(Some(path), &facts)
+    }
+
+    fn fill(&self, path: Option<&str>, facts: &Facts<'_>) -> Names {
+        let own = || path.map_or_else(|| self.host.clone(), |path| format!("{}/{path}", self.host));
+        let filled = |template: &Option<InstanceTemplate>| template.as_ref().map(|template| template.fill(facts));
+        Names { instance: filled(&self.instance).unwrap_or_else(own), user: filled(&self.user), org: filled(&self.org) }
+    }
 }
 
 impl FromStr for InstanceTemplate {
@@ -128,15 +165,9 @@ fn placeholder(name: &str) -> Result<Part, InstanceTemplateError> {
         "parent" => Part::Parent,
         "host" => Part::Host,
         other => {
-            let hint = nearest(other, NAMES).map(|name| format!("; did you mean {{{name}}}?")).unwrap_or_default();
+            let meant = nearest(other, NAMES).map_or(".".to_owned(), |name| format!("; did you mean {{{name}}}?"));
             let known = NAMES.map(|name| format!("{{{name}}}")).join(", ");
-            return Err(InstanceTemplateError(
-                format!("{{{other}}} stands for nothing{hint} There are {known}").replacen(
-                    "nothing There",
-                    "nothing. There",
-                    1,
-                ),
-            ));
+            return Err(InstanceTemplateError(format!("{{{other}}} stands for nothing{meant} There are {known}")));
         }
     })
 }
@@ -165,7 +196,15 @@ mod tests {
             let template: InstanceTemplate = text.parse().unwrap();
             assert_eq!((template.fill(&FACTS).as_str(), template.to_string().as_str()), (expected, text));
         }
-        assert_eq!(instance_id(None, &FACTS), "node1/a.slice/web");
+    }
+
+    #[test]
+    fn without_a_template_no_other_host_has_the_name() {
+        let options = ScopeOptions { user: Some("{parent}".parse().unwrap()), ..ScopeOptions::default() };
+        let naming = Naming::new(&options, "node1".into());
+        let names = naming.of(Some("web"), "a.slice/web", Some("a.slice"));
+        assert_eq!((names.instance.as_str(), names.user.as_deref()), ("node1/a.slice/web", Some("a.slice")));
+        assert_eq!(naming.of_host(), Names { instance: "node1".into(), user: Some("node1".into()), org: None });
     }
 
     #[test]

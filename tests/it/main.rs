@@ -8,6 +8,8 @@ mod cloudevents;
 mod cloudevents_setup;
 mod collect;
 mod concurrency;
+#[cfg(target_os = "linux")]
+mod control_group;
 mod documents;
 mod event_service;
 mod faults;
@@ -24,6 +26,8 @@ mod publish;
 mod publisher;
 mod queue;
 mod read;
+#[cfg(target_os = "linux")]
+mod scopes;
 mod spool;
 mod support;
 mod validate;

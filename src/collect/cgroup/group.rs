@@ -12,6 +12,7 @@ use crate::collect::kernel_file::{KernelFile, is_gone};
 use crate::collect::machine::Machine;
 use crate::collect::namespace::{NamespaceTraffic, Namespaces};
 use crate::collect::once::Once;
+use crate::collect::template::Names;
 use crate::collect::{Observed, Reading, Traffic};
 
 /// Processes that are asked for their namespace before it is given up for this look.
@@ -45,16 +46,17 @@ pub(super) struct Group {
 
 impl Group {
     /// `born`: it was made after the scope's last look. `keep`: whether its files may stay open.
-    pub(super) fn new(folder: PathBuf, inode: u64, instance: String, life: String, born: bool, keep: bool) -> Self {
+    pub(super) fn new(folder: PathBuf, inode: u64, names: Names, life: String, born: bool, keep: bool) -> Self {
         let file =
             |name| if keep { KernelFile::kept(folder.join(name)) } else { KernelFile::reopened(folder.join(name)) };
+        let Names { instance, user, org } = names;
         Self {
             inode,
             cpu: file("cpu.stat"),
             memory: Some((file("memory.current"), file("memory.stat"))),
             traffic: NamespaceTraffic::new(!born),
             limits: None,
-            last: Observed { instance, life, born, reading: Reading::default() },
+            last: Observed { instance, life, born, user, org, reading: Reading::default() },
             folder,
         }
     }

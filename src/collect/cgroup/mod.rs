@@ -22,7 +22,7 @@ mod unit;
 mod walk;
 mod watch;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::os::fd::BorrowedFd;
 
 use self::group::{Group, Shared};
@@ -33,7 +33,7 @@ use self::watch::Watch;
 use super::machine::Machine;
 use super::namespace::Namespaces;
 use super::once::Once;
-use super::template::{Facts, InstanceTemplate, instance_id};
+use super::template::{Names, Naming};
 use super::{CollectError, Observed, Scope, ScopeOptions};
 use crate::clock::Monotonic;
 
@@ -48,8 +48,7 @@ pub struct Cgroups {
     levels: Levels,
     /// What was asked for, for people.
     asked: String,
-    template: Option<InstanceTemplate>,
-    host: String,
+    naming: Naming,
     boot: String,
     shared: Shared,
     watch: Watch,
@@ -105,8 +104,7 @@ impl Cgroups {
         Self {
             levels,
             asked,
-            template: options.instance.clone(),
-            host: Machine::host(root),
+            naming: Naming::new(options, Machine::host(root)),
             boot: Machine::boot(root),
             shared: Shared {
                 root: hierarchy.folder.clone(),
@@ -143,12 +141,17 @@ impl Cgroups {
             stays
         });
         self.clashing.retain(|path| found.groups.contains_key(path));
+        let own = |(path, group): (&String, &Group)| (group.instance().to_owned(), path.clone());
+        let comes = found.groups.keys().any(|path| !self.groups.contains_key(path));
+        let mut taken: HashMap<String, String> =
+            if comes { self.groups.iter().map(own).collect() } else { HashMap::new() };
         for (path, inode) in found.groups {
             if self.groups.contains_key(&path) || self.clashing.contains(&path) {
                 continue;
             }
-            let instance = self.instance(&path);
-            if let Some((other, _)) = self.groups.iter().find(|(_, group)| group.instance() == instance) {
+            let names = self.names(&path);
+            let instance = names.instance.as_str();
+            if let Some(other) = taken.get(instance) {
                 let clash = format!(
                     "the control groups {other:?} and {path:?} would both be called {instance:?}; \
                      tell them apart with --instance-id '{{host}}/{{path}}'"
@@ -156,15 +159,16 @@ impl Cgroups {
                 if !self.looked {
                     return Err(CollectError(clash));
                 }
-                self.shared.once.say(&instance, "instance id", &format!("{clash}; the second is not metered"));
+                self.shared.once.say(instance, "instance id", &format!("{clash}; the second is not metered"));
                 self.clashing.insert(path);
                 continue;
             }
+            taken.insert(instance.to_owned(), path.clone());
             let folder = self.shared.root.join(&path);
             self.watch.group(&folder, inode);
             let keep = self.groups.len() < self.keep_open;
             let life = format!("{}:{inode}", self.boot);
-            self.groups.insert(path, Group::new(folder, inode, instance, life, self.looked, keep));
+            self.groups.insert(path, Group::new(folder, inode, names, life, self.looked, keep));
         }
         if let Some(error) = self.watch.take_problem() {
             tracing::warn!(%error, "can't watch control groups, and lists them at each look; raise fs.inotify.max_user_watches and max_user_instances with sysctl");
@@ -172,18 +176,11 @@ impl Cgroups {
         Ok(())
     }
 
-    fn instance(&self, path: &str) -> String {
-        let mut levels = path.rsplit('/');
-        let (folder, parent) = (levels.next().unwrap_or_default(), levels.next());
-        let host = self.host.as_str();
-        let facts = Facts {
-            // The root of the hierarchy is everything on the host.
-            name: if folder.is_empty() { host } else { names::name(folder) },
-            path,
-            parent: parent.map_or(host, names::name),
-            host,
-        };
-        instance_id(self.template.as_ref(), &facts)
+    fn names(&self, path: &str) -> Names {
+        let mut levels = path.rsplit('/').map(names::name);
+        let (folder, parent) = (levels.next(), levels.next());
+        // The root of the hierarchy is everything on the host.
+        self.naming.of(folder.filter(|folder| !folder.is_empty()), path, parent)
     }
 
     /// Looks at the groups that `wanted` picks, and drops those that are no more.
@@ -268,3 +265,6 @@ fn folders(folder: &std::path::Path) -> Vec<String> {
     names.sort_unstable();
     names
 }
+
+#[cfg(test)]
+mod tests;

@@ -9,12 +9,12 @@ use sysinfo::{Disks, MemoryRefreshKind, Networks, System};
 
 use super::gpu::GpuLoad;
 use crate::clock::Monotonic;
-use crate::collect::template::Facts;
+use crate::collect::template::{Names, Naming};
 use crate::collect::{CollectError, NamePattern, Observed, Reading, Scope, ScopeOptions, Traffic};
 
 /// A host that `sysinfo` knows.
 pub struct PortableHost {
-    instance: String,
+    names: Names,
     interfaces: Vec<NamePattern>,
     mounts: Vec<NamePattern>,
     devices: Vec<NamePattern>,
@@ -39,10 +39,9 @@ impl PortableHost {
     /// When `sysinfo` does not know this kind of system.
     pub fn open(options: &ScopeOptions) -> Result<Self, CollectError> {
         let name = super::host_name().unwrap_or_default();
-        let facts = Facts { name: &name, path: "host", parent: &name, host: &name };
         let refuse = |error: sysinfo::Error| CollectError(format!("can't meter this host: {error:?}"));
         Ok(Self {
-            instance: options.instance.as_ref().map_or_else(|| name.clone(), |template| template.fill(&facts)),
+            names: Naming::new(options, name).of_host(),
             interfaces: options.interfaces.clone(),
             mounts: options.mounts.clone(),
             devices: options.devices.clone(),
@@ -90,7 +89,8 @@ impl Scope for PortableHost {
             gpus_busy: self.gpus.busy(),
         };
         let life = System::boot_time().map(|time| time.to_string()).unwrap_or_default();
-        Ok(vec![Observed { instance: self.instance.clone(), life, born: false, reading }])
+        let Names { instance, user, org } = self.names.clone();
+        Ok(vec![Observed { instance, life, born: false, user, org, reading }])
     }
 }
 

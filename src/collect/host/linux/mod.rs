@@ -20,14 +20,14 @@ use crate::clock::Monotonic;
 use crate::collect::kernel_file::KernelFile;
 use crate::collect::machine::Machine;
 use crate::collect::once::Once;
-use crate::collect::template::Facts;
+use crate::collect::template::{Names, Naming};
 use crate::collect::{CollectError, Observed, Reading, Scope, ScopeOptions};
 
 /// A host whose kernel is Linux.
 #[derive(Debug)]
 pub struct LinuxHost {
     root: PathBuf,
-    instance: String,
+    names: Names,
     boot: String,
     stat: KernelFile,
     memory: KernelFile,
@@ -55,10 +55,9 @@ impl LinuxHost {
     pub fn open(options: &ScopeOptions) -> Result<Self, CollectError> {
         let root = &options.root;
         let file = |path| KernelFile::kept(root.join(path));
-        let name = Machine::host(root);
-        let facts = Facts { name: &name, path: "host", parent: &name, host: &name };
+        let names = Naming::new(options, Machine::host(root)).of_host();
         let mut host = Self {
-            instance: options.instance.as_ref().map_or_else(|| name.clone(), |template| template.fill(&facts)),
+            names,
             boot: Machine::boot(root),
             stat: file("proc/stat"),
             memory: file("proc/meminfo"),
@@ -81,14 +80,14 @@ impl Scope for LinuxHost {
     fn read(&mut self, at: Monotonic) -> Result<Vec<Observed>, CollectError> {
         let ticks = rustix::param::clock_ticks_per_second();
         let cpu = self.stat.read(&mut self.buffer).and_then(|text| stat::cpu(text, ticks));
-        let cpu = self.once.part(&self.instance, "CPU time", cpu);
+        let cpu = self.once.part(&self.names.instance, "CPU time", cpu);
         let memory = self.memory.read(&mut self.buffer).and_then(stat::memory);
-        let memory = self.once.part(&self.instance, "memory", memory);
+        let memory = self.once.part(&self.names.instance, "memory", memory);
         let network = self.network.read(&mut self.buffer).and_then(|text| self.uplinks.traffic(text));
-        let network = self.once.part(&self.instance, "network", network);
+        let network = self.once.part(&self.names.instance, "network", network);
         let root = &self.root;
         let storage = self.mounts.read(&mut self.buffer).and_then(|text| storage::used(text, root));
-        let storage = self.once.part(&self.instance, "storage", storage);
+        let storage = self.once.part(&self.names.instance, "storage", storage);
         let reading = Reading {
             at,
             cpu: cpu.map(|cpu| cpu.used),
@@ -99,7 +98,8 @@ impl Scope for LinuxHost {
             storage_used: storage,
             gpus_busy: self.gpus.busy(),
         };
-        Ok(vec![Observed { instance: self.instance.clone(), life: self.boot.clone(), born: false, reading }])
+        let Names { instance, user, org } = self.names.clone();
+        Ok(vec![Observed { instance, life: self.boot.clone(), born: false, user, org, reading }])
     }
 }
 
