@@ -11,6 +11,10 @@
 
 #[cfg(all(feature = "collect", target_os = "linux"))]
 pub mod cgroup;
+mod agent;
+#[cfg(feature = "collect")]
+mod config;
+mod fleet;
 #[cfg(feature = "collect")]
 pub mod host;
 #[cfg(all(feature = "collect", target_os = "linux"))]
@@ -18,6 +22,7 @@ mod kernel_file;
 #[cfg(all(feature = "collect", target_os = "linux"))]
 mod machine;
 mod meter;
+mod metered;
 #[cfg(all(feature = "collect", target_os = "linux"))]
 mod mountinfo;
 #[cfg(all(feature = "collect", target_os = "linux"))]
@@ -35,6 +40,9 @@ mod schedule;
 mod scope;
 #[cfg(feature = "collect")]
 mod template;
+mod state;
+#[cfg(feature = "collect")]
+mod state_file;
 mod timeline;
 
 use std::collections::BTreeMap;
@@ -43,6 +51,11 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+pub use agent::{Agent, Periods, Plan, Snapshot, SnapshotRef, Source, Tick};
+#[cfg(feature = "collect")]
+pub use config::{CollectConfig, ConfigError, ScopeConfig};
+pub use fleet::{Current, ScopeId};
+pub use metered::{Labels, Metered, Owner};
 pub use meter::{Chain, Identity, IdentityError, Meter};
 #[cfg(feature = "collect")]
 pub use pattern::{NamePattern, NamePatternError};
@@ -51,7 +64,10 @@ pub use schedule::Schedule;
 pub use scope::{ScopeOptions, ScopeSpec, ScopeSpecError};
 #[cfg(feature = "collect")]
 pub use template::{InstanceTemplate, InstanceTemplateError};
-pub use timeline::{ClockStep, Timeline};
+pub use state::{Continuation, Origin, Saved, StateFault};
+#[cfg(feature = "collect")]
+pub use state_file::{Opened, StateFile, StateFileError};
+pub use timeline::{ClockStep, Now, Timeline};
 
 use crate::clock::Monotonic;
 

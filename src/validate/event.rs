@@ -1,6 +1,6 @@
 //! An event in a text: its shape, its types and the rules, each fault with its place.
 
-use super::json::{Node, Value};
+use super::json::{Node, Value, quote};
 use super::rules::{Field as Name, Values, faults};
 use super::shape::{Context, Field, Fields, Spot, optional, required};
 use super::{Code, EventRules, Finding};
@@ -15,6 +15,7 @@ pub(super) const EVENT_FIELDS: &[Field] = &[
     optional("org_id"),
     required("metrics"),
     required("period"),
+    optional("labels"),
 ];
 
 const METRICS_FIELDS: &[Field] = &[
@@ -40,6 +41,10 @@ pub(super) fn check(spot: &Spot<'_>, rules: &EventRules, context: &mut Context<'
     let mut period = inner(event.get(7), "period", "period.", PERIOD_FIELDS, context);
     for object in [&mut metrics, &mut period].into_iter().flatten() {
         event.take_misplaced(object, context);
+    }
+
+    if let Some(labels) = event.get(8) {
+        check_labels(labels, context);
     }
 
     let mut reader = Reader { context, spots: Vec::new() };
@@ -99,6 +104,22 @@ fn inner<'n>(
         _ => {
             context.wrong_type(spot, name, "an object");
             None
+        }
+    }
+}
+
+/// What the event says beside: names with strings.
+fn check_labels(spot: &Spot<'_>, context: &mut Context<'_, '_>) {
+    let Value::Object(members) = &spot.node.value else {
+        return context.wrong_type(spot, "labels", "an object of strings");
+    };
+    for member in members {
+        if !matches!(member.node.value, Value::String(_) | Value::Broken) {
+            let help = matches!(member.node.value, Value::Number(_)).then(|| "put it in quotes".to_owned());
+            let finding = Finding::error(Code::WrongType, format!("the label {} has the wrong type", quote(&member.key)))
+                .found(member.node.describe())
+                .expected("a string");
+            context.report(member.node.start, &spot.member(member).pointer, Finding { help, ..finding });
         }
     }
 }

@@ -16,6 +16,12 @@ use crate::units::{BYTE_UNITS, TIME_UNITS};
 #[must_use]
 pub fn event() -> Value {
     let mut schema = generate::<UsageEvent>();
+    let labels = json!({
+        "description": "What the operator says of the instance: names with strings.",
+        "type": "object",
+        "additionalProperties": {"type": "string"},
+    });
+    set(&mut schema, "/properties", "labels", labels);
     describe(
         &mut schema,
         "urn:formusage:schema:event:1",

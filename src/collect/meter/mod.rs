@@ -28,7 +28,7 @@ use crate::events::{EVENT_TYPE, MAX_ID_BYTES, UsageEvent, UsageMetrics, UsagePer
 use crate::units::{BYTES_PER_GB, BYTES_PER_MB};
 
 /// Who is metered and who is billed.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Identity {
     instance_id: String,
     user_id: String,
@@ -65,6 +65,24 @@ impl Identity {
             return Err(IdentityError { which, found: id.chars().take(64).collect(), why });
         }
         Ok(Self { instance_id, user_id, org_id })
+    }
+
+    /// What is metered.
+    #[must_use]
+    pub fn instance_id(&self) -> &str {
+        &self.instance_id
+    }
+
+    /// Who is billed.
+    #[must_use]
+    pub fn user_id(&self) -> &str {
+        &self.user_id
+    }
+
+    /// The organization of who is billed.
+    #[must_use]
+    pub fn org_id(&self) -> Option<&str> {
+        self.org_id.as_deref()
     }
 }
 
@@ -156,21 +174,20 @@ impl Meter {
         &self.chain
     }
 
-    /// The same, of a meter that is needed no more.
-    #[must_use]
-    pub fn into_chain(self) -> Chain {
-        self.chain
+    pub(super) fn into_parts(self) -> (Identity, Chain) {
+        (self.identity, self.chain)
+    }
+
+    /// Starts with what rounding left over in another chain of the same instance.
+    pub(super) fn inherit(&mut self, ended: &Chain) {
+        self.chain.cpu_carry = ended.cpu_carry.clone();
+        self.chain.gpu_carry = ended.gpu_carry.clone();
     }
 
     /// Who is metered and who is billed.
     #[must_use]
     pub const fn identity(&self) -> &Identity {
         &self.identity
-    }
-
-    /// Bills another one from the open period on. Close it first, so that what was consumed stays with whom it was for.
-    pub fn identify(&mut self, identity: Identity) {
-        self.identity = identity;
     }
 
     /// Where the open period started, in Unix seconds.
@@ -196,31 +213,13 @@ impl Meter {
     ///
     /// `None` where `end` is not after the period's start: nothing is closed then, and nothing is lost.
     pub fn close(&mut self, end: i64) -> Option<UsageEvent> {
-        let start = self.chain.start;
-        if end <= start {
-            return None;
-        }
-        let metrics = self.chain.close(end);
-        Some(self.event(metrics, UsagePeriod { start, end }))
+        self.chain.close_for(&self.identity, end)
     }
 
     /// The event that [`Meter::close`] would give, while the period stays open.
     #[must_use]
     pub fn peek(&self, end: i64) -> Option<UsageEvent> {
-        Self { identity: self.identity.clone(), chain: self.chain.clone() }.close(end)
-    }
-
-    fn event(&self, metrics: UsageMetrics, period: UsagePeriod) -> UsageEvent {
-        UsageEvent {
-            event_type: EVENT_TYPE.to_owned(),
-            version: VERSION.to_owned(),
-            timestamp: period.end,
-            instance_id: self.identity.instance_id.clone(),
-            user_id: self.identity.user_id.clone(),
-            org_id: self.identity.org_id.clone(),
-            metrics,
-            period,
-        }
+        self.chain.clone().close_for(&self.identity, end)
     }
 }
 
@@ -241,12 +240,6 @@ impl Chain {
     #[must_use]
     pub const fn has_seen(&self) -> bool {
         self.seen
-    }
-
-    /// What rounding left over goes on in another chain of the same instance.
-    pub(super) fn inherit(&mut self, ended: &Self) {
-        self.cpu_carry = ended.cpu_carry.clone();
-        self.gpu_carry = ended.gpu_carry.clone();
     }
 
     fn forget_counters(&mut self, reading: &Reading) {
@@ -285,6 +278,21 @@ impl Chain {
         period.storage.add(self.last.storage_used.map(as_float), reading.storage_used.map(as_float), seconds);
         self.last = reading;
         self.seen = true;
+    }
+
+    /// [`Meter::close`].
+    pub(super) fn close_for(&mut self, identity: &Identity, end: i64) -> Option<UsageEvent> {
+        let period = UsagePeriod { start: self.start, end };
+        (end > self.start).then(|| UsageEvent {
+            event_type: EVENT_TYPE.to_owned(),
+            version: VERSION.to_owned(),
+            timestamp: end,
+            instance_id: identity.instance_id.clone(),
+            user_id: identity.user_id.clone(),
+            org_id: identity.org_id.clone(),
+            metrics: self.close(end),
+            period,
+        })
     }
 
     fn close(&mut self, end: i64) -> UsageMetrics {
