@@ -17,8 +17,8 @@ use crate::circuit_breaker::{CircuitBreaker, CircuitBreakerConfig};
 use crate::clock::Clock;
 use crate::errors::UsageEventError;
 use crate::publish::{
-    Concurrency, Delivery, Intake, Keeper, Pipeline, PipelineError, PipelineOptions, Progress, RefusedLine, Report, Stop,
-    Taken, publish_through,
+    Concurrency, Delivery, Intake, Keeper, Pipeline, PipelineError, PipelineOptions, Progress, RefusedLine, Report,
+    Stop, Taken, publish_through,
 };
 use crate::retry::{Random, Retrier, RetryConfig};
 use crate::spool::{NewEvent, NewItem, Spool, SpoolOptions};
@@ -90,7 +90,8 @@ impl AlertDelivery {
         clock: &Arc<dyn Clock>,
     ) -> Result<Self, UsageEventError> {
         let lists = [(Target::Channel, &config.channels), (Target::Action, &config.actions)];
-        let all = lists.into_iter().flat_map(|(list, channels)| channels.iter().map(move |(name, it)| (list, name, it)));
+        let all =
+            lists.into_iter().flat_map(|(list, channels)| channels.iter().map(move |(name, it)| (list, name, it)));
         let allowed = all.filter(|(.., channel)| allow_exec || !matches!(channel, ChannelConfig::Exec(_)));
         let (mut channels, mut runs, mut faults) = (BTreeMap::new(), Vec::new(), Vec::new());
         let stop = Stop::default();

@@ -41,8 +41,10 @@ impl ExecSink {
             command.env_remove(name);
         }
         let mut child = command.spawn().map_err(|error| {
-            Failure::destination(format!("the program {program:?} can't be started: {error}; check `command` of the channel"))
-                .reached(Reach::Unreached)
+            Failure::destination(format!(
+                "the program {program:?} can't be started: {error}; check `command` of the channel"
+            ))
+            .reached(Reach::Unreached)
         })?;
         let stdin = child.stdin.take();
         let talk = async {

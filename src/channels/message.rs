@@ -65,7 +65,9 @@ pub fn headline(alert: &ThresholdAlert) -> String {
         AlertKind::Firing => format!("{of} fires: {what} is {value}, over {limit}{why}"),
         AlertKind::Repeat => format!("{of} still fires: {what} is {value}, over {limit}{why}"),
         AlertKind::Resolved => format!("{of} is resolved: {what} is {value}, limit {limit}{why}"),
-        AlertKind::NoData => format!("{of} has no data: nothing is heard of {}; {what} was {value}{why}", violation.instance_id),
+        AlertKind::NoData => {
+            format!("{of} has no data: nothing is heard of {}; {what} was {value}{why}", violation.instance_id)
+        }
     }
 }
 
@@ -108,6 +110,6 @@ fn paragraph(alert: &ThresholdAlert) -> String {
 }
 
 /// RFC 3339 in UTC; the number itself where that has no words for it.
-fn time(seconds: i64) -> String {
+pub(super) fn time(seconds: i64) -> String {
     jiff::Timestamp::from_second(seconds).map_or_else(|_| seconds.to_string(), |at| at.to_string())
 }

@@ -135,7 +135,13 @@ pub async fn send_trial(name: &str, channel: &ChannelConfig, clock: Arc<dyn Cloc
     let now = clock.unix_seconds();
     let config = ThresholdConfig {
         description: Some(format!("A trial of the channel {name}: nothing is wrong.")),
-        ..ThresholdConfig::new("trial", ResourceType::Cpu, ThresholdType::Percentage { value: 80.0 })
+        ..ThresholdConfig::new(
+            "trial",
+            ResourceType::Cpu,
+            ThresholdType::Percentage { value: 80.0 },
+            ActionType::Notify,
+            crate::threshold::ANY,
+        )
     };
     let violation = ThresholdViolation {
         config,

@@ -49,8 +49,10 @@ impl SmtpSink {
             SmtpTls::Starttls => Tls::Required(tls(config)?),
             SmtpTls::Implicit => Tls::Wrapper(tls(config)?),
         };
-        let mut builder =
-            AsyncSmtpTransport::<Tokio1Executor>::builder_dangerous(&config.host).port(port).tls(tls).timeout(Some(TIMEOUT));
+        let mut builder = AsyncSmtpTransport::<Tokio1Executor>::builder_dangerous(&config.host)
+            .port(port)
+            .tls(tls)
+            .timeout(Some(TIMEOUT));
         if let (Some(user), Some(password)) = (&config.user, &config.password) {
             let password = password.read().map_err(Failure::destination)?;
             builder = builder.credentials(Credentials::new(user.clone(), password));
@@ -75,7 +77,10 @@ impl SmtpSink {
             .subject(message::subject(&alerts))
             .message_id(Some(format!("<{id}@{domain}>")))
             .header(ContentType::TEXT_PLAIN)
-            .raw_header(HeaderValue::new(HeaderName::new_from_ascii_str("Auto-Submitted"), "auto-generated".to_owned()));
+            .raw_header(HeaderValue::new(
+                HeaderName::new_from_ascii_str("Auto-Submitted"),
+                "auto-generated".to_owned(),
+            ));
         for receiver in &self.to {
             builder = builder.to(receiver.clone());
         }
@@ -99,7 +104,8 @@ impl SmtpSink {
                     "the mail server {server} can't be used: {said}; check `tls`, `user` and the port of the channel"
                 ));
             }
-            return Failure::service(format!("no answer from the mail server {server}: {said}")).reached(Reach::Unknown);
+            return Failure::service(format!("no answer from the mail server {server}: {said}"))
+                .reached(Reach::Unknown);
         };
         let code = status.to_string();
         let message = format!("the mail server {server} answered {code}: {said}");

@@ -65,7 +65,9 @@ impl WebhookSink {
         let alerts = super::alerts(events)?;
         let id = match &*alerts {
             [alert] => alert.id.clone(),
-            alerts => EventId::of(alerts.iter().map(|alert| &*alert.id).collect::<Vec<_>>().join("\n").as_bytes()).to_string(),
+            alerts => {
+                EventId::of(alerts.iter().map(|alert| &*alert.id).collect::<Vec<_>>().join("\n").as_bytes()).to_string()
+            }
         };
         let at = alerts.iter().map(|alert| alert.at).max().unwrap_or_default();
         let events: Vec<_> = alerts.iter().map(ViolationEvent::of).collect();

@@ -82,8 +82,7 @@ impl EncodedEvent {
         let Notice { event_type, version, timestamp, instance_id, user_id, .. } = serde_json::from_slice(&body)?;
         let period = super::UsagePeriod { start: timestamp, end: timestamp };
         let metrics = super::UsageMetrics::default();
-        let event =
-            UsageEvent { event_type, version, timestamp, instance_id, user_id, org_id: None, metrics, period };
+        let event = UsageEvent { event_type, version, timestamp, instance_id, user_id, org_id: None, metrics, period };
         Ok(Self { id: EventId::of(&body), event, body })
     }
 

@@ -1,7 +1,7 @@
 //! An event in a text: its shape, its types and the rules, each fault with its place.
 
 use super::continuity::Metered;
-use super::json::{Node, Value};
+use super::json::{Node, Value, quote};
 use super::plausible::oddities;
 use super::rules::{Field as Name, Values, faults};
 use super::shape::{Context, Field, Fields, Spot, optional, required};
@@ -17,6 +17,7 @@ pub(super) const EVENT_FIELDS: &[Field] = &[
     optional("org_id"),
     required("metrics"),
     required("period"),
+    optional("labels"),
 ];
 
 const METRICS_FIELDS: &[Field] = &[
@@ -44,6 +45,10 @@ pub(super) fn check<'n>(spot: &Spot<'n>, rules: &EventRules, context: &mut Conte
     let mut period = inner(event.get(7), "period", "period.", PERIOD_FIELDS, context);
     for object in [&mut metrics, &mut period].into_iter().flatten() {
         event.take_misplaced(object, context);
+    }
+
+    if let Some(labels) = event.get(8) {
+        check_labels(labels, context);
     }
 
     let mut reader = Reader { context, spots: Vec::new() };
@@ -103,6 +108,23 @@ fn inner<'n>(
         _ => {
             context.wrong_type(spot, name, "an object");
             None
+        }
+    }
+}
+
+/// What the event says beside: names with strings.
+fn check_labels(spot: &Spot<'_>, context: &mut Context<'_, '_>) {
+    let Value::Object(members) = &spot.node.value else {
+        return context.wrong_type(spot, "labels", "an object of strings");
+    };
+    for member in members {
+        if !matches!(member.node.value, Value::String(_) | Value::Broken) {
+            let help = matches!(member.node.value, Value::Number(_)).then(|| "put it in quotes".to_owned());
+            let finding =
+                Finding::error(Code::WrongType, format!("the label {} has the wrong type", quote(&member.key)))
+                    .found(member.node.describe())
+                    .expected("a string");
+            context.report(member.node.start, &spot.member(member).pointer, Finding { help, ..finding });
         }
     }
 }

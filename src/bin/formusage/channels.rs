@@ -34,10 +34,9 @@ pub(crate) fn start(
     }
     let spool = match &args.alert_spool {
         Some(path) => path.clone(),
-        None => alerts_file(
-            &crate::state_dir::state_dir()
-                .context("no place for the alerts' spool: neither $HOME nor a state directory is set; name it with --alert-spool")?,
-        ),
+        None => alerts_file(&crate::state_dir::state_dir().context(
+            "no place for the alerts' spool: neither $HOME nor a state directory is set; name it with --alert-spool",
+        )?),
     };
     let delivery = AlertDelivery::start(&config, args.allow_exec, &spool, patience, clock);
     delivery.map(Some).with_context(|| format!("the channels of {} can't be used", path.display()))

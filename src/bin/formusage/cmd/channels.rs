@@ -61,9 +61,11 @@ fn test(args: &ChannelsTestArgs) -> anyhow::Result<Exit> {
         }
         chosen.extend(found);
     }
-    if let Some((.., name)) = chosen.iter().map(|(list, name, it)| (it, list, name)).find(|(it, ..)| {
-        matches!(it, ChannelConfig::Exec(_)) && !args.allow_exec
-    }) {
+    if let Some((.., name)) = chosen
+        .iter()
+        .map(|(list, name, it)| (it, list, name))
+        .find(|(it, ..)| matches!(it, ChannelConfig::Exec(_)) && !args.allow_exec)
+    {
         bail!("`{name}` runs a program, which only --allow-exec permits");
     }
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
@@ -78,7 +80,9 @@ fn test(args: &ChannelsTestArgs) -> anyhow::Result<Exit> {
             };
             let took = clock.monotonic().saturating_sub(began).as_millis();
             match result {
-                Ok(()) => say(&format!("{list} {name} ({}): taken after {took} ms; look whether it arrived", channel.kind())),
+                Ok(()) => {
+                    say(&format!("{list} {name} ({}): taken after {took} ms; look whether it arrived", channel.kind()))
+                }
                 Err(why) => {
                     complain(&format!("{list} {name} ({}), after {took} ms: {why}", channel.kind()));
                     exit = Exit::Objection;
