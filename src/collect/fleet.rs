@@ -253,9 +253,11 @@ impl Fleet {
     }
 
     pub(super) fn current(&self) -> impl Iterator<Item = Current<'_>> {
-        self.members
-            .values()
-            .map(|member| Current { scope: &member.name, labels: &member.labels, meter: &member.meter })
+        self.members.values().map(|member| Current {
+            scope: &member.name,
+            labels: &member.labels,
+            meter: &member.meter,
+        })
     }
 
     /// All that is worth keeping.

@@ -9,9 +9,9 @@
 //! - [`Meter`] is the arithmetic: pure, every time comes in with a reading;
 //! - [`Schedule`] says where periods end, [`Timeline`] which second it is whatever the wall clock does.
 
+mod agent;
 #[cfg(all(feature = "collect", target_os = "linux"))]
 pub mod cgroup;
-mod agent;
 #[cfg(feature = "collect")]
 mod config;
 mod fleet;
@@ -38,11 +38,11 @@ pub mod process;
 mod schedule;
 #[cfg(feature = "collect")]
 mod scope;
-#[cfg(feature = "collect")]
-mod template;
 mod state;
 #[cfg(feature = "collect")]
 mod state_file;
+#[cfg(feature = "collect")]
+mod template;
 mod timeline;
 
 use std::collections::BTreeMap;
@@ -55,18 +55,18 @@ pub use agent::{Agent, Periods, Plan, Snapshot, SnapshotRef, Source, Tick};
 #[cfg(feature = "collect")]
 pub use config::{CollectConfig, ConfigError, ScopeConfig};
 pub use fleet::{Current, ScopeId};
-pub use metered::{Labels, Metered, Owner};
 pub use meter::{Chain, Identity, IdentityError, Meter};
+pub use metered::{Labels, Metered, Owner};
 #[cfg(feature = "collect")]
 pub use pattern::{NamePattern, NamePatternError};
 pub use schedule::Schedule;
 #[cfg(feature = "collect")]
 pub use scope::{ScopeOptions, ScopeSpec, ScopeSpecError};
-#[cfg(feature = "collect")]
-pub use template::{InstanceTemplate, InstanceTemplateError};
 pub use state::{Continuation, Origin, Saved, StateFault};
 #[cfg(feature = "collect")]
 pub use state_file::{Opened, StateFile, StateFileError};
+#[cfg(feature = "collect")]
+pub use template::{InstanceTemplate, InstanceTemplateError};
 pub use timeline::{ClockStep, Now, Timeline};
 
 use crate::clock::Monotonic;

@@ -140,8 +140,7 @@ impl Saved {
         if self.agent.line().is_ahead_of(now, same) {
             return Err(StateFault::Future(self.agent.line().second()));
         }
-        let continuation =
-            if same { Continuation::Same(self.agent) } else { Continuation::Rebooted(self.agent) };
+        let continuation = if same { Continuation::Same(self.agent) } else { Continuation::Rebooted(self.agent) };
         Ok((self.closing, continuation))
     }
 }

@@ -116,9 +116,10 @@ fn check_labels(spot: &Spot<'_>, context: &mut Context<'_, '_>) {
     for member in members {
         if !matches!(member.node.value, Value::String(_) | Value::Broken) {
             let help = matches!(member.node.value, Value::Number(_)).then(|| "put it in quotes".to_owned());
-            let finding = Finding::error(Code::WrongType, format!("the label {} has the wrong type", quote(&member.key)))
-                .found(member.node.describe())
-                .expected("a string");
+            let finding =
+                Finding::error(Code::WrongType, format!("the label {} has the wrong type", quote(&member.key)))
+                    .found(member.node.describe())
+                    .expected("a string");
             context.report(member.node.start, &spot.member(member).pointer, Finding { help, ..finding });
         }
     }

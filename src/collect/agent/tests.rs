@@ -38,8 +38,13 @@ impl Scope for Fake {
         let mut seen = Vec::new();
         for (name, (life, cpu)) in &world.instances {
             let born = self.looked && self.known.get(name) != Some(life);
-            let reading =
-                Reading { at, cpu: Some(Duration::from_millis(*cpu)), cpus: 4.0, memory_total: 1, ..Reading::default() };
+            let reading = Reading {
+                at,
+                cpu: Some(Duration::from_millis(*cpu)),
+                cpus: 4.0,
+                memory_total: 1,
+                ..Reading::default()
+            };
             seen.push(Observed {
                 instance: name.clone(),
                 life: format!("{name}:{life}"),
@@ -206,13 +211,7 @@ fn another_process_goes_on_and_the_gap_is_an_event_of_its_own() {
     assert_eq!(agent.wait(), Duration::from_millis(500));
     assert_eq!(
         tick(&mut agent, 32_000),
-        [
-            e("reborn", 10, 12, 0),
-            e("a", 10, 32, 4),
-            e("new", 12, 32, 2),
-            e("reborn", 12, 32, 3),
-            e("gone", 10, 12, 2)
-        ]
+        [e("reborn", 10, 12, 0), e("a", 10, 32, 4), e("new", 12, 32, 2), e("reborn", 12, 32, 3), e("gone", 10, 12, 2)]
     );
     set(&world, "a", 1, 9_800);
     assert_eq!(tick(&mut agent, 40_000)[0], e("a", 32, 40, 0));

@@ -105,10 +105,8 @@ impl<'a> Table<'a> {
         for key in table.keys().filter(|key| !known.contains(&&*key.get_ref().as_ref())) {
             let found = key.get_ref();
             let whose = if name.is_empty() { String::new() } else { format!(" in {name}") };
-            let help = nearest(found, known.iter().copied()).map_or_else(
-                || format!("there are {}", known.join(", ")),
-                |near| format!("did you mean {near}?"),
-            );
+            let help = nearest(found, known.iter().copied())
+                .map_or_else(|| format!("there are {}", known.join(", ")), |near| format!("did you mean {near}?"));
             problems.at(&key.span(), &format!("unknown key {found:?}{whose}; {help}"));
         }
         Self { table, span, name, problems }
@@ -184,9 +182,8 @@ impl<'a> Table<'a> {
 
     /// A duration of whole seconds.
     pub(super) fn seconds(&self, key: &str) -> Option<Duration> {
-        let whole = |duration: &Duration| {
-            (Duration::from_secs(1)..=LONGEST).contains(duration) && duration.subsec_nanos() == 0
-        };
+        let whole =
+            |duration: &Duration| (Duration::from_secs(1)..=LONGEST).contains(duration) && duration.subsec_nanos() == 0;
         self.time(key, "whole seconds, at least one: \"30s\", \"5m\", \"1h\"", whole)
     }
 

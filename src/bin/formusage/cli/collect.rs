@@ -41,20 +41,44 @@ pub(crate) struct CollectArgs {
 
     /// What is metered: host (the default), cgroup:PATH or a pattern such as 'cgroup:system.slice/*.service',
     /// systemd:UNIT, pid:N with its children. May stand several times
-    #[arg(long = "scope", value_name = "SCOPE", env = "FORMUSAGE_SCOPE", value_delimiter = ' ', help_heading = "Scopes")]
+    #[arg(
+        long = "scope",
+        value_name = "SCOPE",
+        env = "FORMUSAGE_SCOPE",
+        value_delimiter = ' ',
+        help_heading = "Scopes"
+    )]
     pub(crate) scopes: Vec<ScopeSpec>,
     /// A TOML file with scopes that each have a user, an organization and labels of their own; SIGHUP reads it again
     #[arg(long, value_name = "FILE", env = "FORMUSAGE_CONFIG", conflicts_with_all = ["scopes", "instance_id"], help_heading = "Scopes")]
     pub(crate) config: Option<PathBuf>,
     /// An interface that counts, by name or pattern (eth*); the uplinks unless given. May stand several times
-    #[arg(long = "interface", value_name = "NAME", env = "FORMUSAGE_INTERFACE", value_delimiter = ' ', help_heading = "Scopes")]
+    #[arg(
+        long = "interface",
+        value_name = "NAME",
+        env = "FORMUSAGE_INTERFACE",
+        value_delimiter = ' ',
+        help_heading = "Scopes"
+    )]
     pub(crate) interfaces: Vec<NamePattern>,
     /// A file system that counts, by the path where it is mounted, or a pattern; those on local devices unless given.
     /// May stand several times
-    #[arg(long = "mount", value_name = "PATH", env = "FORMUSAGE_MOUNT", value_delimiter = ' ', help_heading = "Scopes")]
+    #[arg(
+        long = "mount",
+        value_name = "PATH",
+        env = "FORMUSAGE_MOUNT",
+        value_delimiter = ' ',
+        help_heading = "Scopes"
+    )]
     pub(crate) mounts: Vec<NamePattern>,
     /// The same, by its device. May stand several times
-    #[arg(long = "device", value_name = "DEVICE", env = "FORMUSAGE_DEVICE", value_delimiter = ' ', help_heading = "Scopes")]
+    #[arg(
+        long = "device",
+        value_name = "DEVICE",
+        env = "FORMUSAGE_DEVICE",
+        value_delimiter = ' ',
+        help_heading = "Scopes"
+    )]
     pub(crate) devices: Vec<NamePattern>,
 
     /// What instances are called: a name, or a template of {name}, {path}, {parent} and {host}; unless given the host's

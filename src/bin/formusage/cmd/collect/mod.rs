@@ -23,7 +23,8 @@ pub(crate) fn run(args: &CollectArgs) -> anyhow::Result<Exit> {
         let shutdown = Shutdown::listen("")?;
         let clock = &SystemClock;
         let origin = Origin::here();
-        let opened = settings.state.as_deref().map(|path| StateFile::open(path, &origin, Now::of(clock))).transpose()?;
+        let opened =
+            settings.state.as_deref().map(|path| StateFile::open(path, &origin, Now::of(clock))).transpose()?;
         let (agent, closing, file) = start(sources, &settings, opened, Now::of(clock));
         let mut collector = Collector::new(agent, clock, origin, file, closing)?;
         collector.count = args.count;

@@ -43,17 +43,7 @@ impl<'a> Collector<'a> {
     ) -> anyhow::Result<Self> {
         let keeps_state = file.is_some();
         let writer = Writer::start(file)?;
-        Ok(Self {
-            agent,
-            clock,
-            origin,
-            keeps_state,
-            writer,
-            pending: closing,
-            unsaved: false,
-            count: None,
-            closed: 0,
-        })
+        Ok(Self { agent, clock, origin, keeps_state, writer, pending: closing, unsaved: false, count: None, closed: 0 })
     }
 
     pub(super) async fn run(
@@ -74,12 +64,7 @@ impl<'a> Collector<'a> {
         Ok(Exit::Success)
     }
 
-    async fn go_on(
-        &mut self,
-        args: &CollectArgs,
-        mut settings: Settings,
-        shutdown: &Shutdown,
-    ) -> anyhow::Result<End> {
+    async fn go_on(&mut self, args: &CollectArgs, mut settings: Settings, shutdown: &Shutdown) -> anyhow::Result<End> {
         let mut hangup = Hangup::listen(args.config.is_some())?;
         let mut urgencies = Urgencies::of(&self.agent)?;
         // The settings of the scopes that the agent has, and those to come.
