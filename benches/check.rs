@@ -35,16 +35,12 @@ fn event(number: u32) -> UsageEvent {
 fn threshold(number: u32, bound: bool) -> ThresholdConfig {
     let resource_type = ResourceType::ALL[number as usize % ResourceType::ALL.len()];
     let unit = resource_type.units().last().copied().unwrap_or_default();
+    // Never exceeded: the case that every healthy event is.
+    let limit = ThresholdType::Absolute { value: f64::from(1000 + number), unit: unit.into() };
+    let user = if bound { format!("user_{}", number % 100) } else { "*".into() };
     ThresholdConfig {
-        id: format!("threshold-{number}"),
-        resource_type,
-        // Never exceeded: the case that every healthy event is.
-        threshold_type: ThresholdType::Absolute { value: f64::from(1000 + number), unit: unit.into() },
-        action: ActionType::Log,
-        user_id: if bound { format!("user_{}", number % 100) } else { "*".into() },
         instance_id: bound.then(|| format!("instance-{}", number % 500)),
-        notification_channels: Vec::new(),
-        description: None,
+        ..ThresholdConfig::new(format!("threshold-{number}"), resource_type, limit, ActionType::Log, user)
     }
 }
 

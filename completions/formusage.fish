@@ -39,6 +39,7 @@ complete -c formusage -n "__fish_formusage_needs_command" -f -a "queue" -d 'Serv
 complete -c formusage -n "__fish_formusage_needs_command" -f -a "read" -d 'Read events back from a destination'
 complete -c formusage -n "__fish_formusage_needs_command" -f -a "spool" -d 'Look at the spool: what waits, what was delivered'
 complete -c formusage -n "__fish_formusage_needs_command" -f -a "dlq" -d 'Look at dead letters: what can never be delivered as it is'
+complete -c formusage -n "__fish_formusage_needs_command" -f -a "thresholds" -d 'Look after thresholds that are kept in a store, with their history'
 complete -c formusage -n "__fish_formusage_needs_command" -f -a "ping" -d 'Find out why events do not arrive: try the way to a destination, step by step'
 complete -c formusage -n "__fish_formusage_needs_command" -f -a "schema" -d 'Print a JSON Schema (draft 2020-12)'
 complete -c formusage -n "__fish_formusage_needs_command" -f -a "completions" -d 'Print a completion script for a shell'
@@ -67,7 +68,7 @@ complete -c formusage -n "__fish_formusage_using_subcommand collect" -s q -l qui
 complete -c formusage -n "__fish_formusage_using_subcommand collect" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c formusage -n "__fish_formusage_using_subcommand publish" -l event -d 'Deliver this one event' -r
 complete -c formusage -n "__fish_formusage_using_subcommand publish" -l to -d 'Where to: form://HOST[:3003]/TOPIC?sub_topic=N, form+https://…, nats://HOST/SUBJECT?stream=NAME, tls://…, https://HOST/PATH, sqlite:PATH, file:PATH or -' -r
-complete -c formusage -n "__fish_formusage_using_subcommand publish" -l thresholds -d 'Check events against these thresholds (a file or a folder) before sending; violations are logged' -r
+complete -c formusage -n "__fish_formusage_using_subcommand publish" -l thresholds -d 'Check events against these thresholds before sending; violations are logged. A file, a folder, http(s)://HOST/PATH, sqlite:PATH or nats://HOST/BUCKET' -r
 complete -c formusage -n "__fish_formusage_using_subcommand publish" -l dead-letter -d 'Write dead letters to this file too, as NDJSON with reason, place and the raw line; without a spool, whatever could not be delivered' -r -F
 complete -c formusage -n "__fish_formusage_using_subcommand publish" -l report -d 'How to report what became of everything, at the end' -r -f -a "text\t'A table on a terminal, and words on standard error where something went wrong'
 json\t'One JSON object on standard output (on standard error where that carries the events)'"
@@ -98,6 +99,9 @@ complete -c formusage -n "__fish_formusage_using_subcommand publish" -l jitter-f
 complete -c formusage -n "__fish_formusage_using_subcommand publish" -l failure-threshold -d 'So many failures in a row open the breaker' -r
 complete -c formusage -n "__fish_formusage_using_subcommand publish" -l reset-timeout -d 'How long it stays open before a trial' -r
 complete -c formusage -n "__fish_formusage_using_subcommand publish" -l half-open-allowed-calls -d 'Trials at a time; so many successes close it' -r
+complete -c formusage -n "__fish_formusage_using_subcommand publish" -l thresholds-token-file -d 'A file that holds a token for the source of the thresholds (or set FORMUSAGE_THRESHOLDS_TOKEN to the token itself)' -r -F
+complete -c formusage -n "__fish_formusage_using_subcommand publish" -l thresholds-nats-creds -d 'A NATS credentials file for the source of the thresholds' -r -F
+complete -c formusage -n "__fish_formusage_using_subcommand publish" -l thresholds-ca-file -d 'Trust the certificates in this PEM file for the source of the thresholds instead of the system\'s' -r -F
 complete -c formusage -n "__fish_formusage_using_subcommand publish" -l cloudevents-mode -d 'How an event becomes a request, where --to is https: or http:' -r -f -a "binary\t'One a request, its attributes as headers'
 structured\t'One a request, with its attributes in one JSON object'
 batched\t'Up to a hundred a request, as a JSON array'"
@@ -118,9 +122,16 @@ complete -c formusage -n "__fish_formusage_using_subcommand publish" -s q -l qui
 complete -c formusage -n "__fish_formusage_using_subcommand publish" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c formusage -n "__fish_formusage_using_subcommand check" -l format -d 'How the report is written; without it, a table on a terminal and ndjson elsewhere' -r -f -a "table\t'For people'
 json\t'One JSON document: the violations, then how many events there were'
-ndjson\t'One JSON object a violation'"
+ndjson\t'One JSON object a violation'
+github\t'Workflow commands, which GitHub shows as annotations: ten errors and ten warnings; the others are in the log'
+sarif\t'SARIF 2.1.0, for code scanning and editors'
+junit\t'JUnit XML: one test suite a file'
+nagios\t'One line with performance data, for monitoring systems that run plugins; exit codes 0 OK, 1 warning, 2 critical (a threshold with that severity), 3 unknown'"
 complete -c formusage -n "__fish_formusage_using_subcommand check" -l max-skew -d 'How far in the future an event\'s timestamp may lie' -r
 complete -c formusage -n "__fish_formusage_using_subcommand check" -l max-line-bytes -d 'The longest line to accept, in bytes' -r
+complete -c formusage -n "__fish_formusage_using_subcommand check" -l thresholds-token-file -d 'A file that holds a token for the source of the thresholds (or set FORMUSAGE_THRESHOLDS_TOKEN to the token itself)' -r -F
+complete -c formusage -n "__fish_formusage_using_subcommand check" -l thresholds-nats-creds -d 'A NATS credentials file for the source of the thresholds' -r -F
+complete -c formusage -n "__fish_formusage_using_subcommand check" -l thresholds-ca-file -d 'Trust the certificates in this PEM file for the source of the thresholds instead of the system\'s' -r -F
 complete -c formusage -n "__fish_formusage_using_subcommand check" -l log -d 'What to log, as tracing directives, e.g. "info,form_usage_events::publish=debug"' -r
 complete -c formusage -n "__fish_formusage_using_subcommand check" -l log-format -d 'How log lines look' -r -f -a "text\t'For people'
 json\t'One JSON object a line'"
@@ -129,16 +140,27 @@ complete -c formusage -n "__fish_formusage_using_subcommand check" -l explain -d
 complete -c formusage -n "__fish_formusage_using_subcommand check" -s v -l verbose -d 'Log more: -v for what happens, -vv for every attempt'
 complete -c formusage -n "__fish_formusage_using_subcommand check" -s q -l quiet -d 'Log nothing'
 complete -c formusage -n "__fish_formusage_using_subcommand check" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c formusage -n "__fish_formusage_using_subcommand validate" -l error -d 'Make findings of this code errors; several with commas, or given several times' -r
+complete -c formusage -n "__fish_formusage_using_subcommand validate" -l warn -d 'Make findings of this code warnings' -r
+complete -c formusage -n "__fish_formusage_using_subcommand validate" -l ignore -d 'Leave findings of this code out' -r
+complete -c formusage -n "__fish_formusage_using_subcommand validate" -l channels -d 'Hold the channels and actions of thresholds against this channels file: what it does not bind is an error' -r -F
+complete -c formusage -n "__fish_formusage_using_subcommand validate" -l period -d 'How long the periods of events are, for the `for` of thresholds' -r
+complete -c formusage -n "__fish_formusage_using_subcommand validate" -l explain -d 'Say what a code means, with an input that gives it and one that just does not; without a code, list all' -r
+complete -c formusage -n "__fish_formusage_using_subcommand validate" -l reorder-window -d 'How many further events of its instance a gap waits for one that comes late; 0 tells it at once' -r
 complete -c formusage -n "__fish_formusage_using_subcommand validate" -l max-skew -d 'How far in the future an event\'s timestamp may lie' -r
 complete -c formusage -n "__fish_formusage_using_subcommand validate" -l max-line-bytes -d 'The longest line to accept, in bytes' -r
 complete -c formusage -n "__fish_formusage_using_subcommand validate" -l format -d 'How findings are written; without it, a table on a terminal and ndjson elsewhere' -r -f -a "table\t'For people: the line, and a marker under the place'
 json\t'One JSON document: findings, files, totals'
-ndjson\t'One JSON object a finding'"
+ndjson\t'One JSON object a finding'
+github\t'Workflow commands, which GitHub shows as annotations: ten errors and ten warnings; the others are in the log'
+sarif\t'SARIF 2.1.0, for code scanning and editors'
+junit\t'JUnit XML: one test suite a file'"
 complete -c formusage -n "__fish_formusage_using_subcommand validate" -l max-findings -d 'The most errors and the most warnings to write; 0 is all of them. The others are counted' -r
 complete -c formusage -n "__fish_formusage_using_subcommand validate" -l log -d 'What to log, as tracing directives, e.g. "info,form_usage_events::publish=debug"' -r
 complete -c formusage -n "__fish_formusage_using_subcommand validate" -l log-format -d 'How log lines look' -r -f -a "text\t'For people'
 json\t'One JSON object a line'"
 complete -c formusage -n "__fish_formusage_using_subcommand validate" -l strict -d 'Make warnings errors: unknown fields, empty files'
+complete -c formusage -n "__fish_formusage_using_subcommand validate" -l continuity -d 'Look at the periods of each instance too: gaps, overlaps, repeats, conflicts, order'
 complete -c formusage -n "__fish_formusage_using_subcommand validate" -s v -l verbose -d 'Log more: -v for what happens, -vv for every attempt'
 complete -c formusage -n "__fish_formusage_using_subcommand validate" -s q -l quiet -d 'Log nothing'
 complete -c formusage -n "__fish_formusage_using_subcommand validate" -s h -l help -d 'Print help (see more with \'--help\')'
@@ -158,7 +180,7 @@ complete -c formusage -n "__fish_formusage_using_subcommand read" -s n -l limit 
 complete -c formusage -n "__fish_formusage_using_subcommand read" -l format -d 'How events are shown; a table on a terminal, NDJSON in a pipe' -r -f -a "table\t'For people: a row for each event'
 json\t'One JSON array'
 ndjson\t'One event a line, byte for byte as it stands in the source'"
-complete -c formusage -n "__fish_formusage_using_subcommand read" -l timeout -d 'How long to wait for the source to answer' -r
+complete -c formusage -n "__fish_formusage_using_subcommand read" -l timeout -d 'How long the source may be silent: before it answers, and between the parts of a long answer' -r
 complete -c formusage -n "__fish_formusage_using_subcommand read" -l token-file -d 'A file that holds a bearer token for the source (or set FORMUSAGE_TOKEN to the token itself)' -r -F
 complete -c formusage -n "__fish_formusage_using_subcommand read" -l consumer -d 'Read as this durable JetStream consumer: it keeps its place, and all that read by the same name share what there is. What was shown is acknowledged. Without it, a stream is read from its start' -r
 complete -c formusage -n "__fish_formusage_using_subcommand read" -l nats-creds -d 'A NATS credentials file, as nsc writes it (for a user and a password set FORMUSAGE_NATS_USER and FORMUSAGE_NATS_PASSWORD, for a token FORMUSAGE_TOKEN or --token-file)' -r -F
@@ -285,6 +307,65 @@ complete -c formusage -n "__fish_formusage_using_subcommand dlq; and __fish_seen
 complete -c formusage -n "__fish_formusage_using_subcommand dlq; and __fish_seen_subcommand_from purge" -s v -l verbose -d 'Log more: -v for what happens, -vv for every attempt'
 complete -c formusage -n "__fish_formusage_using_subcommand dlq; and __fish_seen_subcommand_from purge" -s q -l quiet -d 'Log nothing'
 complete -c formusage -n "__fish_formusage_using_subcommand dlq; and __fish_seen_subcommand_from purge" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c formusage -n "__fish_formusage_using_subcommand thresholds; and not __fish_seen_subcommand_from list add edit remove history" -l log -d 'What to log, as tracing directives, e.g. "info,form_usage_events::publish=debug"' -r
+complete -c formusage -n "__fish_formusage_using_subcommand thresholds; and not __fish_seen_subcommand_from list add edit remove history" -l log-format -d 'How log lines look' -r -f -a "text\t'For people'
+json\t'One JSON object a line'"
+complete -c formusage -n "__fish_formusage_using_subcommand thresholds; and not __fish_seen_subcommand_from list add edit remove history" -s v -l verbose -d 'Log more: -v for what happens, -vv for every attempt'
+complete -c formusage -n "__fish_formusage_using_subcommand thresholds; and not __fish_seen_subcommand_from list add edit remove history" -s q -l quiet -d 'Log nothing'
+complete -c formusage -n "__fish_formusage_using_subcommand thresholds; and not __fish_seen_subcommand_from list add edit remove history" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c formusage -n "__fish_formusage_using_subcommand thresholds; and not __fish_seen_subcommand_from list add edit remove history" -f -a "list" -d 'All thresholds of a source: a table on a terminal, NDJSON in a pipe'
+complete -c formusage -n "__fish_formusage_using_subcommand thresholds; and not __fish_seen_subcommand_from list add edit remove history" -f -a "add" -d 'Add thresholds from files'
+complete -c formusage -n "__fish_formusage_using_subcommand thresholds; and not __fish_seen_subcommand_from list add edit remove history" -f -a "edit" -d 'Change one threshold: in an editor, or to what a file says'
+complete -c formusage -n "__fish_formusage_using_subcommand thresholds; and not __fish_seen_subcommand_from list add edit remove history" -f -a "remove" -d 'Remove thresholds'
+complete -c formusage -n "__fish_formusage_using_subcommand thresholds; and not __fish_seen_subcommand_from list add edit remove history" -f -a "history" -d 'What was changed, when and by whom'
+complete -c formusage -n "__fish_formusage_using_subcommand thresholds; and __fish_seen_subcommand_from list" -l thresholds -d 'The source: a file, a folder, http(s)://HOST/PATH, sqlite:PATH or nats://HOST/BUCKET; by default the store thresholds.db beside the spool' -r
+complete -c formusage -n "__fish_formusage_using_subcommand thresholds; and __fish_seen_subcommand_from list" -l format -d 'How they are written' -r -f -a "table\t'For people'
+json\t'One JSON array'
+ndjson\t'One JSON object a line'"
+complete -c formusage -n "__fish_formusage_using_subcommand thresholds; and __fish_seen_subcommand_from list" -l thresholds-token-file -d 'A file that holds a token for the source of the thresholds (or set FORMUSAGE_THRESHOLDS_TOKEN to the token itself)' -r -F
+complete -c formusage -n "__fish_formusage_using_subcommand thresholds; and __fish_seen_subcommand_from list" -l thresholds-nats-creds -d 'A NATS credentials file for the source of the thresholds' -r -F
+complete -c formusage -n "__fish_formusage_using_subcommand thresholds; and __fish_seen_subcommand_from list" -l thresholds-ca-file -d 'Trust the certificates in this PEM file for the source of the thresholds instead of the system\'s' -r -F
+complete -c formusage -n "__fish_formusage_using_subcommand thresholds; and __fish_seen_subcommand_from list" -l log -d 'What to log, as tracing directives, e.g. "info,form_usage_events::publish=debug"' -r
+complete -c formusage -n "__fish_formusage_using_subcommand thresholds; and __fish_seen_subcommand_from list" -l log-format -d 'How log lines look' -r -f -a "text\t'For people'
+json\t'One JSON object a line'"
+complete -c formusage -n "__fish_formusage_using_subcommand thresholds; and __fish_seen_subcommand_from list" -s v -l verbose -d 'Log more: -v for what happens, -vv for every attempt'
+complete -c formusage -n "__fish_formusage_using_subcommand thresholds; and __fish_seen_subcommand_from list" -s q -l quiet -d 'Log nothing'
+complete -c formusage -n "__fish_formusage_using_subcommand thresholds; and __fish_seen_subcommand_from list" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c formusage -n "__fish_formusage_using_subcommand thresholds; and __fish_seen_subcommand_from add" -l thresholds -d 'The store, as sqlite:PATH; by default thresholds.db beside the spool' -r
+complete -c formusage -n "__fish_formusage_using_subcommand thresholds; and __fish_seen_subcommand_from add" -l author -d 'Who makes the change; the login name unless given' -r
+complete -c formusage -n "__fish_formusage_using_subcommand thresholds; and __fish_seen_subcommand_from add" -l log -d 'What to log, as tracing directives, e.g. "info,form_usage_events::publish=debug"' -r
+complete -c formusage -n "__fish_formusage_using_subcommand thresholds; and __fish_seen_subcommand_from add" -l log-format -d 'How log lines look' -r -f -a "text\t'For people'
+json\t'One JSON object a line'"
+complete -c formusage -n "__fish_formusage_using_subcommand thresholds; and __fish_seen_subcommand_from add" -l replace -d 'Put them in the place of thresholds that have the same ids'
+complete -c formusage -n "__fish_formusage_using_subcommand thresholds; and __fish_seen_subcommand_from add" -s v -l verbose -d 'Log more: -v for what happens, -vv for every attempt'
+complete -c formusage -n "__fish_formusage_using_subcommand thresholds; and __fish_seen_subcommand_from add" -s q -l quiet -d 'Log nothing'
+complete -c formusage -n "__fish_formusage_using_subcommand thresholds; and __fish_seen_subcommand_from add" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c formusage -n "__fish_formusage_using_subcommand thresholds; and __fish_seen_subcommand_from edit" -l thresholds -d 'The store, as sqlite:PATH; by default thresholds.db beside the spool' -r
+complete -c formusage -n "__fish_formusage_using_subcommand thresholds; and __fish_seen_subcommand_from edit" -l author -d 'Who makes the change; the login name unless given' -r
+complete -c formusage -n "__fish_formusage_using_subcommand thresholds; and __fish_seen_subcommand_from edit" -l log -d 'What to log, as tracing directives, e.g. "info,form_usage_events::publish=debug"' -r
+complete -c formusage -n "__fish_formusage_using_subcommand thresholds; and __fish_seen_subcommand_from edit" -l log-format -d 'How log lines look' -r -f -a "text\t'For people'
+json\t'One JSON object a line'"
+complete -c formusage -n "__fish_formusage_using_subcommand thresholds; and __fish_seen_subcommand_from edit" -s v -l verbose -d 'Log more: -v for what happens, -vv for every attempt'
+complete -c formusage -n "__fish_formusage_using_subcommand thresholds; and __fish_seen_subcommand_from edit" -s q -l quiet -d 'Log nothing'
+complete -c formusage -n "__fish_formusage_using_subcommand thresholds; and __fish_seen_subcommand_from edit" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c formusage -n "__fish_formusage_using_subcommand thresholds; and __fish_seen_subcommand_from remove" -l thresholds -d 'The store, as sqlite:PATH; by default thresholds.db beside the spool' -r
+complete -c formusage -n "__fish_formusage_using_subcommand thresholds; and __fish_seen_subcommand_from remove" -l author -d 'Who makes the change; the login name unless given' -r
+complete -c formusage -n "__fish_formusage_using_subcommand thresholds; and __fish_seen_subcommand_from remove" -l log -d 'What to log, as tracing directives, e.g. "info,form_usage_events::publish=debug"' -r
+complete -c formusage -n "__fish_formusage_using_subcommand thresholds; and __fish_seen_subcommand_from remove" -l log-format -d 'How log lines look' -r -f -a "text\t'For people'
+json\t'One JSON object a line'"
+complete -c formusage -n "__fish_formusage_using_subcommand thresholds; and __fish_seen_subcommand_from remove" -s v -l verbose -d 'Log more: -v for what happens, -vv for every attempt'
+complete -c formusage -n "__fish_formusage_using_subcommand thresholds; and __fish_seen_subcommand_from remove" -s q -l quiet -d 'Log nothing'
+complete -c formusage -n "__fish_formusage_using_subcommand thresholds; and __fish_seen_subcommand_from remove" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c formusage -n "__fish_formusage_using_subcommand thresholds; and __fish_seen_subcommand_from history" -l thresholds -d 'The store, as sqlite:PATH; by default thresholds.db beside the spool' -r
+complete -c formusage -n "__fish_formusage_using_subcommand thresholds; and __fish_seen_subcommand_from history" -l format -d 'How it is written' -r -f -a "table\t'For people'
+json\t'One JSON array'
+ndjson\t'One JSON object a line'"
+complete -c formusage -n "__fish_formusage_using_subcommand thresholds; and __fish_seen_subcommand_from history" -l log -d 'What to log, as tracing directives, e.g. "info,form_usage_events::publish=debug"' -r
+complete -c formusage -n "__fish_formusage_using_subcommand thresholds; and __fish_seen_subcommand_from history" -l log-format -d 'How log lines look' -r -f -a "text\t'For people'
+json\t'One JSON object a line'"
+complete -c formusage -n "__fish_formusage_using_subcommand thresholds; and __fish_seen_subcommand_from history" -s v -l verbose -d 'Log more: -v for what happens, -vv for every attempt'
+complete -c formusage -n "__fish_formusage_using_subcommand thresholds; and __fish_seen_subcommand_from history" -s q -l quiet -d 'Log nothing'
+complete -c formusage -n "__fish_formusage_using_subcommand thresholds; and __fish_seen_subcommand_from history" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c formusage -n "__fish_formusage_using_subcommand ping" -l to -d 'Where to: form://HOST[:3003]/TOPIC, form+https://…, nats://HOST[:4222][,HOST…]/SUBJECT?stream=NAME, tls://…, https://HOST/PATH, sqlite:PATH or file:PATH' -r
 complete -c formusage -n "__fish_formusage_using_subcommand ping" -s n -l count -d 'Rounds; each takes every step on new connections' -r
 complete -c formusage -n "__fish_formusage_using_subcommand ping" -l timeout -d 'The most that one step may take' -r

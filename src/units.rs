@@ -3,7 +3,11 @@
 //! A size counts in powers of 1024 whatever it is called: `GB` and `GiB` are both 2^30 bytes, because the producers
 //! already on the queue count that way. Names are case-sensitive: `gb` is no unit, and neither is `Min`.
 
+mod span;
+
 use std::fmt;
+
+pub use span::{ParseSpanError, SPAN_PATTERN, TimeSpan};
 
 /// Bytes in a GB, as every `*_gb` field counts: 2^30.
 pub const BYTES_PER_GB: u64 = 1 << 30;

@@ -16,6 +16,10 @@ pub mod cgroup;
 mod config;
 mod fleet;
 #[cfg(feature = "collect")]
+mod gpu;
+#[cfg(feature = "collect")]
+mod guard;
+#[cfg(feature = "collect")]
 pub mod host;
 #[cfg(all(feature = "collect", target_os = "linux"))]
 mod kernel_file;

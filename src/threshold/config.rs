@@ -4,7 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::units::{BYTE_UNITS, TIME_UNITS, figure};
+use super::states::{AlertSeverity, NoData};
+use crate::units::{BYTE_UNITS, TIME_UNITS, TimeSpan, figure};
 
 /// What `user_id` and `instance_id` say when they mean all of them.
 pub const ANY: &str = "*";
@@ -48,9 +49,97 @@ pub struct ThresholdConfig {
     /// For people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
+    /// How long it must be exceeded, over contiguous events, before it fires; at once when absent. `for` in a file.
+    #[serde(default, rename = "for", skip_serializing_if = "Option::is_none")]
+    pub hold: Option<TimeSpan>,
+    /// Once it fires it goes on until the value is at or below this, in the unit of the limit and not above it; the
+    /// limit itself when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clear_value: Option<f64>,
+    /// How often it is told again while it fires; never when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub repeat_interval: Option<TimeSpan>,
+    /// How bad it is; `warning` when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub severity: Option<AlertSeverity>,
+    /// Whether it is in force; it is when absent.
+    #[serde(default = "yes", skip_serializing_if = "is_yes")]
+    #[cfg_attr(feature = "schema", schemars(default = "yes"))]
+    pub enabled: bool,
+    /// What follows when the instance falls silent; `keep` when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub no_data: Option<NoData>,
+}
+
+const fn yes() -> bool {
+    true
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)] // what serde calls
+const fn is_yes(enabled: &bool) -> bool {
+    *enabled
 }
 
 impl ThresholdConfig {
+    /// A threshold with all that is optional left out: on every instance of `user_id` ([`ANY`] for all users), told to
+    /// no channel.
+    ///
+    /// ```
+    /// use form_usage_events::threshold::{ANY, ActionType, ResourceType, ThresholdConfig, ThresholdType};
+    ///
+    /// let limit = ThresholdType::Percentage { value: 80.0 };
+    /// let config = ThresholdConfig {
+    ///     hold: Some("5m".parse()?),
+    ///     ..ThresholdConfig::new("cpu-high", ResourceType::Cpu, limit, ActionType::Log, ANY)
+    /// };
+    /// assert!(config.has_states());
+    /// # Ok::<(), form_usage_events::units::ParseSpanError>(())
+    /// ```
+    #[must_use]
+    pub fn new(
+        id: impl Into<String>,
+        resource_type: ResourceType,
+        threshold_type: ThresholdType,
+        action: ActionType,
+        user_id: impl Into<String>,
+    ) -> Self {
+        Self {
+            id: id.into(),
+            resource_type,
+            threshold_type,
+            action,
+            user_id: user_id.into(),
+            instance_id: None,
+            notification_channels: Vec::new(),
+            description: None,
+            hold: None,
+            clear_value: None,
+            repeat_interval: None,
+            severity: None,
+            enabled: true,
+            no_data: None,
+        }
+    }
+
+    /// Whether its violations have states (pending, firing, resolved), so that only their changes are told. They have
+    /// when `for`, `clear_value`, `repeat_interval` or `no_data` is set; otherwise every violation is told.
+    #[must_use]
+    pub const fn has_states(&self) -> bool {
+        self.hold.is_some() || self.clear_value.is_some() || self.repeat_interval.is_some() || self.no_data.is_some()
+    }
+
+    /// How bad it is: as set, or [`AlertSeverity::Warning`].
+    #[must_use]
+    pub fn severity(&self) -> AlertSeverity {
+        self.severity.unwrap_or_default()
+    }
+
+    /// Whether it is for an instance of a user.
+    #[must_use]
+    pub fn applies_to(&self, user: &str, instance: &str) -> bool {
+        self.only_user().is_none_or(|only| only == user) && self.only_instance().is_none_or(|only| only == instance)
+    }
+
     /// The one user that it applies to; `None` for all.
     #[must_use]
     pub fn only_user(&self) -> Option<&str> {

@@ -15,7 +15,8 @@ use std::fmt;
 use super::config::{ResourceType, ThresholdConfig, ThresholdType, ThresholdViolation};
 use super::explain::Explanation;
 use super::measure::Measure;
-use crate::events::UsageEvent;
+use super::states::NoData;
+use crate::events::{UsageEvent, UsageMetrics};
 
 /// Thresholds, compiled for evaluation. Immutable: a change is a new set.
 #[derive(Debug, Clone, Default)]
@@ -24,6 +25,10 @@ pub struct ThresholdSet {
     thresholds: Vec<Compiled>,
     of_all_users: Scope,
     of_user: HashMap<Box<str>, Scope>,
+    /// Whether violations of any threshold have states.
+    has_states: bool,
+    /// Those that look after instances where all is well.
+    watchers: Vec<usize>,
 }
 
 /// A threshold and how it compares.
@@ -33,6 +38,8 @@ pub(super) struct Compiled {
     pub(super) measure: Measure,
     /// How many of the metric's units one of the threshold's is: 60 for `min` against seconds.
     pub(super) scale: f64,
+    /// Where its violations have states: what is at or below this, in the metric's unit, is no longer one.
+    pub(super) clear: Option<f64>,
 }
 
 /// The thresholds of one user, or those for all users.
@@ -84,7 +91,7 @@ impl ThresholdSet {
     /// # Errors
     /// All of these that there are: an empty id, an id that stands twice, a value that is negative, infinite or not a
     /// number, a percentage over 100, a percentage of a resource whose events carry none, a unit that does not measure
-    /// the resource.
+    /// the resource, a `clear_value` that is no number from 0 to the limit.
     pub fn new(mut configs: Vec<ThresholdConfig>) -> Result<Self, InvalidThresholds> {
         configs.sort_by(|a, b| a.id.cmp(&b.id));
         let mut faults = Vec::new();
@@ -106,7 +113,14 @@ impl ThresholdSet {
 
     fn index(thresholds: Vec<Compiled>) -> Self {
         let mut set = Self::default();
-        for (threshold, Compiled { config, measure, scale }) in thresholds.iter().enumerate() {
+        for (threshold, Compiled { config, measure, scale, clear }) in thresholds.iter().enumerate() {
+            if !config.enabled {
+                continue;
+            }
+            set.has_states |= clear.is_some();
+            if config.no_data == Some(NoData::Alert) {
+                set.watchers.push(threshold);
+            }
             let scope = match config.only_user() {
                 None => &mut set.of_all_users,
                 Some(user) => set.of_user.entry(user.into()).or_default(),
@@ -131,7 +145,7 @@ impl ThresholdSet {
         self.of_user.values_mut().chain(std::iter::once(&mut self.of_all_users))
     }
 
-    /// How many thresholds there are.
+    /// How many thresholds there are, those that are not enabled included.
     #[must_use]
     pub const fn len(&self) -> usize {
         self.thresholds.len()
@@ -148,9 +162,20 @@ impl ThresholdSet {
         self.thresholds.iter().map(|compiled| &compiled.config)
     }
 
+    /// Whether violations of any threshold that is enabled have states ([`ThresholdConfig::has_states`]).
+    #[must_use]
+    pub const fn has_states(&self) -> bool {
+        self.has_states
+    }
+
     /// What `event` exceeds, sorted by threshold id.
     #[must_use]
     pub fn violations(&self, event: &UsageEvent) -> Vec<ThresholdViolation> {
+        self.exceeded(event).into_iter().filter_map(|index| self.get(index)).map(|it| it.violation(event)).collect()
+    }
+
+    /// The places of the thresholds that `event` exceeds, in rising order, which is that of their ids.
+    pub(super) fn exceeded(&self, event: &UsageEvent) -> Vec<usize> {
         let mut exceeded = Vec::new();
         let scopes = [Some(&self.of_all_users), get(&self.of_user, &event.user_id)];
         for scope in scopes.into_iter().flatten() {
@@ -160,7 +185,38 @@ impl ThresholdSet {
             }
         }
         exceeded.sort_unstable();
-        exceeded.iter().filter_map(|index| self.thresholds.get(*index)).map(|t| t.violation(event)).collect()
+        exceeded
+    }
+
+    /// The threshold at a place.
+    pub(super) fn get(&self, index: usize) -> Option<&Compiled> {
+        self.thresholds.get(index)
+    }
+
+    /// The threshold of an id.
+    pub(super) fn find(&self, id: &str) -> Option<&Compiled> {
+        let at = self.thresholds.binary_search_by(|compiled| compiled.config.id.as_str().cmp(id)).ok()?;
+        self.thresholds.get(at)
+    }
+
+    /// The thresholds that look after instances where all is well, for the silence of these is told.
+    pub(super) fn watchers(&self) -> impl Iterator<Item = &Compiled> {
+        self.watchers.iter().filter_map(|index| self.thresholds.get(*index))
+    }
+
+    /// Whether an event of this user and instance with these figures exceeds anything: whether
+    /// [`ThresholdSet::violations`] would be empty, for who reads millions of events and makes none of them.
+    #[must_use]
+    pub fn exceeds_any(&self, user_id: &str, instance_id: &str, metrics: &UsageMetrics) -> bool {
+        let scopes = [Some(&self.of_all_users), get(&self.of_user, user_id)];
+        scopes.into_iter().flatten().any(|scope| {
+            let of_instance = get(&scope.of_instance, instance_id);
+            let groups = [Some(&scope.of_all_instances), of_instance].into_iter().flatten().flatten();
+            // The lowest limit decides.
+            groups
+                .into_iter()
+                .any(|group| group.limits.first().is_some_and(|limit| group.measure.of_metrics(metrics) > limit.value))
+        })
     }
 
     /// Each threshold, sorted by id, with why `event` exceeds it or does not. This looks at all of them.
@@ -213,7 +269,15 @@ fn compile(config: ThresholdConfig) -> Result<Compiled, String> {
             Measure::absolute(*resource, unit).ok_or_else(|| no_such_unit(id, *resource, unit))?
         }
     };
-    Ok(Compiled { config, measure, scale })
+    if let Some(clear) = config.clear_value
+        && !(0.0..=value).contains(&clear)
+    {
+        return Err(format!(
+            "threshold `{id}`: `clear_value` is {clear}, expected a number from 0 to the limit, {value}"
+        ));
+    }
+    let clear = config.has_states().then(|| measure.limit(config.clear_value.unwrap_or(value), scale));
+    Ok(Compiled { config, measure, scale, clear })
 }
 
 fn no_percentage(id: &str, resource: ResourceType) -> String {
@@ -242,6 +306,16 @@ impl Compiled {
         self.measure.of(event) > self.measure.limit(self.config.threshold_type.value(), self.scale)
     }
 
+    /// Whether what the event says is so low that what fired is over. Not a number is neither this nor exceeded.
+    pub(super) fn cleared(&self, event: &UsageEvent) -> bool {
+        self.clear.is_some_and(|clear| self.measure.of(event) <= clear)
+    }
+
+    /// Whether it is for the event's user and instance.
+    pub(super) fn applies(&self, event: &UsageEvent) -> bool {
+        self.config.applies_to(&event.user_id, &event.instance_id)
+    }
+
     /// How far over the limit `event` is, in percent of it; finite.
     pub(super) fn percent_over(&self, event: &UsageEvent) -> f64 {
         let limit = self.config.threshold_type.value();
@@ -249,7 +323,7 @@ impl Compiled {
         ((self.current(event) - limit) / limit * 100.0).min(f64::MAX)
     }
 
-    fn violation(&self, event: &UsageEvent) -> ThresholdViolation {
+    pub(super) fn violation(&self, event: &UsageEvent) -> ThresholdViolation {
         ThresholdViolation {
             config: self.config.clone(),
             current_value: self.current(event),

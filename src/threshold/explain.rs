@@ -39,10 +39,12 @@ pub enum Reason {
     OtherUser,
     /// It is for this user or all, and for another instance.
     OtherInstance,
+    /// It is not enabled.
+    Disabled,
 }
 
 impl Reason {
-    /// A stable name: `exceeded`, `within`, `other_user`, `other_instance`.
+    /// A stable name: `exceeded`, `within`, `other_user`, `other_instance`, `disabled`.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -50,6 +52,7 @@ impl Reason {
             Self::Within { .. } => "within",
             Self::OtherUser => "other_user",
             Self::OtherInstance => "other_instance",
+            Self::Disabled => "disabled",
         }
     }
 
@@ -63,7 +66,9 @@ impl Reason {
 impl<'a> Explanation<'a> {
     pub(super) fn new(threshold: &'a Compiled, event: &'a UsageEvent) -> Self {
         let config = &threshold.config;
-        let reason = if config.only_user().is_some_and(|user| user != event.user_id) {
+        let reason = if !config.enabled {
+            Reason::Disabled
+        } else if config.only_user().is_some_and(|user| user != event.user_id) {
             Reason::OtherUser
         } else if config.only_instance().is_some_and(|instance| instance != event.instance_id) {
             Reason::OtherInstance
@@ -93,6 +98,7 @@ impl fmt::Display for Explanation<'_> {
                 config.only_instance().unwrap_or_default(),
                 event.instance_id
             ),
+            Reason::Disabled => f.write_str("is not enabled"),
         }
     }
 }

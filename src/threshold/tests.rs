@@ -10,16 +10,7 @@ use crate::events::UsageEvent;
 use crate::events::tests::sample;
 
 fn threshold(id: &str, resource_type: ResourceType, threshold_type: ThresholdType) -> ThresholdConfig {
-    ThresholdConfig {
-        id: id.into(),
-        resource_type,
-        threshold_type,
-        action: ActionType::Log,
-        user_id: ANY.into(),
-        instance_id: None,
-        notification_channels: Vec::new(),
-        description: None,
-    }
+    ThresholdConfig::new(id, resource_type, threshold_type, ActionType::Log, ANY)
 }
 
 fn percent(id: &str, value: f64) -> ThresholdConfig {
@@ -113,6 +104,15 @@ fn what_cannot_be_compared_is_refused_all_at_once() {
     {
         assert!(text.contains(told), "{told}: {text}");
     }
+}
+
+#[test]
+fn what_is_not_enabled_is_exceeded_by_nothing() {
+    let disabled = ThresholdConfig { enabled: false, ..percent("off", 1.0) };
+    let set = ThresholdSet::new(vec![percent("on", 1.0), disabled]).unwrap();
+    assert_eq!(ids(&set.violations(&sample())), ["on"]);
+    let told: Vec<_> = set.explain(&sample()).map(|why| why.reason.name()).collect();
+    assert_eq!(told, ["disabled", "exceeded"]);
 }
 
 #[test]
@@ -292,14 +292,17 @@ proptest! {
 fn doubtful_threshold() -> impl Strategy<Value = ThresholdConfig> {
     let value = prop_oneof![Just(-1.0), Just(-0.0), Just(0.0), Just(100.0), Just(100.5), Just(1e308), 0.0..200.0f64];
     let unit = proptest::sample::select(vec!["s", "min", "h", "B", "GB", "KiB", "gb", "PB", "", "%"]);
-    (0..6usize, any::<bool>(), value, unit, "[ab]{0,1}").prop_map(|(resource, as_percent, value, unit, id)| {
-        let limit = if as_percent {
-            ThresholdType::Percentage { value }
-        } else {
-            ThresholdType::Absolute { value, unit: unit.into() }
-        };
-        threshold(&id, ResourceType::ALL[resource], limit)
-    })
+    let clear = proptest::option::weighted(0.3, prop_oneof![Just(-1.0), Just(0.0), Just(100.0), 0.0..200.0f64]);
+    (0..6usize, any::<bool>(), value, unit, "[ab]{0,1}", clear).prop_map(
+        |(resource, as_percent, value, unit, id, clear)| {
+            let limit = if as_percent {
+                ThresholdType::Percentage { value }
+            } else {
+                ThresholdType::Absolute { value, unit: unit.into() }
+            };
+            ThresholdConfig { clear_value: clear, ..threshold(&id, ResourceType::ALL[resource], limit) }
+        },
+    )
 }
 
 proptest! {
@@ -387,6 +390,7 @@ async fn a_logged_violation_has_its_figures_as_fields() {
     let text = String::from_utf8(captured.0.lock().unwrap().clone()).unwrap();
     let lines: Vec<serde_json::Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!(lines.len(), 3, "{text}");
+    // What is only logged comes first, then what the notifier makes a line of.
     let expected = [
         ("threshold", "a".into()),
         ("resource", "Cpu".into()),
@@ -400,9 +404,10 @@ async fn a_logged_violation_has_its_figures_as_fields() {
         ("follows", serde_json::Value::from("notify: email, pager")),
     ];
     for (field, value) in expected {
-        assert_eq!(lines[0][field], value, "{field}");
+        assert_eq!(lines[1][field], value, "{field}");
     }
-    assert!(lines[1].get("follows").is_none());
+    assert_eq!(lines[0]["threshold"], "b");
+    assert!(lines[0].get("follows").is_none());
     assert_eq!(lines[2]["follows"], "action: scale-down");
 }
 

@@ -3,7 +3,7 @@
 use std::error::Error;
 
 /// The innermost cause of an error, which says what happened; the outer ones say only that something did.
-pub(super) fn innermost(error: &(dyn Error + 'static)) -> String {
+pub(crate) fn innermost(error: &(dyn Error + 'static)) -> String {
     let mut last = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {

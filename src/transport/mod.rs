@@ -6,13 +6,13 @@
 //! A sink makes one attempt and reports for each event; it knows nothing of retries, breakers, spools or dead letters.
 //! It tells three kinds of failure apart ([`FailureKind`]), because what follows from them differs.
 
-mod cause;
+pub(crate) mod cause;
 mod destination;
 mod file;
 pub mod form;
 pub mod http;
-mod http_client;
-mod nats;
+pub(crate) mod http_client;
+pub(crate) mod nats;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 #[cfg(feature = "tls")]

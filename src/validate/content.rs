@@ -3,14 +3,16 @@
 //! Events come as NDJSON, which is read as a stream in flat memory, or as one JSON document: an event or an array of
 //! them. Thresholds come as one document. A document is held in memory, and bounded for that.
 
-use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, HashMap};
 use std::io::{self, Read};
 
+use super::continuity::{Continuity, ContinuityTotals, Here, Metered, digest};
 use super::json::{self, Node, Text, Value, quote};
 use super::shape::{Context, Spot};
-use super::{Code, EventRules, Finding, Place, Severity, event, glance, threshold};
-use crate::events::{LinePart, LineReader};
+use super::together::Together;
+use super::{Bindings, Code, EventRules, EventSieve, Finding, Levels, Place, Severity, event, glance, threshold};
+use crate::events::{LinePart, LineReader, Sifted, sift};
 
 /// The largest document (as opposed to a stream of lines) that is validated, in bytes, where lines may not be longer.
 pub const MAX_DOCUMENT_BYTES: usize = 8 << 20;
@@ -55,6 +57,9 @@ pub struct ContentOptions {
 /// A finding and the text that it is about.
 #[derive(Debug, Clone, Copy)]
 pub struct Located<'a> {
+    /// The name of the input that it is in: mostly the one that is being validated, and an earlier one where it took
+    /// later events to know.
+    pub file: &'a str,
     /// The finding.
     pub finding: &'a Finding,
     /// The text; empty where it was too long to keep.
@@ -83,7 +88,8 @@ impl ThresholdIds {
     }
 }
 
-/// Validates one input after the other; an id that stands in two threshold files is found too.
+/// Validates one input after the other; an id that stands in two threshold files is found too, and with
+/// [`ContentValidator::with_continuity`] a gap between two files of events.
 ///
 /// ```
 /// use form_usage_events::validate::{ContentOptions, ContentValidator, EventRules, Kind};
@@ -102,9 +108,16 @@ impl ThresholdIds {
 #[derive(Debug)]
 pub struct ContentValidator {
     options: ContentOptions,
-    ids: ThresholdIds,
+    thresholds: threshold::Run,
+    together: Together,
+    levels: Levels,
+    /// The names of the inputs so far.
+    names: Vec<Box<str>>,
     /// How many warnings and how many errors may still be handed out.
     room: [u64; 2],
+    continuity: Option<Continuity>,
+    /// Warnings and errors about inputs that had ended by then, by the number of the input.
+    afterwards: BTreeMap<u32, [u64; 2]>,
 }
 
 /// Takes findings as they come.
@@ -114,7 +127,42 @@ impl ContentValidator {
     /// A validator that has seen nothing yet.
     #[must_use]
     pub fn new(options: ContentOptions) -> Self {
-        Self { options, ids: ThresholdIds::default(), room: [options.max_findings; 2] }
+        Self {
+            options,
+            thresholds: threshold::Run::default(),
+            together: Together::default(),
+            levels: Levels::default().strict(options.strict),
+            names: Vec::new(),
+            room: [options.max_findings; 2],
+            continuity: None,
+            afterwards: BTreeMap::new(),
+        }
+    }
+
+    /// The same with severities set otherwise; `strict` of the options is kept.
+    #[must_use]
+    pub fn with_levels(self, levels: Levels) -> Self {
+        Self { levels: levels.strict(self.options.strict), ..self }
+    }
+
+    /// The same that knows which channels and actions are bound.
+    #[must_use]
+    pub fn with_bindings(mut self, bindings: Bindings) -> Self {
+        self.thresholds.bindings = Some(bindings);
+        self
+    }
+
+    /// The same that knows the period of events, in seconds.
+    #[must_use]
+    pub fn with_period(mut self, seconds: i64) -> Self {
+        self.thresholds.period = seconds;
+        self
+    }
+
+    /// The same that looks at the continuity of events too; call [`ContentValidator::finish`] in the end.
+    #[must_use]
+    pub fn with_continuity(self, continuity: Continuity) -> Self {
+        Self { continuity: Some(continuity), ..self }
     }
 
     /// Validates `input`, called `name` where other inputs refer to it. Findings go to `hand_out` as they come, in the
@@ -125,13 +173,33 @@ impl ContentValidator {
     pub fn validate<E: From<io::Error>>(
         &mut self,
         name: &str,
-        input: impl Read,
+        input: impl Read + Send,
         hand_out: HandOut<'_, E>,
     ) -> Result<Tally, E> {
+        let file = u32::try_from(self.names.len()).unwrap_or(u32::MAX);
+        self.names.push(name.into());
         let mut lines = LineReader::with_limit(input, self.options.max_line_bytes);
-        let findings = Findings { strict: self.options.strict, room: &mut self.room, list: Vec::new(), counts: [0; 2] };
-        let mut run =
-            Run { options: self.options, ids: &mut self.ids, name, hand_out, findings, tally: Tally::default() };
+        let continuity = match &mut self.continuity {
+            Some(continuity) => Some(Stream {
+                file: continuity.file(name),
+                continuity,
+                afterwards: &mut self.afterwards,
+                elsewhere: Vec::new(),
+            }),
+            None => None,
+        };
+        let findings = Findings { levels: &self.levels, room: &mut self.room, list: Vec::new(), counts: [0; 2] };
+        let mut run = Run {
+            options: self.options,
+            thresholds: &mut self.thresholds,
+            together: &mut self.together,
+            file,
+            name,
+            hand_out,
+            findings,
+            tally: Tally::default(),
+            continuity,
+        };
         let first = Held::next(&mut lines)?;
         let mut second = None;
         let document = match first.as_ref().map(Beginning::of) {
@@ -151,6 +219,47 @@ impl ContentValidator {
         let [warnings, errors] = run.findings.counts;
         Ok(Tally { errors, warnings, ..run.tally })
     }
+
+    /// Ends a run of several inputs: what waited for further events is handed out now. Gives what was found about inputs
+    /// after [`ContentValidator::validate`] had given their tallies: the number of the input, from 0, and what to add.
+    ///
+    /// # Errors
+    /// What `hand_out` gave.
+    pub fn finish<E>(&mut self, hand_out: HandOut<'_, E>) -> Result<Vec<(usize, Tally)>, E> {
+        let names = &self.names;
+        let name = |file: u32| names.get(file as usize).map_or("", |name| name);
+        let mut late = self.together.hidden(name);
+        if let Some(continuity) = &mut self.continuity {
+            continuity.finish(&mut |incident| late.push((incident.file, incident.finding(name))));
+        }
+        for (file, finding) in late {
+            let counts = self.afterwards.entry(file).or_default();
+            let mut findings =
+                Findings { levels: &self.levels, room: &mut self.room, list: Vec::new(), counts: *counts };
+            findings.take(finding);
+            *counts = findings.counts;
+            for finding in &findings.list {
+                hand_out(Located { file: name(file), finding, text: "", first_line: 0 })?;
+            }
+        }
+        let tally = |[warnings, errors]: [u64; 2]| Tally { errors, warnings, ..Tally::default() };
+        Ok(self.afterwards.iter().map(|(file, counts)| (*file as usize, tally(*counts))).collect())
+    }
+
+    /// What the stream of events comes to, where its continuity is looked at.
+    #[must_use]
+    pub fn continuity_totals(&self) -> Option<&ContinuityTotals> {
+        self.continuity.as_ref().map(Continuity::totals)
+    }
+}
+
+/// The continuity of the input at hand.
+struct Stream<'v> {
+    file: u32,
+    continuity: &'v mut Continuity,
+    afterwards: &'v mut BTreeMap<u32, [u64; 2]>,
+    /// What was found about earlier inputs, to be handed out.
+    elsewhere: Vec<(u32, Finding)>,
 }
 
 /// A line that has been read ahead.
@@ -182,6 +291,9 @@ impl Beginning {
         match first.bytes.trim_ascii_start().first() {
             Some(b'[' | b'/' | b'#') => return Self::Document,
             Some(b'{') if first.part == LinePart::Whole => {}
+            _ if std::str::from_utf8(&first.bytes).is_ok_and(|line| json::other_format(line).is_some()) => {
+                return Self::Document;
+            }
             _ => return Self::Lines,
         }
         if goes_on(&first.bytes) {
@@ -213,7 +325,7 @@ fn goes_on(line: &[u8]) -> bool {
 
 /// Findings of the text at hand, bounded.
 struct Findings<'v> {
-    strict: bool,
+    levels: &'v Levels,
     room: &'v mut [u64; 2],
     list: Vec<Finding>,
     /// Warnings and errors.
@@ -221,10 +333,10 @@ struct Findings<'v> {
 }
 
 impl Findings<'_> {
-    fn take(&mut self, mut finding: Finding) {
-        if self.strict {
-            finding.severity = Severity::Error;
-        }
+    fn take(&mut self, finding: Finding) {
+        let Some(finding) = self.levels.apply(finding) else {
+            return;
+        };
         let index = usize::from(finding.severity == Severity::Error);
         if let (Some(count), Some(room)) = (self.counts.get_mut(index), self.room.get_mut(index)) {
             *count += 1;
@@ -244,33 +356,62 @@ impl Findings<'_> {
 /// The validation of one input.
 struct Run<'v, 'h, E> {
     options: ContentOptions,
-    ids: &'v mut ThresholdIds,
+    thresholds: &'v mut threshold::Run,
+    together: &'v mut Together,
+    file: u32,
     name: &'v str,
     hand_out: HandOut<'h, E>,
     findings: Findings<'v>,
     tally: Tally,
+    continuity: Option<Stream<'v>>,
 }
 
 impl<E: From<io::Error>> Run<'_, '_, E> {
-    fn lines(&mut self, held: impl Iterator<Item = Held>, mut lines: LineReader<impl Read>) -> Result<(), E> {
+    fn lines(&mut self, held: impl Iterator<Item = Held>, mut lines: LineReader<impl Read + Send>) -> Result<(), E> {
         for line in held {
             self.line(line.number, &line.bytes, line.part)?;
         }
-        while let Some(line) = lines.next_line()? {
-            self.line(line.number, line.bytes, line.part)?;
+        if self.continuity.is_some() {
+            // Every event counts there, in its turn.
+            while let Some(line) = lines.next_line()? {
+                self.line(line.number, line.bytes, line.part)?;
+            }
+            return Ok(());
+        }
+        let end = sift(lines, &EventSieve::new(self.options.rules), &mut |found| {
+            match found {
+                Sifted::Passed(count) => self.clean_events(count),
+                Sifted::Held(line) => self.unclean_line(line.number, line.bytes, line.part)?,
+                Sifted::Noted(..) | Sifted::Idle => {}
+            }
+            Ok::<_, E>(())
+        })?;
+        end.error.map_or(Ok(()), |error| Err(error.into()))
+    }
+
+    /// Counts events that nothing is to be remarked on.
+    fn clean_events(&mut self, count: u64) {
+        self.tally.events += count;
+        self.tally.kind.get_or_insert(Kind::Events);
+    }
+
+    fn line(&mut self, number: u64, bytes: &[u8], part: LinePart) -> Result<(), E> {
+        let seen = if part == LinePart::Whole { glance::clean(bytes, &self.options.rules) } else { None };
+        let Some(seen) = seen else {
+            return self.unclean_line(number, bytes, part);
+        };
+        self.clean_events(1);
+        if self.continuity.is_some() {
+            let place = Place { line: number, column: 1, pointer: String::new() };
+            self.follow(&seen.metered(bytes), &place);
+            self.flush(std::str::from_utf8(bytes).unwrap_or_default(), number)?;
         }
         Ok(())
     }
 
-    fn line(&mut self, number: u64, bytes: &[u8], part: LinePart) -> Result<(), E> {
+    /// A line that takes more than a glance.
+    fn unclean_line(&mut self, number: u64, bytes: &[u8], part: LinePart) -> Result<(), E> {
         match part {
-            LinePart::Whole if glance::clean(bytes, &self.options.rules).is_some() => {
-                self.tally.events += 1;
-                if self.tally.kind.is_none() {
-                    self.tally.kind = Some(Kind::Events);
-                }
-                Ok(())
-            }
             LinePart::Whole => {
                 let text = Text::new(bytes, number, &mut |finding| self.findings.take(finding));
                 if let Some(root) = json::read(&text, &mut |finding| self.findings.take(finding)) {
@@ -355,16 +496,62 @@ impl<E: From<io::Error>> Run<'_, '_, E> {
         }
         let context = &mut Context { text, report: &mut |finding| self.findings.take(finding) };
         match kind {
-            Kind::Events => event::check(spot, &self.options.rules, context),
-            Kind::Thresholds => threshold::check(spot, self.ids, self.name, context),
+            Kind::Events => {
+                let metered = event::check(spot, &self.options.rules, context);
+                if let (Some(metered), Some(_)) = (metered, &self.continuity) {
+                    let own = text.as_str().as_bytes().get(spot.node.start..).unwrap_or_default();
+                    let metered = Metered { digest: digest(own), ..metered };
+                    self.follow(&metered, &text.place(spot.node.start, &*spot.pointer));
+                }
+            }
+            Kind::Thresholds => {
+                if let Some((config, place)) = threshold::check(spot, self.thresholds, self.name, context) {
+                    self.together.insert(config, self.file, place);
+                }
+            }
+        }
+    }
+
+    /// Takes an event into the stream. An incident may be about an earlier event.
+    fn follow(&mut self, metered: &Metered<'_>, place: &Place) {
+        let Some(stream) = &mut self.continuity else {
+            return;
+        };
+        let here = Here { file: stream.file, line: place.line, column: place.column, pointer: &place.pointer };
+        let mut incidents = Vec::new();
+        stream.continuity.observe(metered, &here, &mut |incident| incidents.push(incident));
+        for incident in incidents {
+            let finding = incident.finding(|file| stream.continuity.file_name(file));
+            if incident.file == stream.file {
+                self.findings.take(finding);
+            } else {
+                stream.elsewhere.push((incident.file, finding));
+            }
         }
     }
 
     /// Hands out what was found in `text`.
     fn flush(&mut self, text: &str, first_line: u64) -> Result<(), E> {
+        if let Some(stream) = self.continuity.as_mut().filter(|stream| !stream.elsewhere.is_empty()) {
+            for (file, finding) in std::mem::take(&mut stream.elsewhere) {
+                let own = self.findings.counts;
+                let counts = stream.afterwards.entry(file).or_default();
+                self.findings.counts = *counts;
+                let listed = self.findings.list.len();
+                self.findings.take(finding);
+                *counts = self.findings.counts;
+                self.findings.counts = own;
+                if let Some(finding) =
+                    self.findings.list.get(listed).is_some().then(|| self.findings.list.pop()).flatten()
+                {
+                    let file = stream.continuity.file_name(file);
+                    (self.hand_out)(Located { file, finding: &finding, text: "", first_line: 0 })?;
+                }
+            }
+        }
         self.findings.list.sort_by(Finding::by_place);
         for finding in self.findings.list.drain(..) {
-            (self.hand_out)(Located { finding: &finding, text, first_line })?;
+            (self.hand_out)(Located { file: self.name, finding: &finding, text, first_line })?;
         }
         Ok(())
     }

@@ -1,6 +1,8 @@
 //! An event in a text: its shape, its types and the rules, each fault with its place.
 
+use super::continuity::Metered;
 use super::json::{Node, Value, quote};
+use super::plausible::oddities;
 use super::rules::{Field as Name, Values, faults};
 use super::shape::{Context, Field, Fields, Spot, optional, required};
 use super::{Code, EventRules, Finding};
@@ -31,10 +33,12 @@ const METRICS_FIELDS: &[Field] = &[
 
 const PERIOD_FIELDS: &[Field] = &[required("start"), required("end")];
 
-/// Reports every fault of the event that `spot` is taken to be.
-pub(super) fn check(spot: &Spot<'_>, rules: &EventRules, context: &mut Context<'_, '_>) {
+/// Reports every fault of the event that `spot` is taken to be. Gives what continuity is judged by, the digest excepted,
+/// where the event has as much.
+pub(super) fn check<'n>(spot: &Spot<'n>, rules: &EventRules, context: &mut Context<'_, '_>) -> Option<Metered<'n>> {
     let Value::Object(members) = &spot.node.value else {
-        return context.wrong_type(spot, "the event", "an object");
+        context.wrong_type(spot, "the event", "an object");
+        return None;
     };
     let mut event = Fields::of(spot.clone(), members, "", EVENT_FIELDS, context);
     let mut metrics = inner(event.get(6), "metrics", "metrics.", METRICS_FIELDS, context);
@@ -58,14 +62,14 @@ pub(super) fn check(spot: &Spot<'_>, rules: &EventRules, context: &mut Context<'
         ..Values::default()
     };
     if let Some(metrics) = &metrics {
-        reader.counter(metrics.get(0), Name::CpuSeconds);
+        values.cpu_seconds = reader.counter(metrics.get(0), Name::CpuSeconds);
         values.cpu_percent_avg = reader.figure(metrics.get(1), Name::CpuPercentAvg);
         values.memory_gb = reader.figure(metrics.get(2), Name::MemoryGb);
         values.memory_percent = reader.figure(metrics.get(3), Name::MemoryPercent);
         values.storage_gb = reader.figure(metrics.get(4), Name::StorageGb);
         values.network_egress_mb = reader.figure(metrics.get(5), Name::NetworkEgressMb);
         values.network_ingress_mb = reader.figure(metrics.get(6), Name::NetworkIngressMb);
-        reader.counter(metrics.get(7), Name::GpuSeconds);
+        values.gpu_seconds = reader.counter(metrics.get(7), Name::GpuSeconds);
     }
     if let Some(period) = &period {
         values.start = reader.seconds(period.get(0), Name::Start);
@@ -73,13 +77,12 @@ pub(super) fn check(spot: &Spot<'_>, rules: &EventRules, context: &mut Context<'
     }
 
     let Reader { context, spots } = reader;
-    faults(&values, rules, |fault| {
-        let finding = fault.into_finding();
-        match spots.iter().find(|(field, _)| *field == fault.field) {
-            Some((_, spot)) => context.report(spot.node.start, &spot.pointer, finding),
-            None => (context.report)(finding),
-        }
-    });
+    let mut at_its_field = |name: Name, finding: Finding| match spots.iter().find(|(field, _)| *field == name) {
+        Some((_, spot)) => context.report(spot.node.start, &spot.pointer, finding),
+        None => (context.report)(finding),
+    };
+    faults(&values, rules, |fault| at_its_field(fault.field, fault.into_finding()));
+    oddities(&values, |oddity| at_its_field(oddity.field, oddity.into_finding()));
     event.report_rest(context, |name| {
         let inside = |fields: &[Field]| fields.iter().any(|field| field.name == name);
         let object = if inside(METRICS_FIELDS) { "metrics" } else { inside(PERIOD_FIELDS).then_some("period")? };
@@ -88,6 +91,7 @@ pub(super) fn check(spot: &Spot<'_>, rules: &EventRules, context: &mut Context<'
     for object in [metrics, period].into_iter().flatten() {
         object.report_rest(context, |_| None);
     }
+    values.metered()
 }
 
 /// The object inside the event that `spot` is; `None` where it is absent or no object.
@@ -166,9 +170,9 @@ impl<'n> Reader<'_, '_, '_, 'n> {
         self.integer(spot, field, "whole Unix seconds")
     }
 
-    /// A counter: `u64`. No rule needs its value.
-    fn counter(&mut self, spot: Option<&Spot<'n>>, field: Name) {
-        self.integer::<u64>(spot, field, "whole seconds, at least 0");
+    /// A counter: `u64`.
+    fn counter(&mut self, spot: Option<&Spot<'n>>, field: Name) -> Option<u64> {
+        self.integer(spot, field, "whole seconds, at least 0")
     }
 
     fn integer<T: serde::de::DeserializeOwned>(

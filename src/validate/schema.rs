@@ -32,6 +32,21 @@ pub fn event() -> Value {
     schema
 }
 
+/// The schema of a channels file.
+#[cfg(feature = "channels")]
+#[must_use]
+pub fn channels() -> Value {
+    let mut schema = generate::<crate::channels::ChannelsConfig>();
+    describe(
+        &mut schema,
+        "urn:formusage:schema:channels:1",
+        "Channels",
+        "What the channels and actions of thresholds stand for. Secrets stand in environment variables or files that it \
+         names.",
+    );
+    schema
+}
+
 /// The schema of a threshold file: one threshold or an array of them.
 #[must_use]
 pub fn thresholds() -> Value {
@@ -46,6 +61,7 @@ pub fn thresholds() -> Value {
     set(&mut threshold, "/properties/user_id", "minLength", json!(1));
     set(&mut threshold, "/properties/instance_id", "minLength", json!(1));
     set(&mut threshold, "/properties/notification_channels/items", "pattern", json!("\\S"));
+    set(&mut threshold, "/properties/clear_value", "minimum", json!(0));
     set(&mut threshold, "", "allOf", Value::Array(conditions()));
     for (limit, maximum) in [("Absolute", None), ("Percentage", Some(100))] {
         for variant in

@@ -321,7 +321,7 @@ fn what_cannot_be_read_is_one_clear_line() {
     bench.file("e.ndjson", event(50.0));
     for (args, word) in [
         (&["missing.json", "e.ndjson"][..], "missing.json"),
-        (&["https://example.org/t.json", "e.ndjson"], "supported are"),
+        (&["s3://bucket/t.json", "e.ndjson"], "supported are"),
         (&["", "e.ndjson"], "no threshold source"),
         (&["-", "e.ndjson"], "standard input is for the events"),
         (&["e.ndjson", "t.json"], "are the two swapped?"),

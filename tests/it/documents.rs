@@ -34,7 +34,8 @@ fn schemas_are_current() {
 #[test]
 fn man_pages_and_completions_are_current() {
     assert_current("man/formusage.1", &printed(&["man"]));
-    for command in ["collect", "publish", "check", "validate", "queue", "read", "ping", "schema", "completions", "man"]
+    for command in
+        ["collect", "publish", "check", "validate", "queue", "read", "report", "ping", "schema", "completions", "man"]
     {
         assert_current(&format!("man/formusage-{command}.1"), &printed(&["man", command]));
     }
@@ -52,7 +53,7 @@ fn man_pages_and_completions_are_current() {
 #[test]
 fn the_exit_codes_of_the_readme_are_current() {
     let readme = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap();
-    for command in ["collect", "publish", "check", "validate", "queue", "read", "ping"] {
+    for command in ["collect", "publish", "check", "validate", "queue", "read", "report", "ping"] {
         let help = printed(&[command, "--help"]);
         let (_, codes) = help.split_once("Exit codes:\n").unwrap();
         for line in codes.lines().filter(|line| !line.trim().is_empty()) {
@@ -242,7 +243,24 @@ fn schema_and_validator_agree_on_thresholds() {
         ("instance_id", vec![json!(""), json!("i"), json!(null), json!(1)]),
         ("notification_channels", vec![json!([]), json!([""]), json!([1]), json!("email"), json!(null)]),
         ("description", vec![json!(""), json!(null), json!(1)]),
-        ("for", vec![json!("5m")]),
+        (
+            "for",
+            vec![
+                json!("5m"),
+                json!(""),
+                json!(" "),
+                json!("1h 30m"),
+                json!("30m1h"),
+                json!("5ms"),
+                json!(5),
+                json!(null),
+            ],
+        ),
+        ("clear_value", vec![json!(70), json!(-1), json!("70"), json!(null)]),
+        ("repeat_interval", vec![json!("0s"), json!("1234567890s"), json!("5"), json!(null)]),
+        ("severity", vec![json!("critical"), json!("bad"), json!(null)]),
+        ("enabled", vec![json!(false), json!("no"), json!(null)]),
+        ("no_data", vec![json!("resolve"), json!("ok"), json!(null)]),
     ] {
         for value in values {
             let mut file = sound.clone();

@@ -1,5 +1,7 @@
 //! Scopes of the machine that the tests run on, read through the library.
 
+use std::io::{BufRead, BufReader, Write};
+use std::process::Stdio;
 use std::time::Duration;
 
 use form_usage_events::clock::{Clock, SystemClock};
@@ -82,4 +84,48 @@ fn what_runs_deeper_is_counted_in_the_group_above() {
     deep.remove().unwrap();
     let name = parent.path();
     assert!(cpu(&read(scope.as_mut()), name) >= used && used > Duration::ZERO);
+}
+
+#[test]
+fn a_process_is_metered_with_children_that_end() {
+    let Some(group) = ControlGroup::new("tree") else { return };
+    // Children of children, one that is waited for, and one that nobody waits for.
+    let script = "burn() { i=0; while [ $i -lt 60000 ]; do i=$((i+1)); done; }
+        echo ready; read go; (burn; (burn) ) & burn; wait; (burn; echo daemon) & echo done; read end";
+    let mut child = group.command(script).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
+    assert_eq!(lines.next().as_deref(), Some("ready"));
+    let mut scope = open(&format!("pid:{}", child.id()));
+    let before = read(scope.as_mut());
+    let kernel = group.used();
+    assert_eq!(before[0].instance, "sh");
+    let mut stdin = child.stdin.take().unwrap();
+    stdin.write_all(b"go\n").unwrap();
+    let mut said: Vec<String> = lines.by_ref().take(2).collect();
+    said.sort();
+    assert_eq!(said, ["daemon", "done"]);
+    let after = read(scope.as_mut());
+    let (used, kernel) = (cpu(&after, "sh") - cpu(&before, "sh"), group.used() - kernel);
+    // The figures of processes are in ticks of 10 ms; two of each may be missing.
+    assert!(kernel > Duration::from_millis(50), "{kernel:?}");
+    assert!(used.abs_diff(kernel) < Duration::from_millis(60), "{used:?} of {kernel:?}");
+    assert!(after[0].reading.memory_used.unwrap() > 0 && !is_urgent(scope.as_ref(), Duration::ZERO));
+    assert!(after[0].reading.network.as_ref().unwrap().is_empty(), "it is in the host's namespace");
+
+    drop(stdin);
+    // Nobody has waited for it yet: what it consumed can be read.
+    assert!(is_urgent(scope.as_ref(), LONG));
+    assert!(cpu(&read(scope.as_mut()), "sh") >= cpu(&after, "sh"));
+    assert!(read(scope.as_mut()).is_empty() && scope.urgency().is_none());
+    child.wait().unwrap();
+}
+
+#[test]
+fn what_is_not_there_is_told_with_the_fix() {
+    let refused = |scope: &str| scope.parse::<ScopeSpec>().unwrap().open(&named()).unwrap_err().to_string();
+    assert!(refused("pid:4194305").contains("there is no such process"));
+    if ControlGroup::new("probe").is_some() {
+        assert!(refused("cgroup:no-such-group").contains("there is no control group no-such-group"));
+        assert!(refused("systemd:no-such-unit").contains("the unit no-such-unit.service has no control group"));
+    }
 }

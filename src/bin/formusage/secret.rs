@@ -11,14 +11,19 @@ pub(crate) const TOKEN_VARIABLE: &str = "FORMUSAGE_TOKEN";
 
 /// The bearer token in `file`, else in the environment, if there is one.
 pub(crate) fn token(file: Option<&Path>) -> anyhow::Result<Option<String>> {
+    token_or(file, TOKEN_VARIABLE)
+}
+
+/// The token in `file`, else in the environment variable `name`, if there is one.
+pub(crate) fn token_or(file: Option<&Path>, name: &str) -> anyhow::Result<Option<String>> {
     let (text, origin) = match file {
         Some(path) => {
             let text = std::fs::read_to_string(path)
                 .with_context(|| format!("can't read the token file {}", path.display()))?;
             (text, path.display().to_string())
         }
-        None => match variable(TOKEN_VARIABLE)? {
-            Some(text) => (text, TOKEN_VARIABLE.to_owned()),
+        None => match variable(name)? {
+            Some(text) => (text, name.to_owned()),
             None => return Ok(None),
         },
     };

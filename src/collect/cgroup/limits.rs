@@ -5,6 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::hierarchy::Hierarchy;
 use crate::clock::Monotonic;
 use crate::collect::machine::Machine;
 
@@ -23,6 +24,29 @@ pub(super) struct Limits {
 impl Limits {
     fn and(self, other: Self) -> Self {
         Self { cpus: self.cpus.min(other.cpus), memory: self.memory.min(other.memory) }
+    }
+}
+
+/// The limits of the group that a process is in.
+#[derive(Debug)]
+pub(in crate::collect) struct GroupLimits {
+    folder: PathBuf,
+    root: PathBuf,
+}
+
+impl GroupLimits {
+    /// `process` is its folder in `/proc`. `None` where there are no control groups of version 2.
+    pub(in crate::collect) fn of_process(root: &Path, process: &Path) -> Option<Self> {
+        let hierarchy = Hierarchy::find(root).ok()?;
+        let text = fs::read_to_string(process.join("cgroup")).ok()?;
+        let path = text.lines().find_map(|line| line.strip_prefix("0::/"))?;
+        Some(Self { folder: hierarchy.folder.join(path), root: hierarchy.folder })
+    }
+
+    /// CPUs, and bytes of memory.
+    pub(in crate::collect) fn look(&self, machine: &mut Machine, at: Monotonic) -> (f64, u64) {
+        let limits = LimitCache::default().of(&self.folder, &self.root, machine, at);
+        (limits.cpus, limits.memory)
     }
 }
 

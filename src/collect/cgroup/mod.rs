@@ -27,6 +27,7 @@ use std::os::fd::BorrowedFd;
 
 use self::group::{Group, Shared};
 use self::hierarchy::Hierarchy;
+pub(super) use self::limits::GroupLimits;
 use self::limits::LimitCache;
 use self::walk::{Found, Levels};
 use self::watch::Watch;

@@ -20,10 +20,15 @@ pub(super) async fn small_body(mut response: Response, what: &str, url: &str) ->
     if read.map_err(|error| transport_failure(&error, what, url))? {
         return Ok(text);
     }
-    Err(Failure::destination(format!(
+    Err(too_long(&text, what, url))
+}
+
+/// What a reply means that should be small and is not.
+pub(super) fn too_long(text: &[u8], what: &str, url: &str) -> Failure {
+    Failure::destination(format!(
         "what answers at {url} is not a Form queue: its reply to {what} exceeds {MAX_REPLY_BYTES} bytes and starts with: {}",
-        excerpt(&text)
-    )))
+        excerpt(text)
+    ))
 }
 
 /// What a reply means that did not come, or not all of it.

@@ -5,13 +5,20 @@ use reqwest::header::CONTENT_TYPE;
 use super::wire::{self, MAX_REQUEST_BYTES, Reply};
 use super::{client, topic_hash};
 use crate::events::EncodedEvent;
-use crate::transport::http_client::HttpClient;
+use crate::transport::http_client::{DirectPost, HttpClient, Text};
 use crate::transport::{BatchLimits, BoxFuture, ConnectOptions, Failure, FormAddress, Outcome, Sink};
+
+const PATH: &str = "/queue/write_local";
+
+/// What errors call a request.
+const WHAT: &str = "a write";
 
 /// Writes events to a topic of a Form queue.
 #[derive(Debug)]
 pub struct FormSink {
     client: HttpClient,
+    /// In the clear and without a proxy in between; the other client is for the rest.
+    direct: Option<DirectPost>,
     url: String,
     topic_hash: String,
     sub_topic: u8,
@@ -23,27 +30,40 @@ impl FormSink {
     /// # Errors
     /// A failure of the destination: a token that no header can hold, TLS that can't be set up.
     pub fn new(address: &FormAddress, options: &ConnectOptions) -> Result<Self, Failure> {
+        let client = client::client(address, options)?;
+        let direct = || DirectPost::new(client.clone(), &address.host, address.port, PATH, options);
         Ok(Self {
-            client: client::client(address, options)?,
-            url: format!("{}/queue/write_local", address.base_url()),
+            direct: if address.tls { None } else { direct() },
+            client,
+            url: format!("{}{PATH}", address.base_url()),
             topic_hash: topic_hash(&address.topic),
             sub_topic: address.sub_topic,
         })
     }
 
     async fn write(&self, event: &EncodedEvent) -> Result<(), Failure> {
-        const WHAT: &str = "a write";
-        let request = wire::write_request(&self.topic_hash, self.sub_topic, event.body());
+        let room = self.direct.as_ref().map_or(0, DirectPost::head_room);
+        let mut request = self.direct.as_ref().map(DirectPost::buffer).unwrap_or_default();
+        request.resize(room, 0);
+        wire::push_write_request(&mut request, &self.topic_hash, self.sub_topic, event.body());
         // Far over the limit the queue answers early and closes, which would look like a broken connection.
-        if request.len() > MAX_REQUEST_BYTES {
+        let length = request.len() - room;
+        if length > MAX_REQUEST_BYTES {
             return Err(Failure::event(format!(
-                "the event makes a request of {} bytes and the queue takes {MAX_REQUEST_BYTES}; shorten it",
-                request.len()
+                "the event makes a request of {length} bytes and the queue takes {MAX_REQUEST_BYTES}; shorten it"
             )));
         }
-        let request = self.client.post(&self.url).header(CONTENT_TYPE, "application/json").body(request);
-        let response = self.client.send(request, WHAT, &self.url).await?;
-        let text = client::small_body(response, WHAT, &self.url).await?;
+        let text = match &self.direct {
+            Some(direct) => match direct.send(request, WHAT).await? {
+                Text { bytes, whole: true } => bytes,
+                Text { bytes, whole: false } => return Err(client::too_long(&bytes, WHAT, &self.url)),
+            },
+            None => {
+                let request = self.client.post(&self.url).header(CONTENT_TYPE, "application/json").body(request);
+                let response = self.client.send(request, WHAT, &self.url).await?;
+                client::small_body(response, WHAT, &self.url).await?
+            }
+        };
         match wire::read_reply(&text) {
             Reply::Success => Ok(()),
             other => Err(wire::reply_failure(other, &text, WHAT, &self.url)),

@@ -20,34 +20,68 @@ pub fn topic_hash(topic: &str) -> String {
     Sha3_256::digest(topic.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
+/// A comma and the decimal text of each byte, and how long both are together.
+const DECIMALS: [([u8; 4], u8); 256] = decimals();
+
+const fn decimals() -> [([u8; 4], u8); 256] {
+    let mut table = [([b','; 4], 0); 256];
+    let mut byte = 0;
+    while byte < 256 {
+        let (hundreds, tens, ones) = (byte / 100, byte / 10 % 10, byte % 10);
+        let digits = [b'0' + hundreds as u8, b'0' + tens as u8, b'0' + ones as u8];
+        let skipped = if hundreds > 0 {
+            0
+        } else if tens > 0 {
+            1
+        } else {
+            2
+        };
+        let mut at = skipped;
+        while at < 3 {
+            table[byte].0[1 + at - skipped] = digits[at];
+            at += 1;
+        }
+        table[byte].1 = 4 - skipped as u8;
+        byte += 1;
+    }
+    table
+}
+
 /// The body of a write request.
 pub(crate) fn write_request(topic_hash: &str, sub_topic: u8, body: &[u8]) -> Vec<u8> {
-    const HEAD: &[u8] = br#"{"Write":{"content":["#;
-    const MIDDLE: &[u8] = br#"],"topic":""#;
-    const TAIL: &[u8] = br#""}}"#;
-    // JSON text is mostly letters and quotes: three digits and a comma a byte.
-    let mut request =
-        Vec::with_capacity(HEAD.len() + 4 * (body.len() + 1) + MIDDLE.len() + topic_hash.len() + TAIL.len());
-    request.extend_from_slice(HEAD);
-    push_decimal(&mut request, sub_topic);
-    for &byte in body {
-        request.push(b',');
-        push_decimal(&mut request, byte);
-    }
-    request.extend_from_slice(MIDDLE);
-    request.extend_from_slice(topic_hash.as_bytes());
-    request.extend_from_slice(TAIL);
+    let mut request = Vec::new();
+    push_write_request(&mut request, topic_hash, sub_topic, body);
     request
 }
 
-fn push_decimal(out: &mut Vec<u8>, byte: u8) {
-    if byte >= 100 {
-        out.push(b'0' + byte / 100);
+/// Appends the body of a write request.
+pub(super) fn push_write_request(request: &mut Vec<u8>, topic_hash: &str, sub_topic: u8, body: &[u8]) {
+    const HEAD: &[u8] = br#"{"Write":{"content":["#;
+    const MIDDLE: &[u8] = br#"],"topic":""#;
+    const TAIL: &[u8] = br#""}}"#;
+    let most = 4 * (body.len() + 1);
+    request.reserve(HEAD.len() + most + MIDDLE.len() + topic_hash.len() + TAIL.len());
+    request.extend_from_slice(HEAD);
+    let start = request.len();
+    request.resize(start + most, 0);
+    let (first, length) = decimal(sub_topic);
+    let mut used = usize::from(length - 1);
+    let left = &mut request[start..];
+    left[..used].copy_from_slice(&first[1..][..used]);
+    // Four bytes are written for each, of which the next ones overwrite what is too many.
+    for &byte in body {
+        let (text, length) = decimal(byte);
+        left[used..used + 4].copy_from_slice(&text);
+        used += usize::from(length);
     }
-    if byte >= 10 {
-        out.push(b'0' + byte / 10 % 10);
-    }
-    out.push(b'0' + byte % 10);
+    request.truncate(start + used);
+    request.extend_from_slice(MIDDLE);
+    request.extend_from_slice(topic_hash.as_bytes());
+    request.extend_from_slice(TAIL);
+}
+
+const fn decimal(byte: u8) -> ([u8; 4], u8) {
+    DECIMALS[byte as usize]
 }
 
 /// What a reply with status 200 says.
@@ -74,6 +108,9 @@ impl Reply {
 
 /// Reads a reply that is small enough to be held.
 pub(crate) fn read_reply(text: &[u8]) -> Reply {
+    if text == br#""OpSuccess""# {
+        return Reply::Success;
+    }
     let value: Value = match serde_json::from_slice(text) {
         Ok(value) => value,
         Err(error) if error.is_eof() => return Reply::Cut,

@@ -1,9 +1,9 @@
 //! Whose failure each way to fail is, told by types and status codes.
 
+use std::fmt::Display;
 use std::time::Duration;
 
 use reqwest::StatusCode;
-use reqwest::header::{HeaderMap, RETRY_AFTER};
 
 use crate::clock::{Clock, SystemClock};
 use crate::transport::cause::{find, innermost};
@@ -11,6 +11,9 @@ use crate::transport::{Failure, FailureKind, Reach};
 
 /// How much of a foreign text an error message shows.
 const EXCERPT_CHARS: usize = 120;
+
+/// What errors call a request that brings events back.
+pub(in crate::transport) const READ: &str = "a read";
 
 /// What to do about a refusal.
 pub(super) fn advice(kind: FailureKind, status: StatusCode) -> &'static str {
@@ -33,8 +36,8 @@ pub(super) fn status_kind(status: StatusCode) -> FailureKind {
 }
 
 /// `Retry-After`, in seconds or as a date (RFC 9110, section 10.2.3).
-pub(super) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
-    let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
+pub(super) fn retry_after(text: &str) -> Option<Duration> {
+    let text = text.trim();
     if let Ok(seconds) = text.parse() {
         return Some(Duration::from_secs(seconds));
     }
@@ -46,11 +49,7 @@ pub(super) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
 pub(in crate::transport) fn transport_failure(error: &reqwest::Error, peer: &str, what: &str, url: &str) -> Failure {
     let cause = innermost(error);
     if let Some(resolve) = find::<ResolveError>(error) {
-        return Failure::destination(format!(
-            "the name {:?} does not resolve ({}); check the host in the destination URL, and the name server",
-            resolve.name, resolve.cause
-        ))
-        .reached(Reach::Unreached);
+        return name_unresolved(&resolve.name, &resolve.cause);
     }
     if error.is_builder() {
         return Failure::destination(format!("the request to {url} can't be made: {cause}")).reached(Reach::Unreached);
@@ -63,20 +62,41 @@ pub(in crate::transport) fn transport_failure(error: &reqwest::Error, peer: &str
             ))
             .reached(Reach::Unreached);
         }
-        return Failure::service(format!(
-            "no connection to {url}: {cause}; check that the {peer} runs and listens there"
-        ))
-        .reached(Reach::Unreached);
+        return no_connection(peer, url, &cause);
     }
     match find::<hyper::Error>(error) {
-        Some(hyper) if hyper.is_parse() => Failure::destination(format!(
-            "what answers at {url} does not speak HTTP ({cause}); check host, port and what listens there"
-        )),
-        _ => Failure::service(format!(
-            "the connection to {url} ended before the reply to {what} was whole: {cause}; whether it was taken is unknown, and sending it again is safe"
-        ))
-        .reached(Reach::Unknown),
+        Some(hyper) if hyper.is_parse() => not_http(url, &cause),
+        _ => broken_off(url, what, &cause),
     }
+}
+
+/// The host's name has no address.
+pub(super) fn name_unresolved(name: &str, cause: &dyn Display) -> Failure {
+    Failure::destination(format!(
+        "the name {name:?} does not resolve ({cause}); check the host in the destination URL, and the name server"
+    ))
+    .reached(Reach::Unreached)
+}
+
+/// Nothing takes a connection there.
+pub(super) fn no_connection(peer: &str, url: &str, cause: &dyn Display) -> Failure {
+    Failure::service(format!("no connection to {url}: {cause}; check that the {peer} runs and listens there"))
+        .reached(Reach::Unreached)
+}
+
+/// What came back is no HTTP.
+pub(super) fn not_http(url: &str, cause: &dyn Display) -> Failure {
+    Failure::destination(format!(
+        "what answers at {url} does not speak HTTP ({cause}); check host, port and what listens there"
+    ))
+}
+
+/// The connection ended in the middle.
+pub(super) fn broken_off(url: &str, what: &str, cause: &dyn Display) -> Failure {
+    // Of a read nothing is taken.
+    let unknown = if what == READ { "" } else { "; whether it was taken is unknown, and sending it again is safe" };
+    Failure::service(format!("the connection to {url} ended before the reply to {what} was whole: {cause}{unknown}"))
+        .reached(Reach::Unknown)
 }
 
 /// Name resolution by the system, with an error of its own type: a name that does not resolve is a failure of the
@@ -118,8 +138,6 @@ pub(in crate::transport) fn excerpt(text: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use reqwest::header::HeaderValue;
-
     use super::*;
 
     #[test]
@@ -137,9 +155,15 @@ mod tests {
     }
 
     #[test]
+    fn a_read_that_broke_off_is_not_called_a_write() {
+        let message = |what| broken_off("http://h", what, &"reset").message;
+        assert!(message("a write").ends_with("sending it again is safe"));
+        assert_eq!(message(READ), "the connection to http://h ended before the reply to a read was whole: reset");
+    }
+
+    #[test]
     fn retry_after_in_seconds_or_as_a_date() {
-        let parse =
-            |text: &str| retry_after(&HeaderMap::from_iter([(RETRY_AFTER, HeaderValue::from_str(text).unwrap())]));
+        let parse = retry_after;
         assert_eq!(parse("120"), Some(Duration::from_secs(120)));
         assert_eq!(parse("Wed, 21 Oct 2015 07:28:00 GMT"), Some(Duration::ZERO));
         assert!(

@@ -1,5 +1,6 @@
 //! The HTTP client that destinations share: how it is built, a request and its reply.
 
+mod direct;
 mod failure;
 
 use std::fmt;
@@ -7,9 +8,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
+use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue, LOCATION, RETRY_AFTER};
 use reqwest::{Client, RequestBuilder, Response, StatusCode};
 
+pub(super) use self::direct::{DirectPost, Text};
 use self::failure::{Resolver, advice, retry_after, status_kind};
 pub(super) use self::failure::{excerpt, transport_failure};
 use super::cause::innermost;
@@ -26,20 +28,26 @@ pub(super) const MAX_REPLY_BYTES: usize = 64 << 10;
 /// How long the text of a reply is waited for whose status has decided everything.
 const TEXT_PATIENCE: Duration = Duration::from_secs(2);
 
+/// How long a connection is kept for a next request. A quiet spell of an hour between events is normal, and the other side
+/// or a proxy may have closed by then.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
+
+const USER_AGENT: &str = concat!("formusage/", env!("CARGO_PKG_VERSION"));
+
 /// What is meant to answer: how errors call it, and what its statuses mean.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Peer {
+pub(crate) struct Peer {
     /// `queue`, `service`.
-    pub(super) name: &'static str,
+    pub(crate) name: &'static str,
     /// Whether a status says that all went well.
-    pub(super) accepts: fn(StatusCode) -> bool,
+    pub(crate) accepts: fn(StatusCode) -> bool,
     /// What to do about a refusal, where it is another thing than [`advice`] says.
-    pub(super) advice: fn(StatusCode) -> Option<&'static str>,
+    pub(crate) advice: fn(StatusCode) -> Option<&'static str>,
 }
 
 /// A client for one destination. It knows the secrets that it sends, so that no error repeats them.
 #[derive(Clone)]
-pub(super) struct HttpClient {
+pub(crate) struct HttpClient {
     client: Client,
     peer: Peer,
     secrets: Arc<[String]>,
@@ -55,7 +63,7 @@ impl fmt::Debug for HttpClient {
 
 impl HttpClient {
     /// A client for `host`, which sends `headers` with every request; all of them count as secrets.
-    pub(super) fn new(
+    pub(crate) fn new(
         peer: Peer,
         host: &str,
         tls_needed: bool,
@@ -63,14 +71,13 @@ impl HttpClient {
         mut headers: HeaderMap,
     ) -> Result<Self, Failure> {
         let mut builder = Client::builder()
-            .user_agent(concat!("formusage/", env!("CARGO_PKG_VERSION")))
+            .user_agent(USER_AGENT)
             .connect_timeout(options.timeout.min(CONNECT_TIMEOUT))
             .redirect(reqwest::redirect::Policy::none())
             .retry(reqwest::retry::never())
             .dns_resolver(Resolver)
             .tcp_nodelay(true)
-            // A quiet spell of an hour between events is normal, and the other side or a proxy may have closed by then.
-            .pool_idle_timeout(Duration::from_secs(60));
+            .pool_idle_timeout(IDLE_TIMEOUT);
         if is_loopback(host) {
             builder = builder.no_proxy();
         }
@@ -106,42 +113,70 @@ impl HttpClient {
         Ok(Self { client, peer, secrets: secrets.into(), has_answered: Arc::default() })
     }
 
-    pub(super) fn get(&self, url: &str) -> RequestBuilder {
+    pub(crate) fn get(&self, url: &str) -> RequestBuilder {
         self.client.get(url)
     }
 
-    pub(super) fn post(&self, url: &str) -> RequestBuilder {
+    pub(crate) fn post(&self, url: &str) -> RequestBuilder {
         self.client.post(url)
     }
 
     /// Sends `request` and waits for the head of a reply that says that all went well. Errors name the request by
     /// `what` and the address by `url`.
-    pub(super) async fn send(&self, request: RequestBuilder, what: &str, url: &str) -> Result<Response, Failure> {
+    pub(crate) async fn send(&self, request: RequestBuilder, what: &str, url: &str) -> Result<Response, Failure> {
         let sent = request.send().await.map_err(reqwest::Error::without_url);
-        let response = sent.map_err(|error| {
-            let failure = transport_failure(&error, self.peer.name, what, url);
-            // Who has answered before and makes no sense now is the service, and no other program on that port.
-            let garbled = failure.kind == FailureKind::Destination && failure.reach == Reach::Answered;
-            let known = self.has_answered.load(Ordering::Relaxed);
-            if garbled && known { Failure::service(failure.message).reached(Reach::Unknown) } else { failure }
-        })?;
-        self.has_answered.store(true, Ordering::Relaxed);
+        let response =
+            sent.map_err(|error| self.known_as_http(transport_failure(&error, self.peer.name, what, url)))?;
+        self.note_answer();
         if (self.peer.accepts)(response.status()) {
             return Ok(response);
         }
         Err(self.status_failure(response, what, url).await)
     }
 
+    const fn peer_name(&self) -> &'static str {
+        self.peer.name
+    }
+
+    fn accepts(&self, status: StatusCode) -> bool {
+        (self.peer.accepts)(status)
+    }
+
+    /// Something there has answered in HTTP.
+    fn note_answer(&self) {
+        self.has_answered.store(true, Ordering::Relaxed);
+    }
+
+    /// Who has answered before and makes no sense now is the service, and no other program on that port.
+    fn known_as_http(&self, failure: Failure) -> Failure {
+        let garbled = failure.kind == FailureKind::Destination && failure.reach == Reach::Answered;
+        let known = self.has_answered.load(Ordering::Relaxed);
+        if garbled && known { Failure::service(failure.message).reached(Reach::Unknown) } else { failure }
+    }
+
     /// What a status that the peer does not accept means.
     async fn status_failure(&self, mut response: Response, what: &str, url: &str) -> Failure {
-        let status = response.status();
-        let after = retry_after(response.headers());
+        let header = |name| response.headers().get(name).map(shown);
+        let (after, location) = (header(RETRY_AFTER), header(LOCATION));
+        let text = text_of(&mut response).await;
+        self.refusal(response.status(), after.as_deref(), location.as_deref(), &text, what, url)
+    }
+
+    /// What a `status` that the peer does not accept means, with the headers and the text beside it.
+    fn refusal(
+        &self,
+        status: StatusCode,
+        after: Option<&str>,
+        location: Option<&str>,
+        text: &[u8],
+        what: &str,
+        url: &str,
+    ) -> Failure {
         let kind = status_kind(status);
         let advice = (self.peer.advice)(status).unwrap_or_else(|| advice(kind, status));
-        let moved = response.headers().get(reqwest::header::LOCATION).map(shown);
-        let moved = moved.filter(|_| status.is_redirection());
-        let moved = moved.map(|to| format!(" to {}", self.redacted(&to))).unwrap_or_default();
-        let text = self.redacted(&String::from_utf8_lossy(&text_of(&mut response).await));
+        let moved = location.filter(|_| status.is_redirection());
+        let moved = moved.map(|to| format!(" to {}", self.redacted(to))).unwrap_or_default();
+        let text = self.redacted(&String::from_utf8_lossy(text));
         let said = if text.trim().is_empty() { String::new() } else { format!(": {}", excerpt(text.as_bytes())) };
         let message = format!("{url} answered {what} with {status}{moved}{said}{advice}");
         let failure = match kind {
@@ -149,7 +184,7 @@ impl HttpClient {
             FailureKind::Event => Failure::event(message),
             FailureKind::Destination => Failure::destination(message),
         };
-        failure.retry_after(after)
+        failure.retry_after(after.and_then(retry_after))
     }
 
     /// `text` of the other side without our secrets, which some repeat in their refusals.
@@ -169,7 +204,7 @@ fn shown(value: &HeaderValue) -> String {
 }
 
 /// Reads a reply to its end, at most `limit` bytes of it, and says whether that is all of it.
-pub(super) async fn read_at_most(
+pub(crate) async fn read_at_most(
     response: &mut Response,
     limit: usize,
     text: &mut Vec<u8>,
@@ -185,7 +220,7 @@ pub(super) async fn read_at_most(
 }
 
 /// What comes of a reply's text within reason. Reading it to its end lets the connection be used again.
-pub(super) async fn text_of(response: &mut Response) -> Vec<u8> {
+pub(crate) async fn text_of(response: &mut Response) -> Vec<u8> {
     let mut text = Vec::new();
     // The status has decided; a text that is cut, endless or late is as good as none.
     let _ = tokio::time::timeout(TEXT_PATIENCE, read_at_most(response, MAX_REPLY_BYTES, &mut text)).await;

@@ -31,7 +31,7 @@ const MAX_UNDER_WAY: usize = 1 << 20;
 
 /// Makes connections to the servers of one address.
 #[derive(Debug)]
-pub(super) struct Connector {
+pub(crate) struct Connector {
     pub(super) address: NatsAddress,
     options: ConnectOptions,
     /// Servers that others told of.
@@ -40,8 +40,8 @@ pub(super) struct Connector {
 
 /// One connection.
 #[derive(Debug)]
-pub(super) struct Link {
-    pub(super) context: Context,
+pub(crate) struct Link {
+    pub(crate) context: Context,
     /// The server, for messages.
     pub(super) url: String,
     /// How long to wait for answers.
@@ -58,7 +58,7 @@ impl Connector {
     ///
     /// # Errors
     /// A failure of the destination: credentials or certificates that can't be read.
-    pub(super) fn new(address: &NatsAddress, options: &ConnectOptions) -> Result<Self, Failure> {
+    pub(crate) fn new(address: &NatsAddress, options: &ConnectOptions) -> Result<Self, Failure> {
         let connector = Self { address: address.clone(), options: options.clone(), discovered: Mutex::default() };
         connector.client_options()?;
         Ok(connector)
@@ -68,7 +68,7 @@ impl Connector {
     ///
     /// # Errors
     /// Why none of them could be used.
-    pub(super) async fn connect(&self) -> Result<Link, Failure> {
+    pub(crate) async fn connect(&self) -> Result<Link, Failure> {
         let mut servers = self.address.servers.clone();
         fastrand::shuffle(&mut servers);
         let mut others = self.discovered.lock().unwrap_or_else(PoisonError::into_inner).clone();
@@ -174,7 +174,7 @@ fn credentials(options: async_nats::ConnectOptions, path: &Path) -> Result<async
 
 impl Link {
     /// Whether it may be used.
-    pub(super) fn is_alive(&self) -> bool {
+    pub(crate) fn is_alive(&self) -> bool {
         !self.abandoned.load(Ordering::Relaxed) && self.context.client().connection_state() == State::Connected
     }
 

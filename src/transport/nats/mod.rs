@@ -25,6 +25,8 @@ mod source;
 #[cfg(feature = "nats")]
 mod stream;
 
+#[cfg(feature = "nats")]
+pub(crate) use link::{Connector, Link};
 pub use options::{NatsOptions, StreamOptions};
 #[cfg(feature = "nats")]
 pub use sink::NatsSink;

@@ -3,6 +3,7 @@
 mod agreement;
 mod content;
 mod event;
+mod explain;
 mod threshold;
 
 use super::shape::{Context, Spot};
@@ -40,7 +41,7 @@ fn exact(text: &[u8]) -> Vec<Finding> {
     collect(|report| {
         let text = json::Text::new(text, 1, report);
         if let Some(root) = json::read(&text, report) {
-            super::event::check(&Spot::root(&root), &RULES, &mut Context { text: &text, report });
+            let _ = super::event::check(&Spot::root(&root), &RULES, &mut Context { text: &text, report });
         }
     })
 }

@@ -19,7 +19,8 @@ use crate::input::Input;
 #[derive(Debug, Args)]
 #[command(after_help = crate::exit::help_for("check"))]
 pub(crate) struct CheckArgs {
-    /// The thresholds: a JSON file with one or an array of them, or a folder of *.json files
+    /// The thresholds: a JSON file with one or an array of them, a folder of *.json files, http(s)://HOST/PATH, sqlite:PATH
+    /// or nats://HOST/BUCKET
     pub(crate) thresholds: String,
     /// Files of events; - or none is standard input
     #[arg(value_name = "FILE")]
@@ -40,6 +41,8 @@ pub(crate) struct CheckArgs {
     pub(crate) format: Option<CheckFormat>,
     #[command(flatten)]
     pub(crate) lines: LineArgs,
+    #[command(flatten)]
+    pub(crate) access: super::ThresholdAccessArgs,
 }
 
 /// How the report of `check` is written.
@@ -51,4 +54,13 @@ pub(crate) enum CheckFormat {
     Json,
     /// One JSON object a violation
     Ndjson,
+    /// Workflow commands, which GitHub shows as annotations: ten errors and ten warnings; the others are in the log
+    Github,
+    /// SARIF 2.1.0, for code scanning and editors
+    Sarif,
+    /// JUnit XML: one test suite a file
+    Junit,
+    /// One line with performance data, for monitoring systems that run plugins; exit codes 0 OK, 1 warning, 2 critical
+    /// (a threshold with that severity), 3 unknown
+    Nagios,
 }

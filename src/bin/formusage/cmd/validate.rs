@@ -1,103 +1,194 @@
 //! `validate`: every fault of the files, and a verdict.
 
 use std::io;
+use std::path::Path;
 
+use anyhow::{Context as _, bail};
 use form_usage_events::clock::{Clock, SystemClock};
-use form_usage_events::validate::{ContentOptions, ContentValidator, EventRules, Kind, Tally};
+use form_usage_events::validate::continuity::{Continuity, ContinuityTotals};
+use form_usage_events::validate::explain::Explanation;
+use form_usage_events::validate::{
+    Bindings, Code, ContentOptions, ContentValidator, EventRules, Level, Levels, Severity, Tally,
+};
 
-use crate::cli::ValidateArgs;
+use crate::cli::{FindingFormat, Topic, ValidateArgs};
 use crate::exit::Exit;
 use crate::findings::{FileRow, FindingWriter};
 use crate::input::Input;
-use crate::output::{complain, say};
+use crate::output::{Stdout, complain, say};
 
 /// So many files have a line each in the summary; of more, only those with findings, and no more than this.
 const LISTED_FILES: usize = 10;
 
 pub(crate) fn run(args: &ValidateArgs) -> anyhow::Result<Exit> {
+    if let Some(topic) = args.explain {
+        return explain(topic, args.format);
+    }
     let max_skew = args.lines.max_skew();
     let mut validator = ContentValidator::new(ContentOptions {
         rules: EventRules { now: SystemClock.unix_seconds(), max_skew },
         strict: args.strict,
         max_line_bytes: args.lines.max_line_bytes,
         max_findings: if args.max_findings == 0 { u64::MAX } else { args.max_findings },
-    });
+    })
+    .with_levels(levels(args))
+    .with_period(i64::try_from(args.period.as_secs()).unwrap_or(0));
+    if let Some(path) = &args.channels {
+        validator = validator.with_bindings(bindings(path)?);
+    }
+    if args.continuity {
+        validator = validator.with_continuity(Continuity::new(args.reorder_window));
+    }
     let mut writer = FindingWriter::new(args.format)?;
     let mut summary = Summary::default();
-    for input in Input::or_stdin(&args.files) {
+    for input in Input::with_folders(&args.files) {
+        let input = match input {
+            Ok(input) => input,
+            Err((folder, error)) => {
+                summary.fail(folder, &error, false);
+                continue;
+            }
+        };
         let name = input.to_string();
-        match validate(&mut validator, &input, &name, &mut writer) {
-            Ok(tally) => summary.add(name, tally, None),
+        let opened = match input.open() {
+            Ok(opened) => opened,
+            Err(error) => {
+                summary.fail(name, &error, false);
+                continue;
+            }
+        };
+        match validator.validate(&name, opened, &mut |located| writer.write(located).map_err(Failure::Write)) {
+            Ok(tally) => summary.add(name, tally),
             Err(Failure::Write(error)) => return Err(error),
             Err(Failure::Read(error)) => {
-                let message = format!("{error:#}");
-                complain(&message);
-                summary.add(name, Tally::default(), Some(message));
+                let error = anyhow::Error::new(error).context(format!("can't read {name} to its end"));
+                summary.fail(name, &error, true);
             }
         }
+    }
+    for (index, more) in validator.finish(&mut |located| writer.write(located))? {
+        summary.add_later(index, &more);
     }
     let left_out = summary.findings().saturating_sub(writer.written());
     writer.finish(&summary.rows, left_out)?;
     summary.say(left_out);
+    if let Some(totals) = validator.continuity_totals() {
+        say(&continuity_line(totals));
+    }
     Ok(summary.exit())
+}
+
+/// The severities that are set otherwise.
+fn levels(args: &ValidateArgs) -> Levels {
+    let of = |codes: &[Code], level: Level| codes.iter().map(move |code| (*code, level)).collect::<Vec<_>>();
+    let all = [
+        of(&args.warn, Level::At(Severity::Warning)),
+        of(&args.error, Level::At(Severity::Error)),
+        of(&args.ignore, Level::Ignore),
+    ];
+    all.into_iter().flatten().fold(Levels::default(), |levels, (code, level)| levels.with(code, level))
+}
+
+fn bindings(path: &Path) -> anyhow::Result<Bindings> {
+    let text = std::fs::read(path).with_context(|| format!("can't read the channels file {}", path.display()))?;
+    Bindings::parse(&text).with_context(|| format!("{} is no channels file", path.display()))
+}
+
+/// What codes mean.
+fn explain(topic: Topic, format: Option<FindingFormat>) -> anyhow::Result<Exit> {
+    let mut stdout = Stdout::new();
+    let all: Vec<Explanation> = match topic {
+        Topic::All => Explanation::all().collect(),
+        Topic::One(code) => Explanation::of(code).into_iter().collect(),
+    };
+    match format {
+        Some(FindingFormat::Json) => stdout.line(&serde_json::to_vec(&all)?)?,
+        Some(FindingFormat::Ndjson) => {
+            all.iter().try_for_each(|explanation| stdout.line(&serde_json::to_vec(explanation)?))?;
+        }
+        None | Some(FindingFormat::Table) if topic == Topic::All => {
+            for Explanation { code, severity, what, .. } in &all {
+                stdout.text(&format!("{:<22} {severity:<8} {what}\n", code.as_str()))?;
+            }
+        }
+        None | Some(FindingFormat::Table) => {
+            for explanation in &all {
+                let Explanation { code, severity, what, why, fix, gives, just_not } = explanation;
+                stdout.text(&format!(
+                    "{severity}[{code}]\n\n{what}\n\nWhy it matters:  {why}\nWhat to do:      {fix}\n\nGives it:        {}\nJust does \
+                     not:   {}\n",
+                    gives.shown(),
+                    just_not.shown()
+                ))?;
+            }
+        }
+        Some(FindingFormat::Github | FindingFormat::Sarif | FindingFormat::Junit) => {
+            bail!("--explain is written as table, json or ndjson");
+        }
+    }
+    stdout.flush()?;
+    Ok(Exit::Success)
 }
 
 /// Why a file was not validated to its end.
 enum Failure {
     /// It can't be read; the others still can.
-    Read(anyhow::Error),
+    Read(io::Error),
     /// Nobody takes the findings.
     Write(anyhow::Error),
 }
 
 impl From<io::Error> for Failure {
     fn from(error: io::Error) -> Self {
-        Self::Read(error.into())
+        Self::Read(error)
     }
-}
-
-fn validate(
-    validator: &mut ContentValidator,
-    input: &Input,
-    name: &str,
-    writer: &mut FindingWriter,
-) -> Result<Tally, Failure> {
-    let opened = input.open().map_err(Failure::Read)?;
-    let result = validator.validate(name, opened, &mut |located| writer.write(name, located).map_err(Failure::Write));
-    result.map_err(|failure| match failure {
-        Failure::Read(error) => Failure::Read(error.context(format!("can't read {name} to its end"))),
-        Failure::Write(error) => Failure::Write(error),
-    })
 }
 
 /// What is said in the end.
 #[derive(Default)]
 struct Summary {
     rows: Vec<FileRow>,
-    lines: Vec<String>,
     total: Tally,
-    /// Files with findings.
-    with_findings: usize,
-    failed: usize,
 }
 
 impl Summary {
-    fn add(&mut self, name: String, tally: Tally, failure: Option<String>) {
+    fn add(&mut self, name: String, tally: Tally) {
         self.total.events += tally.events;
         self.total.thresholds += tally.thresholds;
+        self.add_findings(&tally);
+        self.rows.push(FileRow::read(name, tally));
+    }
+
+    /// Says why a file was not validated, or not to its end (`opened`).
+    fn fail(&mut self, name: String, error: &anyhow::Error, opened: bool) {
+        let message = format!("{error:#}");
+        complain(&message);
+        self.rows.push(FileRow::failed(name, message, opened));
+    }
+
+    /// Takes what was found about a file when later ones had been read. A file that could not be opened was never
+    /// numbered.
+    fn add_later(&mut self, index: usize, more: &Tally) {
+        self.add_findings(more);
+        if let Some(row) = self.rows.iter_mut().filter(|row| row.was_opened()).nth(index) {
+            row.tally.errors += more.errors;
+            row.tally.warnings += more.warnings;
+        }
+    }
+
+    fn add_findings(&mut self, tally: &Tally) {
         self.total.errors += tally.errors;
         self.total.warnings += tally.warnings;
-        let has_findings = tally.errors + tally.warnings > 0;
-        self.with_findings += usize::from(has_findings);
-        self.failed += usize::from(failure.is_some());
-        if failure.is_none() && (has_findings || self.rows.len() < LISTED_FILES) && self.lines.len() < LISTED_FILES {
-            let held = match tally.kind {
-                Some(Kind::Events | Kind::Thresholds) => contents(&tally),
-                None => "nothing recognized".to_owned(),
-            };
-            self.lines.push(format!("{name}: {held}: {}", verdict(&tally)));
-        }
-        self.rows.push(FileRow::new(name, tally, failure));
+    }
+
+    /// A line for each file that is worth one.
+    fn lines(&self) -> impl Iterator<Item = String> {
+        let worth =
+            |(index, row): &(usize, &FileRow)| row.failure.is_none() && (row.has_findings() || *index < LISTED_FILES);
+        self.rows.iter().enumerate().filter(worth).take(LISTED_FILES).map(|(_, row)| {
+            let held = if row.tally.kind.is_some() { contents(&row.tally) } else { "nothing recognized".to_owned() };
+            format!("{}: {held}: {}", row.file, verdict(&row.tally))
+        })
     }
 
     const fn findings(&self) -> u64 {
@@ -105,13 +196,13 @@ impl Summary {
     }
 
     fn say(&self, left_out: u64) {
-        self.lines.iter().for_each(|line| say(line));
+        self.lines().for_each(|line| say(&line));
         if self.rows.len() > 1 {
-            let of = format!("{} of {} files", self.with_findings, self.rows.len());
-            let failed = if self.failed > 0 {
-                format!("; {} not validated", count(self.failed as u64, "file"))
-            } else {
-                String::new()
+            let with_findings = self.rows.iter().filter(|row| row.has_findings()).count();
+            let of = format!("{with_findings} of {} files", self.rows.len());
+            let failed = match self.failed() {
+                0 => String::new(),
+                failed => format!("; {} not validated", count(failed as u64, "file")),
             };
             let found = if self.findings() == 0 {
                 "no findings".to_owned()
@@ -126,8 +217,12 @@ impl Summary {
         }
     }
 
+    fn failed(&self) -> usize {
+        self.rows.iter().filter(|row| row.failure.is_some()).count()
+    }
+
     fn exit(&self) -> Exit {
-        if self.failed > 0 {
+        if self.failed() > 0 {
             Exit::Error
         } else if self.total.errors > 0 {
             Exit::Objection
@@ -135,6 +230,32 @@ impl Summary {
             Exit::Success
         }
     }
+}
+
+/// What the stream of events comes to.
+fn continuity_line(totals: &ContinuityTotals) -> String {
+    let mut line = format!(
+        "continuity: {}, {} s covered, {} s of gaps, {} s of overlaps",
+        count(totals.instances, "instance"),
+        totals.covered_seconds,
+        totals.gap_seconds,
+        totals.overlap_seconds
+    );
+    let counts = [
+        (totals.gaps, "gap"),
+        (totals.overlaps - totals.conflicts, "overlap"),
+        (totals.conflicts, "conflict"),
+        (totals.repeats, "repeat"),
+    ];
+    let mut counts: Vec<_> =
+        counts.into_iter().filter(|(number, _)| *number > 0).map(|(number, noun)| count(number, noun)).collect();
+    if totals.out_of_order > 0 {
+        counts.push(format!("{} out of order", totals.out_of_order));
+    }
+    if !counts.is_empty() {
+        line += &format!(" ({})", counts.join(", "));
+    }
+    line
 }
 
 fn contents(tally: &Tally) -> String {

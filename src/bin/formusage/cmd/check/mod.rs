@@ -1,19 +1,24 @@
 //! `check`: events in, violations out, and a verdict.
 
-mod interrupt;
+mod formats;
+pub(crate) mod interrupt;
 mod report;
+mod sieve;
 mod table;
 
 use std::io::IsTerminal as _;
+use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
 use form_usage_events::clock::{Clock, SystemClock};
-use form_usage_events::events::{Line, LinePart, LineReader, UsageEvent};
-use form_usage_events::threshold::{ThresholdSet, ThresholdSource};
+use form_usage_events::events::{Line, LinePart, LineReader, Sifted, UsageEvent, sift};
+use form_usage_events::threshold::ThresholdSet;
+use form_usage_events::transport::ConnectOptions;
 use form_usage_events::validate::{EventRules, Severity, clean_event, line_findings};
 
 use self::report::{Report, Totals};
-use crate::cli::CheckArgs;
+use self::sieve::Unremarkable;
+use crate::cli::{CheckArgs, CheckFormat};
 use crate::exit::Exit;
 use crate::input::Input;
 use crate::output::{Stdout, StdoutClosed, complain, say};
@@ -22,48 +27,58 @@ use crate::output::{Stdout, StdoutClosed, complain, say};
 const NAMED_LINES: u64 = 100;
 
 pub(crate) fn run(args: &CheckArgs) -> anyhow::Result<Exit> {
+    match check(args) {
+        // A monitoring system reads standard output, and takes 2 for the worst news there is.
+        Err(error) if args.format == Some(CheckFormat::Nagios) => {
+            let mut stdout = Stdout::new();
+            stdout.text(&formats::unknown(&error))?;
+            stdout.flush()?;
+            Ok(Exit::Status(3))
+        }
+        result => result,
+    }
+}
+
+fn check(args: &CheckArgs) -> anyhow::Result<Exit> {
+    let thresholds = load(&args.thresholds, crate::thresholds::access(&args.access)?)?;
     let mut check = Check {
-        thresholds: load(&args.thresholds)?,
-        report: Report::new(args.format, args.explain, args.tee)?,
+        report: Report::new(args.format, args.explain, args.tee, &thresholds)?,
+        thresholds: Arc::new(thresholds),
+        read: Vec::new(),
         tee: args.tee.then(Stdout::new),
+        explain: args.explain,
         max_skew: args.lines.max_skew(),
         max_line_bytes: args.lines.max_line_bytes,
         totals: Totals::default(),
     };
     let inputs = Input::or_stdin(&args.files);
     if inputs.contains(&Input::Stdin) && !std::io::stdin().is_terminal() {
-        interrupt::outlive_the_first_signal()?;
+        interrupt::outlive_the_first_signal("what came until then was checked")?;
     }
     match check.all(&inputs) {
         // Whoever reads has what they wanted; the verdict is on what was checked until then.
         Err(error) if error.chain().any(|cause| cause.is::<StdoutClosed>()) => {}
         result => result?,
     }
-    Ok(check.totals.exit())
+    Ok(check.report.exit(&check.totals))
 }
 
 /// The thresholds of `source`, or every reason why they can't be used.
-fn load(source: &str) -> anyhow::Result<ThresholdSet> {
+pub(crate) fn load(source: &str, access: ConnectOptions) -> anyhow::Result<ThresholdSet> {
     if source == "-" {
         bail!("thresholds are read from a file or a folder, and standard input is for the events; name a file");
     }
-    let loaded = match ThresholdSource::parse(source).and_then(|source| source.load()) {
-        Ok(loaded) => loaded,
-        Err(error) => match error.problems() {
-            [problem] => bail!("{problem}"),
-            problems => {
-                problems.iter().for_each(|problem| say(problem));
-                bail!("the thresholds of {source} can't be used: {} faults, each named above", problems.len());
-            }
-        },
-    };
-    loaded.warnings.iter().for_each(|warning| say(warning));
+    let loaded = crate::thresholds::load(source, access)?;
     ThresholdSet::new(loaded.configs).with_context(|| format!("{source} can't be used"))
 }
 
 struct Check {
-    thresholds: ThresholdSet,
+    thresholds: Arc<ThresholdSet>,
     report: Report,
+    /// The inputs so far, and why one was not read to its end.
+    read: Vec<(String, Option<String>)>,
+    /// Every event is reported on.
+    explain: bool,
     /// Where the events go on to.
     tee: Option<Stdout>,
     max_skew: i64,
@@ -76,16 +91,40 @@ impl Check {
     fn all(&mut self, inputs: &[Input]) -> anyhow::Result<()> {
         for input in inputs {
             match input.open() {
-                Ok(opened) => self.input(&input.to_string(), opened)?,
-                Err(error) => self.unreadable(&error)?,
+                Ok(opened) => {
+                    self.read.push((input.to_string(), None));
+                    self.input(&input.to_string(), opened)?;
+                }
+                Err(error) => {
+                    self.read.push((input.to_string(), None));
+                    self.unreadable(&error)?;
+                }
             }
         }
         self.flush()?;
-        self.report.finish(&self.totals)
+        self.report.finish(&self.totals, &self.read)
     }
 
-    fn input(&mut self, name: &str, opened: impl std::io::Read) -> anyhow::Result<()> {
-        let mut lines = LineReader::with_limit(opened, self.max_line_bytes);
+    fn input(&mut self, name: &str, opened: impl std::io::Read + Send) -> anyhow::Result<()> {
+        let lines = LineReader::with_limit(opened, self.max_line_bytes);
+        if self.tee.is_some() || self.explain {
+            return self.every_line(name, lines);
+        }
+        let sieve = Unremarkable::new(Arc::clone(&self.thresholds), self.max_skew);
+        let end = sift(lines, &sieve, &mut |found| match found {
+            Sifted::Passed(count) => {
+                self.totals.events += count;
+                Ok(())
+            }
+            Sifted::Held(line) => self.line(name, &line),
+            Sifted::Noted(..) => Ok(()),
+            Sifted::Idle => self.flush(),
+        })?;
+        end.error.map_or(Ok(()), |error| self.broken_off(name, end.lines, error))
+    }
+
+    /// Each line in turn: the next command of a pipeline waits for them.
+    fn every_line(&mut self, name: &str, mut lines: LineReader<impl std::io::Read>) -> anyhow::Result<()> {
         loop {
             if !lines.is_ready() {
                 self.flush()?;
@@ -93,12 +132,14 @@ impl Check {
             match lines.next_line() {
                 Ok(Some(line)) => self.line(name, &line)?,
                 Ok(None) => return Ok(()),
-                Err(error) => {
-                    let place = format!("can't read {name} beyond line {}", lines.lines());
-                    return self.unreadable(&anyhow::Error::new(error).context(place));
-                }
+                Err(error) => return self.broken_off(name, lines.lines(), error),
             }
         }
+    }
+
+    fn broken_off(&mut self, name: &str, lines: u64, error: std::io::Error) -> anyhow::Result<()> {
+        let place = format!("can't read {name} beyond line {lines}");
+        self.unreadable(&anyhow::Error::new(error).context(place))
     }
 
     fn line(&mut self, name: &str, line: &Line<'_>) -> anyhow::Result<()> {
@@ -110,7 +151,7 @@ impl Check {
                     let limit = self.max_line_bytes;
                     let number = line.number;
                     let fault = format!("{number}:1: error[too-long]: the line is longer than {limit} bytes");
-                    self.invalid(name, &[format!("{fault}; --max-line-bytes accepts longer ones")])?;
+                    self.invalid(name, number, &[format!("{fault}; --max-line-bytes accepts longer ones")])?;
                 }
                 return Ok(());
             }
@@ -131,7 +172,7 @@ impl Check {
             Err(error) if faults.is_empty() => faults.push(format!("{}:1: error: {error}", line.number)),
             _ => {}
         }
-        self.invalid(name, &faults)
+        self.invalid(name, line.number, &faults)
     }
 
     fn event(&mut self, name: &str, line: u64, event: &UsageEvent) -> anyhow::Result<()> {
@@ -150,10 +191,11 @@ impl Check {
         }
     }
 
-    fn invalid(&mut self, name: &str, faults: &[String]) -> anyhow::Result<()> {
+    fn invalid(&mut self, name: &str, line: u64, faults: &[String]) -> anyhow::Result<()> {
         self.totals.invalid_lines += 1;
         if self.totals.invalid_lines <= NAMED_LINES {
             // What stands before it in the input is reported before it.
+            self.report.invalid(name, line, faults)?;
             self.report.flush()?;
             faults.iter().for_each(|fault| say(&format!("{name}:{fault}")));
         } else if self.totals.invalid_lines == NAMED_LINES + 1 {
@@ -165,6 +207,9 @@ impl Check {
     /// Says why an input was not read to its end. The others still are.
     fn unreadable(&mut self, error: &anyhow::Error) -> anyhow::Result<()> {
         self.totals.unreadable += 1;
+        if let Some((_, why)) = self.read.last_mut() {
+            *why = Some(format!("{error:#}"));
+        }
         self.flush()?;
         complain(&format!("{error:#}"));
         Ok(())

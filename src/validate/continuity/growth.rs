@@ -1,0 +1,83 @@
+//! Counters that are never reset: a metric that only grows is a total since boot, and not what a period consumed.
+
+/// So many times in a row a metric grows, without ever shrinking, before it is told. What is consumed in a period goes up
+/// and down.
+pub const MAX_GROWTH: u8 = 32;
+
+/// The metrics of a period that count something.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Counters {
+    /// `cpu_seconds`.
+    pub cpu_seconds: u64,
+    /// `gpu_seconds`.
+    pub gpu_seconds: u64,
+    /// `network_egress_mb`.
+    pub network_egress_mb: f64,
+    /// `network_ingress_mb`.
+    pub network_ingress_mb: f64,
+}
+
+const NAMES: [&str; 4] = ["cpu_seconds", "gpu_seconds", "network_egress_mb", "network_ingress_mb"];
+
+impl Counters {
+    #[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation)] // more or less is all that is asked
+    const fn values(&self) -> [f32; 4] {
+        [
+            self.cpu_seconds as f32,
+            self.gpu_seconds as f32,
+            self.network_egress_mb as f32,
+            self.network_ingress_mb as f32,
+        ]
+    }
+}
+
+/// What the counters of one instance have done so far.
+#[derive(Debug)]
+pub(super) struct Growth {
+    last: [f32; 4],
+    /// How many times in a row each has grown. Staying equal, as when idle, says nothing.
+    grown: [u8; 4],
+}
+
+impl Growth {
+    pub(super) const fn new(counters: &Counters) -> Self {
+        Self { last: counters.values(), grown: [0; 4] }
+    }
+
+    /// The first metric that has now grown too often; each is told once.
+    pub(super) fn observe(&mut self, counters: &Counters) -> Option<&'static str> {
+        let mut told = None;
+        let values = counters.values();
+        for (((last, grown), value), name) in self.last.iter_mut().zip(&mut self.grown).zip(values).zip(NAMES) {
+            if value > *last {
+                *grown = grown.saturating_add(1).min(MAX_GROWTH + 1);
+                if *grown == MAX_GROWTH && told.is_none() {
+                    told = Some(name);
+                }
+            } else if value < *last && *grown <= MAX_GROWTH {
+                *grown = 0;
+            }
+            *last = value;
+        }
+        told
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(values: impl Iterator<Item = u64>) -> Vec<&'static str> {
+        let mut growth = Growth::new(&Counters::default());
+        values.filter_map(|cpu_seconds| growth.observe(&Counters { cpu_seconds, ..Counters::default() })).collect()
+    }
+
+    #[test]
+    fn what_only_grows_is_told_once() {
+        assert_eq!(told(1000..1000 + u64::from(MAX_GROWTH)), ["cpu_seconds"]);
+        assert_eq!(told(1000..1100), ["cpu_seconds"]);
+        assert!(told(1000..999 + u64::from(MAX_GROWTH)).is_empty());
+        assert!(told((0..1000).map(|n| n % 31)).is_empty());
+        assert!(told(std::iter::repeat_n(30, 1000)).is_empty());
+    }
+}
