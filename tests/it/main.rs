@@ -16,6 +16,7 @@ mod event_service;
 mod faults;
 mod form_queue;
 mod form_source;
+mod large;
 mod metrics;
 mod monitoring;
 mod nats;
