@@ -115,7 +115,11 @@ complete -c formusage -n "__fish_formusage_using_subcommand publish" -s q -l qui
 complete -c formusage -n "__fish_formusage_using_subcommand publish" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c formusage -n "__fish_formusage_using_subcommand check" -l format -d 'How the report is written; without it, a table on a terminal and ndjson elsewhere' -r -f -a "table\t'For people'
 json\t'One JSON document: the violations, then how many events there were'
-ndjson\t'One JSON object a violation'"
+ndjson\t'One JSON object a violation'
+github\t'Workflow commands, which GitHub shows as annotations: ten errors and ten warnings; the others are in the log'
+sarif\t'SARIF 2.1.0, for code scanning and editors'
+junit\t'JUnit XML: one test suite a file'
+nagios\t'One line with performance data, for monitoring systems that run plugins; exit codes 0 OK, 1 warning, 2 critical (a threshold with that severity), 3 unknown'"
 complete -c formusage -n "__fish_formusage_using_subcommand check" -l max-skew -d 'How far in the future an event\'s timestamp may lie' -r
 complete -c formusage -n "__fish_formusage_using_subcommand check" -l max-line-bytes -d 'The longest line to accept, in bytes' -r
 complete -c formusage -n "__fish_formusage_using_subcommand check" -l thresholds-token-file -d 'A file that holds a token for the source of the thresholds (or set FORMUSAGE_THRESHOLDS_TOKEN to the token itself)' -r -F
@@ -129,12 +133,21 @@ complete -c formusage -n "__fish_formusage_using_subcommand check" -l explain -d
 complete -c formusage -n "__fish_formusage_using_subcommand check" -s v -l verbose -d 'Log more: -v for what happens, -vv for every attempt'
 complete -c formusage -n "__fish_formusage_using_subcommand check" -s q -l quiet -d 'Log nothing'
 complete -c formusage -n "__fish_formusage_using_subcommand check" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c formusage -n "__fish_formusage_using_subcommand validate" -l error -d 'Make findings of this code errors; several with commas, or given several times' -r
+complete -c formusage -n "__fish_formusage_using_subcommand validate" -l warn -d 'Make findings of this code warnings' -r
+complete -c formusage -n "__fish_formusage_using_subcommand validate" -l ignore -d 'Leave findings of this code out' -r
+complete -c formusage -n "__fish_formusage_using_subcommand validate" -l channels -d 'Hold the channels and actions of thresholds against this channels file: what it does not bind is an error' -r -F
+complete -c formusage -n "__fish_formusage_using_subcommand validate" -l period -d 'How long the periods of events are, for the `for` of thresholds' -r
+complete -c formusage -n "__fish_formusage_using_subcommand validate" -l explain -d 'Say what a code means, with an input that gives it and one that just does not; without a code, list all' -r
 complete -c formusage -n "__fish_formusage_using_subcommand validate" -l reorder-window -d 'How many further events of its instance a gap waits for one that comes late; 0 tells it at once' -r
 complete -c formusage -n "__fish_formusage_using_subcommand validate" -l max-skew -d 'How far in the future an event\'s timestamp may lie' -r
 complete -c formusage -n "__fish_formusage_using_subcommand validate" -l max-line-bytes -d 'The longest line to accept, in bytes' -r
 complete -c formusage -n "__fish_formusage_using_subcommand validate" -l format -d 'How findings are written; without it, a table on a terminal and ndjson elsewhere' -r -f -a "table\t'For people: the line, and a marker under the place'
 json\t'One JSON document: findings, files, totals'
-ndjson\t'One JSON object a finding'"
+ndjson\t'One JSON object a finding'
+github\t'Workflow commands, which GitHub shows as annotations: ten errors and ten warnings; the others are in the log'
+sarif\t'SARIF 2.1.0, for code scanning and editors'
+junit\t'JUnit XML: one test suite a file'"
 complete -c formusage -n "__fish_formusage_using_subcommand validate" -l max-findings -d 'The most errors and the most warnings to write; 0 is all of them. The others are counted' -r
 complete -c formusage -n "__fish_formusage_using_subcommand validate" -l log -d 'What to log, as tracing directives, e.g. "info,form_usage_events::publish=debug"' -r
 complete -c formusage -n "__fish_formusage_using_subcommand validate" -l log-format -d 'How log lines look' -r -f -a "text\t'For people'
@@ -160,7 +173,7 @@ complete -c formusage -n "__fish_formusage_using_subcommand read" -s n -l limit 
 complete -c formusage -n "__fish_formusage_using_subcommand read" -l format -d 'How events are shown; a table on a terminal, NDJSON in a pipe' -r -f -a "table\t'For people: a row for each event'
 json\t'One JSON array'
 ndjson\t'One event a line, byte for byte as it stands in the source'"
-complete -c formusage -n "__fish_formusage_using_subcommand read" -l timeout -d 'How long to wait for the source to answer' -r
+complete -c formusage -n "__fish_formusage_using_subcommand read" -l timeout -d 'How long the source may be silent: before it answers, and between the parts of a long answer' -r
 complete -c formusage -n "__fish_formusage_using_subcommand read" -l token-file -d 'A file that holds a bearer token for the source (or set FORMUSAGE_TOKEN to the token itself)' -r -F
 complete -c formusage -n "__fish_formusage_using_subcommand read" -l consumer -d 'Read as this durable JetStream consumer: it keeps its place, and all that read by the same name share what there is. What was shown is acknowledged. Without it, a stream is read from its start' -r
 complete -c formusage -n "__fish_formusage_using_subcommand read" -l nats-creds -d 'A NATS credentials file, as nsc writes it (for a user and a password set FORMUSAGE_NATS_USER and FORMUSAGE_NATS_PASSWORD, for a token FORMUSAGE_TOKEN or --token-file)' -r -F

@@ -15,7 +15,7 @@ pub use id::{EventId, ParseEventIdError};
 pub use ndjson::{DEFAULT_MAX_LINE_BYTES, Line, LinePart, LineReader};
 pub use sift::{Sieve, Sifted, Sifting, Verdict, sift};
 pub(crate) use wire::MAX_DEPTH;
-pub use wire::{EncodedEvent, to_compact_json};
+pub use wire::{EncodedEvent, compact, to_compact_json};
 
 use serde::{Deserialize, Serialize};
 
@@ -70,7 +70,7 @@ pub struct UsageEvent {
 }
 
 /// The figures of one period. 1 GB is 2^30 bytes, 1 MB is 2^20 bytes.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct UsageMetrics {
     /// CPU time used, in whole seconds, summed over all CPUs.

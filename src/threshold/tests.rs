@@ -391,6 +391,7 @@ async fn a_logged_violation_has_its_figures_as_fields() {
     let text = String::from_utf8(captured.0.lock().unwrap().clone()).unwrap();
     let lines: Vec<serde_json::Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!(lines.len(), 3, "{text}");
+    // What is only logged comes first, then what the notifier makes a line of.
     let expected = [
         ("threshold", "a".into()),
         ("resource", "Cpu".into()),
@@ -404,9 +405,10 @@ async fn a_logged_violation_has_its_figures_as_fields() {
         ("follows", serde_json::Value::from("notify: email, pager")),
     ];
     for (field, value) in expected {
-        assert_eq!(lines[0][field], value, "{field}");
+        assert_eq!(lines[1][field], value, "{field}");
     }
-    assert!(lines[1].get("follows").is_none());
+    assert_eq!(lines[0]["threshold"], "b");
+    assert!(lines[0].get("follows").is_none());
     assert_eq!(lines[2]["follows"], "action: scale-down");
 }
 

@@ -12,6 +12,7 @@ use serde::Deserialize;
 
 use super::EventRules;
 use super::continuity::{Counters, Metered, digest};
+use super::plausible::oddities;
 use super::rules::{Values, faults};
 use super::scan::{self, Scanned};
 use crate::events::{EVENT_TYPE, UsageEvent, UsageMetrics, UsagePeriod, VERSION};
@@ -126,6 +127,8 @@ fn read<'a>(line: &'a [u8], rules: &EventRules) -> Option<Glance<'a>> {
         instance_id: Some(&event.instance_id),
         user_id: Some(&event.user_id),
         org_id: event.org_id.as_deref(),
+        cpu_seconds: Some(event.metrics.cpu_seconds),
+        gpu_seconds: Some(event.metrics.gpu_seconds),
         cpu_percent_avg: Some(event.metrics.cpu_percent_avg),
         memory_gb: Some(event.metrics.memory_gb),
         memory_percent: Some(event.metrics.memory_percent),
@@ -137,6 +140,7 @@ fn read<'a>(line: &'a [u8], rules: &EventRules) -> Option<Glance<'a>> {
     };
     let mut clean = true;
     faults(&values, rules, |_| clean = false);
+    oddities(&values, |_| clean = false);
     clean.then_some(event)
 }
 

@@ -185,6 +185,12 @@ impl<'a> Cursor<'a> {
 }
 
 impl Figure<'_> {
+    /// What stands before the point.
+    #[inline(always)]
+    pub(super) const fn whole(&self) -> u64 {
+        self.whole
+    }
+
     /// Whether it is at most 100. (It is not for some that would be rounded to 100.)
     #[inline(always)]
     pub(super) const fn is_percentage(&self) -> bool {

@@ -9,6 +9,7 @@ mod cursor;
 
 use self::cursor::Cursor;
 use super::EventRules;
+use super::plausible::certainly_plausible;
 use super::rules::MILLISECONDS_FROM;
 use crate::events::{UsageMetrics, UsagePeriod};
 
@@ -114,7 +115,12 @@ macro_rules! form {
                 && timestamp < MILLISECONDS_FROM
                 && timestamp <= rules.now.saturating_add(rules.max_skew)
                 && cpu_percent_avg.is_percentage()
-                && memory_percent.is_percentage();
+                && memory_percent.is_percentage()
+                && certainly_plausible(
+                    end.wrapping_sub(start).cast_unsigned(),
+                    [cpu_seconds, cpu_percent_avg.whole(), gpu_seconds],
+                    [memory_gb.whole(), storage_gb.whole(), network_egress_mb.whole(), network_ingress_mb.whole()],
+                );
             if !sound {
                 return None;
             }

@@ -145,8 +145,9 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(1000))]
 
     #[test]
-    fn the_verdict_is_that_there_are_no_findings(event in odd_event()) {
-        prop_assert_eq!(is_valid(&event, &RULES), event_findings(&event, &RULES).is_empty());
+    fn the_verdict_is_that_there_are_no_errors(event in odd_event()) {
+        let sound = event_findings(&event, &RULES).iter().all(|finding| finding.severity < Severity::Error);
+        prop_assert_eq!(is_valid(&event, &RULES), sound);
     }
 
     #[test]

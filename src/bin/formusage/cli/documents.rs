@@ -18,6 +18,8 @@ pub(crate) enum SchemaName {
     Event,
     /// A threshold file
     Thresholds,
+    /// A channels file
+    Channels,
 }
 
 /// Print a completion script for a shell

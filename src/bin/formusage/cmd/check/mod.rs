@@ -1,6 +1,7 @@
 //! `check`: events in, violations out, and a verdict.
 
-mod interrupt;
+mod formats;
+pub(crate) mod interrupt;
 mod report;
 mod sieve;
 mod table;
@@ -17,7 +18,7 @@ use form_usage_events::validate::{EventRules, Severity, clean_event, line_findin
 
 use self::report::{Report, Totals};
 use self::sieve::Unremarkable;
-use crate::cli::CheckArgs;
+use crate::cli::{CheckArgs, CheckFormat};
 use crate::exit::Exit;
 use crate::input::Input;
 use crate::output::{Stdout, StdoutClosed, complain, say};
@@ -26,9 +27,24 @@ use crate::output::{Stdout, StdoutClosed, complain, say};
 const NAMED_LINES: u64 = 100;
 
 pub(crate) fn run(args: &CheckArgs) -> anyhow::Result<Exit> {
+    match check(args) {
+        // A monitoring system reads standard output, and takes 2 for the worst news there is.
+        Err(error) if args.format == Some(CheckFormat::Nagios) => {
+            let mut stdout = Stdout::new();
+            stdout.text(&formats::unknown(&error))?;
+            stdout.flush()?;
+            Ok(Exit::Status(3))
+        }
+        result => result,
+    }
+}
+
+fn check(args: &CheckArgs) -> anyhow::Result<Exit> {
+    let thresholds = load(&args.thresholds, crate::thresholds::access(&args.access)?)?;
     let mut check = Check {
-        thresholds: Arc::new(load(&args.thresholds, crate::thresholds::access(&args.access)?)?),
-        report: Report::new(args.format, args.explain, args.tee)?,
+        report: Report::new(args.format, args.explain, args.tee, &thresholds)?,
+        thresholds: Arc::new(thresholds),
+        read: Vec::new(),
         tee: args.tee.then(Stdout::new),
         explain: args.explain,
         max_skew: args.lines.max_skew(),
@@ -37,18 +53,18 @@ pub(crate) fn run(args: &CheckArgs) -> anyhow::Result<Exit> {
     };
     let inputs = Input::or_stdin(&args.files);
     if inputs.contains(&Input::Stdin) && !std::io::stdin().is_terminal() {
-        interrupt::outlive_the_first_signal()?;
+        interrupt::outlive_the_first_signal("what came until then was checked")?;
     }
     match check.all(&inputs) {
         // Whoever reads has what they wanted; the verdict is on what was checked until then.
         Err(error) if error.chain().any(|cause| cause.is::<StdoutClosed>()) => {}
         result => result?,
     }
-    Ok(check.totals.exit())
+    Ok(check.report.exit(&check.totals))
 }
 
 /// The thresholds of `source`, or every reason why they can't be used.
-fn load(source: &str, access: ConnectOptions) -> anyhow::Result<ThresholdSet> {
+pub(crate) fn load(source: &str, access: ConnectOptions) -> anyhow::Result<ThresholdSet> {
     if source == "-" {
         bail!("thresholds are read from a file or a folder, and standard input is for the events; name a file");
     }
@@ -59,6 +75,8 @@ fn load(source: &str, access: ConnectOptions) -> anyhow::Result<ThresholdSet> {
 struct Check {
     thresholds: Arc<ThresholdSet>,
     report: Report,
+    /// The inputs so far, and why one was not read to its end.
+    read: Vec<(String, Option<String>)>,
     /// Every event is reported on.
     explain: bool,
     /// Where the events go on to.
@@ -73,12 +91,18 @@ impl Check {
     fn all(&mut self, inputs: &[Input]) -> anyhow::Result<()> {
         for input in inputs {
             match input.open() {
-                Ok(opened) => self.input(&input.to_string(), opened)?,
-                Err(error) => self.unreadable(&error)?,
+                Ok(opened) => {
+                    self.read.push((input.to_string(), None));
+                    self.input(&input.to_string(), opened)?;
+                }
+                Err(error) => {
+                    self.read.push((input.to_string(), None));
+                    self.unreadable(&error)?;
+                }
             }
         }
         self.flush()?;
-        self.report.finish(&self.totals)
+        self.report.finish(&self.totals, &self.read)
     }
 
     fn input(&mut self, name: &str, opened: impl std::io::Read + Send) -> anyhow::Result<()> {
@@ -127,7 +151,7 @@ impl Check {
                     let limit = self.max_line_bytes;
                     let number = line.number;
                     let fault = format!("{number}:1: error[too-long]: the line is longer than {limit} bytes");
-                    self.invalid(name, &[format!("{fault}; --max-line-bytes accepts longer ones")])?;
+                    self.invalid(name, number, &[format!("{fault}; --max-line-bytes accepts longer ones")])?;
                 }
                 return Ok(());
             }
@@ -148,7 +172,7 @@ impl Check {
             Err(error) if faults.is_empty() => faults.push(format!("{}:1: error: {error}", line.number)),
             _ => {}
         }
-        self.invalid(name, &faults)
+        self.invalid(name, line.number, &faults)
     }
 
     fn event(&mut self, name: &str, line: u64, event: &UsageEvent) -> anyhow::Result<()> {
@@ -167,10 +191,11 @@ impl Check {
         }
     }
 
-    fn invalid(&mut self, name: &str, faults: &[String]) -> anyhow::Result<()> {
+    fn invalid(&mut self, name: &str, line: u64, faults: &[String]) -> anyhow::Result<()> {
         self.totals.invalid_lines += 1;
         if self.totals.invalid_lines <= NAMED_LINES {
             // What stands before it in the input is reported before it.
+            self.report.invalid(name, line, faults)?;
             self.report.flush()?;
             faults.iter().for_each(|fault| say(&format!("{name}:{fault}")));
         } else if self.totals.invalid_lines == NAMED_LINES + 1 {
@@ -182,6 +207,9 @@ impl Check {
     /// Says why an input was not read to its end. The others still are.
     fn unreadable(&mut self, error: &anyhow::Error) -> anyhow::Result<()> {
         self.totals.unreadable += 1;
+        if let Some((_, why)) = self.read.last_mut() {
+            *why = Some(format!("{error:#}"));
+        }
         self.flush()?;
         complain(&format!("{error:#}"));
         Ok(())

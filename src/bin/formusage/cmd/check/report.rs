@@ -6,6 +6,7 @@ use form_usage_events::events::UsageEvent;
 use form_usage_events::threshold::{Explanation, Reason, ThresholdSet, ThresholdViolation};
 use serde::Serialize;
 
+use super::formats::Format;
 use super::table::{Table, number, time};
 use crate::cli::CheckFormat;
 use crate::exit::Exit;
@@ -38,7 +39,7 @@ impl Totals {
         }
     }
 
-    fn words(&self) -> String {
+    pub(super) fn words(&self) -> String {
         let events = count(self.events, "event");
         let mut words = match self.violations {
             0 => format!("no threshold is exceeded in {events}"),
@@ -90,6 +91,8 @@ impl Out {
 /// Writes the report as the events come, in flat memory.
 pub(super) struct Report {
     format: CheckFormat,
+    /// One of those for tools.
+    tool: Option<Format>,
     explain: bool,
     out: Out,
     table: Table,
@@ -118,7 +121,12 @@ struct Explained<'a> {
 }
 
 impl Report {
-    pub(super) fn new(format: Option<CheckFormat>, explain: bool, tee: bool) -> anyhow::Result<Self> {
+    pub(super) fn new(
+        format: Option<CheckFormat>,
+        explain: bool,
+        tee: bool,
+        thresholds: &ThresholdSet,
+    ) -> anyhow::Result<Self> {
         let to_terminal = if tee { stderr_is_terminal() } else { stdout_is_terminal() };
         let default = if to_terminal { CheckFormat::Table } else { CheckFormat::Ndjson };
         let format = format.unwrap_or(default);
@@ -126,7 +134,15 @@ impl Report {
         if format == CheckFormat::Json {
             out.text(if explain { "{\"explanations\":[" } else { "{\"violations\":[" })?;
         }
-        Ok(Self { format, explain, out, table: Table::default(), to_terminal, records: 0 })
+        let tool = match Format::begin(format, thresholds) {
+            Some(_) if explain => anyhow::bail!("--explain is written as table, json or ndjson"),
+            Some((tool, begin)) => {
+                out.text(&begin)?;
+                Some(tool)
+            }
+            None => None,
+        };
+        Ok(Self { format, tool, explain, out, table: Table::default(), to_terminal, records: 0 })
     }
 
     /// Reports on one event; says how many thresholds it exceeds.
@@ -139,7 +155,7 @@ impl Report {
     ) -> anyhow::Result<usize> {
         if !self.explain {
             let violations = thresholds.violations(event);
-            violations.iter().try_for_each(|violation| self.violation(violation))?;
+            violations.iter().try_for_each(|violation| self.violation(file, line, violation))?;
             return Ok(violations.len());
         }
         if self.format == CheckFormat::Table {
@@ -153,7 +169,24 @@ impl Report {
         Ok(exceeded)
     }
 
-    fn violation(&mut self, violation: &ThresholdViolation) -> anyhow::Result<()> {
+    /// Reports a line that is no valid event, where the format has room for it.
+    pub(super) fn invalid(&mut self, file: &str, line: u64, faults: &[String]) -> anyhow::Result<()> {
+        let Some(tool) = &mut self.tool else {
+            return Ok(());
+        };
+        faults.iter().try_for_each(|fault| self.out.text(&tool.invalid(file, line, fault)))
+    }
+
+    /// The exit code, where the format has its own.
+    pub(super) fn exit(&self, totals: &Totals) -> Exit {
+        self.tool.as_ref().and_then(|tool| tool.exit(totals)).unwrap_or(totals.exit())
+    }
+
+    fn violation(&mut self, file: &str, line: u64, violation: &ThresholdViolation) -> anyhow::Result<()> {
+        if let Some(tool) = &mut self.tool {
+            self.records += 1;
+            return self.out.text(&tool.violation(file, line, violation));
+        }
         if self.format != CheckFormat::Table {
             return self.record(violation);
         }
@@ -173,7 +206,7 @@ impl Report {
                 self.out.text(if first { "\n" } else { ",\n" })?;
                 self.out.text(&text)
             }
-            CheckFormat::Ndjson | CheckFormat::Table => {
+            _ => {
                 self.out.text(&text)?;
                 self.out.text("\n")
             }
@@ -239,7 +272,11 @@ impl Report {
     }
 
     /// Ends the report.
-    pub(super) fn finish(&mut self, totals: &Totals) -> anyhow::Result<()> {
+    pub(super) fn finish(&mut self, totals: &Totals, files: &[(String, Option<String>)]) -> anyhow::Result<()> {
+        if let Some(tool) = &mut self.tool {
+            let end = tool.end(totals, files)?;
+            self.out.text(&end)?;
+        }
         match self.format {
             CheckFormat::Table => {
                 let rows = self.table.take();
@@ -249,10 +286,11 @@ impl Report {
                 let line_end = if self.records == 0 { "" } else { "\n" };
                 self.out.text(&format!("{line_end}],\"totals\":{}}}\n", serde_json::to_string(totals)?))?;
             }
-            CheckFormat::Ndjson => {}
+            _ => {}
         }
         self.out.flush()?;
-        if self.format == CheckFormat::Table || stderr_is_terminal() {
+        // One line is all that a monitoring system takes, and it has the words.
+        if self.format != CheckFormat::Nagios && (self.format == CheckFormat::Table || stderr_is_terminal()) {
             say(&totals.words());
         }
         Ok(())
