@@ -33,7 +33,7 @@ Register-ArgumentCompleter -Native -CommandName 'formusage' -ScriptBlock {
             [CompletionResult]::new('--version', '--version', [CompletionResultType]::ParameterName, 'Print version')
             [CompletionResult]::new('collect', 'collect', [CompletionResultType]::ParameterValue, 'Sample this host into usage events')
             [CompletionResult]::new('publish', 'publish', [CompletionResultType]::ParameterValue, 'Deliver usage events to a destination')
-            [CompletionResult]::new('check', 'check', [CompletionResultType]::ParameterValue, 'Evaluate usage events against thresholds')
+            [CompletionResult]::new('check', 'check', [CompletionResultType]::ParameterValue, 'Evaluate usage events against thresholds, and test thresholds')
             [CompletionResult]::new('validate', 'validate', [CompletionResultType]::ParameterValue, 'Check that usage events and threshold files are valid')
             [CompletionResult]::new('queue', 'queue', [CompletionResultType]::ParameterValue, 'Serve the embedded queue with the Form protocol')
             [CompletionResult]::new('read', 'read', [CompletionResultType]::ParameterValue, 'Read events back from a destination')
@@ -70,6 +70,7 @@ Register-ArgumentCompleter -Native -CommandName 'formusage' -ScriptBlock {
             [CompletionResult]::new('--event', '--event', [CompletionResultType]::ParameterName, 'Deliver this one event')
             [CompletionResult]::new('--to', '--to', [CompletionResultType]::ParameterName, 'Where to: form://HOST[:3003]/TOPIC?sub_topic=N, form+https://…, nats://HOST/SUBJECT?stream=NAME, tls://…, https://HOST/PATH, sqlite:PATH, file:PATH or -')
             [CompletionResult]::new('--thresholds', '--thresholds', [CompletionResultType]::ParameterName, 'Check events against these thresholds before sending; violations are logged. A file, a folder, http(s)://HOST/PATH, sqlite:PATH or nats://HOST/BUCKET')
+            [CompletionResult]::new('--state', '--state', [CompletionResultType]::ParameterName, 'Keep the states of thresholds (pending, firing) in this file, so that a restart neither repeats nor forgets an alert; without it, beside the spool, as spool.alerts.json')
             [CompletionResult]::new('--dead-letter', '--dead-letter', [CompletionResultType]::ParameterName, 'Write dead letters to this file too, as NDJSON with reason, place and the raw line; without a spool, whatever could not be delivered')
             [CompletionResult]::new('--report', '--report', [CompletionResultType]::ParameterName, 'How to report what became of everything, at the end')
             [CompletionResult]::new('--max-skew', '--max-skew', [CompletionResultType]::ParameterName, 'How far in the future an event''s timestamp may lie')
@@ -122,6 +123,8 @@ Register-ArgumentCompleter -Native -CommandName 'formusage' -ScriptBlock {
             break
         }
         'formusage;check' {
+            [CompletionResult]::new('--test', '--test', [CompletionResultType]::ParameterName, 'Run the cases of these files, tests of thresholds, instead of reading events')
+            [CompletionResult]::new('--state', '--state', [CompletionResultType]::ParameterName, 'Keep the states of thresholds in this file from one run to the next, so that what fires is told once')
             [CompletionResult]::new('--format', '--format', [CompletionResultType]::ParameterName, 'How the report is written; without it, a table on a terminal and ndjson elsewhere')
             [CompletionResult]::new('--max-skew', '--max-skew', [CompletionResultType]::ParameterName, 'How far in the future an event''s timestamp may lie')
             [CompletionResult]::new('--max-line-bytes', '--max-line-bytes', [CompletionResultType]::ParameterName, 'The longest line to accept, in bytes')

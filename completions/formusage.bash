@@ -132,14 +132,22 @@ _formusage() {
             return 0
             ;;
         formusage__subcmd__check)
-            opts="-v -q -h --tee --explain --format --max-skew --max-line-bytes --thresholds-token-file --thresholds-nats-creds --thresholds-ca-file --verbose --quiet --log --log-format --help"
+            opts="-v -q -h --test --state --tee --explain --format --max-skew --max-line-bytes --thresholds-token-file --thresholds-nats-creds --thresholds-ca-file --verbose --quiet --log --log-format --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                --test)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --state)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --format)
-                    COMPREPLY=($(compgen -W "table json ndjson" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "table json ndjson junit" -- "${cur}"))
                     return 0
                     ;;
                 --max-skew)
@@ -482,7 +490,7 @@ _formusage() {
             return 0
             ;;
         formusage__subcmd__publish)
-            opts="-v -q -h --event --to --thresholds --dry-run --dead-letter --report --strict --max-skew --max-line-bytes --timeout --concurrency --drain-timeout --poison-after --token-file --nats-creds --ca-file --create-stream --stream-replicas --stream-max-age --stream-max-bytes --duplicate-window --spool --no-spool --spool-max-bytes --spool-sync --retain --retain-max-bytes --max-retries --initial-backoff --max-backoff --backoff-multiplier --jitter-factor --failure-threshold --reset-timeout --half-open-allowed-calls --no-circuit-breaker --thresholds-token-file --thresholds-nats-creds --thresholds-ca-file --cloudevents-mode --cloudevents-source --header-file --metrics-listen --stats-interval --verbose --quiet --log --log-format --help"
+            opts="-v -q -h --event --to --thresholds --state --dry-run --dead-letter --report --strict --max-skew --max-line-bytes --timeout --concurrency --drain-timeout --poison-after --token-file --nats-creds --ca-file --create-stream --stream-replicas --stream-max-age --stream-max-bytes --duplicate-window --spool --no-spool --spool-max-bytes --spool-sync --retain --retain-max-bytes --max-retries --initial-backoff --max-backoff --backoff-multiplier --jitter-factor --failure-threshold --reset-timeout --half-open-allowed-calls --no-circuit-breaker --thresholds-token-file --thresholds-nats-creds --thresholds-ca-file --cloudevents-mode --cloudevents-source --header-file --metrics-listen --stats-interval --verbose --quiet --log --log-format --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -497,6 +505,10 @@ _formusage() {
                     return 0
                     ;;
                 --thresholds)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --state)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -760,7 +772,7 @@ _formusage() {
             return 0
             ;;
         formusage__subcmd__schema)
-            opts="-v -q -h --verbose --quiet --log --log-format --help event thresholds"
+            opts="-v -q -h --verbose --quiet --log --log-format --help event thresholds cases"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

@@ -33,7 +33,7 @@ complete -c formusage -n "__fish_formusage_needs_command" -s h -l help -d 'Print
 complete -c formusage -n "__fish_formusage_needs_command" -s V -l version -d 'Print version'
 complete -c formusage -n "__fish_formusage_needs_command" -f -a "collect" -d 'Sample this host into usage events'
 complete -c formusage -n "__fish_formusage_needs_command" -f -a "publish" -d 'Deliver usage events to a destination'
-complete -c formusage -n "__fish_formusage_needs_command" -f -a "check" -d 'Evaluate usage events against thresholds'
+complete -c formusage -n "__fish_formusage_needs_command" -f -a "check" -d 'Evaluate usage events against thresholds, and test thresholds'
 complete -c formusage -n "__fish_formusage_needs_command" -f -a "validate" -d 'Check that usage events and threshold files are valid'
 complete -c formusage -n "__fish_formusage_needs_command" -f -a "queue" -d 'Serve the embedded queue with the Form protocol'
 complete -c formusage -n "__fish_formusage_needs_command" -f -a "read" -d 'Read events back from a destination'
@@ -62,6 +62,7 @@ complete -c formusage -n "__fish_formusage_using_subcommand collect" -s h -l hel
 complete -c formusage -n "__fish_formusage_using_subcommand publish" -l event -d 'Deliver this one event' -r
 complete -c formusage -n "__fish_formusage_using_subcommand publish" -l to -d 'Where to: form://HOST[:3003]/TOPIC?sub_topic=N, form+https://…, nats://HOST/SUBJECT?stream=NAME, tls://…, https://HOST/PATH, sqlite:PATH, file:PATH or -' -r
 complete -c formusage -n "__fish_formusage_using_subcommand publish" -l thresholds -d 'Check events against these thresholds before sending; violations are logged. A file, a folder, http(s)://HOST/PATH, sqlite:PATH or nats://HOST/BUCKET' -r
+complete -c formusage -n "__fish_formusage_using_subcommand publish" -l state -d 'Keep the states of thresholds (pending, firing) in this file, so that a restart neither repeats nor forgets an alert; without it, beside the spool, as spool.alerts.json' -r -F
 complete -c formusage -n "__fish_formusage_using_subcommand publish" -l dead-letter -d 'Write dead letters to this file too, as NDJSON with reason, place and the raw line; without a spool, whatever could not be delivered' -r -F
 complete -c formusage -n "__fish_formusage_using_subcommand publish" -l report -d 'How to report what became of everything, at the end' -r -f -a "text\t'A table on a terminal, and words on standard error where something went wrong'
 json\t'One JSON object on standard output (on standard error where that carries the events)'"
@@ -113,9 +114,12 @@ complete -c formusage -n "__fish_formusage_using_subcommand publish" -l no-circu
 complete -c formusage -n "__fish_formusage_using_subcommand publish" -s v -l verbose -d 'Log more: -v for what happens, -vv for every attempt'
 complete -c formusage -n "__fish_formusage_using_subcommand publish" -s q -l quiet -d 'Log nothing'
 complete -c formusage -n "__fish_formusage_using_subcommand publish" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c formusage -n "__fish_formusage_using_subcommand check" -l test -d 'Run the cases of these files, tests of thresholds, instead of reading events' -r -F
+complete -c formusage -n "__fish_formusage_using_subcommand check" -l state -d 'Keep the states of thresholds in this file from one run to the next, so that what fires is told once' -r -F
 complete -c formusage -n "__fish_formusage_using_subcommand check" -l format -d 'How the report is written; without it, a table on a terminal and ndjson elsewhere' -r -f -a "table\t'For people'
 json\t'One JSON document: the violations, then how many events there were'
-ndjson\t'One JSON object a violation'"
+ndjson\t'One JSON object a violation'
+junit\t'JUnit XML, one test case a case; for --test'"
 complete -c formusage -n "__fish_formusage_using_subcommand check" -l max-skew -d 'How far in the future an event\'s timestamp may lie' -r
 complete -c formusage -n "__fish_formusage_using_subcommand check" -l max-line-bytes -d 'The longest line to accept, in bytes' -r
 complete -c formusage -n "__fish_formusage_using_subcommand check" -l thresholds-token-file -d 'A file that holds a token for the source of the thresholds (or set FORMUSAGE_THRESHOLDS_TOKEN to the token itself)' -r -F

@@ -1,19 +1,23 @@
 //! `check`: events in, violations out, and a verdict.
 
+mod cases;
 mod interrupt;
 mod report;
+mod states;
 mod table;
 
 use std::io::IsTerminal as _;
+use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
 use form_usage_events::clock::{Clock, SystemClock};
 use form_usage_events::events::{Line, LinePart, LineReader, UsageEvent};
-use form_usage_events::threshold::ThresholdSet;
+use form_usage_events::threshold::{ThresholdManager, ThresholdSet};
 use form_usage_events::transport::ConnectOptions;
 use form_usage_events::validate::{EventRules, Severity, clean_event, line_findings};
 
 use self::report::{Report, Totals};
+use self::states::States;
 use crate::cli::CheckArgs;
 use crate::exit::Exit;
 use crate::input::Input;
@@ -23,9 +27,17 @@ use crate::output::{Stdout, StdoutClosed, complain, say};
 const NAMED_LINES: u64 = 100;
 
 pub(crate) fn run(args: &CheckArgs) -> anyhow::Result<Exit> {
+    if !args.test.is_empty() {
+        return cases::run(args);
+    }
+    let source = args.thresholds.as_deref().unwrap_or_default();
+    let thresholds = Arc::new(load(source, crate::thresholds::access(&args.access)?)?);
+    let (states, alerts) = States::open(args.state.as_deref(), &thresholds)?;
     let mut check = Check {
-        thresholds: load(&args.thresholds, crate::thresholds::access(&args.access)?)?,
-        report: Report::new(args.format, args.explain, args.tee)?,
+        report: Report::new(args.format, args.explain, args.tee, thresholds.has_states())?,
+        thresholds,
+        states,
+        followed: None,
         tee: args.tee.then(Stdout::new),
         max_skew: args.lines.max_skew(),
         max_line_bytes: args.lines.max_line_bytes,
@@ -34,7 +46,9 @@ pub(crate) fn run(args: &CheckArgs) -> anyhow::Result<Exit> {
     let inputs = Input::or_stdin(&args.files);
     if inputs.contains(&Input::Stdin) && !std::io::stdin().is_terminal() {
         interrupt::outlive_the_first_signal()?;
+        check.followed = Some(states::follow(source, crate::thresholds::access(&args.access)?, &check.thresholds)?);
     }
+    check.report.alerts(&alerts)?;
     match check.all(&inputs) {
         // Whoever reads has what they wanted; the verdict is on what was checked until then.
         Err(error) if error.chain().any(|cause| cause.is::<StdoutClosed>()) => {}
@@ -53,7 +67,10 @@ fn load(source: &str, access: ConnectOptions) -> anyhow::Result<ThresholdSet> {
 }
 
 struct Check {
-    thresholds: ThresholdSet,
+    thresholds: Arc<ThresholdSet>,
+    states: States,
+    /// The thresholds as they change, where the input may take its time.
+    followed: Option<Arc<ThresholdManager>>,
     report: Report,
     /// Where the events go on to.
     tee: Option<Stdout>,
@@ -72,7 +89,11 @@ impl Check {
             }
         }
         self.flush()?;
-        self.report.finish(&self.totals)
+        self.totals.alerts =
+            (self.thresholds.has_states() || self.totals.alerts.is_some()).then(|| self.states.totals());
+        self.report.finish(&self.totals)?;
+        // Behind the report: what was not reported is reported again.
+        self.states.save(&self.thresholds)
     }
 
     fn input(&mut self, name: &str, opened: impl std::io::Read) -> anyhow::Result<()> {
@@ -80,6 +101,7 @@ impl Check {
         loop {
             if !lines.is_ready() {
                 self.flush()?;
+                self.states.save_now_and_then(&self.thresholds)?;
             }
             match lines.next_line() {
                 Ok(Some(line)) => self.line(name, &line)?,
@@ -126,11 +148,30 @@ impl Check {
     }
 
     fn event(&mut self, name: &str, line: u64, event: &UsageEvent) -> anyhow::Result<()> {
+        self.take_over_changes()?;
         self.totals.events += 1;
-        let exceeded = self.report.event(&self.thresholds, name, line, event)?;
-        self.totals.violations += exceeded as u64;
-        self.totals.events_over += u64::from(exceeded > 0);
+        let alerts = self.states.observe(&self.thresholds, event);
+        let seen = self.report.event(&self.thresholds, &self.states, name, line, event)?;
+        self.report.alerts(&alerts)?;
+        self.totals.violations += seen.plain as u64;
+        self.totals.events_over += u64::from(seen.exceeded > 0);
         Ok(())
+    }
+
+    /// Goes on with the thresholds as they are now.
+    fn take_over_changes(&mut self) -> anyhow::Result<()> {
+        let Some(followed) = &self.followed else { return Ok(()) };
+        let newest = followed.thresholds();
+        if Arc::ptr_eq(&newest, &self.thresholds) {
+            return Ok(());
+        }
+        let alerts = self.states.reload(&self.thresholds, &newest);
+        self.thresholds = newest;
+        if self.thresholds.has_states() {
+            self.report.show_states();
+            self.totals.alerts = Some(self.states.totals());
+        }
+        self.report.alerts(&alerts)
     }
 
     fn pass_on(&mut self, bytes: &[u8], ends: bool) -> anyhow::Result<()> {
