@@ -144,6 +144,12 @@ Register-ArgumentCompleter -Native -CommandName 'formusage' -ScriptBlock {
             break
         }
         'formusage;validate' {
+            [CompletionResult]::new('--error', '--error', [CompletionResultType]::ParameterName, 'Make findings of this code errors; several with commas, or given several times')
+            [CompletionResult]::new('--warn', '--warn', [CompletionResultType]::ParameterName, 'Make findings of this code warnings')
+            [CompletionResult]::new('--ignore', '--ignore', [CompletionResultType]::ParameterName, 'Leave findings of this code out')
+            [CompletionResult]::new('--channels', '--channels', [CompletionResultType]::ParameterName, 'Hold the channels and actions of thresholds against this channels file: what it does not bind is an error')
+            [CompletionResult]::new('--period', '--period', [CompletionResultType]::ParameterName, 'How long the periods of events are, for the `for` of thresholds')
+            [CompletionResult]::new('--explain', '--explain', [CompletionResultType]::ParameterName, 'Say what a code means, with an input that gives it and one that just does not; without a code, list all')
             [CompletionResult]::new('--reorder-window', '--reorder-window', [CompletionResultType]::ParameterName, 'How many further events of its instance a gap waits for one that comes late; 0 tells it at once')
             [CompletionResult]::new('--max-skew', '--max-skew', [CompletionResultType]::ParameterName, 'How far in the future an event''s timestamp may lie')
             [CompletionResult]::new('--max-line-bytes', '--max-line-bytes', [CompletionResultType]::ParameterName, 'The longest line to accept, in bytes')
@@ -182,7 +188,7 @@ Register-ArgumentCompleter -Native -CommandName 'formusage' -ScriptBlock {
             [CompletionResult]::new('-n', '-n', [CompletionResultType]::ParameterName, 'End after so many events')
             [CompletionResult]::new('--limit', '--limit', [CompletionResultType]::ParameterName, 'End after so many events')
             [CompletionResult]::new('--format', '--format', [CompletionResultType]::ParameterName, 'How events are shown; a table on a terminal, NDJSON in a pipe')
-            [CompletionResult]::new('--timeout', '--timeout', [CompletionResultType]::ParameterName, 'How long to wait for the source to answer')
+            [CompletionResult]::new('--timeout', '--timeout', [CompletionResultType]::ParameterName, 'How long the source may be silent: before it answers, and between the parts of a long answer')
             [CompletionResult]::new('--token-file', '--token-file', [CompletionResultType]::ParameterName, 'A file that holds a bearer token for the source (or set FORMUSAGE_TOKEN to the token itself)')
             [CompletionResult]::new('--consumer', '--consumer', [CompletionResultType]::ParameterName, 'Read as this durable JetStream consumer: it keeps its place, and all that read by the same name share what there is. What was shown is acknowledged. Without it, a stream is read from its start')
             [CompletionResult]::new('--nats-creds', '--nats-creds', [CompletionResultType]::ParameterName, 'A NATS credentials file, as nsc writes it (for a user and a password set FORMUSAGE_NATS_USER and FORMUSAGE_NATS_PASSWORD, for a token FORMUSAGE_TOKEN or --token-file)')

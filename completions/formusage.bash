@@ -43,6 +43,9 @@ _formusage() {
             formusage,read)
                 cmd="formusage__subcmd__read"
                 ;;
+            formusage,report)
+                cmd="formusage__subcmd__report"
+                ;;
             formusage,schema)
                 cmd="formusage__subcmd__schema"
                 ;;
@@ -110,7 +113,7 @@ _formusage() {
 
     case "${cmd}" in
         formusage)
-            opts="-v -q -h -V --verbose --quiet --log --log-format --help --version collect publish check validate queue read spool dlq thresholds ping schema completions man"
+            opts="-v -q -h -V --verbose --quiet --log --log-format --help --version collect publish check validate queue read report spool dlq thresholds ping schema completions man"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -132,22 +135,14 @@ _formusage() {
             return 0
             ;;
         formusage__subcmd__check)
-            opts="-v -q -h --test --state --tee --explain --format --max-skew --max-line-bytes --thresholds-token-file --thresholds-nats-creds --thresholds-ca-file --verbose --quiet --log --log-format --help"
+            opts="-v -q -h --tee --explain --format --max-skew --max-line-bytes --thresholds-token-file --thresholds-nats-creds --thresholds-ca-file --verbose --quiet --log --log-format --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
-                --test)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --state)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
                 --format)
-                    COMPREPLY=($(compgen -W "table json ndjson junit" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "table json ndjson github sarif junit nagios" -- "${cur}"))
                     return 0
                     ;;
                 --max-skew)
@@ -490,7 +485,7 @@ _formusage() {
             return 0
             ;;
         formusage__subcmd__publish)
-            opts="-v -q -h --event --to --thresholds --state --dry-run --dead-letter --report --strict --max-skew --max-line-bytes --timeout --concurrency --drain-timeout --poison-after --token-file --nats-creds --ca-file --create-stream --stream-replicas --stream-max-age --stream-max-bytes --duplicate-window --spool --no-spool --spool-max-bytes --spool-sync --retain --retain-max-bytes --max-retries --initial-backoff --max-backoff --backoff-multiplier --jitter-factor --failure-threshold --reset-timeout --half-open-allowed-calls --no-circuit-breaker --thresholds-token-file --thresholds-nats-creds --thresholds-ca-file --cloudevents-mode --cloudevents-source --header-file --metrics-listen --stats-interval --verbose --quiet --log --log-format --help"
+            opts="-v -q -h --event --to --thresholds --dry-run --dead-letter --report --strict --max-skew --max-line-bytes --timeout --concurrency --drain-timeout --poison-after --token-file --nats-creds --ca-file --create-stream --stream-replicas --stream-max-age --stream-max-bytes --duplicate-window --spool --no-spool --spool-max-bytes --spool-sync --retain --retain-max-bytes --max-retries --initial-backoff --max-backoff --backoff-multiplier --jitter-factor --failure-threshold --reset-timeout --half-open-allowed-calls --no-circuit-breaker --thresholds-token-file --thresholds-nats-creds --thresholds-ca-file --cloudevents-mode --cloudevents-source --header-file --metrics-listen --stats-interval --verbose --quiet --log --log-format --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -505,10 +500,6 @@ _formusage() {
                     return 0
                     ;;
                 --thresholds)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --state)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -706,7 +697,7 @@ _formusage() {
             return 0
             ;;
         formusage__subcmd__read)
-            opts="-f -n -v -q -h --from --follow --poll-interval --start --limit --format --timeout --token-file --consumer --nats-creds --ca-file --verbose --quiet --log --log-format --help"
+            opts="-f -n -v -q -h --from --follow --poll-interval --start --limit --format --consumer --timeout --token-file --nats-creds --ca-file --verbose --quiet --log --log-format --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -736,15 +727,15 @@ _formusage() {
                     COMPREPLY=($(compgen -W "table json ndjson" -- "${cur}"))
                     return 0
                     ;;
+                --consumer)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --timeout)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 --token-file)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --consumer)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -771,8 +762,90 @@ _formusage() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        formusage__subcmd__report)
+            opts="-v -q -h --from --timeout --token-file --nats-creds --ca-file --by --since --until --tz --thresholds --fail-on --format --html --max-skew --max-line-bytes --verbose --quiet --log --log-format --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --from)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --token-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --nats-creds)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --ca-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --by)
+                    COMPREPLY=($(compgen -W "day org user instance none" -- "${cur}"))
+                    return 0
+                    ;;
+                --since)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --until)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --tz)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --thresholds)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --fail-on)
+                    COMPREPLY=($(compgen -W "gaps overlaps conflicts thresholds none" -- "${cur}"))
+                    return 0
+                    ;;
+                --format)
+                    COMPREPLY=($(compgen -W "table json ndjson csv html" -- "${cur}"))
+                    return 0
+                    ;;
+                --html)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --max-skew)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --max-line-bytes)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --log)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --log-format)
+                    COMPREPLY=($(compgen -W "text json" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         formusage__subcmd__schema)
-            opts="-v -q -h --verbose --quiet --log --log-format --help event thresholds cases"
+            opts="-v -q -h --verbose --quiet --log --log-format --help event thresholds"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1188,12 +1261,36 @@ _formusage() {
             return 0
             ;;
         formusage__subcmd__validate)
-            opts="-v -q -h --strict --continuity --reorder-window --max-skew --max-line-bytes --format --max-findings --verbose --quiet --log --log-format --help"
+            opts="-v -q -h --strict --error --warn --ignore --channels --period --explain --continuity --reorder-window --max-skew --max-line-bytes --format --max-findings --verbose --quiet --log --log-format --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                --error)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --warn)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --ignore)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --channels)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --period)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --explain)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --reorder-window)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -1207,7 +1304,7 @@ _formusage() {
                     return 0
                     ;;
                 --format)
-                    COMPREPLY=($(compgen -W "table json ndjson" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "table json ndjson github sarif junit" -- "${cur}"))
                     return 0
                     ;;
                 --max-findings)

@@ -33,7 +33,7 @@ complete -c formusage -n "__fish_formusage_needs_command" -s h -l help -d 'Print
 complete -c formusage -n "__fish_formusage_needs_command" -s V -l version -d 'Print version'
 complete -c formusage -n "__fish_formusage_needs_command" -f -a "collect" -d 'Sample this host into usage events'
 complete -c formusage -n "__fish_formusage_needs_command" -f -a "publish" -d 'Deliver usage events to a destination'
-complete -c formusage -n "__fish_formusage_needs_command" -f -a "check" -d 'Evaluate usage events against thresholds, and test thresholds'
+complete -c formusage -n "__fish_formusage_needs_command" -f -a "check" -d 'Evaluate usage events against thresholds'
 complete -c formusage -n "__fish_formusage_needs_command" -f -a "validate" -d 'Check that usage events and threshold files are valid'
 complete -c formusage -n "__fish_formusage_needs_command" -f -a "queue" -d 'Serve the embedded queue with the Form protocol'
 complete -c formusage -n "__fish_formusage_needs_command" -f -a "read" -d 'Read events back from a destination'
@@ -62,7 +62,6 @@ complete -c formusage -n "__fish_formusage_using_subcommand collect" -s h -l hel
 complete -c formusage -n "__fish_formusage_using_subcommand publish" -l event -d 'Deliver this one event' -r
 complete -c formusage -n "__fish_formusage_using_subcommand publish" -l to -d 'Where to: form://HOST[:3003]/TOPIC?sub_topic=N, form+https://…, nats://HOST/SUBJECT?stream=NAME, tls://…, https://HOST/PATH, sqlite:PATH, file:PATH or -' -r
 complete -c formusage -n "__fish_formusage_using_subcommand publish" -l thresholds -d 'Check events against these thresholds before sending; violations are logged. A file, a folder, http(s)://HOST/PATH, sqlite:PATH or nats://HOST/BUCKET' -r
-complete -c formusage -n "__fish_formusage_using_subcommand publish" -l state -d 'Keep the states of thresholds (pending, firing) in this file, so that a restart neither repeats nor forgets an alert; without it, beside the spool, as spool.alerts.json' -r -F
 complete -c formusage -n "__fish_formusage_using_subcommand publish" -l dead-letter -d 'Write dead letters to this file too, as NDJSON with reason, place and the raw line; without a spool, whatever could not be delivered' -r -F
 complete -c formusage -n "__fish_formusage_using_subcommand publish" -l report -d 'How to report what became of everything, at the end' -r -f -a "text\t'A table on a terminal, and words on standard error where something went wrong'
 json\t'One JSON object on standard output (on standard error where that carries the events)'"
@@ -114,12 +113,13 @@ complete -c formusage -n "__fish_formusage_using_subcommand publish" -l no-circu
 complete -c formusage -n "__fish_formusage_using_subcommand publish" -s v -l verbose -d 'Log more: -v for what happens, -vv for every attempt'
 complete -c formusage -n "__fish_formusage_using_subcommand publish" -s q -l quiet -d 'Log nothing'
 complete -c formusage -n "__fish_formusage_using_subcommand publish" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c formusage -n "__fish_formusage_using_subcommand check" -l test -d 'Run the cases of these files, tests of thresholds, instead of reading events' -r -F
-complete -c formusage -n "__fish_formusage_using_subcommand check" -l state -d 'Keep the states of thresholds in this file from one run to the next, so that what fires is told once' -r -F
 complete -c formusage -n "__fish_formusage_using_subcommand check" -l format -d 'How the report is written; without it, a table on a terminal and ndjson elsewhere' -r -f -a "table\t'For people'
 json\t'One JSON document: the violations, then how many events there were'
 ndjson\t'One JSON object a violation'
-junit\t'JUnit XML, one test case a case; for --test'"
+github\t'Workflow commands, which GitHub shows as annotations: ten errors and ten warnings; the others are in the log'
+sarif\t'SARIF 2.1.0, for code scanning and editors'
+junit\t'JUnit XML: one test suite a file'
+nagios\t'One line with performance data, for monitoring systems that run plugins; exit codes 0 OK, 1 warning, 2 critical (a threshold with that severity), 3 unknown'"
 complete -c formusage -n "__fish_formusage_using_subcommand check" -l max-skew -d 'How far in the future an event\'s timestamp may lie' -r
 complete -c formusage -n "__fish_formusage_using_subcommand check" -l max-line-bytes -d 'The longest line to accept, in bytes' -r
 complete -c formusage -n "__fish_formusage_using_subcommand check" -l thresholds-token-file -d 'A file that holds a token for the source of the thresholds (or set FORMUSAGE_THRESHOLDS_TOKEN to the token itself)' -r -F
@@ -133,12 +133,21 @@ complete -c formusage -n "__fish_formusage_using_subcommand check" -l explain -d
 complete -c formusage -n "__fish_formusage_using_subcommand check" -s v -l verbose -d 'Log more: -v for what happens, -vv for every attempt'
 complete -c formusage -n "__fish_formusage_using_subcommand check" -s q -l quiet -d 'Log nothing'
 complete -c formusage -n "__fish_formusage_using_subcommand check" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c formusage -n "__fish_formusage_using_subcommand validate" -l error -d 'Make findings of this code errors; several with commas, or given several times' -r
+complete -c formusage -n "__fish_formusage_using_subcommand validate" -l warn -d 'Make findings of this code warnings' -r
+complete -c formusage -n "__fish_formusage_using_subcommand validate" -l ignore -d 'Leave findings of this code out' -r
+complete -c formusage -n "__fish_formusage_using_subcommand validate" -l channels -d 'Hold the channels and actions of thresholds against this channels file: what it does not bind is an error' -r -F
+complete -c formusage -n "__fish_formusage_using_subcommand validate" -l period -d 'How long the periods of events are, for the `for` of thresholds' -r
+complete -c formusage -n "__fish_formusage_using_subcommand validate" -l explain -d 'Say what a code means, with an input that gives it and one that just does not; without a code, list all' -r
 complete -c formusage -n "__fish_formusage_using_subcommand validate" -l reorder-window -d 'How many further events of its instance a gap waits for one that comes late; 0 tells it at once' -r
 complete -c formusage -n "__fish_formusage_using_subcommand validate" -l max-skew -d 'How far in the future an event\'s timestamp may lie' -r
 complete -c formusage -n "__fish_formusage_using_subcommand validate" -l max-line-bytes -d 'The longest line to accept, in bytes' -r
 complete -c formusage -n "__fish_formusage_using_subcommand validate" -l format -d 'How findings are written; without it, a table on a terminal and ndjson elsewhere' -r -f -a "table\t'For people: the line, and a marker under the place'
 json\t'One JSON document: findings, files, totals'
-ndjson\t'One JSON object a finding'"
+ndjson\t'One JSON object a finding'
+github\t'Workflow commands, which GitHub shows as annotations: ten errors and ten warnings; the others are in the log'
+sarif\t'SARIF 2.1.0, for code scanning and editors'
+junit\t'JUnit XML: one test suite a file'"
 complete -c formusage -n "__fish_formusage_using_subcommand validate" -l max-findings -d 'The most errors and the most warnings to write; 0 is all of them. The others are counted' -r
 complete -c formusage -n "__fish_formusage_using_subcommand validate" -l log -d 'What to log, as tracing directives, e.g. "info,form_usage_events::publish=debug"' -r
 complete -c formusage -n "__fish_formusage_using_subcommand validate" -l log-format -d 'How log lines look' -r -f -a "text\t'For people'
@@ -164,7 +173,7 @@ complete -c formusage -n "__fish_formusage_using_subcommand read" -s n -l limit 
 complete -c formusage -n "__fish_formusage_using_subcommand read" -l format -d 'How events are shown; a table on a terminal, NDJSON in a pipe' -r -f -a "table\t'For people: a row for each event'
 json\t'One JSON array'
 ndjson\t'One event a line, byte for byte as it stands in the source'"
-complete -c formusage -n "__fish_formusage_using_subcommand read" -l timeout -d 'How long to wait for the source to answer' -r
+complete -c formusage -n "__fish_formusage_using_subcommand read" -l timeout -d 'How long the source may be silent: before it answers, and between the parts of a long answer' -r
 complete -c formusage -n "__fish_formusage_using_subcommand read" -l token-file -d 'A file that holds a bearer token for the source (or set FORMUSAGE_TOKEN to the token itself)' -r -F
 complete -c formusage -n "__fish_formusage_using_subcommand read" -l consumer -d 'Read as this durable JetStream consumer: it keeps its place, and all that read by the same name share what there is. What was shown is acknowledged. Without it, a stream is read from its start' -r
 complete -c formusage -n "__fish_formusage_using_subcommand read" -l nats-creds -d 'A NATS credentials file, as nsc writes it (for a user and a password set FORMUSAGE_NATS_USER and FORMUSAGE_NATS_PASSWORD, for a token FORMUSAGE_TOKEN or --token-file)' -r -F

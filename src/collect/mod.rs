@@ -4,28 +4,79 @@
 //! Scope::read ─► Observed, one an instance: Reading (cumulative counters, gauges, a stamp) ─► Meter ─► UsageEvent, one a period
 //! ```
 //!
-//! - [`Scope`] is what is metered; [`host`] (feature `collect`) reads this machine;
+//! - [`Scope`] is what is metered: `host`, control groups (`cgroup`), processes (`process`), all with feature `collect`;
+//!   `ScopeSpec` names and opens one;
 //! - [`Meter`] is the arithmetic: pure, every time comes in with a reading;
 //! - [`Schedule`] says where periods end, [`Timeline`] which second it is whatever the wall clock does.
 
+mod agent;
+#[cfg(all(feature = "collect", target_os = "linux"))]
+pub mod cgroup;
+#[cfg(feature = "collect")]
+mod config;
+mod fleet;
+#[cfg(feature = "collect")]
+mod gpu;
+#[cfg(feature = "collect")]
+mod guard;
 #[cfg(feature = "collect")]
 pub mod host;
+#[cfg(all(feature = "collect", target_os = "linux"))]
+mod kernel_file;
+#[cfg(all(feature = "collect", target_os = "linux"))]
+mod machine;
 mod meter;
+mod metered;
+#[cfg(all(feature = "collect", target_os = "linux"))]
+mod mountinfo;
+#[cfg(all(feature = "collect", target_os = "linux"))]
+mod namespace;
+#[cfg(all(feature = "collect", target_os = "linux"))]
+mod net_dev;
+#[cfg(all(feature = "collect", target_os = "linux"))]
+mod once;
+#[cfg(feature = "collect")]
+mod pattern;
+#[cfg(all(feature = "collect", target_os = "linux"))]
+pub mod process;
 mod schedule;
+#[cfg(feature = "collect")]
+mod scope;
+mod state;
+#[cfg(feature = "collect")]
+mod state_file;
+#[cfg(feature = "collect")]
+mod template;
 mod timeline;
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
-pub use meter::{Identity, IdentityError, Meter};
+use serde::{Deserialize, Serialize};
+
+pub use agent::{Agent, Periods, Plan, Snapshot, SnapshotRef, Source, Tick};
+#[cfg(feature = "collect")]
+pub use config::{CollectConfig, ConfigError, ScopeConfig};
+pub use fleet::{Current, ScopeId};
+pub use meter::{Chain, Identity, IdentityError, Meter};
+pub use metered::{Labels, Metered, Owner};
+#[cfg(feature = "collect")]
+pub use pattern::{NamePattern, NamePatternError};
 pub use schedule::Schedule;
-pub use timeline::{ClockStep, Timeline};
+#[cfg(feature = "collect")]
+pub use scope::{ScopeOptions, ScopeSpec, ScopeSpecError};
+pub use state::{Continuation, Origin, Saved, StateFault};
+#[cfg(feature = "collect")]
+pub use state_file::{Opened, StateFile, StateFileError};
+#[cfg(feature = "collect")]
+pub use template::{InstanceTemplate, InstanceTemplateError};
+pub use timeline::{ClockStep, Now, Timeline};
 
 use crate::clock::Monotonic;
 
 /// Bytes that passed an interface since some fixed time.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Traffic {
     /// Bytes sent.
     pub sent: u64,
@@ -37,7 +88,7 @@ pub struct Traffic {
 ///
 /// Counters are cumulative, as the kernel keeps them; the meter takes differences. What could not be read is `None`
 /// and leaves its part of the meter where it was.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Reading {
     /// When it was taken.
     pub at: Monotonic,
@@ -65,6 +116,13 @@ pub struct Observed {
     /// Which life of the instance this is: the boot of a host, a container's or a process's start. Counters of two lives
     /// are never subtracted from one another, since one may have grown past the other by the next look.
     pub life: String,
+    /// Whether this life began after the scope's look before this one, so that all that the counters show is new. Never
+    /// at a scope's first look, which does not know.
+    pub born: bool,
+    /// Who is billed for it, where a template of the scope says so.
+    pub user: Option<String>,
+    /// The organization of who is billed, likewise.
+    pub org: Option<String>,
     /// What it has consumed so far and holds now.
     pub reading: Reading,
 }
@@ -81,9 +139,20 @@ pub trait Scope: fmt::Debug {
     /// A descriptor that becomes readable when a look should be taken before the next tick: an instance is about to go,
     /// and what it has consumed can be read for a moment longer. A look makes it unreadable again. `None` where there is
     /// no such sign.
+    ///
+    /// [`Scope::glance`] is the cheap way to take that look.
     #[cfg(unix)]
     fn urgency(&self) -> Option<std::os::fd::BorrowedFd<'_>> {
         None
+    }
+
+    /// The look that [`Scope::urgency`] asks for: at the instances that gave the sign. The others come as they were
+    /// last seen, with the time of that in their reading, so that what is made of a look is the same for all of them.
+    ///
+    /// # Errors
+    /// As for [`Scope::read`].
+    fn glance(&mut self, at: Monotonic) -> Result<Vec<Observed>, CollectError> {
+        self.read(at)
     }
 }
 

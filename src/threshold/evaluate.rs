@@ -16,7 +16,7 @@ use super::config::{ResourceType, ThresholdConfig, ThresholdType, ThresholdViola
 use super::explain::Explanation;
 use super::measure::Measure;
 use super::states::NoData;
-use crate::events::UsageEvent;
+use crate::events::{UsageEvent, UsageMetrics};
 
 /// Thresholds, compiled for evaluation. Immutable: a change is a new set.
 #[derive(Debug, Clone, Default)]
@@ -202,6 +202,21 @@ impl ThresholdSet {
     /// The thresholds that look after instances where all is well, for the silence of these is told.
     pub(super) fn watchers(&self) -> impl Iterator<Item = &Compiled> {
         self.watchers.iter().filter_map(|index| self.thresholds.get(*index))
+    }
+
+    /// Whether an event of this user and instance with these figures exceeds anything: whether
+    /// [`ThresholdSet::violations`] would be empty, for who reads millions of events and makes none of them.
+    #[must_use]
+    pub fn exceeds_any(&self, user_id: &str, instance_id: &str, metrics: &UsageMetrics) -> bool {
+        let scopes = [Some(&self.of_all_users), get(&self.of_user, user_id)];
+        scopes.into_iter().flatten().any(|scope| {
+            let of_instance = get(&scope.of_instance, instance_id);
+            let groups = [Some(&scope.of_all_instances), of_instance].into_iter().flatten().flatten();
+            // The lowest limit decides.
+            groups
+                .into_iter()
+                .any(|group| group.limits.first().is_some_and(|limit| group.measure.of_metrics(metrics) > limit.value))
+        })
     }
 
     /// Each threshold, sorted by id, with why `event` exceeds it or does not. This looks at all of them.

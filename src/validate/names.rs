@@ -9,7 +9,7 @@ const MAX_BYTES: usize = 64;
 ///
 /// Case and separators count for nothing (`cpuSeconds` is `cpu_seconds`), about one wrong letter in three is forgiven,
 /// and so is a beginning or a longer form of the name (`start_time` for `start`).
-pub(super) fn nearest<'c>(name: &str, candidates: impl IntoIterator<Item = &'c str>) -> Option<&'c str> {
+pub(crate) fn nearest<'c>(name: &str, candidates: impl IntoIterator<Item = &'c str>) -> Option<&'c str> {
     candidates
         .into_iter()
         .filter_map(|candidate| Some((distance(name, candidate)?, candidate)))

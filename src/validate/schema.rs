@@ -16,12 +16,33 @@ use crate::units::{BYTE_UNITS, TIME_UNITS};
 #[must_use]
 pub fn event() -> Value {
     let mut schema = generate::<UsageEvent>();
+    let labels = json!({
+        "description": "What the operator says of the instance: names with strings.",
+        "type": "object",
+        "additionalProperties": {"type": "string"},
+    });
+    set(&mut schema, "/properties", "labels", labels);
     describe(
         &mut schema,
         "urn:formusage:schema:event:1",
         "Usage event",
         "What one instance consumed in one period. 1 GB is 2^30 bytes, 1 MB is 2^20 bytes; times are Unix seconds. Fields \
          beyond these are allowed and ride along.",
+    );
+    schema
+}
+
+/// The schema of a channels file.
+#[cfg(feature = "channels")]
+#[must_use]
+pub fn channels() -> Value {
+    let mut schema = generate::<crate::channels::ChannelsConfig>();
+    describe(
+        &mut schema,
+        "urn:formusage:schema:channels:1",
+        "Channels",
+        "What the channels and actions of thresholds stand for. Secrets stand in environment variables or files that it \
+         names.",
     );
     schema
 }

@@ -35,7 +35,8 @@ fn schemas_are_current() {
 #[test]
 fn man_pages_and_completions_are_current() {
     assert_current("man/formusage.1", &printed(&["man"]));
-    for command in ["collect", "publish", "check", "validate", "queue", "read", "ping", "schema", "completions", "man"]
+    for command in
+        ["collect", "publish", "check", "validate", "queue", "read", "report", "ping", "schema", "completions", "man"]
     {
         assert_current(&format!("man/formusage-{command}.1"), &printed(&["man", command]));
     }
@@ -53,7 +54,7 @@ fn man_pages_and_completions_are_current() {
 #[test]
 fn the_exit_codes_of_the_readme_are_current() {
     let readme = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap();
-    for command in ["collect", "publish", "check", "validate", "queue", "read", "ping"] {
+    for command in ["collect", "publish", "check", "validate", "queue", "read", "report", "ping"] {
         let help = printed(&[command, "--help"]);
         let (_, codes) = help.split_once("Exit codes:\n").unwrap();
         for line in codes.lines().filter(|line| !line.trim().is_empty()) {

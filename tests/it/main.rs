@@ -3,18 +3,23 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr)]
 
 mod accept;
+mod agreement;
 mod alerts;
 mod check;
 mod cloudevents;
 mod cloudevents_setup;
+mod codes;
 mod collect;
 mod concurrency;
 mod continuity;
+#[cfg(target_os = "linux")]
+mod control_group;
 mod documents;
 mod event_service;
 mod faults;
 mod form_queue;
 mod form_source;
+mod formats;
 mod metrics;
 mod monitoring;
 mod nats;
@@ -26,6 +31,12 @@ mod publish;
 mod publisher;
 mod queue;
 mod read;
+mod report;
+#[cfg(target_os = "linux")]
+mod scope_network;
+#[cfg(target_os = "linux")]
+mod scopes;
+mod settings;
 mod spool;
 mod support;
 mod thresholds;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::bail;
 use form_usage_events::transport::{ConnectOptions, Destination, NatsOptions, StreamOptions};
 
-use crate::cli::{DestinationArgs, NatsArgs, ReadArgs};
+use crate::cli::{DestinationArgs, NatsArgs, ReadArgs, SourceArgs};
 use crate::secret;
 
 /// The options of a destination that is written to.
@@ -30,8 +30,13 @@ pub(crate) fn to_read(args: &ReadArgs) -> anyhow::Result<ConnectOptions> {
     if args.consumer.is_some() && !matches!(args.from, Destination::Nats(_)) {
         bail!("--consumer is for nats:// and tls://, and --from is {}: nothing else keeps a reader's place", args.from);
     }
-    let options = options(&args.nats, args.token_file.as_deref(), args.timeout)?;
+    let options = of_source(&args.source)?;
     Ok(ConnectOptions { nats: NatsOptions { consumer: args.consumer.clone(), ..options.nats }, ..options })
+}
+
+/// The options of a source whose reader keeps no place there.
+pub(crate) fn of_source(args: &SourceArgs) -> anyhow::Result<ConnectOptions> {
+    options(&args.nats, args.token_file.as_deref(), args.timeout)
 }
 
 /// The options that do not depend on the direction.

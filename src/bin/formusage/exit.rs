@@ -13,6 +13,8 @@ pub(crate) enum Exit {
     Objection,
     /// The work could not be done.
     Error,
+    /// A code by another convention: that of monitoring plugins.
+    Status(u8),
 }
 
 impl Exit {
@@ -22,6 +24,7 @@ impl Exit {
             Self::Success => 0,
             Self::Objection => 1,
             Self::Error => 2,
+            Self::Status(code) => code,
         }
     }
 }
@@ -55,6 +58,7 @@ pub(crate) const TABLE: &[(&str, Exit, &str)] = &[
     ("check", Exit::Success, "no threshold is exceeded, or fires; with --test, every case passed"),
     ("check", Exit::Objection, "at least one threshold is exceeded, or fires; with --test, a case failed"),
     ("check", Exit::Error, "could not run: thresholds or events can't be read or are not valid"),
+    ("check", Exit::Status(3), "with --format nagios: unknown; there 1 is a warning, 2 critical"),
     ("validate", Exit::Success, "everything is valid"),
     ("validate", Exit::Objection, "something is not valid"),
     ("validate", Exit::Error, "could not run: a file can't be read"),
@@ -62,6 +66,13 @@ pub(crate) const TABLE: &[(&str, Exit, &str)] = &[
     ("queue", Exit::Error, "could not run"),
     ("read", Exit::Success, "read to the end, or ended by a signal or a closed pipe"),
     ("read", Exit::Error, "could not read"),
+    ("report", Exit::Success, "everything was summed up"),
+    (
+        "report",
+        Exit::Objection,
+        "everything was summed up, and there are overlaps or conflicts (or what --fail-on names)",
+    ),
+    ("report", Exit::Error, "could not run, or an input or a line could not be read; what could is in the report"),
     ("spool", Exit::Success, "done"),
     ("spool", Exit::Objection, "verify: the file is damaged; reconcile: events are missing (with --dry-run)"),
     ("spool", Exit::Error, "could not run"),
@@ -70,6 +81,9 @@ pub(crate) const TABLE: &[(&str, Exit, &str)] = &[
     ("dlq", Exit::Error, "could not run"),
     ("thresholds", Exit::Success, "done"),
     ("thresholds", Exit::Error, "could not run; nothing was changed"),
+    ("channels", Exit::Success, "every channel took the trial, or could be used"),
+    ("channels", Exit::Objection, "a channel did not"),
+    ("channels", Exit::Error, "could not run: no such channel, or a faulty file"),
     ("ping", Exit::Success, "every step is fine at every address"),
     ("ping", Exit::Objection, "a step failed at one address at least"),
     ("ping", Exit::Error, "could not run: arguments, URL, token or roots"),

@@ -95,6 +95,11 @@ fn without(text: &str, unwanted: impl Fn(char) -> bool) -> Cow<'_, str> {
     if text.contains(&unwanted) { Cow::Owned(text.replace(unwanted, "\u{fffd}")) } else { Cow::Borrowed(text) }
 }
 
+/// A number and its noun: `1 event`, `2 events`.
+pub(crate) fn counted(count: u64, one: &str, many: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { many })
+}
+
 /// One line for people on standard error, marked as an error. A closed standard error is nobody's loss.
 pub(crate) fn complain(message: &str) {
     let style = clap::builder::styling::AnsiColor::Red.on_default().bold();

@@ -4,7 +4,6 @@
 //! figures are averages since the last look. GPUs through `sysinfo` everywhere: NVML is loaded at run time, and a
 //! machine without a GPU gives 0.
 
-mod gpu;
 #[cfg(target_os = "linux")]
 mod linux;
 #[cfg(any(test, not(target_os = "linux")))]
@@ -15,17 +14,25 @@ pub use linux::LinuxHost;
 #[cfg(any(test, not(target_os = "linux")))]
 pub use portable::PortableHost;
 
-use super::{CollectError, Scope};
+use super::{CollectError, Scope, ScopeOptions};
+
+/// This machine, or the one that `options` have the files of.
+///
+/// # Errors
+/// When nothing of it can be read.
+pub(super) fn open(options: &ScopeOptions) -> Result<Box<dyn Scope>, CollectError> {
+    #[cfg(target_os = "linux")]
+    return Ok(Box::new(LinuxHost::open(options)?));
+    #[cfg(not(target_os = "linux"))]
+    return Ok(Box::new(PortableHost::open(options)?));
+}
 
 /// This machine.
 ///
 /// # Errors
 /// When nothing of it can be read.
 pub fn this_host() -> Result<Box<dyn Scope>, CollectError> {
-    #[cfg(target_os = "linux")]
-    return Ok(Box::new(LinuxHost::new("/")?));
-    #[cfg(not(target_os = "linux"))]
-    return Ok(Box::new(PortableHost::new()?));
+    open(&ScopeOptions::default())
 }
 
 /// The host's name, where it has one.

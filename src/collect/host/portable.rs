@@ -7,12 +7,17 @@ use std::time::Duration;
 
 use sysinfo::{Disks, MemoryRefreshKind, Networks, System};
 
-use super::gpu::GpuLoad;
 use crate::clock::Monotonic;
-use crate::collect::{CollectError, Observed, Reading, Scope, Traffic};
+use crate::collect::gpu::GpuLoad;
+use crate::collect::template::{Names, Naming};
+use crate::collect::{CollectError, NamePattern, Observed, Reading, Scope, ScopeOptions, Traffic};
 
 /// A host that `sysinfo` knows.
 pub struct PortableHost {
+    names: Names,
+    interfaces: Vec<NamePattern>,
+    mounts: Vec<NamePattern>,
+    devices: Vec<NamePattern>,
     system: System,
     networks: Networks,
     disks: Disks,
@@ -28,17 +33,22 @@ impl std::fmt::Debug for PortableHost {
 }
 
 impl PortableHost {
-    /// This host.
+    /// This host, with the interfaces and file systems that `options` pick.
     ///
     /// # Errors
     /// When `sysinfo` does not know this kind of system.
-    pub fn new() -> Result<Self, CollectError> {
+    pub fn open(options: &ScopeOptions) -> Result<Self, CollectError> {
+        let name = super::host_name().unwrap_or_default();
         let refuse = |error: sysinfo::Error| CollectError(format!("can't meter this host: {error:?}"));
         Ok(Self {
+            names: Naming::new(options, name).of_host(),
+            interfaces: options.interfaces.clone(),
+            mounts: options.mounts.clone(),
+            devices: options.devices.clone(),
             system: System::new().map_err(refuse)?,
             networks: Networks::new_with_refreshed_list().map_err(refuse)?,
             disks: Disks::new_with_refreshed_list().map_err(refuse)?,
-            gpus: GpuLoad::find(),
+            gpus: GpuLoad::find(true),
             cpu: Duration::ZERO,
             last: None,
         })
@@ -59,19 +69,28 @@ impl Scope for PortableHost {
         let traffic =
             |data: &sysinfo::NetworkData| Traffic { sent: data.total_transmitted(), received: data.total_received() };
         let network = self.networks.iter().map(|(name, data)| (name.to_string_lossy().into_owned(), traffic(data)));
+        let any = |patterns: &[NamePattern], name: &str| patterns.iter().any(|pattern| pattern.matches(name));
+        let counts =
+            |name: &str| if self.interfaces.is_empty() { !name.starts_with("lo") } else { any(&self.interfaces, name) };
+        let all = self.mounts.is_empty() && self.devices.is_empty();
+        let asked = |disk: &&sysinfo::Disk| {
+            all || any(&self.mounts, &disk.mount_point().to_string_lossy())
+                || any(&self.devices, &disk.name().to_string_lossy())
+        };
         let used = |disk: &sysinfo::Disk| disk.total_space().saturating_sub(disk.available_space());
         let reading = Reading {
             at,
             cpu: Some(self.cpu),
             cpus,
-            network: Some(network.filter(|(name, _)| !name.starts_with("lo")).collect()),
+            network: Some(network.filter(|(name, _)| counts(name)).collect()),
             memory_used: Some(self.system.used_memory()),
             memory_total: self.system.total_memory(),
-            storage_used: Some(self.disks.iter().map(used).sum()),
-            gpus_busy: self.gpus.busy(),
+            storage_used: Some(self.disks.iter().filter(asked).map(used).sum()),
+            gpus_busy: self.gpus.busy(at),
         };
         let life = System::boot_time().map(|time| time.to_string()).unwrap_or_default();
-        Ok(vec![Observed { instance: super::host_name().unwrap_or_default(), life, reading }])
+        let Names { instance, user, org } = self.names.clone();
+        Ok(vec![Observed { instance, life, born: false, user, org, reading }])
     }
 }
 
@@ -81,7 +100,12 @@ mod tests {
 
     #[test]
     fn reads_this_machine() {
-        let reading = PortableHost::new().unwrap().read(Duration::from_secs(1)).unwrap().remove(0).reading;
+        let reading = PortableHost::open(&ScopeOptions::default())
+            .unwrap()
+            .read(Duration::from_secs(1))
+            .unwrap()
+            .remove(0)
+            .reading;
         assert!(reading.cpus >= 1.0 && reading.memory_total > 0);
         assert_eq!(reading.cpu, Some(Duration::ZERO), "nothing is known before the second look");
     }

@@ -79,6 +79,13 @@ pub(crate) enum CheckFormat {
     Json,
     /// One JSON object a violation
     Ndjson,
-    /// JUnit XML, one test case a case; for --test
+    /// Workflow commands, which GitHub shows as annotations: ten errors and ten warnings; the others are in the log
+    Github,
+    /// SARIF 2.1.0, for code scanning and editors
+    Sarif,
+    /// JUnit XML: one test suite a file
     Junit,
+    /// One line with performance data, for monitoring systems that run plugins; exit codes 0 OK, 1 warning, 2 critical
+    /// (a threshold with that severity), 3 unknown
+    Nagios,
 }

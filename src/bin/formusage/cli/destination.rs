@@ -17,6 +17,19 @@ pub(crate) struct NatsArgs {
     pub(crate) ca_file: Option<PathBuf>,
 }
 
+/// What a source takes that is read from.
+#[derive(Debug, Args)]
+pub(crate) struct SourceArgs {
+    /// How long the source may be silent: before it answers, and between the parts of a long answer
+    #[arg(long, value_name = "TIME", env = "FORMUSAGE_TIMEOUT", default_value = "30s", value_parser = super::parse_limit, help_heading = "Source")]
+    pub(crate) timeout: Duration,
+    /// A file that holds a bearer token for the source (or set FORMUSAGE_TOKEN to the token itself)
+    #[arg(long, value_name = "FILE", env = "FORMUSAGE_TOKEN_FILE", help_heading = "Source")]
+    pub(crate) token_file: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) nats: NatsArgs,
+}
+
 /// What a destination takes that is written to.
 #[derive(Debug, Args)]
 pub(crate) struct DestinationArgs {

@@ -20,6 +20,8 @@ pub(crate) enum SchemaName {
     Thresholds,
     /// A file of cases, which test thresholds
     Cases,
+    /// A channels file
+    Channels,
 }
 
 /// Print a completion script for a shell

@@ -1,12 +1,11 @@
 //! `read`.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use form_usage_events::transport::Destination;
 
-use super::destination::NatsArgs;
+use super::destination::SourceArgs;
 
 /// Read events back from a destination
 ///
@@ -39,20 +38,12 @@ pub(crate) struct ReadArgs {
     #[arg(long, value_enum, value_name = "FORMAT", env = "FORMUSAGE_FORMAT")]
     pub(crate) format: Option<ReadFormat>,
 
-    /// How long to wait for the source to answer
-    #[arg(long, value_name = "TIME", env = "FORMUSAGE_TIMEOUT", default_value = "30s", value_parser = humantime::parse_duration)]
-    pub(crate) timeout: Duration,
-
-    /// A file that holds a bearer token for the source (or set FORMUSAGE_TOKEN to the token itself)
-    #[arg(long, value_name = "FILE", env = "FORMUSAGE_TOKEN_FILE")]
-    pub(crate) token_file: Option<PathBuf>,
-
     /// Read as this durable JetStream consumer: it keeps its place, and all that read by the same name share what there
     /// is. What was shown is acknowledged. Without it, a stream is read from its start
     #[arg(long, value_name = "NAME", env = "FORMUSAGE_CONSUMER", conflicts_with = "start", help_heading = "NATS")]
     pub(crate) consumer: Option<String>,
     #[command(flatten)]
-    pub(crate) nats: NatsArgs,
+    pub(crate) source: SourceArgs,
 }
 
 /// How events are shown.

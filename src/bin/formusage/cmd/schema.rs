@@ -11,6 +11,7 @@ pub(crate) fn run(args: &SchemaArgs) -> anyhow::Result<Exit> {
         SchemaName::Event => schema::event(),
         SchemaName::Thresholds => schema::thresholds(),
         SchemaName::Cases => schema::cases(),
+        SchemaName::Channels => schema::channels(),
     };
     let mut stdout = Stdout::new();
     stdout.text(&serde_json::to_string_pretty(&schema)?)?;

@@ -9,93 +9,89 @@
 //! | storage | `/proc/self/mountinfo`, `statvfs` | used bytes of file systems on local devices, each once, see [`storage`] |
 
 mod network;
-mod proc_file;
 mod stat;
 mod storage;
 
-use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use self::network::Uplinks;
-use self::proc_file::ProcFile;
-use super::gpu::GpuLoad;
+use self::storage::Storage;
 use crate::clock::Monotonic;
-use crate::collect::{CollectError, Observed, Reading, Scope};
+use crate::collect::gpu::GpuLoad;
+use crate::collect::kernel_file::KernelFile;
+use crate::collect::machine::Machine;
+use crate::collect::once::Once;
+use crate::collect::template::{Names, Naming};
+use crate::collect::{CollectError, Observed, Reading, Scope, ScopeOptions};
 
 /// A host whose kernel is Linux.
 #[derive(Debug)]
 pub struct LinuxHost {
-    root: PathBuf,
-    name: String,
+    names: Names,
     boot: String,
-    stat: ProcFile,
-    memory: ProcFile,
-    network: ProcFile,
-    mounts: ProcFile,
+    stat: KernelFile,
+    memory: KernelFile,
+    network: KernelFile,
+    storage: Storage,
     uplinks: Uplinks,
     gpus: GpuLoad,
-    /// What failed already and was said.
-    failed: BTreeSet<&'static str>,
+    once: Once,
+    buffer: Vec<u8>,
 }
 
 impl LinuxHost {
     /// The host whose `/proc` and `/sys` stand under `root`: `/`, unless a test has its own.
     ///
     /// # Errors
-    /// When `/proc/stat` can't be opened.
+    /// When `/proc/stat` can't be read.
     pub fn new(root: impl AsRef<Path>) -> Result<Self, CollectError> {
-        let root = root.as_ref();
-        let file = |path| ProcFile::new(root.join(path));
-        let line = |path| std::fs::read_to_string(root.join(path)).map(|text| text.trim().to_owned());
+        Self::open(&ScopeOptions { root: root.as_ref().to_owned(), ..ScopeOptions::default() })
+    }
+
+    /// The host that `options` describe.
+    ///
+    /// # Errors
+    /// When `/proc/stat` can't be read, or where there is no such interface, mount or device as `options` ask for.
+    pub fn open(options: &ScopeOptions) -> Result<Self, CollectError> {
+        let root = &options.root;
+        let file = |path| KernelFile::kept(root.join(path));
+        let names = Naming::new(options, Machine::host(root)).of_host();
         let mut host = Self {
-            name: line("proc/sys/kernel/hostname").unwrap_or_default(),
-            boot: line("proc/sys/kernel/random/boot_id").unwrap_or_default(),
+            names,
+            boot: Machine::boot(root),
             stat: file("proc/stat"),
             memory: file("proc/meminfo"),
             network: file("proc/net/dev"),
-            mounts: file("proc/self/mountinfo"),
-            uplinks: Uplinks::new(root.join("sys/class/net")),
-            gpus: if root == Path::new("/") { GpuLoad::find() } else { GpuLoad::default() },
-            failed: BTreeSet::new(),
-            root: root.to_owned(),
+            storage: Storage::new(options),
+            uplinks: Uplinks::new(root.join("sys/class/net"), &options.interfaces),
+            gpus: GpuLoad::find(root == Path::new("/")),
+            once: Once::default(),
+            buffer: Vec::new(),
         };
-        match host.stat.read() {
-            Ok(_) => Ok(host),
-            Err(error) => Err(CollectError(format!("can't meter this host: {error}; is /proc mounted?"))),
+        if let Err(error) = host.stat.read_at_once(&mut host.buffer) {
+            return Err(CollectError(format!("can't meter this host: {error}; is /proc mounted?")));
         }
-    }
-
-    /// `result`'s value; a failure is said the first time and when it is over.
-    fn part<T>(&mut self, what: &'static str, result: std::io::Result<T>) -> Option<T> {
-        match result {
-            Ok(value) => {
-                if self.failed.remove(what) {
-                    tracing::info!(what, "can be read again");
-                }
-                Some(value)
-            }
-            Err(error) => {
-                if self.failed.insert(what) {
-                    tracing::warn!(what, %error, "can't be read; the rest is metered on");
-                }
-                None
-            }
+        host.storage.check(&mut host.buffer)?;
+        if !options.interfaces.is_empty() {
+            let text = host.network.read(&mut host.buffer);
+            text.map_err(|error| CollectError(format!("can't meter the network: {error}")))
+                .and_then(|text| host.uplinks.check(text))?;
         }
+        Ok(host)
     }
 }
 
 impl Scope for LinuxHost {
     fn read(&mut self, at: Monotonic) -> Result<Vec<Observed>, CollectError> {
         let ticks = rustix::param::clock_ticks_per_second();
-        let cpu = self.stat.read().and_then(|text| stat::cpu(text, ticks));
-        let cpu = self.part("CPU time", cpu);
-        let memory = self.memory.read().and_then(stat::memory);
-        let memory = self.part("memory", memory);
-        let network = self.network.read().and_then(|text| self.uplinks.traffic(text));
-        let network = self.part("network", network);
-        let root = &self.root;
-        let storage = self.mounts.read().and_then(|text| storage::used(text, root));
-        let storage = self.part("storage", storage);
+        let cpu = self.stat.read_at_once(&mut self.buffer).and_then(|text| stat::cpu(text, ticks));
+        let cpu = self.once.part(&self.names.instance, "CPU time", cpu);
+        let memory = self.memory.read_at_once(&mut self.buffer).and_then(stat::memory);
+        let memory = self.once.part(&self.names.instance, "memory", memory);
+        let network = self.network.read(&mut self.buffer).and_then(|text| self.uplinks.traffic(text));
+        let network = self.once.part(&self.names.instance, "network", network);
+        let storage = self.storage.used(at, &mut self.buffer);
+        let storage = self.once.part(&self.names.instance, "storage", storage);
         let reading = Reading {
             at,
             cpu: cpu.map(|cpu| cpu.used),
@@ -104,9 +100,10 @@ impl Scope for LinuxHost {
             memory_used: memory.map(|memory| memory.used),
             memory_total: memory.map_or(0, |memory| memory.total),
             storage_used: storage,
-            gpus_busy: self.gpus.busy(),
+            gpus_busy: self.gpus.busy(at),
         };
-        Ok(vec![Observed { instance: self.name.clone(), life: self.boot.clone(), reading }])
+        let Names { instance, user, org } = self.names.clone();
+        Ok(vec![Observed { instance, life: self.boot.clone(), born: false, user, org, reading }])
     }
 }
 

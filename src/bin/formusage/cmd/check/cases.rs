@@ -47,6 +47,9 @@ pub(super) fn run(args: &CheckArgs) -> anyhow::Result<Exit> {
             stdout.line(document.to_string().as_bytes())?;
         }
         CheckFormat::Junit => stdout.text(&junit(&results)?)?,
+        CheckFormat::Github | CheckFormat::Sarif | CheckFormat::Nagios => {
+            bail!("--test is written as table, json, ndjson or junit");
+        }
     }
     stdout.flush()?;
     if format == CheckFormat::Table {

@@ -17,7 +17,9 @@ use crate::setup::{Shutdown, runtime};
 const GRACE: Duration = Duration::from_secs(5);
 
 /// From now on the first SIGINT or SIGTERM lets the input come to its end within [`GRACE`]; the second ends at once.
-pub(super) fn outlive_the_first_signal() -> anyhow::Result<()> {
+///
+/// `then` says what became of what had come until then, where the grace is over and the process ends.
+pub(crate) fn outlive_the_first_signal(then: &'static str) -> anyhow::Result<()> {
     let runtime = runtime()?;
     let within = runtime.enter();
     let shutdown = Shutdown::listen("reading on to the end of the input, for 5 s at most; once more to stop now")?;
@@ -31,7 +33,7 @@ pub(super) fn outlive_the_first_signal() -> anyhow::Result<()> {
                 () = SystemClock.sleep(GRACE) => {}
             }
         });
-        complain("stopped by a signal before the input ended; what came until then was checked");
+        complain(&format!("stopped by a signal before the input ended; {then}"));
         std::process::exit(i32::from(Exit::Error.code()));
     };
     std::thread::Builder::new().name("signals".into()).spawn(wait).context("could not listen for signals")?;

@@ -2,7 +2,6 @@
 
 use std::io::{self, Write as _};
 
-use anyhow::bail;
 use form_usage_events::events::UsageEvent;
 use form_usage_events::threshold::{
     AlertKind, AlertReason, AlertSeverity, AlertState, AlertStatus, Explanation, Reason, ThresholdAlert,
@@ -11,6 +10,7 @@ use form_usage_events::threshold::{
 use form_usage_events::units::TimeSpan;
 use serde::Serialize;
 
+use super::formats::Format;
 use super::states::{AlertTotals, States};
 use super::table::{Table, number, time};
 use crate::cli::CheckFormat;
@@ -47,7 +47,7 @@ impl Totals {
         }
     }
 
-    fn words(&self) -> String {
+    pub(super) fn words(&self) -> String {
         let events = count(self.events, "event");
         let mut words = match self.violations {
             0 => format!("no threshold is exceeded in {events}"),
@@ -110,6 +110,8 @@ impl Out {
 /// Writes the report as the events come, in flat memory.
 pub(super) struct Report {
     format: CheckFormat,
+    /// One of those for tools.
+    tool: Option<Format>,
     explain: bool,
     out: Out,
     table: Table,
@@ -167,18 +169,29 @@ pub(super) struct Seen {
 }
 
 impl Report {
-    pub(super) fn new(format: Option<CheckFormat>, explain: bool, tee: bool, states: bool) -> anyhow::Result<Self> {
+    pub(super) fn new(
+        format: Option<CheckFormat>,
+        explain: bool,
+        tee: bool,
+        thresholds: &ThresholdSet,
+    ) -> anyhow::Result<Self> {
         let to_terminal = if tee { stderr_is_terminal() } else { stdout_is_terminal() };
         let default = if to_terminal { CheckFormat::Table } else { CheckFormat::Ndjson };
         let format = format.unwrap_or(default);
-        if format == CheckFormat::Junit {
-            bail!("--format junit is for --test; expected table, json or ndjson");
-        }
         let mut out = if tee { Out::Stderr(io::BufWriter::new(io::stderr())) } else { Out::Stdout(Stdout::new()) };
         if format == CheckFormat::Json {
             out.text(if explain { "{\"explanations\":[" } else { "{\"violations\":[" })?;
         }
-        Ok(Self { format, explain, out, table: Table::new(states), to_terminal, records: 0 })
+        let tool = match Format::begin(format, thresholds) {
+            Some(_) if explain => anyhow::bail!("--explain is written as table, json or ndjson"),
+            Some((tool, begin)) => {
+                out.text(&begin)?;
+                Some(tool)
+            }
+            None => None,
+        };
+        let table = Table::new(thresholds.has_states());
+        Ok(Self { format, tool, explain, out, table, to_terminal, records: 0 })
     }
 
     /// Shows states from now on: thresholds have them that had none.
@@ -187,11 +200,19 @@ impl Report {
     }
 
     /// Reports changes of states; explanations say them themselves.
-    pub(super) fn alerts(&mut self, alerts: &[ThresholdAlert]) -> anyhow::Result<()> {
+    pub(super) fn alerts(&mut self, file: &str, line: u64, alerts: &[ThresholdAlert]) -> anyhow::Result<()> {
         if self.explain {
             return Ok(());
         }
         for alert in alerts {
+            if let Some(tool) = &mut self.tool {
+                // Tools know faults, and no end of them.
+                if matches!(alert.kind, AlertKind::Firing | AlertKind::Repeat | AlertKind::NoData) {
+                    self.records += 1;
+                    self.out.text(&tool.violation(file, line, &alert.violation))?;
+                }
+                continue;
+            }
             if self.format == CheckFormat::Table {
                 self.records += 1;
                 let block = self.table.push(&alert.violation, &in_words(alert));
@@ -230,8 +251,8 @@ impl Report {
         if !self.explain {
             let violations = thresholds.violations(event);
             violations.iter().for_each(|violation| count(&violation.config));
-            let plain = violations.iter().filter(|violation| !violation.config.has_states());
-            plain.into_iter().try_for_each(|violation| self.violation(violation))?;
+            let mut plain = violations.iter().filter(|violation| !violation.config.has_states());
+            plain.try_for_each(|violation| self.violation(file, line, violation))?;
             return Ok(seen);
         }
         let exceeded = thresholds.explain(event).filter(|why| matches!(why.reason, Reason::Exceeded { .. }));
@@ -246,7 +267,24 @@ impl Report {
         Ok(seen)
     }
 
-    fn violation(&mut self, violation: &ThresholdViolation) -> anyhow::Result<()> {
+    /// Reports a line that is no valid event, where the format has room for it.
+    pub(super) fn invalid(&mut self, file: &str, line: u64, faults: &[String]) -> anyhow::Result<()> {
+        let Some(tool) = &mut self.tool else {
+            return Ok(());
+        };
+        faults.iter().try_for_each(|fault| self.out.text(&tool.invalid(file, line, fault)))
+    }
+
+    /// The exit code, where the format has its own.
+    pub(super) fn exit(&self, totals: &Totals) -> Exit {
+        self.tool.as_ref().and_then(|tool| tool.exit(totals)).unwrap_or(totals.exit())
+    }
+
+    fn violation(&mut self, file: &str, line: u64, violation: &ThresholdViolation) -> anyhow::Result<()> {
+        if let Some(tool) = &mut self.tool {
+            self.records += 1;
+            return self.out.text(&tool.violation(file, line, violation));
+        }
         if self.format != CheckFormat::Table {
             return self.record(violation);
         }
@@ -266,7 +304,7 @@ impl Report {
                 self.out.text(if first { "\n" } else { ",\n" })?;
                 self.out.text(&text)
             }
-            CheckFormat::Ndjson | CheckFormat::Table | CheckFormat::Junit => {
+            _ => {
                 self.out.text(&text)?;
                 self.out.text("\n")
             }
@@ -332,7 +370,11 @@ impl Report {
     }
 
     /// Ends the report.
-    pub(super) fn finish(&mut self, totals: &Totals) -> anyhow::Result<()> {
+    pub(super) fn finish(&mut self, totals: &Totals, files: &[(String, Option<String>)]) -> anyhow::Result<()> {
+        if let Some(tool) = &mut self.tool {
+            let end = tool.end(totals, files)?;
+            self.out.text(&end)?;
+        }
         match self.format {
             CheckFormat::Table => {
                 let rows = self.table.take();
@@ -342,10 +384,11 @@ impl Report {
                 let line_end = if self.records == 0 { "" } else { "\n" };
                 self.out.text(&format!("{line_end}],\"totals\":{}}}\n", serde_json::to_string(totals)?))?;
             }
-            CheckFormat::Ndjson | CheckFormat::Junit => {}
+            _ => {}
         }
         self.out.flush()?;
-        if self.format == CheckFormat::Table || stderr_is_terminal() {
+        // One line is all that a monitoring system takes, and it has the words.
+        if self.format != CheckFormat::Nagios && (self.format == CheckFormat::Table || stderr_is_terminal()) {
             say(&totals.words());
         }
         Ok(())

@@ -138,9 +138,15 @@ pub(super) fn follow(
         let result: anyhow::Result<()> = runtime.block_on(async {
             let reload = crate::setup::hangups()?;
             let Some(mut reader) = followed.reader()? else { return Ok(()) };
-            // What was broken since the command began is as good as a broken edit.
-            if let Err(error) = followed.load_changes(&mut reader).await {
-                complain(&format!("{error}\nthe thresholds from before stay in force"));
+            // The first look finds what was loaded a moment ago, or what has changed since.
+            match reader.poll().await {
+                Ok(loaded) => {
+                    let set = ThresholdSet::new(loaded.unwrap_or_default().configs)?;
+                    if !set.configs().eq(followed.thresholds().configs()) {
+                        followed.put_in_force(set);
+                    }
+                }
+                Err(error) => complain(&format!("{error}\nthe thresholds from before stay in force")),
             }
             watch(&followed, reader, &reload, &SystemClock, &CancellationToken::new()).await;
             Ok(())

@@ -1,0 +1,148 @@
+//! A report as a table, and what was found, in words.
+
+use comfy_table::{CellAlignment, presets};
+use form_usage_events::report::{Dimension, Figures, Findings, Peak, Report, Row, Stretch, Zone};
+
+use crate::output::{printable, say};
+
+/// So many findings of a kind are named.
+const NAMED: usize = 10;
+
+/// A column of figures: its name, and what stands in it.
+type Column<'a> = (&'static str, Box<dyn Fn(&Figures) -> String + 'a>);
+
+/// The rows and their total. Columns that would say nothing are left out.
+pub(super) fn table(report: &Report) -> String {
+    let ids: Vec<Dimension> =
+        report.by.iter().copied().filter(|it| *it != Dimension::Org || report.organizations > 0).collect();
+    let columns = columns(report);
+    let mut table = comfy_table::Table::new();
+    table.load_style(presets::NOTHING);
+    let names = ids.iter().map(|dimension| match dimension {
+        Dimension::Day => "day",
+        Dimension::Org => "org",
+        Dimension::User => "user",
+        Dimension::Instance => "instance",
+    });
+    table.set_header(names.chain(columns.iter().map(|(name, _)| *name)));
+    let line = |row: Option<&Row>, figures: &Figures| -> Vec<String> {
+        let id = |(place, dimension): (usize, &Dimension)| match row {
+            Some(row) => row.value(*dimension).map_or_else(|| "-".to_owned(), |id| printable(id).into_owned()),
+            None if place == 0 => "total".to_owned(),
+            None => String::new(),
+        };
+        ids.iter().enumerate().map(id).chain(columns.iter().map(|(_, show)| show(figures))).collect()
+    };
+    if !report.by.is_empty() {
+        table.add_rows(report.rows.iter().map(|row| line(Some(row), &row.figures)));
+    }
+    if report.rows.len() != 1 || report.by.is_empty() {
+        table.add_row(line(None, &report.total));
+    }
+    for (place, column) in table.column_iter_mut().enumerate() {
+        column.set_padding((0, 2));
+        if place >= ids.len() {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+    table.lines().map(|line| line.trim_end().to_owned() + "\n").collect()
+}
+
+fn columns(report: &Report) -> Vec<Column<'_>> {
+    let total = &report.total;
+    let dated = !report.by.contains(&Dimension::Day);
+    let zone = &report.zone;
+    let mut columns: Vec<Column<'_>> = vec![("CPU s", Box::new(|it| it.cpu_seconds.to_string()))];
+    if total.gpu_seconds > 0 {
+        columns.push(("GPU s", Box::new(|it| it.gpu_seconds.to_string())));
+    }
+    columns.push(("memory GBh", Box::new(|it| decimals(it.memory_gb_hours))));
+    columns.push(("storage GBh", Box::new(|it| decimals(it.storage_gb_hours))));
+    columns.push(("out MB", Box::new(|it| decimals(it.network_egress_mb))));
+    columns.push(("in MB", Box::new(|it| decimals(it.network_ingress_mb))));
+    columns.push(("peak CPU", Box::new(move |it| peak(it.peaks.cpu_percent.as_ref(), "%", zone, dated))));
+    columns.push(("peak memory", Box::new(move |it| peak(it.peaks.memory_gb.as_ref(), "GB", zone, dated))));
+    columns.push(("covered", Box::new(|it| span(it.covered_seconds))));
+    if total.gap_seconds > 0 {
+        columns.push(("gaps", Box::new(|it| if it.gap_seconds > 0 { span(it.gap_seconds) } else { "-".into() })));
+    }
+    if total.overlap_seconds > 0 {
+        let show = |it: &Figures| if it.overlap_seconds > 0 { span(it.overlap_seconds) } else { "-".into() };
+        columns.push(("overlaps", Box::new(show)));
+    }
+    columns
+}
+
+fn peak(peak: Option<&Peak>, unit: &str, zone: &Zone, dated: bool) -> String {
+    let Some(peak) = peak else { return "-".to_owned() };
+    let at = zone.rfc3339(peak.at);
+    // Where the row says which day it is, the time is enough.
+    let at = if dated { at.get(..16).unwrap_or(&at) } else { at.get(11..16).unwrap_or(&at) };
+    format!("{:.1} {unit} {}", peak.value, at.replace('T', " "))
+}
+
+/// Three decimals, a power of ten where that would take a line.
+fn decimals(value: f64) -> String {
+    if value < 1e15 { format!("{value:.3}") } else { format!("{value:.3e}") }
+}
+
+/// A length of time, whole: `23h59m30s`.
+fn span(seconds: u64) -> String {
+    let (hours, minutes, seconds) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
+    match (hours, minutes, seconds) {
+        (0, 0, seconds) => format!("{seconds}s"),
+        (0, minutes, seconds) => format!("{minutes}m{seconds:02}s"),
+        (hours, minutes, seconds) => format!("{hours}h{minutes:02}m{seconds:02}s"),
+    }
+}
+
+/// Names gaps, overlaps and exceeded thresholds.
+pub(super) fn findings(report: &Report, zone: &Zone) {
+    for (what, found) in [("overlap", &report.overlaps), ("gap", &report.gaps)] {
+        for stretch in longest(found) {
+            let (start, end) = (zone.rfc3339(stretch.start), zone.rfc3339(stretch.end));
+            say(&format!("{what}: {} from {start} to {end}, {} s", stretch.instance_id, stretch.end - stretch.start));
+        }
+        let more = found.count.saturating_sub(NAMED as u64);
+        if more > 0 {
+            say(&format!("{more} more, shorter than these; --format json lists a thousand"));
+        }
+    }
+    for crossing in report.thresholds.iter().filter(|crossing| crossing.events > 0) {
+        let config = &crossing.config;
+        let time = |at: Option<i64>| at.map(|at| zone.rfc3339(at)).unwrap_or_default();
+        say(&format!(
+            "threshold {}: {} {} is exceeded by {} events between {} and {}, by {} {} at most",
+            printable(&config.id),
+            config.resource_type,
+            config.threshold_type,
+            crossing.events,
+            time(crossing.first),
+            time(crossing.last),
+            crossing.highest.map(|value| format!("{value:.4}")).unwrap_or_default(),
+            config.threshold_type.unit(),
+        ));
+    }
+}
+
+/// The longest of the findings, in the order of instance and time.
+fn longest(findings: &Findings) -> Vec<&Stretch> {
+    let mut list: Vec<&Stretch> = findings.list.iter().collect();
+    list.sort_by_key(|stretch| std::cmp::Reverse(stretch.end - stretch.start));
+    list.truncate(NAMED);
+    list.sort_by(|a, b| (&a.instance_id, a.start).cmp(&(&b.instance_id, b.start)));
+    list
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lengths_of_time_are_whole() {
+        assert_eq!(
+            [0, 59, 60, 3600, 86_399, 360_000].map(span),
+            ["0s", "59s", "1m00s", "1h00m00s", "23h59m59s", "100h00m00s"]
+        );
+    }
+}

@@ -1,0 +1,179 @@
+//! One control group, with its files.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::limits::{LimitCache, Limits, is_fresh};
+use crate::clock::Monotonic;
+use crate::collect::kernel_file::{KernelFile, is_gone};
+use crate::collect::machine::Machine;
+use crate::collect::namespace::{NamespaceTraffic, Namespaces};
+use crate::collect::once::Once;
+use crate::collect::template::Names;
+use crate::collect::{Observed, Reading, Traffic};
+
+/// Processes that are asked for their namespace before it is given up for this look.
+const PROCESSES: usize = 8;
+
+/// What the groups of a scope share.
+#[derive(Debug)]
+pub(super) struct Shared {
+    /// The root of the hierarchy.
+    pub(super) root: PathBuf,
+    pub(super) machine: Machine,
+    pub(super) namespaces: Namespaces,
+    pub(super) limits: LimitCache,
+    pub(super) once: Once,
+    pub(super) buffer: Vec<u8>,
+}
+
+/// One group.
+#[derive(Debug)]
+pub(super) struct Group {
+    pub(super) inode: u64,
+    folder: PathBuf,
+    cpu: KernelFile,
+    /// Without the memory controller there are none.
+    memory: Option<(KernelFile, KernelFile)>,
+    traffic: NamespaceTraffic,
+    limits: Option<(Monotonic, Limits)>,
+    /// What was seen at the last look.
+    pub(super) last: Observed,
+}
+
+impl Group {
+    /// `born`: it was made after the scope's last look. `keep`: whether its files may stay open.
+    pub(super) fn new(folder: PathBuf, inode: u64, names: Names, life: String, born: bool, keep: bool) -> Self {
+        let file =
+            |name| if keep { KernelFile::kept(folder.join(name)) } else { KernelFile::reopened(folder.join(name)) };
+        let Names { instance, user, org } = names;
+        Self {
+            inode,
+            cpu: file("cpu.stat"),
+            memory: Some((file("memory.current"), file("memory.stat"))),
+            traffic: NamespaceTraffic::new(!born),
+            limits: None,
+            last: Observed { instance, life, born, user, org, reading: Reading::default() },
+            folder,
+        }
+    }
+
+    pub(super) fn instance(&self) -> &str {
+        &self.last.instance
+    }
+
+    /// Whether it was never looked at.
+    pub(super) const fn is_new(&self) -> bool {
+        self.limits.is_none()
+    }
+
+    /// Looks. `false` where the group is no more; then [`Group::last`] is what it was.
+    pub(super) fn look(&mut self, at: Monotonic, shared: &mut Shared) -> bool {
+        let cpu = self.cpu.read_at_once(&mut shared.buffer).and_then(cpu_used);
+        let cpu = match cpu {
+            Err(error) if is_gone(&error) => return false,
+            cpu => shared.once.part(&self.last.instance, "CPU time", cpu),
+        };
+        if self.limits.is_none_or(|(when, _)| !is_fresh(when, at)) {
+            // A controller may have been switched on in the meantime.
+            let limits = shared.limits.of(&self.folder, &shared.root, &mut shared.machine, at);
+            if self.memory.is_none() {
+                let file = |name| KernelFile::reopened(self.folder.join(name));
+                self.memory = Some((file("memory.current"), file("memory.stat")));
+            }
+            self.limits = Some((at, limits));
+        }
+        let limits = self.limits.map_or(Limits { cpus: 0.0, memory: 0 }, |(_, limits)| limits);
+        let reading = Reading {
+            at,
+            cpu,
+            cpus: limits.cpus,
+            network: self.network(shared),
+            memory_used: self.memory(shared),
+            memory_total: limits.memory,
+            // The kernel counts no files by group.
+            storage_used: Some(0),
+            gpus_busy: 0.0,
+        };
+        self.last.reading = reading;
+        true
+    }
+
+    /// `memory.current` less the file pages that were not used lately: what the tools for containers show.
+    fn memory(&mut self, shared: &mut Shared) -> Option<u64> {
+        let (current, stat) = self.memory.as_mut()?;
+        let used = current.read_at_once(&mut shared.buffer).and_then(number);
+        let used = match used {
+            Err(error) if is_gone(&error) => {
+                self.memory = None;
+                shared.once.say(
+                    &shared.root.to_string_lossy(),
+                    "memory controller",
+                    "the memory controller is off for this control group and maybe for others, whose memory is not \
+                     metered; switch it on with: echo +memory > cgroup.subtree_control, in each folder above",
+                );
+                return None;
+            }
+            used => shared.once.part(&self.last.instance, "memory", used)?,
+        };
+        let inactive = stat.read_at_once(&mut shared.buffer).and_then(|text| field(text, "inactive_file"));
+        let inactive = shared.once.part(&self.last.instance, "inactive file pages", inactive)?;
+        Some(used.saturating_sub(inactive))
+    }
+
+    fn network(&mut self, shared: &mut Shared) -> Option<BTreeMap<String, Traffic>> {
+        let folder = &self.folder;
+        let network = self.traffic.read(&shared.namespaces, || processes(folder), &mut shared.buffer);
+        shared.once.part(&self.last.instance, "network", network)
+    }
+}
+
+/// Some processes of the group in `folder`, or of the first group below it that has any.
+fn processes(folder: &Path) -> io::Result<Vec<u32>> {
+    let gone_is_none = |error: io::Error| if is_gone(&error) { Ok(Vec::new()) } else { Err(error) };
+    // Says 0 for those of another PID namespace; fails with EOPNOTSUPP in a threaded group, whose root has them.
+    let text = match fs::read_to_string(folder.join("cgroup.procs")) {
+        Ok(text) => text,
+        Err(error) if is_gone(&error) => return Ok(Vec::new()),
+        Err(error) if error.kind() == io::ErrorKind::Unsupported => String::new(),
+        Err(error) => return Err(error),
+    };
+    let found: Vec<u32> =
+        text.lines().filter_map(|line| line.parse().ok()).filter(|number| *number > 0).take(PROCESSES).collect();
+    if !found.is_empty()
+        || fs::read_to_string(folder.join("cgroup.events")).is_ok_and(|text| text.contains("populated 0"))
+    {
+        return Ok(found);
+    }
+    let entries = match fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(error) => return gone_is_none(error),
+    };
+    for entry in entries.flatten() {
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            let found = processes(&entry.path())?;
+            if !found.is_empty() {
+                return Ok(found);
+            }
+        }
+    }
+    Ok(Vec::new())
+}
+
+/// `cpu.stat`: `usage_usec`, which is user and system time of all that ever ran in the group and below it.
+fn cpu_used(text: &str) -> io::Result<Duration> {
+    field(text, "usage_usec").map(Duration::from_micros)
+}
+
+/// The value of a line `NAME VALUE`.
+fn field(text: &str, name: &str) -> io::Result<u64> {
+    let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+    value.map_or_else(|| Err(io::Error::other(format!("there is no {name}"))), number)
+}
+
+fn number(text: &str) -> io::Result<u64> {
+    text.trim().parse().map_err(|_| io::Error::other(format!("{:?} is no number", text.trim())))
+}

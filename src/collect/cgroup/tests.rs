@@ -1,0 +1,123 @@
+//! Control groups of fixture roots. Those of this machine are tested with the binary.
+
+use std::time::Duration;
+
+use super::*;
+
+const FIXTURES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/cgroups");
+const GB: u64 = 1 << 30;
+
+fn options(root: &str, template: Option<&str>) -> ScopeOptions {
+    ScopeOptions {
+        root: format!("{FIXTURES}/{root}").into(),
+        instance: template.map(|text| text.parse().unwrap()),
+        ..ScopeOptions::default()
+    }
+}
+
+fn read(pattern: &str, template: Option<&str>) -> Vec<Observed> {
+    Cgroups::open(pattern, &options("unified", template)).unwrap().read(Duration::from_secs(7)).unwrap()
+}
+
+fn refusal(pattern: &str, template: Option<&str>) -> String {
+    Cgroups::open(pattern, &options("unified", template)).unwrap_err().to_string()
+}
+
+#[test]
+fn containers_have_their_usage_and_the_tightest_limits() {
+    let seen = read("system.slice/*", Some("{host}:{name}"));
+    let ids: Vec<&str> = seen.iter().map(|seen| seen.instance.as_str()).collect();
+    assert_eq!(ids, ["node1:0123456789ab", "node1:fedcba987654", "node1:nginx.service"]);
+    let [first, second, third] = [0, 1, 2].map(|n: usize| &seen[n].reading);
+    assert_eq!((first.at, first.cpu), (Duration::from_secs(7), Some(Duration::from_millis(1500))));
+    assert_eq!((first.memory_used, first.memory_total), (Some(2 * GB), 4 * GB), "less inactive file pages");
+    assert_eq!((second.memory_used, second.memory_total), (Some(0), 16 * GB), "the machine's, and never below 0");
+    assert_eq!(second.cpu, Some(Duration::from_micros(2_000_001)));
+    assert_eq!(third.memory_total, 16 * GB, "a limit beyond the machine is none");
+    // Two CPUs of the set; four by the slice's quota; one and a half by its own.
+    assert_eq!([first.cpus, second.cpus, third.cpus], [2.0, 4.0, 1.5]);
+    assert!(seen.iter().all(|seen| seen.life.starts_with("b001:") && !seen.born));
+    assert_ne!(seen[0].life, seen[1].life);
+    assert_eq!((first.storage_used, first.network.clone()), (Some(0), Some(BTreeMap::new())));
+}
+
+#[test]
+fn without_a_template_the_path_tells_instances_apart() {
+    assert_eq!(read("/sys/fs/cgroup/system.slice/nginx.service", None)[0].instance, "node1/system.slice/nginx.service");
+    assert_eq!(read("*.slice/nginx*", Some("{parent}"))[0].instance, "system.slice");
+}
+
+#[test]
+fn a_group_without_the_memory_controller_has_no_memory_figure() {
+    let reading = &read("machine.slice", None)[0].reading;
+    assert_eq!((reading.memory_used, reading.cpu), (None, Some(Duration::ZERO)));
+}
+
+#[test]
+fn a_unit_is_its_group() {
+    let mut unit = Cgroups::open_unit("nginx", &options("unified", None)).unwrap();
+    assert_eq!(unit.read(Duration::ZERO).unwrap()[0].instance, "node1/system.slice/nginx.service");
+}
+
+#[test]
+fn what_can_not_be_metered_is_told_with_the_fix() {
+    for (pattern, expected) in [
+        ("system.slice/ngimx.service", "did you mean system.slice/nginx.service?"),
+        ("sytem.slice/nginx.service", "did you mean system.slice?"),
+        ("zzz", "there are machine.slice, system.slice"),
+        ("system.slice/*.mount", "no control group matches \"system.slice/*.mount\""),
+        ("system.slice/*.mount", "ls /sys/fs/cgroup/system.slice"),
+        ("system.slice/[", "can't be read"),
+        ("system.slice/nginx.service/deeper", "there is none below it"),
+    ] {
+        let error = refusal(pattern, None);
+        assert!(error.contains(expected), "{pattern}: {error}");
+    }
+    let clash = refusal("system.slice/docker-*", Some("{parent}"));
+    assert!(clash.contains("docker-0123456789abcdef") && clash.contains("docker-fedcba98"), "{clash}");
+    assert!(clash.contains("would both be called \"system.slice\"") && clash.contains("--instance-id"), "{clash}");
+    let old = Cgroups::open("x", &options("v1", None)).unwrap_err().to_string();
+    assert!(old.contains("version 1 only (at /sys/fs/cgroup/cpu,cpuacct)"), "{old}");
+}
+
+#[test]
+fn groups_come_and_go() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path();
+    std::fs::create_dir_all(root.join("proc/self")).unwrap();
+    std::fs::write(root.join("proc/self/mountinfo"), "30 23 0:26 / /cg rw - cgroup2 cgroup2 rw").unwrap();
+    let make = |name: &str, micros: u64| {
+        std::fs::create_dir_all(root.join("cg/a").join(name)).unwrap();
+        std::fs::write(root.join("cg/a").join(name).join("cgroup.events"), "populated 1").unwrap();
+        std::fs::write(root.join("cg/a").join(name).join("cpu.stat"), format!("usage_usec {micros}")).unwrap();
+    };
+    make("one", 1);
+    let options =
+        ScopeOptions { root: root.to_owned(), instance: Some("{name}".parse().unwrap()), ..ScopeOptions::default() };
+    let mut scope = Cgroups::open("a/*", &options).unwrap();
+    type Seen = Vec<(String, u64, bool, u128)>;
+    let seconds = Duration::from_secs;
+    let seen = |observed: Vec<Observed>| -> Seen {
+        let of = |seen: Observed| {
+            (seen.instance, seen.reading.at.as_secs(), seen.born, seen.reading.cpu.unwrap().as_micros())
+        };
+        observed.into_iter().map(of).collect()
+    };
+    let one = |at, micros| ("one".to_owned(), at, false, micros);
+    let two = |at, born, micros| ("two".to_owned(), at, born, micros);
+    assert_eq!(seen(scope.read(seconds(1)).unwrap()), [one(1, 1)]);
+    make("two", 5);
+    assert_eq!(seen(scope.glance(seconds(2)).unwrap()), [one(1, 1), two(2, true, 5)], "what gave no sign is not read");
+    make("two", 6);
+    assert_eq!(seen(scope.glance(seconds(3)).unwrap()), [one(1, 1), two(3, false, 6)], "its events changed");
+    std::fs::remove_dir_all(root.join("cg/a/one")).unwrap();
+    assert_eq!(seen(scope.read(seconds(4)).unwrap()), [two(4, false, 6)]);
+    // Another life under the old name.
+    make("one", 2);
+    let lives = scope.read(seconds(5)).unwrap();
+    assert_eq!(seen(lives.clone()), [("one".to_owned(), 5, true, 2), two(5, false, 6)]);
+    std::fs::remove_dir_all(root.join("cg/a")).unwrap();
+    assert_eq!(scope.read(seconds(6)).unwrap(), []);
+    make("three", 3);
+    assert_eq!(seen(scope.read(seconds(7)).unwrap()), [("three".to_owned(), 7, true, 3)]);
+}

@@ -1,0 +1,91 @@
+//! How big this machine is.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::clock::Monotonic;
+
+/// CPUs and memory are plugged in and out, but not every second.
+const REFRESHED: Duration = Duration::from_secs(10);
+
+/// What the machine has.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Whole {
+    /// CPUs online.
+    pub(super) cpus: f64,
+    /// Bytes of memory.
+    pub(super) memory: u64,
+}
+
+/// Knows it, and looks again from time to time.
+#[derive(Debug)]
+pub(super) struct Machine {
+    root: PathBuf,
+    known: Option<(Monotonic, Whole)>,
+}
+
+impl Machine {
+    /// The one whose `/proc` and `/sys` stand under `root`.
+    pub(super) fn new(root: &Path) -> Self {
+        Self { root: root.to_owned(), known: None }
+    }
+
+    pub(super) fn look(&mut self, at: Monotonic) -> Whole {
+        match self.known {
+            Some((when, whole)) if at < when.saturating_add(REFRESHED) => whole,
+            _ => {
+                let whole = Whole { cpus: self.cpus().unwrap_or(1.0), memory: self.memory().unwrap_or(0) };
+                self.known = Some((at, whole));
+                whole
+            }
+        }
+    }
+
+    fn cpus(&self) -> Option<f64> {
+        // /proc/stat says it too, after counting every interrupt.
+        count_of(&std::fs::read_to_string(self.root.join("sys/devices/system/cpu/online")).ok()?)
+    }
+
+    fn memory(&self) -> Option<u64> {
+        let text = std::fs::read_to_string(self.root.join("proc/meminfo")).ok()?;
+        let line = text.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
+        line.split_ascii_whitespace().next()?.parse::<u64>().ok()?.checked_mul(1024)
+    }
+
+    /// The host's name.
+    pub(super) fn host(root: &Path) -> String {
+        line(root, "proc/sys/kernel/hostname")
+    }
+
+    /// Which boot this is.
+    pub(super) fn boot(root: &Path) -> String {
+        line(root, "proc/sys/kernel/random/boot_id")
+    }
+}
+
+fn line(root: &Path, path: &str) -> String {
+    std::fs::read_to_string(root.join(path)).unwrap_or_default().trim().to_owned()
+}
+
+/// How many a list such as `0-3,8` names; `None` where it names none.
+pub(super) fn count_of(list: &str) -> Option<f64> {
+    let mut count = 0u32;
+    for range in list.trim().split(',') {
+        let (first, last) = range.split_once('-').unwrap_or((range, range));
+        let (first, last): (u32, u32) = (first.parse().ok()?, last.parse().ok()?);
+        count = count.saturating_add(last.checked_sub(first)?.saturating_add(1));
+    }
+    Some(f64::from(count))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lists_are_counted() {
+        for (list, count) in [("0-3,8\n", Some(5.0)), ("0", Some(1.0)), ("\n", None), ("3-1", None), ("x", None)] {
+            assert_eq!(count_of(list), count, "{list:?}");
+        }
+    }
+}

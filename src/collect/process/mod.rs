@@ -1,0 +1,179 @@
+//! A process with its children, also those that have ended.
+//!
+//! | figure | from | counted |
+//! | --- | --- | --- |
+//! | CPU time | `/proc/PID/stat` | user and system time of every process of the tree and of the children that it waited for, each once; in ticks of 10 ms |
+//! | CPUs | `/proc/PID/status`, the control group | those that the process may run on, less what its control group allows |
+//! | memory | `/proc/PID/statm` | private pages of each process, and shared ones of the process that has most of them |
+//! | memory that may be used | `/proc/meminfo`, the control group | the tightest |
+//! | network | `/proc/PID/net/dev` | of its network namespace; 0 where that is the host's |
+//! | storage | | 0 |
+//!
+//! The tree is the process, its children, theirs, and all that was seen in it once, whoever adopts them. What a process
+//! consumes is seen at looks; what can't be known:
+//!
+//! - the time between the last look and the end of a process that nobody waits for, or whose parent waited for it before
+//!   the sign of its end (a pidfd) led to a look;
+//! - children that leave the tree (daemons) and that no look met in it.
+//!
+//! A control group knows these to the microsecond: where there is one, meter that. Pages that were forked and not
+//! written since count in each process; exact shares (`smaps_rollup`) cost milliseconds for each gigabyte.
+
+mod ledger;
+mod stat;
+mod tree;
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
+use std::time::Duration;
+
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
+
+use self::ledger::{Id, Ledger};
+use self::tree::{Look, Walker};
+use super::cgroup::GroupLimits;
+use super::machine::{Machine, count_of};
+use super::namespace::{NamespaceTraffic, Namespaces};
+use super::once::Once;
+use super::template::{Names, Naming};
+use super::{CollectError, Observed, Reading, Scope, ScopeOptions};
+use crate::clock::Monotonic;
+
+/// Affinity and limits change seldom.
+const REFRESHED: Duration = Duration::from_secs(10);
+
+/// A process and its descendants.
+#[derive(Debug)]
+pub struct ProcessTree {
+    top: Id,
+    names: Names,
+    life: String,
+    walker: Walker,
+    ledger: Ledger,
+    machine: Machine,
+    group: Option<GroupLimits>,
+    limits: Option<(Monotonic, f64, u64)>,
+    namespaces: Namespaces,
+    traffic: NamespaceTraffic,
+    /// Tells of the end of the process at the top.
+    end: Option<OwnedFd>,
+    over: bool,
+    once: Once,
+    buffer: Vec<u8>,
+}
+
+impl ProcessTree {
+    /// The process `number` and all below it.
+    ///
+    /// # Errors
+    /// Where there is no such process, or where it may not be seen.
+    pub fn open(number: u32, options: &ScopeOptions) -> Result<Self, CollectError> {
+        let root = &options.root;
+        let mut walker = Walker::new(root);
+        let found = walker.stat(number).map_err(|error| CollectError(format!("can't meter pid:{number}: {error}")))?;
+        let found = found.filter(|stat| !stat.ended).ok_or_else(|| {
+            CollectError(format!(
+                "can't meter pid:{number}: there is no such process, or it is hidden from this user; \
+                 look with: ps -p {number}, or meter a service with systemd:UNIT, which outlives its processes"
+            ))
+        })?;
+        let status = std::fs::read_to_string(walker.folder(number).join("status")).unwrap_or_default();
+        if let Some(process) = stat::status(&status, "Tgid").filter(|process| *process != number.to_string()) {
+            return Err(CollectError(format!(
+                "can't meter pid:{number}: it is a thread of process {process}; meter pid:{process}"
+            )));
+        }
+        let pid = i32::try_from(number).ok().and_then(Pid::from_raw).filter(|_| root == Path::new("/"));
+        let mut tree = Self {
+            top: (number, found.start),
+            names: Naming::new(options, Machine::host(root)).of(Some(&found.name), &format!("pid:{number}"), None),
+            life: format!("{}:{number}:{}", Machine::boot(root), found.start),
+            group: GroupLimits::of_process(root, &walker.folder(number)),
+            walker,
+            ledger: Ledger::default(),
+            machine: Machine::new(root),
+            limits: None,
+            namespaces: Namespaces::new(root, &options.interfaces),
+            traffic: NamespaceTraffic::new(true),
+            end: pid.and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok()),
+            over: false,
+            once: Once::default(),
+            buffer: Vec::new(),
+        };
+        // What the tree is by now is known from here on.
+        tree.look()?;
+        Ok(tree)
+    }
+
+    fn look(&mut self) -> Result<Option<(Look, u64)>, CollectError> {
+        let known: Vec<Id> = self.ledger.ids().collect();
+        let look = self.walker.look(self.top, known.into_iter());
+        let look = look.map_err(|error| CollectError(format!("can't read process {}: {error}", self.top.0)))?;
+        Ok(look.map(|look| {
+            let ticks = self.ledger.look(&look.entries);
+            (look, ticks)
+        }))
+    }
+
+    /// CPUs and memory that the process may use.
+    fn limits(&mut self, at: Monotonic) -> (f64, u64) {
+        if let Some((when, cpus, memory)) = self.limits
+            && at < when.saturating_add(REFRESHED)
+        {
+            return (cpus, memory);
+        }
+        let whole = self.machine.look(at);
+        let status = std::fs::read_to_string(self.walker.folder(self.top.0).join("status")).unwrap_or_default();
+        let allowed = stat::status(&status, "Cpus_allowed_list").and_then(count_of).unwrap_or(f64::INFINITY);
+        let (cpus, memory) = match &mut self.group {
+            Some(group) => group.look(&mut self.machine, at),
+            None => (whole.cpus, whole.memory),
+        };
+        let cpus = cpus.min(allowed);
+        self.limits = Some((at, cpus, memory));
+        (cpus, memory)
+    }
+}
+
+impl Scope for ProcessTree {
+    fn read(&mut self, at: Monotonic) -> Result<Vec<Observed>, CollectError> {
+        if self.over {
+            return Ok(Vec::new());
+        }
+        let Some((look, ticks)) = self.look()? else {
+            self.over = true;
+            self.end = None;
+            return Ok(Vec::new());
+        };
+        if look.ended {
+            // This is the last there is to see of it.
+            self.over = true;
+            self.end = None;
+        }
+        let (cpus, memory_total) = self.limits(at);
+        let number = self.top.0;
+        let network = self.traffic.read(&self.namespaces, || Ok(vec![number]), &mut self.buffer);
+        let page = rustix::param::page_size() as u64;
+        let per_second = u128::from(rustix::param::clock_ticks_per_second().max(1));
+        let nanos = u128::from(ticks) * 1_000_000_000 / per_second;
+        let reading = Reading {
+            at,
+            cpu: Some(Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))),
+            cpus,
+            network: self.once.part(&self.names.instance, "network", network),
+            memory_used: Some(look.pages.private.saturating_add(look.pages.shared).saturating_mul(page)),
+            memory_total,
+            storage_used: Some(0),
+            gpus_busy: 0.0,
+        };
+        let Names { instance, user, org } = self.names.clone();
+        Ok(vec![Observed { instance, life: self.life.clone(), born: false, user, org, reading }])
+    }
+
+    fn urgency(&self) -> Option<BorrowedFd<'_>> {
+        self.end.as_ref().map(AsFd::as_fd)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,84 @@
+//! `/proc/PID/stat`, `statm` and `status` (proc(5)).
+
+use std::io;
+
+/// A process as one look sees it. Times in ticks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Stat {
+    pub(super) name: String,
+    pub(super) parent: u32,
+    /// User and system time of it and of all threads that it ever had.
+    pub(super) own: u64,
+    /// The same of children that it waited for, and of those that they waited for.
+    pub(super) waited: u64,
+    /// When it started, since the boot: with its number it is told from every other process.
+    pub(super) start: u64,
+    /// It ended, and nobody has waited for it yet.
+    pub(super) ended: bool,
+}
+
+/// `1234 (a name) S 1 …`; the name may hold anything.
+pub(super) fn stat(text: &str) -> io::Result<Stat> {
+    let parsed = || {
+        let (_, rest) = text.split_once('(')?;
+        let (name, rest) = rest.rsplit_once(')')?;
+        let fields: Vec<&str> = rest.split_ascii_whitespace().collect();
+        let number = |index: usize| fields.get(index)?.parse::<u64>().ok();
+        // Counted from the state, which is field 3. Guest time is in user time. Times of children may be -1 in old kernels.
+        let time = |user: usize| Some(number(user)?.saturating_add(number(user + 1)?));
+        Some(Stat {
+            name: name.to_owned(),
+            parent: fields.get(1)?.parse().ok()?,
+            own: time(11)?,
+            waited: time(13).unwrap_or(0),
+            start: number(19)?,
+            // The first thread may have ended before the others.
+            ended: matches!(fields.first(), Some(&("Z" | "X"))) && number(17)? <= 1,
+        })
+    };
+    parsed().ok_or_else(|| io::Error::other("stat has another form than expected"))
+}
+
+/// Pages in memory.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Pages {
+    /// Of this process alone, or shared with the process that it was forked from and not written since.
+    pub(super) private: u64,
+    /// Of files and of memory that is meant to be shared.
+    pub(super) shared: u64,
+}
+
+/// `size resident shared …`, in pages.
+pub(super) fn pages(text: &str) -> io::Result<Pages> {
+    let mut fields = text.split_ascii_whitespace().skip(1).map(str::parse::<u64>);
+    match (fields.next(), fields.next()) {
+        (Some(Ok(resident)), Some(Ok(shared))) => Ok(Pages { private: resident.saturating_sub(shared), shared }),
+        _ => Err(io::Error::other("statm has another form than expected")),
+    }
+}
+
+/// A line of `status`: a name, a colon, a tab, the value.
+pub(super) fn status<'t>(text: &'t str, name: &str) -> Option<&'t str> {
+    text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).map(str::trim)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_hold_anything() {
+        let text = "42 (a) S (b) Z 7 42 42 0 -1 4194304 1 2 3 4 100 20 30 4 20 0 1 0 5555 1 2";
+        let expected = Stat { name: "a) S (b".into(), parent: 7, own: 120, waited: 34, start: 5555, ended: true };
+        assert_eq!(stat(text).unwrap(), expected);
+        assert!(!stat(&text.replace(" 20 0 1 0 ", " 20 0 3 0 ")).unwrap().ended, "other threads run on");
+        assert!(stat("42 (x) S 1").is_err() && stat("").is_err());
+    }
+
+    #[test]
+    fn pages_and_status() {
+        assert_eq!(pages("900 100 30 1 0 5 0").unwrap(), Pages { private: 70, shared: 30 });
+        assert!(pages("900").is_err());
+        assert_eq!(status("Name:\tx\nTgid:\t12\n", "Tgid"), Some("12"));
+    }
+}

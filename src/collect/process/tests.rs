@@ -1,0 +1,80 @@
+//! Trees of a root of the test's own. Those of this machine are tested with the binary.
+
+use std::fs;
+use std::path::PathBuf;
+
+use super::*;
+
+struct Proc(tempfile::TempDir);
+
+impl Proc {
+    fn new() -> Self {
+        let root = tempfile::tempdir().unwrap();
+        fs::create_dir_all(root.path().join("proc/sys/kernel/random")).unwrap();
+        fs::create_dir_all(root.path().join("sys/devices/system/cpu")).unwrap();
+        fs::write(root.path().join("proc/sys/kernel/hostname"), "node1\n").unwrap();
+        fs::write(root.path().join("proc/meminfo"), "MemTotal: 1000 kB\n").unwrap();
+        fs::write(root.path().join("sys/devices/system/cpu/online"), "0-3\n").unwrap();
+        Self(root)
+    }
+
+    fn folder(&self, number: u32) -> PathBuf {
+        self.0.path().join(format!("proc/{number}"))
+    }
+
+    fn process(&self, number: u32, parent: u32, own: u64, waited: u64) {
+        let folder = self.folder(number);
+        fs::create_dir_all(&folder).unwrap();
+        let start = 1000 + number;
+        let stat = format!("{number} (x y) S {parent} 1 1 0 -1 0 1 2 3 4 {own} 0 {waited} 0 20 0 1 0 {start} 1 2");
+        fs::write(folder.join("stat"), stat).unwrap();
+        fs::write(folder.join("statm"), "900 100 30 1 0 5 0").unwrap();
+        fs::write(folder.join("status"), format!("Tgid:\t{number}\nCpus_allowed_list:\t0-2,7\n")).unwrap();
+    }
+
+    fn open(&self, number: u32) -> Result<ProcessTree, CollectError> {
+        ProcessTree::open(number, &ScopeOptions { root: self.0.path().to_owned(), ..ScopeOptions::default() })
+    }
+}
+
+fn millis(tree: &mut ProcessTree) -> u128 {
+    tree.read(Duration::ZERO).unwrap().remove(0).reading.cpu.unwrap().as_millis()
+}
+
+#[test]
+fn a_tree_is_metered_with_those_that_ended() {
+    let proc = Proc::new();
+    proc.process(10, 1, 100, 20);
+    proc.process(11, 10, 5, 0);
+    proc.process(12, 11, 3, 0);
+    proc.process(13, 1, 999, 0);
+    let mut tree = proc.open(10).unwrap();
+    assert_eq!(millis(&mut tree), 1280);
+    let seen = tree.read(Duration::ZERO).unwrap().remove(0);
+    assert_eq!((seen.instance.as_str(), seen.born), ("node1/pid:10", false));
+    assert!(seen.life.ends_with(":10:1010"), "{}", seen.life);
+    assert_eq!((seen.reading.cpus, seen.reading.memory_total), (4.0, 1000 << 10));
+    let page = rustix::param::page_size() as u64;
+    assert_eq!(seen.reading.memory_used, Some((3 * 70 + 30) * page));
+    // 11 ends without waiting for 12, which another one adopts; 12 runs on and ends there.
+    fs::remove_dir_all(proc.folder(11)).unwrap();
+    proc.process(10, 1, 100, 25);
+    proc.process(12, 1, 7, 0);
+    assert_eq!(millis(&mut tree), 1320);
+    fs::remove_dir_all(proc.folder(12)).unwrap();
+    assert_eq!(millis(&mut tree), 1320);
+    fs::remove_dir_all(proc.folder(10)).unwrap();
+    assert_eq!(tree.read(Duration::ZERO).unwrap(), []);
+    proc.process(10, 1, 1, 1);
+    assert_eq!(tree.read(Duration::ZERO).unwrap(), [], "the number was given to another one");
+}
+
+#[test]
+fn what_is_no_process_is_told() {
+    let proc = Proc::new();
+    let error = proc.open(7).unwrap_err().to_string();
+    assert!(error.contains("there is no such process") && error.contains("ps -p 7"), "{error}");
+    proc.process(7, 1, 0, 0);
+    fs::write(proc.folder(7).join("status"), "Tgid:\t5\n").unwrap();
+    assert!(proc.open(7).unwrap_err().to_string().contains("a thread of process 5; meter pid:5"));
+}

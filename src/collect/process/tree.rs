@@ -1,0 +1,122 @@
+//! Who belongs to a tree of processes.
+
+use std::collections::HashMap;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::ledger::{Entry, Id};
+use super::stat::{Pages, Stat, pages, stat};
+use crate::collect::kernel_file::{KernelFile, is_gone};
+
+/// What a look saw of a tree.
+#[derive(Debug, Default)]
+pub(super) struct Look {
+    pub(super) entries: HashMap<Id, Entry>,
+    /// Private pages of all, and of shared ones the largest number that any has.
+    pub(super) pages: Pages,
+    /// The process at the top ended, and was not waited for yet.
+    pub(super) ended: bool,
+}
+
+/// Looks at trees.
+#[derive(Debug)]
+pub(super) struct Walker {
+    proc: PathBuf,
+    /// Whether the kernel lists children (`CONFIG_PROC_CHILDREN`); else every process is asked for its parent.
+    lists: bool,
+    buffer: Vec<u8>,
+}
+
+impl Walker {
+    pub(super) fn new(root: &Path) -> Self {
+        let proc = root.join("proc");
+        let own = proc.join("self/task").join(std::process::id().to_string()).join("children");
+        Self { lists: own.exists(), proc, buffer: Vec::new() }
+    }
+
+    pub(super) fn folder(&self, number: u32) -> PathBuf {
+        self.proc.join(number.to_string())
+    }
+
+    /// The process, where it is there.
+    pub(super) fn stat(&mut self, number: u32) -> io::Result<Option<Stat>> {
+        let mut file = KernelFile::reopened(self.folder(number).join("stat"));
+        match file.read_at_once(&mut self.buffer).and_then(stat) {
+            Ok(found) => Ok(Some(found)),
+            Err(error) if is_gone(&error) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Looks at the tree below `top`, at parents before their children, and at the `known` ones wherever they are now.
+    /// `None` where the process at the top is no more.
+    pub(super) fn look(&mut self, top: Id, known: impl Iterator<Item = Id>) -> io::Result<Option<Look>> {
+        let mut look = Look::default();
+        match self.stat(top.0)? {
+            Some(stat) if stat.start == top.1 => look.ended = stat.ended,
+            _ => return Ok(None),
+        }
+        let by_parent = if self.lists { HashMap::new() } else { self.by_parent()? };
+        let mut known: Vec<Id> = known.collect();
+        // Numbers grow, mostly: an adopted parent before its children.
+        known.sort_unstable_by_key(|(number, start)| (*start, *number));
+        self.descend(top.0, None, &by_parent, &mut look)?;
+        for id in known {
+            if !look.entries.contains_key(&id) {
+                self.descend(id.0, Some(id.1), &by_parent, &mut look)?;
+            }
+        }
+        Ok(Some(look))
+    }
+
+    fn descend(
+        &mut self,
+        from: u32,
+        start: Option<u64>,
+        by_parent: &HashMap<u32, Vec<u32>>,
+        look: &mut Look,
+    ) -> io::Result<()> {
+        let mut waiting = vec![(from, start)];
+        while let Some((number, start)) = waiting.pop() {
+            let Some(stat) = self.stat(number)? else { continue };
+            let id = (number, stat.start);
+            if start.is_some_and(|start| start != stat.start) || look.entries.contains_key(&id) {
+                continue;
+            }
+            look.entries.insert(id, Entry { parent: stat.parent, own: stat.own, waited: stat.waited });
+            let own =
+                KernelFile::reopened(self.folder(number).join("statm")).read_at_once(&mut self.buffer).and_then(pages);
+            let own = own.unwrap_or_default();
+            look.pages.private += own.private;
+            look.pages.shared = look.pages.shared.max(own.shared);
+            if self.lists {
+                self.children(number, |child| waiting.push((child, None)));
+            } else {
+                waiting.extend(by_parent.get(&number).into_iter().flatten().map(|child| (*child, None)));
+            }
+        }
+        Ok(())
+    }
+
+    /// The children of every thread.
+    fn children(&mut self, number: u32, mut found: impl FnMut(u32)) {
+        // A process that ends meanwhile has none.
+        for thread in fs::read_dir(self.folder(number).join("task")).into_iter().flatten().flatten() {
+            let mut file = KernelFile::reopened(thread.path().join("children"));
+            let text = file.read(&mut self.buffer).unwrap_or_default();
+            text.split_ascii_whitespace().filter_map(|child| child.parse().ok()).for_each(&mut found);
+        }
+    }
+
+    fn by_parent(&mut self) -> io::Result<HashMap<u32, Vec<u32>>> {
+        let mut found: HashMap<u32, Vec<u32>> = HashMap::new();
+        for entry in fs::read_dir(&self.proc)?.flatten() {
+            let Some(number) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
+            if let Ok(Some(stat)) = self.stat(number) {
+                found.entry(stat.parent).or_default().push(number);
+            }
+        }
+        Ok(found)
+    }
+}

@@ -1,0 +1,172 @@
+//! What to meter, as people write it: `host`, `cgroup:PATH`, `pid:N`, `systemd:UNIT`.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use super::host;
+use super::pattern::NamePattern;
+use super::template::InstanceTemplate;
+use super::{CollectError, Scope};
+use crate::validate::names::nearest;
+
+/// What to meter.
+///
+/// ```
+/// use form_usage_events::collect::ScopeSpec;
+///
+/// let spec: ScopeSpec = "cgroup:system.slice/*.service".parse().unwrap();
+/// assert_eq!(spec, ScopeSpec::Cgroup("system.slice/*.service".into()));
+/// assert_eq!(spec.to_string(), "cgroup:system.slice/*.service");
+/// let error = "cgruop:system.slice".parse::<ScopeSpec>().unwrap_err();
+/// assert!(error.to_string().contains("did you mean cgroup:system.slice?"));
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ScopeSpec {
+    /// This machine as a whole.
+    Host,
+    /// A control group (version 2), or all that a pattern names: `*`, `?` and `[…]` within a level, `**` for any number
+    /// of levels. From the root of the hierarchy, or as a path where that is mounted.
+    Cgroup(String),
+    /// A process with its children, also those that have ended.
+    Process(u32),
+    /// The control group of a systemd unit; `.service` where it has no suffix.
+    Unit(String),
+}
+
+/// A text that names no scope.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct ScopeSpecError(String);
+
+const KINDS: [&str; 4] = ["host", "cgroup", "pid", "systemd"];
+const FORMS: &str = "write host, cgroup:PATH, pid:N or systemd:UNIT";
+
+impl FromStr for ScopeSpec {
+    type Err = ScopeSpecError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let (kind, rest) = text.split_once(':').map_or((text, None), |(kind, rest)| (kind, Some(rest)));
+        let value = |example: &str| match rest {
+            Some(rest) if !rest.is_empty() => Ok(rest),
+            _ => Err(ScopeSpecError(format!("{text:?} does not say which one: write {example}"))),
+        };
+        match kind {
+            "host" if rest.is_none() => Ok(Self::Host),
+            "host" => Err(ScopeSpecError(format!("{text:?}: there is one host only: write host"))),
+            "cgroup" => Ok(Self::Cgroup(value("cgroup:system.slice/nginx.service")?.to_owned())),
+            "pid" => match value("pid:1234")?.parse() {
+                Ok(number) if number > 0 => Ok(Self::Process(number)),
+                _ => Err(ScopeSpecError(format!("{text:?}: a process has a number: write pid:1234"))),
+            },
+            "systemd" => Ok(Self::Unit(value("systemd:nginx.service")?.to_owned())),
+            other => Err(ScopeSpecError(match (nearest(other, KINDS), rest) {
+                (Some(kind), Some(rest)) => format!("{text:?} is no scope; did you mean {kind}:{rest}?"),
+                (Some(kind), None) => format!("{text:?} is no scope; did you mean {kind}?"),
+                (None, _) => format!("{text:?} is no scope; {FORMS}"),
+            })),
+        }
+    }
+}
+
+impl fmt::Display for ScopeSpec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Host => f.write_str("host"),
+            Self::Cgroup(path) => write!(f, "cgroup:{path}"),
+            Self::Process(number) => write!(f, "pid:{number}"),
+            Self::Unit(unit) => write!(f, "systemd:{unit}"),
+        }
+    }
+}
+
+/// How a scope is read. The default reads this machine, and counts what [`host`] says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ScopeOptions {
+    /// Where `/proc` and `/sys` stand: `/`, unless a test has its own.
+    pub root: PathBuf,
+    /// How instances are called; see [`InstanceTemplate`] for what they are called without.
+    pub instance: Option<InstanceTemplate>,
+    /// Who is billed for an instance, where that follows from its name: [`Observed::user`](super::Observed::user).
+    pub user: Option<InstanceTemplate>,
+    /// The organization of who is billed, likewise.
+    pub org: Option<InstanceTemplate>,
+    /// The interfaces that count, by name; the uplinks where empty.
+    pub interfaces: Vec<NamePattern>,
+    /// The file systems that count for the host, by the path where they are mounted.
+    pub mounts: Vec<NamePattern>,
+    /// The file systems that count for the host, by their device. Where this and `mounts` are empty, those on local
+    /// devices.
+    pub devices: Vec<NamePattern>,
+}
+
+impl Default for ScopeOptions {
+    fn default() -> Self {
+        Self {
+            root: "/".into(),
+            instance: None,
+            user: None,
+            org: None,
+            interfaces: vec![],
+            mounts: vec![],
+            devices: vec![],
+        }
+    }
+}
+
+impl ScopeSpec {
+    /// Opens what is to be metered, and takes a look at it.
+    ///
+    /// # Errors
+    /// When it is not there, may not be read, or can't be metered on this system; when a pattern names nothing yet; when
+    /// two instances would have one id. The message says what to do.
+    pub fn open(&self, options: &ScopeOptions) -> Result<Box<dyn Scope>, CollectError> {
+        match self {
+            Self::Host => host::open(options),
+            #[cfg(target_os = "linux")]
+            Self::Cgroup(path) => Ok(Box::new(super::cgroup::Cgroups::open(path, options)?)),
+            #[cfg(target_os = "linux")]
+            Self::Unit(unit) => Ok(Box::new(super::cgroup::Cgroups::open_unit(unit, options)?)),
+            #[cfg(target_os = "linux")]
+            Self::Process(number) => Ok(Box::new(super::process::ProcessTree::open(*number, options)?)),
+            #[cfg(not(target_os = "linux"))]
+            Self::Cgroup(_) | Self::Unit(_) | Self::Process(_) => Err(CollectError(format!(
+                "can't meter {self}: there are no control groups and no /proc on this system; meter the host"
+            ))),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn scopes_are_written_as_they_are_read() {
+        for text in ["host", "cgroup:/sys/fs/cgroup/a b", "cgroup:a/**/x:y", "pid:1", "systemd:foo@1.service"] {
+            assert_eq!(text.parse::<ScopeSpec>().unwrap().to_string(), text);
+        }
+    }
+
+    #[test]
+    fn what_is_no_scope_is_told_with_what_was_meant() {
+        for (text, expected) in [
+            ("hots", "did you mean host?"),
+            ("cgruop:/a", "did you mean cgroup:/a?"),
+            ("PID:7", "did you mean pid:7?"),
+            ("docker:web", "write host, cgroup:PATH, pid:N or systemd:UNIT"),
+            ("", "write host, cgroup:PATH"),
+            ("host:x", "write host"),
+            ("cgroup:", "write cgroup:system.slice/nginx.service"),
+            ("cgroup", "write cgroup:system.slice/nginx.service"),
+            ("pid:", "write pid:1234"),
+            ("pid:nginx", "a process has a number"),
+            ("pid:0", "a process has a number"),
+            ("pid:-1", "a process has a number"),
+            ("systemd:", "write systemd:nginx.service"),
+        ] {
+            let error = text.parse::<ScopeSpec>().unwrap_err().to_string();
+            assert!(error.contains(expected), "{text:?}: {error}");
+        }
+    }
+}

@@ -1,0 +1,253 @@
+//! `formusage report`: sums, findings, formats, and the page.
+
+use std::path::Path;
+
+use form_usage_events::events::UsageEvent;
+use predicates::prelude::*;
+use predicates::str::contains;
+use serde_json::{Value, json};
+
+use crate::documents::assert_current;
+use crate::support::{event, formusage, line, lines};
+
+fn report(options: &[&str]) -> assert_cmd::Command {
+    let mut command = formusage();
+    command.arg("report").args(options);
+    command
+}
+
+fn text(event: &UsageEvent) -> String {
+    serde_json::to_string(event).unwrap() + "\n"
+}
+
+/// The whole document.
+fn document(options: &[&str], input: &str) -> Value {
+    let output = report(options).args(["--format", "json"]).write_stdin(input).output().unwrap();
+    serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{}", String::from_utf8_lossy(&output.stderr)))
+}
+
+/// A small day of two users on three instances: a gap, a period across midnight, GPU time.
+fn small_day() -> String {
+    let mut text = String::new();
+    let midnight = 1_626_393_600; // 2021-07-16
+    for n in 0..6 {
+        for (instance, user, org) in
+            [("web-1", "alice", Some("acme")), ("web-2", "alice", Some("acme")), ("gpu-1", "bob", None)]
+        {
+            if instance == "web-2" && (2..4).contains(&n) {
+                continue;
+            }
+            let mut event = event(instance, 0);
+            event.user_id = user.into();
+            event.org_id = org.map(Into::into);
+            event.period.start = midnight - 6600 + 1200 * n;
+            event.period.end = event.period.start + 1200;
+            event.timestamp = event.period.end;
+            #[allow(clippy::cast_precision_loss)]
+            let step = n as f64;
+            event.metrics.cpu_seconds = 101 + n.unsigned_abs();
+            event.metrics.cpu_percent_avg = 10.0 + 15.0 * step;
+            event.metrics.memory_gb = 2.0 + step / 4.0;
+            event.metrics.network_egress_mb = 15.2 + step;
+            event.metrics.gpu_seconds = if instance == "gpu-1" { 599 } else { 0 };
+            text += &self::text(&event);
+        }
+    }
+    text
+}
+
+const THRESHOLDS: &str = r#"[{"id":"cpu-high","resource_type":"Cpu","threshold_type":{"Percentage":{"value":80}},"action":"Log","user_id":"*"},
+{"id":"memory-cap","resource_type":"Memory","threshold_type":{"Absolute":{"value":3072,"unit":"MB"}},"action":"Log","user_id":"alice"}]"#;
+
+/// The documents that are kept show what a change does to a report.
+#[test]
+fn a_small_day_in_every_format() {
+    let folder = tempfile::tempdir().unwrap();
+    let thresholds = folder.path().join("thresholds.json");
+    std::fs::write(&thresholds, THRESHOLDS).unwrap();
+    for (format, file) in [("csv", "day.csv"), ("json", "day.json"), ("html", "day.html"), ("table", "day.txt")] {
+        let output = report(&["--format", format, "--thresholds"]).arg(&thresholds).write_stdin(small_day()).output();
+        let output = output.unwrap();
+        assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+        assert_current(&format!("tests/fixtures/report/{file}"), &String::from_utf8(output.stdout).unwrap());
+    }
+}
+
+#[test]
+fn days_have_their_share_and_add_up_to_the_whole() {
+    let mut across = event("a", 0);
+    across.period.start = 1_626_393_600 - 10;
+    across.period.end = across.period.start + 30;
+    across.timestamp = across.period.end;
+    across.metrics.cpu_seconds = 100;
+    let found = document(&["--by", "day"], &text(&across));
+    let rows = found["rows"].as_array().unwrap();
+    assert_eq!(rows.len(), 2);
+    assert_eq!((&rows[0]["day"], &rows[1]["day"]), (&json!("2021-07-15"), &json!("2021-07-16")));
+    assert_eq!((&rows[0]["cpu_seconds"], &rows[1]["cpu_seconds"]), (&json!(33), &json!(67)));
+    assert_eq!((&rows[0]["covered_seconds"], &rows[1]["covered_seconds"]), (&json!(10), &json!(20)));
+    assert_eq!((&rows[0]["events"], &rows[1]["events"]), (&json!(1), &json!(0)));
+    assert_eq!(found["total"]["network_egress_mb"], json!(15.2));
+    assert_eq!(found["total"]["memory_gb_hours"], json!(4.2 * 30.0 / 3600.0));
+    let east = document(&["--by", "day", "--tz", "+02:00"], &text(&across));
+    assert_eq!(east["rows"].as_array().unwrap().len(), 1);
+    assert_eq!((&east["rows"][0]["day"], &east["tz"]), (&json!("2021-07-16"), &json!("+02:00")));
+}
+
+#[test]
+fn order_does_not_show() {
+    let day = small_day();
+    let mut backwards: Vec<&str> = day.lines().collect();
+    backwards.reverse();
+    assert_eq!(document(&[], &day), document(&[], &backwards.join("\n")));
+}
+
+#[test]
+fn since_and_until_take_what_is_due_between_them() {
+    let found = document(&["--since", "2021-07-15T12:00:15", "--until", "1626350445"], &lines("a", 4));
+    let total = &found["total"];
+    assert_eq!((&total["events"], &total["cpu_seconds"], &found["outside"]), (&json!(2), &json!(30), &json!(2)));
+    assert_eq!(total["covered_seconds"], json!(30));
+    for (options, words) in [
+        (&["--since", "yesterday"][..], "is no time"),
+        (&["--since", "2021-07-16", "--until", "2021-07-15"], "nothing lies between"),
+        (&["--tz", "Mars/Olympus"], "no time zone"),
+        (&["--fail-on", "thresholds"], "needs --thresholds"),
+    ] {
+        report(options).write_stdin("").assert().code(2).stderr(contains(words));
+    }
+}
+
+#[test]
+fn repeats_count_once_and_conflicts_are_named_with_both_places() {
+    let spaced = line("a", 1).replace(':', ": ");
+    let repeats = format!("{}{spaced}\n{}\n", lines("a", 3), line("a", 0));
+    report(&["--by", "none"])
+        .write_stdin(repeats)
+        .assert()
+        .code(0)
+        .stdout(contains("\"events\":3,\"covered_seconds\":90").and(contains("\"cpu_seconds\":90")))
+        .stderr(contains("2 repeats left out"));
+
+    let folder = tempfile::tempdir().unwrap();
+    let (first, second) = (folder.path().join("a.ndjson"), folder.path().join("b.ndjson"));
+    std::fs::write(&first, lines("a", 3)).unwrap();
+    let mut other = event("a", 1);
+    other.metrics.cpu_seconds = 7;
+    std::fs::write(&second, text(&other)).unwrap();
+    let files = [first.to_str().unwrap(), second.to_str().unwrap()];
+    report(&files).assert().code(1).stderr(
+        contains(format!("{}:1: conflict: {}:2 has another event of instance \"a\"", files[1], files[0]))
+            .and(contains("1 conflict; 30 s metered more than once (1 overlap)")),
+    );
+    report(&files).args(["--fail-on", "none"]).assert().code(0);
+    let found = document(&files, "");
+    assert_eq!((&found["total"]["cpu_seconds"], &found["conflicts"]["count"]), (&json!(97), &json!(1)));
+    assert_eq!(found["conflicts"]["list"][0]["first"], json!({"input": files[0], "line": 2}));
+    assert_eq!(found["conflicts"]["list"][0]["second"], json!({"input": files[1], "line": 1}));
+}
+
+#[test]
+fn gaps_and_overlaps_are_found_whatever_the_order() {
+    let mut long = event("a", 5);
+    long.period.end += 45;
+    long.timestamp = long.period.end;
+    let input = [line("a", 6), line("a", 0), text(&long).trim().to_owned(), line("b", 9), line("a", 1)].join("\n");
+    let found = document(&["--by", "instance"], &input);
+    let start = 1_626_350_400;
+    assert_eq!(
+        found["gaps"],
+        json!({"count": 1, "seconds": 90, "list": [{"instance_id": "a", "start": start + 60, "end": start + 150}]})
+    );
+    assert_eq!(
+        found["overlaps"],
+        json!({"count": 1, "seconds": 30, "list": [{"instance_id": "a", "start": start + 180, "end": start + 210}]})
+    );
+    assert_eq!(found["rows"][0]["covered_seconds"], json!(60 + 75));
+    report(&["--fail-on", "gaps"]).write_stdin(input).assert().code(1);
+    report(&["--fail-on", "gaps"]).write_stdin(lines("a", 4)).assert().code(0);
+}
+
+#[test]
+fn what_is_no_event_is_named_and_the_rest_is_summed_up() {
+    let input =
+        format!("{}no event\n{}", lines("a", 2), line("a", 2).replace("\"cpu_seconds\":30", "\"cpu_seconds\":-1"));
+    report(&["--by", "none"]).write_stdin(input).assert().code(2).stdout(contains("\"cpu_seconds\":60")).stderr(
+        contains("<stdin>:3:1: error").and(contains("<stdin>:4:")).and(contains("2 invalid lines not in the sums")),
+    );
+    report(&["no-such-file"]).assert().code(2).stderr(contains("can't open no-such-file"));
+    report(&[]).write_stdin("").assert().code(0).stdout("").stderr(contains("0 events"));
+    assert_eq!(document(&[], "")["span"], json!(null));
+    report(&["--format", "html"]).write_stdin("").assert().code(0).stdout(contains("0 events of 0 instances"));
+}
+
+#[test]
+fn reads_from_a_destination() {
+    let folder = tempfile::tempdir().unwrap();
+    let url = format!("sqlite:{}", folder.path().join("u.db").display());
+    formusage().args(["publish", "--to", &url]).write_stdin(lines("a", 5)).assert().code(0);
+    report(&["--by", "user", "--from", &url])
+        .assert()
+        .code(0)
+        .stdout(contains("\"user_id\":\"user_123456\",\"events\":5"));
+    report(&["--from", "sqlite:/nowhere/u.db"]).assert().code(2).stderr(contains("does not exist"));
+}
+
+/// The sums of a tool that users check with: to the last digit where it is exact, and to a millionth of a millionth
+/// where it rounds after each term.
+#[test]
+fn totals_are_those_of_a_plain_sum() {
+    let events: Vec<UsageEvent> = (0..2000)
+        .map(|n| {
+            let mut event = event("a", n);
+            #[allow(clippy::cast_precision_loss)]
+            let n = n as f64;
+            event.metrics.network_egress_mb = (n * 104_729.0).floor() / 1_048_576.0;
+            event.metrics.memory_gb = 3.0 + (n / 7.0).sin();
+            event
+        })
+        .collect();
+    let input: String = events.iter().map(text).collect();
+    let total = &document(&[], &input)["total"];
+    let sum = |of: &dyn Fn(&UsageEvent) -> f64| events.iter().map(of).sum::<f64>();
+    assert_eq!(total["cpu_seconds"], json!(60_000));
+    assert_eq!(total["network_egress_mb"].as_f64(), Some(sum(&|event| event.metrics.network_egress_mb)));
+    let hours = sum(&|event| event.metrics.memory_gb * 30.0) / 3600.0;
+    assert!((total["memory_gb_hours"].as_f64().unwrap() / hours - 1.0).abs() < 1e-12);
+}
+
+#[test]
+fn the_page_is_whole_and_safe() {
+    let folder = tempfile::tempdir().unwrap();
+    let page = folder.path().join("out.html");
+    let thresholds = folder.path().join("thresholds.json");
+    let evil = "<script>alert('x')</script>\"&\u{202e}";
+    std::fs::write(&thresholds, THRESHOLDS.replace("cpu-high", "<b>'cpu'&")).unwrap();
+    let mut events = String::new();
+    for n in 0..4 {
+        let mut event = event(evil, n);
+        event.user_id = "<img src=x onerror=alert(1)>".into();
+        event.org_id = Some("</style><script>".into());
+        event.metrics.cpu_percent_avg = 90.0;
+        events += &text(&event);
+        events += &(line("other", n * 2) + "\n");
+    }
+    report(&["--thresholds", thresholds.to_str().unwrap(), "--html", page.to_str().unwrap()])
+        .write_stdin(events)
+        .assert()
+        .code(0)
+        .stdout("");
+    let html = std::fs::read_to_string(&page).unwrap();
+    assert!(html.contains("&lt;script&gt;alert(&#39;x&#39;)&lt;/script&gt;&quot;&amp;\u{fffd}"), "{html}");
+    assert!(
+        html.contains("&lt;img src=x onerror") && html.contains("cpu&#39;&amp;") && html.contains("cpu&apos;&amp;")
+    );
+    for forbidden in
+        ["<script", "<img", "<b>'", "onerror=alert(1)>", "http://", "https://", "url(", "@import", "\u{202e}"]
+    {
+        let allowed = html.replace("xmlns=\"http://www.w3.org/2000/svg\"", "");
+        assert!(!allowed.contains(forbidden), "{forbidden}");
+    }
+    assert_eq!(std::fs::read_dir(Path::new(&folder.path())).unwrap().count(), 2, "nothing is left beside the page");
+    report(&["--html", "/nowhere/out.html"]).write_stdin("").assert().code(2).stderr(contains("/nowhere/out.html"));
+}
