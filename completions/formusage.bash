@@ -181,7 +181,7 @@ _formusage() {
             return 0
             ;;
         formusage__subcmd__collect)
-            opts="-v -q -h --interval --sample-interval --count --duration --align --no-align --instance-id --user-id --org-id --verbose --quiet --log --log-format --help"
+            opts="-v -q -h --interval --sample-interval --count --duration --align --no-align --scope --config --interface --mount --device --instance-id --user-id --org-id --state --no-state --verbose --quiet --log --log-format --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -203,6 +203,26 @@ _formusage() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --scope)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --interface)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --mount)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --device)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --instance-id)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -212,6 +232,10 @@ _formusage() {
                     return 0
                     ;;
                 --org-id)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --state)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

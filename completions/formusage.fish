@@ -31,7 +31,7 @@ complete -c formusage -n "__fish_formusage_needs_command" -s v -l verbose -d 'Lo
 complete -c formusage -n "__fish_formusage_needs_command" -s q -l quiet -d 'Log nothing'
 complete -c formusage -n "__fish_formusage_needs_command" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c formusage -n "__fish_formusage_needs_command" -s V -l version -d 'Print version'
-complete -c formusage -n "__fish_formusage_needs_command" -f -a "collect" -d 'Sample this host into usage events'
+complete -c formusage -n "__fish_formusage_needs_command" -f -a "collect" -d 'Sample this host, or what runs on it, into usage events'
 complete -c formusage -n "__fish_formusage_needs_command" -f -a "publish" -d 'Deliver usage events to a destination'
 complete -c formusage -n "__fish_formusage_needs_command" -f -a "check" -d 'Evaluate usage events against thresholds'
 complete -c formusage -n "__fish_formusage_needs_command" -f -a "validate" -d 'Check that usage events and threshold files are valid'
@@ -44,18 +44,25 @@ complete -c formusage -n "__fish_formusage_needs_command" -f -a "ping" -d 'Find 
 complete -c formusage -n "__fish_formusage_needs_command" -f -a "schema" -d 'Print a JSON Schema (draft 2020-12)'
 complete -c formusage -n "__fish_formusage_needs_command" -f -a "completions" -d 'Print a completion script for a shell'
 complete -c formusage -n "__fish_formusage_needs_command" -f -a "man" -d 'Print a man page (roff)'
-complete -c formusage -n "__fish_formusage_using_subcommand collect" -l interval -d 'How long a period is, in whole seconds' -r
+complete -c formusage -n "__fish_formusage_using_subcommand collect" -l interval -d 'How long a period is, in whole seconds; 30s unless given' -r
 complete -c formusage -n "__fish_formusage_using_subcommand collect" -l sample-interval -d 'How often to look in between, for averages and GPU time; the shorter of 5s and the interval unless given' -r
-complete -c formusage -n "__fish_formusage_using_subcommand collect" -l count -d 'End after so many events' -r
+complete -c formusage -n "__fish_formusage_using_subcommand collect" -l count -d 'End after so many periods of the schedule; one event of each instance comes with each' -r
 complete -c formusage -n "__fish_formusage_using_subcommand collect" -l duration -d 'End after so long' -r
-complete -c formusage -n "__fish_formusage_using_subcommand collect" -l instance-id -d 'What is metered; the host\'s name unless given' -r
-complete -c formusage -n "__fish_formusage_using_subcommand collect" -l user-id -d 'Who is billed; the login name unless given' -r
-complete -c formusage -n "__fish_formusage_using_subcommand collect" -l org-id -d 'The organization that the user belongs to; none unless given' -r
+complete -c formusage -n "__fish_formusage_using_subcommand collect" -l scope -d 'What is metered: host (the default), cgroup:PATH or a pattern such as \'cgroup:system.slice/*.service\', systemd:UNIT, pid:N with its children. May stand several times' -r
+complete -c formusage -n "__fish_formusage_using_subcommand collect" -l config -d 'A TOML file with scopes that each have a user, an organization and labels of their own; SIGHUP reads it again' -r -F
+complete -c formusage -n "__fish_formusage_using_subcommand collect" -l interface -d 'An interface that counts, by name or pattern (eth*); the uplinks unless given. May stand several times' -r
+complete -c formusage -n "__fish_formusage_using_subcommand collect" -l mount -d 'A file system that counts, by the path where it is mounted, or a pattern; those on local devices unless given. May stand several times' -r
+complete -c formusage -n "__fish_formusage_using_subcommand collect" -l device -d 'The same, by its device. May stand several times' -r
+complete -c formusage -n "__fish_formusage_using_subcommand collect" -l instance-id -d 'What instances are called: a name, or a template of {name}, {path}, {parent} and {host}; unless given the host\'s name, and {host}/{path} for what runs on it' -r
+complete -c formusage -n "__fish_formusage_using_subcommand collect" -l user-id -d 'Who is billed, a template as well; the login name unless given' -r
+complete -c formusage -n "__fish_formusage_using_subcommand collect" -l org-id -d 'The organization that the user belongs to, a template as well; none unless given' -r
+complete -c formusage -n "__fish_formusage_using_subcommand collect" -l state -d 'Where state is kept; by default collect.state in $FORMUSAGE_STATE_DIR, else $STATE_DIRECTORY, else $XDG_STATE_HOME/formusage, else /var/lib/formusage for root, else ~/.local/state/formusage' -r -F
 complete -c formusage -n "__fish_formusage_using_subcommand collect" -l log -d 'What to log, as tracing directives, e.g. "info,form_usage_events::publish=debug"' -r
 complete -c formusage -n "__fish_formusage_using_subcommand collect" -l log-format -d 'How log lines look' -r -f -a "text\t'For people'
 json\t'One JSON object a line'"
 complete -c formusage -n "__fish_formusage_using_subcommand collect" -l align -d 'Let periods end at multiples of the interval on the wall clock: 30 s periods at :00 and :30 (the default; the first period is shorter)'
 complete -c formusage -n "__fish_formusage_using_subcommand collect" -l no-align -d 'Let every period have the whole interval, counted from the start'
+complete -c formusage -n "__fish_formusage_using_subcommand collect" -l no-state -d 'Keep no state: every run starts anew, and what the last one did not write is lost'
 complete -c formusage -n "__fish_formusage_using_subcommand collect" -s v -l verbose -d 'Log more: -v for what happens, -vv for every attempt'
 complete -c formusage -n "__fish_formusage_using_subcommand collect" -s q -l quiet -d 'Log nothing'
 complete -c formusage -n "__fish_formusage_using_subcommand collect" -s h -l help -d 'Print help (see more with \'--help\')'

@@ -22,7 +22,7 @@ use std::sync::Arc;
 pub use config::{
     ChannelConfig, ChannelsConfig, ExecConfig, QueueConfig, SecretRef, SlackConfig, SmtpConfig, SmtpTls, WebhookConfig,
 };
-pub use delivery::{AlertDelivery, AlertReport, ChannelNotifier};
+pub use delivery::{AlertDelivery, AlertReport, ChannelNotifier, alerts_file};
 pub use message::{NOTICE_TYPE, ViolationEvent, headline};
 
 use crate::clock::Clock;

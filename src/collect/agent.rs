@@ -135,6 +135,9 @@ impl Agent {
         agent.move_to(now);
         agent.begin = agent.line.ceiling();
         agent.fleet = Fleet::resume(earlier.instances, now.monotonic);
+        for source in &mut agent.sources {
+            source.before = earlier.scopes.get(&*source.name).copied();
+        }
         agent.earlier = earlier.scopes;
         agent
     }

@@ -83,7 +83,7 @@ impl EncodedEvent {
         let period = super::UsagePeriod { start: timestamp, end: timestamp };
         let metrics = super::UsageMetrics::default();
         let event = UsageEvent { event_type, version, timestamp, instance_id, user_id, org_id: None, metrics, period };
-        Ok(Self { id: EventId::of(&body), event, body })
+        Ok(Self::of(event, body))
     }
 
     /// Reads what this library has written down: an event, or a notice.

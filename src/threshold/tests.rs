@@ -273,6 +273,7 @@ proptest! {
         for event in &events {
             let expected = naive(&configs, event);
             let found = set.violations(event);
+            prop_assert_eq!(set.exceeds_any(&event.user_id, &event.instance_id, &event.metrics), !found.is_empty());
             prop_assert_eq!(ids(&found), expected.iter().map(String::as_str).collect::<Vec<_>>());
             for violation in &found {
                 prop_assert!(violation.current_value > violation.threshold_value);

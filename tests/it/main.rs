@@ -20,6 +20,7 @@ mod faults;
 mod form_queue;
 mod form_source;
 mod formats;
+mod large;
 mod metrics;
 mod monitoring;
 mod nats;

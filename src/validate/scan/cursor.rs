@@ -185,12 +185,13 @@ impl<'a> Cursor<'a> {
 }
 
 impl Figure<'_> {
-    /// Whether it is at most 100. (It is not for some that would be rounded to 100.)
+    /// What stands before the point.
     #[inline(always)]
     pub(super) const fn whole(&self) -> u64 {
         self.whole
     }
 
+    /// Whether it is at most 100. (It is not for some that would be rounded to 100.)
     #[inline(always)]
     pub(super) const fn is_percentage(&self) -> bool {
         self.whole < 100 || (self.whole == 100 && self.fraction == 0)
