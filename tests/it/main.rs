@@ -5,6 +5,7 @@
 mod accept;
 mod agreement;
 mod alerts;
+mod channels;
 mod check;
 mod cloudevents;
 mod cloudevents_setup;

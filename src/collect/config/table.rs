@@ -102,7 +102,7 @@ impl<'a> Table<'a> {
         known: &[&'static str],
         problems: &'a Problems<'a>,
     ) -> Self {
-        for key in table.keys().filter(|key| !known.contains(&&*key.get_ref().as_ref())) {
+        for key in table.keys().filter(|key| !known.contains(&key.get_ref().as_ref())) {
             let found = key.get_ref();
             let whose = if name.is_empty() { String::new() } else { format!(" in {name}") };
             let help = nearest(found, known.iter().copied())
