@@ -134,7 +134,8 @@ fn with_numbers(numbers: &[String]) -> String {
         return String::new();
     };
     // Times that are sound more often than not.
-    let time = |number: &str, sound: i64| if number.len().is_multiple_of(3) { number.to_owned() } else { sound.to_string() };
+    let time =
+        |number: &str, sound: i64| if number.len().is_multiple_of(3) { number.to_owned() } else { sound.to_string() };
     let (start, end, stamp) = (time(start, 1_626_350_400), time(end, 1_626_350_430), time(stamp, 1_626_350_430));
     format!(
         r#"{{"event_type":"resource_usage","version":"1.0","timestamp":{stamp},"instance_id":"i","user_id":"u","org_id":null,"metrics":{{"cpu_seconds":{cpu},"cpu_percent_avg":{cpu_percent},"memory_gb":{memory},"memory_percent":{memory_percent},"storage_gb":{storage},"network_egress_mb":{egress},"network_ingress_mb":{ingress},"gpu_seconds":{gpu}}},"period":{{"start":{start},"end":{end}}}}}"#
