@@ -33,13 +33,15 @@ complete -c formusage -n "__fish_formusage_needs_command" -s h -l help -d 'Print
 complete -c formusage -n "__fish_formusage_needs_command" -s V -l version -d 'Print version'
 complete -c formusage -n "__fish_formusage_needs_command" -f -a "collect" -d 'Sample this host, or what runs on it, into usage events'
 complete -c formusage -n "__fish_formusage_needs_command" -f -a "publish" -d 'Deliver usage events to a destination'
-complete -c formusage -n "__fish_formusage_needs_command" -f -a "check" -d 'Evaluate usage events against thresholds'
+complete -c formusage -n "__fish_formusage_needs_command" -f -a "check" -d 'Evaluate usage events against thresholds, and test thresholds'
 complete -c formusage -n "__fish_formusage_needs_command" -f -a "validate" -d 'Check that usage events and threshold files are valid'
 complete -c formusage -n "__fish_formusage_needs_command" -f -a "queue" -d 'Serve the embedded queue with the Form protocol'
 complete -c formusage -n "__fish_formusage_needs_command" -f -a "read" -d 'Read events back from a destination'
+complete -c formusage -n "__fish_formusage_needs_command" -f -a "report" -d 'Sum up usage events: totals, peaks, gaps and overlaps per user, organization, instance and day'
 complete -c formusage -n "__fish_formusage_needs_command" -f -a "spool" -d 'Look at the spool: what waits, what was delivered'
 complete -c formusage -n "__fish_formusage_needs_command" -f -a "dlq" -d 'Look at dead letters: what can never be delivered as it is'
 complete -c formusage -n "__fish_formusage_needs_command" -f -a "thresholds" -d 'Look after thresholds that are kept in a store, with their history'
+complete -c formusage -n "__fish_formusage_needs_command" -f -a "channels" -d 'Look after the channels that alerts go to'
 complete -c formusage -n "__fish_formusage_needs_command" -f -a "ping" -d 'Find out why events do not arrive: try the way to a destination, step by step'
 complete -c formusage -n "__fish_formusage_needs_command" -f -a "schema" -d 'Print a JSON Schema (draft 2020-12)'
 complete -c formusage -n "__fish_formusage_needs_command" -f -a "completions" -d 'Print a completion script for a shell'
@@ -69,6 +71,7 @@ complete -c formusage -n "__fish_formusage_using_subcommand collect" -s h -l hel
 complete -c formusage -n "__fish_formusage_using_subcommand publish" -l event -d 'Deliver this one event' -r
 complete -c formusage -n "__fish_formusage_using_subcommand publish" -l to -d 'Where to: form://HOST[:3003]/TOPIC?sub_topic=N, form+https://…, nats://HOST/SUBJECT?stream=NAME, tls://…, https://HOST/PATH, sqlite:PATH, file:PATH or -' -r
 complete -c formusage -n "__fish_formusage_using_subcommand publish" -l thresholds -d 'Check events against these thresholds before sending; violations are logged. A file, a folder, http(s)://HOST/PATH, sqlite:PATH or nats://HOST/BUCKET' -r
+complete -c formusage -n "__fish_formusage_using_subcommand publish" -l state -d 'Keep the states of thresholds (pending, firing) in this file, so that a restart neither repeats nor forgets an alert; without it, beside the spool, as spool.alerts.json' -r -F
 complete -c formusage -n "__fish_formusage_using_subcommand publish" -l dead-letter -d 'Write dead letters to this file too, as NDJSON with reason, place and the raw line; without a spool, whatever could not be delivered' -r -F
 complete -c formusage -n "__fish_formusage_using_subcommand publish" -l report -d 'How to report what became of everything, at the end' -r -f -a "text\t'A table on a terminal, and words on standard error where something went wrong'
 json\t'One JSON object on standard output (on standard error where that carries the events)'"
@@ -120,6 +123,8 @@ complete -c formusage -n "__fish_formusage_using_subcommand publish" -l no-circu
 complete -c formusage -n "__fish_formusage_using_subcommand publish" -s v -l verbose -d 'Log more: -v for what happens, -vv for every attempt'
 complete -c formusage -n "__fish_formusage_using_subcommand publish" -s q -l quiet -d 'Log nothing'
 complete -c formusage -n "__fish_formusage_using_subcommand publish" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c formusage -n "__fish_formusage_using_subcommand check" -l test -d 'Run the cases of these files, tests of thresholds, instead of reading events' -r -F
+complete -c formusage -n "__fish_formusage_using_subcommand check" -l state -d 'Keep the states of thresholds in this file from one run to the next, so that what fires is told once' -r -F
 complete -c formusage -n "__fish_formusage_using_subcommand check" -l format -d 'How the report is written; without it, a table on a terminal and ndjson elsewhere' -r -f -a "table\t'For people'
 json\t'One JSON document: the violations, then how many events there were'
 ndjson\t'One JSON object a violation'
@@ -180,9 +185,9 @@ complete -c formusage -n "__fish_formusage_using_subcommand read" -s n -l limit 
 complete -c formusage -n "__fish_formusage_using_subcommand read" -l format -d 'How events are shown; a table on a terminal, NDJSON in a pipe' -r -f -a "table\t'For people: a row for each event'
 json\t'One JSON array'
 ndjson\t'One event a line, byte for byte as it stands in the source'"
+complete -c formusage -n "__fish_formusage_using_subcommand read" -l consumer -d 'Read as this durable JetStream consumer: it keeps its place, and all that read by the same name share what there is. What was shown is acknowledged. Without it, a stream is read from its start' -r
 complete -c formusage -n "__fish_formusage_using_subcommand read" -l timeout -d 'How long the source may be silent: before it answers, and between the parts of a long answer' -r
 complete -c formusage -n "__fish_formusage_using_subcommand read" -l token-file -d 'A file that holds a bearer token for the source (or set FORMUSAGE_TOKEN to the token itself)' -r -F
-complete -c formusage -n "__fish_formusage_using_subcommand read" -l consumer -d 'Read as this durable JetStream consumer: it keeps its place, and all that read by the same name share what there is. What was shown is acknowledged. Without it, a stream is read from its start' -r
 complete -c formusage -n "__fish_formusage_using_subcommand read" -l nats-creds -d 'A NATS credentials file, as nsc writes it (for a user and a password set FORMUSAGE_NATS_USER and FORMUSAGE_NATS_PASSWORD, for a token FORMUSAGE_TOKEN or --token-file)' -r -F
 complete -c formusage -n "__fish_formusage_using_subcommand read" -l ca-file -d 'Trust the certificates in this PEM file instead of the system\'s' -r -F
 complete -c formusage -n "__fish_formusage_using_subcommand read" -l log -d 'What to log, as tracing directives, e.g. "info,form_usage_events::publish=debug"' -r
@@ -192,6 +197,39 @@ complete -c formusage -n "__fish_formusage_using_subcommand read" -s f -l follow
 complete -c formusage -n "__fish_formusage_using_subcommand read" -s v -l verbose -d 'Log more: -v for what happens, -vv for every attempt'
 complete -c formusage -n "__fish_formusage_using_subcommand read" -s q -l quiet -d 'Log nothing'
 complete -c formusage -n "__fish_formusage_using_subcommand read" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c formusage -n "__fish_formusage_using_subcommand report" -l from -d 'Read the events from here instead: form://HOST[:3003]/TOPIC?sub_topic=N, form+https://…, sqlite:PATH, nats://HOST/SUBJECT?stream=NAME, tls://…, file:PATH; passed over where files are named' -r
+complete -c formusage -n "__fish_formusage_using_subcommand report" -l timeout -d 'How long the source may be silent: before it answers, and between the parts of a long answer' -r
+complete -c formusage -n "__fish_formusage_using_subcommand report" -l token-file -d 'A file that holds a bearer token for the source (or set FORMUSAGE_TOKEN to the token itself)' -r -F
+complete -c formusage -n "__fish_formusage_using_subcommand report" -l nats-creds -d 'A NATS credentials file, as nsc writes it (for a user and a password set FORMUSAGE_NATS_USER and FORMUSAGE_NATS_PASSWORD, for a token FORMUSAGE_TOKEN or --token-file)' -r -F
+complete -c formusage -n "__fish_formusage_using_subcommand report" -l ca-file -d 'Trust the certificates in this PEM file instead of the system\'s' -r -F
+complete -c formusage -n "__fish_formusage_using_subcommand report" -l by -d 'What rows are told apart by, in this order: day, org, user, instance; none gives one row for all' -r -f -a "day\t''
+org\t''
+user\t''
+instance\t''
+none\t'One row for all'"
+complete -c formusage -n "__fish_formusage_using_subcommand report" -l since -d 'Leave out what was before: a date, a date and a time (2026-11-22T08:00, by --tz unless it says Z or +02:00), or Unix seconds. A period across it counts in proportion' -r
+complete -c formusage -n "__fish_formusage_using_subcommand report" -l until -d 'Leave out what was at that time or later' -r
+complete -c formusage -n "__fish_formusage_using_subcommand report" -l tz -d 'The time zone whose midnight ends a day: UTC, local, an offset (+02:00), or a name (Europe/Berlin)' -r
+complete -c formusage -n "__fish_formusage_using_subcommand report" -l thresholds -d 'Count the events over these thresholds, and draw them into plots: a JSON file, a folder of *.json files, http(s)://HOST/PATH, sqlite:PATH or nats://HOST/BUCKET' -r
+complete -c formusage -n "__fish_formusage_using_subcommand report" -l fail-on -d 'What makes the exit code 1' -r -f -a "gaps\t'Time between two periods of an instance that was not metered'
+overlaps\t'Time that was metered more than once'
+conflicts\t'Different events of one instance and period'
+thresholds\t'An event that exceeds a threshold'
+none\t'Nothing'"
+complete -c formusage -n "__fish_formusage_using_subcommand report" -l format -d 'How the report is written; without it, a table on a terminal and ndjson elsewhere' -r -f -a "table\t'For people: a row for each group, and what was found'
+json\t'One JSON document: the total, the rows, gaps, overlaps, conflicts, thresholds'
+ndjson\t'One JSON object a row'
+csv\t'One line a row, after a line of names'
+html\t'One page that holds everything, with plots'"
+complete -c formusage -n "__fish_formusage_using_subcommand report" -l html -d 'Write the report as a page with plots to this file; nothing goes to standard output then, unless --format asks for it' -r -F
+complete -c formusage -n "__fish_formusage_using_subcommand report" -l max-skew -d 'How far in the future an event\'s timestamp may lie' -r
+complete -c formusage -n "__fish_formusage_using_subcommand report" -l max-line-bytes -d 'The longest line to accept, in bytes' -r
+complete -c formusage -n "__fish_formusage_using_subcommand report" -l log -d 'What to log, as tracing directives, e.g. "info,form_usage_events::publish=debug"' -r
+complete -c formusage -n "__fish_formusage_using_subcommand report" -l log-format -d 'How log lines look' -r -f -a "text\t'For people'
+json\t'One JSON object a line'"
+complete -c formusage -n "__fish_formusage_using_subcommand report" -s v -l verbose -d 'Log more: -v for what happens, -vv for every attempt'
+complete -c formusage -n "__fish_formusage_using_subcommand report" -s q -l quiet -d 'Log nothing'
+complete -c formusage -n "__fish_formusage_using_subcommand report" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c formusage -n "__fish_formusage_using_subcommand spool; and not __fish_seen_subcommand_from status list export purge verify reconcile" -l log -d 'What to log, as tracing directives, e.g. "info,form_usage_events::publish=debug"' -r
 complete -c formusage -n "__fish_formusage_using_subcommand spool; and not __fish_seen_subcommand_from status list export purge verify reconcile" -l log-format -d 'How log lines look' -r -f -a "text\t'For people'
 json\t'One JSON object a line'"
@@ -366,6 +404,30 @@ json\t'One JSON object a line'"
 complete -c formusage -n "__fish_formusage_using_subcommand thresholds; and __fish_seen_subcommand_from history" -s v -l verbose -d 'Log more: -v for what happens, -vv for every attempt'
 complete -c formusage -n "__fish_formusage_using_subcommand thresholds; and __fish_seen_subcommand_from history" -s q -l quiet -d 'Log nothing'
 complete -c formusage -n "__fish_formusage_using_subcommand thresholds; and __fish_seen_subcommand_from history" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c formusage -n "__fish_formusage_using_subcommand channels; and not __fish_seen_subcommand_from list test" -l log -d 'What to log, as tracing directives, e.g. "info,form_usage_events::publish=debug"' -r
+complete -c formusage -n "__fish_formusage_using_subcommand channels; and not __fish_seen_subcommand_from list test" -l log-format -d 'How log lines look' -r -f -a "text\t'For people'
+json\t'One JSON object a line'"
+complete -c formusage -n "__fish_formusage_using_subcommand channels; and not __fish_seen_subcommand_from list test" -s v -l verbose -d 'Log more: -v for what happens, -vv for every attempt'
+complete -c formusage -n "__fish_formusage_using_subcommand channels; and not __fish_seen_subcommand_from list test" -s q -l quiet -d 'Log nothing'
+complete -c formusage -n "__fish_formusage_using_subcommand channels; and not __fish_seen_subcommand_from list test" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c formusage -n "__fish_formusage_using_subcommand channels; and not __fish_seen_subcommand_from list test" -f -a "list" -d 'All channels and actions of a file, and whether each could be used: secrets, addresses, certificates'
+complete -c formusage -n "__fish_formusage_using_subcommand channels; and not __fish_seen_subcommand_from list test" -f -a "test" -d 'Send a trial alert to a channel, once, and say what became of it'
+complete -c formusage -n "__fish_formusage_using_subcommand channels; and __fish_seen_subcommand_from list" -l channels -d 'The channels file' -r -F
+complete -c formusage -n "__fish_formusage_using_subcommand channels; and __fish_seen_subcommand_from list" -l log -d 'What to log, as tracing directives, e.g. "info,form_usage_events::publish=debug"' -r
+complete -c formusage -n "__fish_formusage_using_subcommand channels; and __fish_seen_subcommand_from list" -l log-format -d 'How log lines look' -r -f -a "text\t'For people'
+json\t'One JSON object a line'"
+complete -c formusage -n "__fish_formusage_using_subcommand channels; and __fish_seen_subcommand_from list" -s v -l verbose -d 'Log more: -v for what happens, -vv for every attempt'
+complete -c formusage -n "__fish_formusage_using_subcommand channels; and __fish_seen_subcommand_from list" -s q -l quiet -d 'Log nothing'
+complete -c formusage -n "__fish_formusage_using_subcommand channels; and __fish_seen_subcommand_from list" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c formusage -n "__fish_formusage_using_subcommand channels; and __fish_seen_subcommand_from test" -l channels -d 'The channels file' -r -F
+complete -c formusage -n "__fish_formusage_using_subcommand channels; and __fish_seen_subcommand_from test" -l timeout -d 'How long each may take' -r
+complete -c formusage -n "__fish_formusage_using_subcommand channels; and __fish_seen_subcommand_from test" -l log -d 'What to log, as tracing directives, e.g. "info,form_usage_events::publish=debug"' -r
+complete -c formusage -n "__fish_formusage_using_subcommand channels; and __fish_seen_subcommand_from test" -l log-format -d 'How log lines look' -r -f -a "text\t'For people'
+json\t'One JSON object a line'"
+complete -c formusage -n "__fish_formusage_using_subcommand channels; and __fish_seen_subcommand_from test" -l allow-exec -d 'Let channels and actions run programs'
+complete -c formusage -n "__fish_formusage_using_subcommand channels; and __fish_seen_subcommand_from test" -s v -l verbose -d 'Log more: -v for what happens, -vv for every attempt'
+complete -c formusage -n "__fish_formusage_using_subcommand channels; and __fish_seen_subcommand_from test" -s q -l quiet -d 'Log nothing'
+complete -c formusage -n "__fish_formusage_using_subcommand channels; and __fish_seen_subcommand_from test" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c formusage -n "__fish_formusage_using_subcommand ping" -l to -d 'Where to: form://HOST[:3003]/TOPIC, form+https://…, nats://HOST[:4222][,HOST…]/SUBJECT?stream=NAME, tls://…, https://HOST/PATH, sqlite:PATH or file:PATH' -r
 complete -c formusage -n "__fish_formusage_using_subcommand ping" -s n -l count -d 'Rounds; each takes every step on new connections' -r
 complete -c formusage -n "__fish_formusage_using_subcommand ping" -l timeout -d 'The most that one step may take' -r

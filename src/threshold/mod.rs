@@ -22,6 +22,7 @@ mod alert_file;
 mod alerting;
 #[cfg(test)]
 mod alerting_tests;
+pub mod cases;
 mod config;
 mod evaluate;
 mod explain;

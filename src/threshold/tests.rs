@@ -435,13 +435,15 @@ async fn a_bad_source_leaves_the_old_set_in_force() {
 }
 
 #[test]
-fn loading_needs_no_runtime() {
-    let manager = ThresholdManager::new("https://example.org/thresholds.json");
-    let mut loading = std::pin::pin!(manager.load_configs());
-    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
-    match loading.as_mut().poll(&mut context) {
-        std::task::Poll::Ready(Err(error)) => assert!(error.to_string().contains("supported are"), "{error}"),
-        other => panic!("{other:?}"),
+fn loading_files_needs_no_runtime_and_loading_from_a_server_says_that_it_does() {
+    for (source, says) in [("/nowhere/t.json", "check the path"), ("https://example.org/t.json", "a Tokio runtime")] {
+        let manager = ThresholdManager::new(source);
+        let mut loading = std::pin::pin!(manager.load_configs());
+        let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+        match loading.as_mut().poll(&mut context) {
+            std::task::Poll::Ready(Err(error)) => assert!(error.to_string().contains(says), "{error}"),
+            other => panic!("{other:?}"),
+        }
     }
 }
 

@@ -99,6 +99,20 @@ pub fn thresholds() -> Value {
     schema
 }
 
+/// The schema of a file of cases: tests of thresholds.
+#[must_use]
+pub fn cases() -> Value {
+    let mut schema = generate::<crate::threshold::cases::CaseFile>();
+    describe(
+        &mut schema,
+        "urn:formusage:schema:cases:1",
+        "Cases",
+        "Tests of thresholds: events, and the violations, alerts and states that are expected of them. Times are spans \
+         from the start of the case.",
+    );
+    schema
+}
+
 /// What depends on more than one field of a threshold.
 fn conditions() -> Vec<Value> {
     let mut conditions = vec![json!({

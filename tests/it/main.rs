@@ -4,6 +4,8 @@
 
 mod accept;
 mod agreement;
+mod alerts;
+mod channels;
 mod check;
 mod cloudevents;
 mod cloudevents_setup;

@@ -51,6 +51,7 @@ struct Turn<R> {
 }
 
 /// [`super::sift`] on `threads` threads; `first` lines were read before.
+#[allow(clippy::type_complexity)] // as there
 pub(super) fn sift<R: Read + Send, S: Sieve, E>(
     cutter: Cutter<R>,
     first: u64,

@@ -107,6 +107,7 @@ pub struct Sifting {
 ///
 /// # Errors
 /// What `take` gave. The rest of the input is then left alone, but a read that another thread waits in has to end first.
+#[allow(clippy::type_complexity)] // a taker, and all that it takes
 pub fn sift<S: Sieve, E>(
     mut lines: LineReader<impl Read + Send>,
     sieve: &S,

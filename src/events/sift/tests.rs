@@ -25,10 +25,13 @@ impl Sieve for ByLetter {
     }
 }
 
+/// Lines before it, its number, bytes, part and note.
+type Row = (u64, u64, Vec<u8>, LinePart, Option<usize>);
+
 /// What was told: lines that passed, added up, and each of the others.
 #[derive(Debug, Default, PartialEq)]
 struct Told {
-    rows: Vec<(u64, u64, Vec<u8>, LinePart, Option<usize>)>,
+    rows: Vec<Row>,
     passed: u64,
     lines: u64,
 }

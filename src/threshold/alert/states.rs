@@ -23,6 +23,7 @@ const LONGEST_TICK: i64 = 60;
 
 /// What a threshold is on an instance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum AlertState {
     /// All is well.

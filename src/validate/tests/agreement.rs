@@ -134,7 +134,8 @@ fn with_numbers(numbers: &[String]) -> String {
         return String::new();
     };
     // Times that are sound more often than not.
-    let time = |number: &str, sound: i64| if number.len() % 3 == 0 { number.to_owned() } else { sound.to_string() };
+    let time =
+        |number: &str, sound: i64| if number.len().is_multiple_of(3) { number.to_owned() } else { sound.to_string() };
     let (start, end, stamp) = (time(start, 1_626_350_400), time(end, 1_626_350_430), time(stamp, 1_626_350_430));
     format!(
         r#"{{"event_type":"resource_usage","version":"1.0","timestamp":{stamp},"instance_id":"i","user_id":"u","org_id":null,"metrics":{{"cpu_seconds":{cpu},"cpu_percent_avg":{cpu_percent},"memory_gb":{memory},"memory_percent":{memory_percent},"storage_gb":{storage},"network_egress_mb":{egress},"network_ingress_mb":{ingress},"gpu_seconds":{gpu}}},"period":{{"start":{start},"end":{end}}}}}"#
@@ -195,7 +196,7 @@ proptest! {
         event in odd_event(),
         changes in proptest::collection::vec((any::<proptest::sample::Index>(), any::<u8>(), 0..3u8), 0..3),
     ) {
-        let mut text = to_compact_json(&event).map_or_else(|_| sample_text(), |text| text).into_bytes();
+        let mut text = to_compact_json(&event).unwrap_or_else(|_| sample_text()).into_bytes();
         for (at, byte, kind) in changes {
             let at = at.index(text.len());
             match kind {

@@ -158,8 +158,10 @@ mod tests {
                 if ["help", "version"].contains(&id) || (subcommand.get_name(), id) == ("validate", "explain") {
                     continue;
                 }
-                let expected =
-                    format!("FORMUSAGE_{}", option.get_long().unwrap_or(id).to_uppercase().replace('-', "_"));
+                let name = option.get_long().unwrap_or(id).to_uppercase().replace('-', "_");
+                // The states of thresholds are another file than the state of `collect`.
+                let alerts = id == "state" && subcommand.get_name() != "collect";
+                let expected = format!("FORMUSAGE_{}{name}", if alerts { "ALERT_" } else { "" });
                 let found = option.get_env().map(|name| name.to_string_lossy().into_owned());
                 assert_eq!(found.as_deref(), Some(expected.as_str()), "{} --{id}", subcommand.get_name());
             }

@@ -41,7 +41,7 @@ pub(crate) struct PublishArgs {
     #[arg(long, value_name = "URL", env = "FORMUSAGE_TO", default_value_t)]
     pub(crate) to: Destination,
 
-    /// Check events against these thresholds before sending; violations are logged. A file, a folder, http(s)://HOST/PATH,
+    /// Check events against these thresholds before sending; violations are logged, or go to --channels. A file, a folder, http(s)://HOST/PATH,
     /// sqlite:PATH or nats://HOST/BUCKET
     ///
     /// What changes there takes effect within a second (from a server within ten), and at once after SIGHUP. A version
@@ -149,6 +149,8 @@ pub(crate) struct PublishArgs {
 
     #[command(flatten)]
     pub(crate) access: super::ThresholdAccessArgs,
+    #[command(flatten)]
+    pub(crate) channels: super::ChannelsFileArgs,
 
     #[command(flatten)]
     pub(crate) cloud_events: CloudEventsArgs,

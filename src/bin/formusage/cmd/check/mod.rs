@@ -1,9 +1,11 @@
 //! `check`: events in, violations out, and a verdict.
 
+mod cases;
 mod formats;
 pub(crate) mod interrupt;
 mod report;
 mod sieve;
+mod states;
 mod table;
 
 use std::io::IsTerminal as _;
@@ -12,12 +14,13 @@ use std::sync::Arc;
 use anyhow::{Context as _, bail};
 use form_usage_events::clock::{Clock, SystemClock};
 use form_usage_events::events::{Line, LinePart, LineReader, Sifted, UsageEvent, sift};
-use form_usage_events::threshold::ThresholdSet;
+use form_usage_events::threshold::{ThresholdManager, ThresholdSet};
 use form_usage_events::transport::ConnectOptions;
 use form_usage_events::validate::{EventRules, Severity, clean_event, line_findings};
 
 use self::report::{Report, Totals};
 use self::sieve::Unremarkable;
+use self::states::States;
 use crate::cli::{CheckArgs, CheckFormat};
 use crate::exit::Exit;
 use crate::input::Input;
@@ -27,6 +30,9 @@ use crate::output::{Stdout, StdoutClosed, complain, say};
 const NAMED_LINES: u64 = 100;
 
 pub(crate) fn run(args: &CheckArgs) -> anyhow::Result<Exit> {
+    if !args.test.is_empty() {
+        return cases::run(args);
+    }
     match check(args) {
         // A monitoring system reads standard output, and takes 2 for the worst news there is.
         Err(error) if args.format == Some(CheckFormat::Nagios) => {
@@ -40,10 +46,14 @@ pub(crate) fn run(args: &CheckArgs) -> anyhow::Result<Exit> {
 }
 
 fn check(args: &CheckArgs) -> anyhow::Result<Exit> {
-    let thresholds = load(&args.thresholds, crate::thresholds::access(&args.access)?)?;
+    let source = args.thresholds.as_deref().unwrap_or_default();
+    let thresholds = Arc::new(load(source, crate::thresholds::access(&args.access)?)?);
+    let (states, alerts) = States::open(args.state.as_deref(), &thresholds)?;
     let mut check = Check {
         report: Report::new(args.format, args.explain, args.tee, &thresholds)?,
-        thresholds: Arc::new(thresholds),
+        thresholds,
+        states,
+        followed: None,
         read: Vec::new(),
         tee: args.tee.then(Stdout::new),
         explain: args.explain,
@@ -54,7 +64,11 @@ fn check(args: &CheckArgs) -> anyhow::Result<Exit> {
     let inputs = Input::or_stdin(&args.files);
     if inputs.contains(&Input::Stdin) && !std::io::stdin().is_terminal() {
         interrupt::outlive_the_first_signal("what came until then was checked")?;
+        let followed = states::follow(source, crate::thresholds::access(&args.access)?, &check.thresholds)?;
+        check.thresholds = followed.thresholds();
+        check.followed = Some(followed);
     }
+    check.report.alerts("", 0, &alerts)?;
     match check.all(&inputs) {
         // Whoever reads has what they wanted; the verdict is on what was checked until then.
         Err(error) if error.chain().any(|cause| cause.is::<StdoutClosed>()) => {}
@@ -74,6 +88,9 @@ pub(crate) fn load(source: &str, access: ConnectOptions) -> anyhow::Result<Thres
 
 struct Check {
     thresholds: Arc<ThresholdSet>,
+    states: States,
+    /// The thresholds as they change, where the input may take its time.
+    followed: Option<Arc<ThresholdManager>>,
     report: Report,
     /// The inputs so far, and why one was not read to its end.
     read: Vec<(String, Option<String>)>,
@@ -102,15 +119,20 @@ impl Check {
             }
         }
         self.flush()?;
-        self.report.finish(&self.totals, &self.read)
+        self.totals.alerts =
+            (self.thresholds.has_states() || self.totals.alerts.is_some()).then(|| self.states.totals());
+        self.report.finish(&self.totals, &self.read)?;
+        // Behind the report: what was not reported is reported again.
+        self.states.save(&self.thresholds)
     }
 
     fn input(&mut self, name: &str, opened: impl std::io::Read + Send) -> anyhow::Result<()> {
         let lines = LineReader::with_limit(opened, self.max_line_bytes);
-        if self.tee.is_some() || self.explain {
+        // An event that exceeds nothing may end what fires.
+        if self.tee.is_some() || self.explain || self.thresholds.has_states() {
             return self.every_line(name, lines);
         }
-        let sieve = Unremarkable::new(Arc::clone(&self.thresholds), self.max_skew);
+        let sieve = Unremarkable::new(Arc::clone(&self.thresholds), self.followed.clone(), self.max_skew);
         let end = sift(lines, &sieve, &mut |found| match found {
             Sifted::Passed(count) => {
                 self.totals.events += count;
@@ -128,6 +150,7 @@ impl Check {
         loop {
             if !lines.is_ready() {
                 self.flush()?;
+                self.states.save_now_and_then(&self.thresholds)?;
             }
             match lines.next_line() {
                 Ok(Some(line)) => self.line(name, &line)?,
@@ -176,11 +199,30 @@ impl Check {
     }
 
     fn event(&mut self, name: &str, line: u64, event: &UsageEvent) -> anyhow::Result<()> {
+        self.take_over_changes(name, line)?;
         self.totals.events += 1;
-        let exceeded = self.report.event(&self.thresholds, name, line, event)?;
-        self.totals.violations += exceeded as u64;
-        self.totals.events_over += u64::from(exceeded > 0);
+        let alerts = self.states.observe(&self.thresholds, event);
+        let seen = self.report.event(&self.thresholds, &self.states, name, line, event)?;
+        self.report.alerts(name, line, &alerts)?;
+        self.totals.violations += seen.plain as u64;
+        self.totals.events_over += u64::from(seen.exceeded > 0);
         Ok(())
+    }
+
+    /// Goes on with the thresholds as they are now.
+    fn take_over_changes(&mut self, name: &str, line: u64) -> anyhow::Result<()> {
+        let Some(followed) = &self.followed else { return Ok(()) };
+        let newest = followed.thresholds();
+        if Arc::ptr_eq(&newest, &self.thresholds) {
+            return Ok(());
+        }
+        let alerts = self.states.reload(&self.thresholds, &newest);
+        self.thresholds = newest;
+        if self.thresholds.has_states() {
+            self.report.show_states();
+            self.totals.alerts = Some(self.states.totals());
+        }
+        self.report.alerts(name, line, &alerts)
     }
 
     fn pass_on(&mut self, bytes: &[u8], ends: bool) -> anyhow::Result<()> {

@@ -10,6 +10,7 @@ use form_usage_events::threshold::{AlertFileError, ThresholdManager, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use crate::channels::{self, Channels};
 use crate::cli::PublishArgs;
 use crate::output::say;
 use crate::setup::hangups;
@@ -18,6 +19,7 @@ use crate::state_dir::state_dir;
 /// Thresholds in force, and the task that keeps them so.
 pub(super) struct Thresholds {
     manager: Arc<ThresholdManager>,
+    channels: Option<Channels>,
     stop: CancellationToken,
     watcher: JoinHandle<()>,
 }
@@ -31,7 +33,13 @@ impl Thresholds {
     ) -> anyhow::Result<Option<Self>> {
         let Some(source) = &args.thresholds else { return Ok(None) };
         let manager = ThresholdManager::new(source.clone()).with_clock(clock.clone());
-        let manager = Arc::new(manager.with_source_options(crate::thresholds::access(&args.access)?));
+        let manager = manager.with_source_options(crate::thresholds::access(&args.access)?);
+        let channels = if args.dry_run { None } else { channels::start(&args.channels, args.drain_timeout, &clock)? };
+        let manager = match &channels {
+            Some(channels) => manager.with_notifier(channels.notifier()),
+            None => manager,
+        };
+        let manager = Arc::new(manager);
         let loaded = async {
             let mut reader = manager.reader()?;
             if let Some(reader) = &mut reader {
@@ -40,6 +48,9 @@ impl Thresholds {
             Ok::<_, UsageEventError>(reader)
         };
         let reader = loaded.await.context("the thresholds can't be used")?;
+        if let Some(channels) = &channels {
+            channels.bind(&manager.thresholds())?;
+        }
         if !args.dry_run {
             keep_states(&manager, args.state.as_deref(), spool)?;
         }
@@ -51,7 +62,7 @@ impl Thresholds {
                 watch(&watched, reader, &reload, &*clock, &until).await;
             }
         });
-        Ok(Some(Self { manager, stop, watcher }))
+        Ok(Some(Self { manager, channels, stop, watcher }))
     }
 
     pub(super) fn manager(&self) -> Arc<ThresholdManager> {
@@ -64,6 +75,9 @@ impl Thresholds {
         let _ = self.watcher.await;
         if let Err(error) = self.manager.finish().await {
             tracing::error!(%error, "a threshold's notification failed");
+        }
+        if let Some(channels) = self.channels {
+            channels.end().await;
         }
     }
 }
