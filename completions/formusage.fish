@@ -70,7 +70,7 @@ complete -c formusage -n "__fish_formusage_using_subcommand collect" -s q -l qui
 complete -c formusage -n "__fish_formusage_using_subcommand collect" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c formusage -n "__fish_formusage_using_subcommand publish" -l event -d 'Deliver this one event' -r
 complete -c formusage -n "__fish_formusage_using_subcommand publish" -l to -d 'Where to: form://HOST[:3003]/TOPIC?sub_topic=N, form+https://…, nats://HOST/SUBJECT?stream=NAME, tls://…, https://HOST/PATH, sqlite:PATH, file:PATH or -' -r
-complete -c formusage -n "__fish_formusage_using_subcommand publish" -l thresholds -d 'Check events against these thresholds before sending; violations are logged. A file, a folder, http(s)://HOST/PATH, sqlite:PATH or nats://HOST/BUCKET' -r
+complete -c formusage -n "__fish_formusage_using_subcommand publish" -l thresholds -d 'Check events against these thresholds before sending; violations are logged, or go to --channels. A file, a folder, http(s)://HOST/PATH, sqlite:PATH or nats://HOST/BUCKET' -r
 complete -c formusage -n "__fish_formusage_using_subcommand publish" -l state -d 'Keep the states of thresholds (pending, firing) in this file, so that a restart neither repeats nor forgets an alert; without it, beside the spool, as spool.alerts.json' -r -F
 complete -c formusage -n "__fish_formusage_using_subcommand publish" -l dead-letter -d 'Write dead letters to this file too, as NDJSON with reason, place and the raw line; without a spool, whatever could not be delivered' -r -F
 complete -c formusage -n "__fish_formusage_using_subcommand publish" -l report -d 'How to report what became of everything, at the end' -r -f -a "text\t'A table on a terminal, and words on standard error where something went wrong'
@@ -105,6 +105,8 @@ complete -c formusage -n "__fish_formusage_using_subcommand publish" -l half-ope
 complete -c formusage -n "__fish_formusage_using_subcommand publish" -l thresholds-token-file -d 'A file that holds a token for the source of the thresholds (or set FORMUSAGE_THRESHOLDS_TOKEN to the token itself)' -r -F
 complete -c formusage -n "__fish_formusage_using_subcommand publish" -l thresholds-nats-creds -d 'A NATS credentials file for the source of the thresholds' -r -F
 complete -c formusage -n "__fish_formusage_using_subcommand publish" -l thresholds-ca-file -d 'Trust the certificates in this PEM file for the source of the thresholds instead of the system\'s' -r -F
+complete -c formusage -n "__fish_formusage_using_subcommand publish" -l channels -d 'What the channels and actions of thresholds stand for: a JSON file (see formusage schema channels). Without it, alerts are logged' -r -F
+complete -c formusage -n "__fish_formusage_using_subcommand publish" -l alert-spool -d 'The spool of alerts on their way; by default alerts.db beside the spool of events' -r -F
 complete -c formusage -n "__fish_formusage_using_subcommand publish" -l cloudevents-mode -d 'How an event becomes a request, where --to is https: or http:' -r -f -a "binary\t'One a request, its attributes as headers'
 structured\t'One a request, with its attributes in one JSON object'
 batched\t'Up to a hundred a request, as a JSON array'"
@@ -120,6 +122,7 @@ complete -c formusage -n "__fish_formusage_using_subcommand publish" -l strict -
 complete -c formusage -n "__fish_formusage_using_subcommand publish" -l create-stream -d 'Make the JetStream stream where there is none: kept in files, and when it is full it refuses new events instead of dropping old ones. A stream that exists is left as it is'
 complete -c formusage -n "__fish_formusage_using_subcommand publish" -l no-spool -d 'Do without: what is not delivered when the run ends goes to --dead-letter or standard error'
 complete -c formusage -n "__fish_formusage_using_subcommand publish" -l no-circuit-breaker -d 'Do without a circuit breaker'
+complete -c formusage -n "__fish_formusage_using_subcommand publish" -l allow-exec -d 'Let channels and actions run programs'
 complete -c formusage -n "__fish_formusage_using_subcommand publish" -s v -l verbose -d 'Log more: -v for what happens, -vv for every attempt'
 complete -c formusage -n "__fish_formusage_using_subcommand publish" -s q -l quiet -d 'Log nothing'
 complete -c formusage -n "__fish_formusage_using_subcommand publish" -s h -l help -d 'Print help (see more with \'--help\')'
