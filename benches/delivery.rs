@@ -9,6 +9,7 @@
 mod sample;
 
 use std::io::{BufRead, BufReader};
+use std::ops::ControlFlow;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -18,14 +19,14 @@ use form_usage_events::circuit_breaker::CircuitBreaker;
 use form_usage_events::clock::{Clock, SystemClock};
 use form_usage_events::events::EncodedEvent;
 use form_usage_events::publish::{
-    Delivery, Intake, Keeper, Origin, Pipeline, PipelineOptions, RefusedLine, Report, Stop, Taken, publish_through,
+    Delivery, Feed, IntakeRules, Keeper, Pipeline, PipelineOptions, RefusedLine, Report, Stop, Taken, publish_through,
+    read_lines,
 };
 use form_usage_events::retry::{Random, Retrier, RetryConfig};
 use form_usage_events::spool::{Spool, SpoolOptions};
 use form_usage_events::transport::{ConnectOptions, Destination, Failure, connect, form};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::mpsc;
 
 const EVENTS: u64 = 100_000;
 const CONNECTIONS: u64 = 64;
@@ -104,6 +105,14 @@ async fn bare(address: &str) {
     }
 }
 
+/// The CPU time of this process so far, all threads; what a rate says on a busy machine depends on the others.
+fn busy() -> Duration {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    let fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace();
+    let ticks: u64 = fields.skip(11).take(2).filter_map(|it| it.parse::<u64>().ok()).sum();
+    Duration::from_millis(10 * ticks)
+}
+
 struct Nothing;
 
 impl Keeper for Nothing {
@@ -120,7 +129,7 @@ impl Keeper for Nothing {
     }
 }
 
-async fn publish(address: &str, lines: &[Vec<u8>], spool: Option<&Spool>) -> Report {
+async fn publish(address: &str, lines: &[u8], spool: Option<&Spool>) -> Report {
     let destination: Destination = format!("form://{address}/usage_events").parse().unwrap();
     let sink = connect(&destination, &ConnectOptions::default()).unwrap();
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
@@ -129,17 +138,11 @@ async fn publish(address: &str, lines: &[Vec<u8>], spool: Option<&Spool>) -> Rep
     let delivery = Delivery::new(sink.into(), retrier, Some(breaker.clone()), Duration::from_secs(30), clock);
     let options = PipelineOptions { spooled: spool.is_some(), ..PipelineOptions::default() };
     let pipeline = Pipeline::new(delivery, None, options);
-    let (sender, receiver) = mpsc::channel(256);
+    let (feed, receiver) = Feed::channel();
     let lines = lines.to_vec();
     std::thread::spawn(move || {
-        for line in lines {
-            let encoded = EncodedEvent::decode(&line).unwrap();
-            let origin = Origin { input: "bench".into(), line: None };
-            let taken = Taken { encoded, origin, ticket: None };
-            if sender.blocking_send(Intake::Event(Box::new(taken))).is_err() {
-                return;
-            }
-        }
+        let give = |group| feed.put(group).map_or(ControlFlow::Break(()), ControlFlow::Continue);
+        read_lines("bench", &*lines, &IntakeRules::default(), &SystemClock, give)
     });
     let (mut keeper, mut progress, stop) = (Nothing, (), Stop::default());
     let report = match spool {
@@ -163,17 +166,18 @@ fn main() {
     BufReader::new(queue.stdout.take().unwrap()).read_line(&mut address).unwrap();
     let address = address.trim();
 
-    let lines: Vec<Vec<u8>> = (0..EVENTS).map(|n| event(n).body().to_vec()).collect();
+    let lines: Vec<u8> = (0..EVENTS).flat_map(|n| [event(n).body(), b"\n"].concat()).collect();
     let folder = tempfile::tempdir().unwrap();
     let mut floor = 0.0;
     let mut measure = |name: &str, work: &mut dyn FnMut()| {
-        let start = SystemClock.monotonic();
+        let (start, busy) = (SystemClock.monotonic(), busy());
         work();
         let rate = EVENTS as f64 / (SystemClock.monotonic() - start).as_secs_f64();
         if floor == 0.0 {
             floor = rate;
         }
-        println!("{name:<44} {rate:>9.0} events/s   {:.2}", rate / floor);
+        let micros = (self::busy() - busy).as_secs_f64() * 1e6 / EVENTS as f64;
+        println!("{name:<44} {rate:>9.0} events/s   {:.2}   {micros:>5.1} µs of CPU an event", rate / floor);
     };
     measure("bare client, 64 connections, ready bytes", &mut || runtime.block_on(bare(address)));
     measure("publisher without a spool", &mut || {

@@ -1,7 +1,8 @@
 //! What the sink for NATS JetStream costs next to a bare client that keeps the same promise: a thousand events published,
 //! each under its id, and each acknowledged. Needs `nats-server`.
 //!
-//! `cargo bench --bench nats`
+//! `cargo bench --bench nats`; against a cluster of three that keeps three replicas: `FORMUSAGE_BENCH_NODES=3 cargo
+//! bench --bench nats`. Both sides of the ratio run against the same servers.
 #![allow(missing_docs, clippy::unwrap_used, clippy::print_stderr)]
 
 mod sample;
@@ -23,6 +24,15 @@ fn event(n: usize) -> EncodedEvent {
     EncodedEvent::encode(sample::event("instance-abc123", i64::try_from(n).unwrap())).unwrap()
 }
 
+/// How many servers there are, and how many hold each event.
+fn nodes() -> usize {
+    std::env::var("FORMUSAGE_BENCH_NODES").map_or(1, |text| text.parse().unwrap())
+}
+
+fn free_port() -> u16 {
+    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
 struct Server {
     process: Child,
     port: u16,
@@ -30,11 +40,25 @@ struct Server {
 }
 
 impl Server {
-    fn start() -> Option<Self> {
-        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    /// So many servers, as one cluster where there are several.
+    fn start(nodes: usize) -> Option<Vec<Self>> {
+        let routes: Vec<u16> = (0..nodes).map(|_| free_port()).collect();
+        let list: Vec<_> = routes.iter().map(|port| format!("nats-route://127.0.0.1:{port}")).collect();
+        let list = list.join(",");
+        let cluster = |(n, port): (usize, &u16)| {
+            let listen = format!("nats://127.0.0.1:{port}");
+            let name = format!("n{n}");
+            let words = ["-n", &name, "-cluster_name", "bench", "-cluster", &listen, "-routes", &list];
+            Self::launch(if nodes > 1 { &words } else { &[] })
+        };
+        routes.iter().enumerate().map(cluster).collect()
+    }
+
+    fn launch(options: &[&str]) -> Option<Self> {
+        let port = free_port();
         let store = tempfile::tempdir().unwrap();
         let mut command = Command::new("nats-server");
-        command.args(["-a", "127.0.0.1", "-js", "-p", &port.to_string(), "-sd"]).arg(store.path());
+        command.args(["-a", "127.0.0.1", "-js", "-p", &port.to_string()]).args(options).arg("-sd").arg(store.path());
         let mut process = command.stderr(Stdio::piped()).spawn().ok()?;
         let mut log = BufReader::new(process.stderr.take().unwrap());
         let mut said = String::new();
@@ -54,19 +78,20 @@ impl Drop for Server {
 }
 
 fn acknowledged(criterion: &mut Criterion) {
-    let Some(server) = Server::start() else {
+    let nodes = nodes();
+    let Some(servers) = Server::start(nodes) else {
         eprintln!("nats-server is not installed: nothing to measure against");
         return;
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let mut group = criterion.benchmark_group("a thousand events, acknowledged by JetStream");
+    let mut group = criterion.benchmark_group(format!("a thousand events, acknowledged by JetStream on {nodes} nodes"));
     group.throughput(Throughput::Elements(EVENTS as u64)).sample_size(20);
     let mut next = 0;
     let mut batch = || {
         next += EVENTS;
         (next..next + EVENTS).map(event).collect::<Vec<_>>()
     };
-    let url = format!("nats://127.0.0.1:{}", server.port);
+    let url = format!("nats://127.0.0.1:{}", servers[0].port);
 
     let context = runtime.block_on(async {
         let context = jetstream::new(async_nats::connect(&url).await.unwrap());
@@ -74,9 +99,13 @@ fn acknowledged(criterion: &mut Criterion) {
         let config = jetstream::stream::Config {
             name: "bare".into(),
             duplicate_window: day,
+            num_replicas: nodes,
             ..jetstream::stream::Config::default()
         };
-        context.create_stream(config).await.unwrap();
+        // A cluster takes a moment to choose its leader; until then it refuses or does not answer.
+        while let Err(error) = context.create_stream(config.clone()).await {
+            eprintln!("waiting for the cluster: {error}");
+        }
         context
     });
     group.bench_function("bare client, a thousand under way", |bencher| {
@@ -98,7 +127,8 @@ fn acknowledged(criterion: &mut Criterion) {
     });
 
     let destination: Destination = format!("{url}/usage_events").parse().unwrap();
-    let nats = NatsOptions { create_stream: Some(StreamOptions::default()), ..NatsOptions::default() };
+    let stream = StreamOptions { replicas: nodes, ..StreamOptions::default() };
+    let nats = NatsOptions { create_stream: Some(stream), ..NatsOptions::default() };
     let sink = connect(&destination, &ConnectOptions { nats, ..ConnectOptions::default() }).unwrap();
     group.bench_function("nats: sink, four attempts", |bencher| {
         let publish = |events: Vec<EncodedEvent>| {

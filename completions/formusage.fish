@@ -31,9 +31,9 @@ complete -c formusage -n "__fish_formusage_needs_command" -s v -l verbose -d 'Lo
 complete -c formusage -n "__fish_formusage_needs_command" -s q -l quiet -d 'Log nothing'
 complete -c formusage -n "__fish_formusage_needs_command" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c formusage -n "__fish_formusage_needs_command" -s V -l version -d 'Print version'
-complete -c formusage -n "__fish_formusage_needs_command" -f -a "collect" -d 'Sample this host into usage events'
+complete -c formusage -n "__fish_formusage_needs_command" -f -a "collect" -d 'Sample this host, or what runs on it, into usage events'
 complete -c formusage -n "__fish_formusage_needs_command" -f -a "publish" -d 'Deliver usage events to a destination'
-complete -c formusage -n "__fish_formusage_needs_command" -f -a "check" -d 'Evaluate usage events against thresholds'
+complete -c formusage -n "__fish_formusage_needs_command" -f -a "check" -d 'Evaluate usage events against thresholds, and test thresholds'
 complete -c formusage -n "__fish_formusage_needs_command" -f -a "validate" -d 'Check that usage events and threshold files are valid'
 complete -c formusage -n "__fish_formusage_needs_command" -f -a "queue" -d 'Serve the embedded queue with the Form protocol'
 complete -c formusage -n "__fish_formusage_needs_command" -f -a "read" -d 'Read events back from a destination'
@@ -41,28 +41,38 @@ complete -c formusage -n "__fish_formusage_needs_command" -f -a "report" -d 'Sum
 complete -c formusage -n "__fish_formusage_needs_command" -f -a "spool" -d 'Look at the spool: what waits, what was delivered'
 complete -c formusage -n "__fish_formusage_needs_command" -f -a "dlq" -d 'Look at dead letters: what can never be delivered as it is'
 complete -c formusage -n "__fish_formusage_needs_command" -f -a "thresholds" -d 'Look after thresholds that are kept in a store, with their history'
+complete -c formusage -n "__fish_formusage_needs_command" -f -a "channels" -d 'Look after the channels that alerts go to'
 complete -c formusage -n "__fish_formusage_needs_command" -f -a "ping" -d 'Find out why events do not arrive: try the way to a destination, step by step'
 complete -c formusage -n "__fish_formusage_needs_command" -f -a "schema" -d 'Print a JSON Schema (draft 2020-12)'
 complete -c formusage -n "__fish_formusage_needs_command" -f -a "completions" -d 'Print a completion script for a shell'
 complete -c formusage -n "__fish_formusage_needs_command" -f -a "man" -d 'Print a man page (roff)'
-complete -c formusage -n "__fish_formusage_using_subcommand collect" -l interval -d 'How long a period is, in whole seconds' -r
-complete -c formusage -n "__fish_formusage_using_subcommand collect" -l sample-interval -d 'How often to look in between, for averages and GPU time; the shorter of 5s and the interval unless given' -r
-complete -c formusage -n "__fish_formusage_using_subcommand collect" -l count -d 'End after so many events' -r
+complete -c formusage -n "__fish_formusage_using_subcommand collect" -l interval -d 'How long a period is, in whole seconds; 30s unless given' -r
+complete -c formusage -n "__fish_formusage_using_subcommand collect" -l sample-interval -d 'How often to look in between, for averages and GPU time; the shorter of 5s (1s with --watch) and the interval unless given' -r
+complete -c formusage -n "__fish_formusage_using_subcommand collect" -l count -d 'End after so many periods of the schedule; one event of each instance comes with each' -r
 complete -c formusage -n "__fish_formusage_using_subcommand collect" -l duration -d 'End after so long' -r
-complete -c formusage -n "__fish_formusage_using_subcommand collect" -l instance-id -d 'What is metered; the host\'s name unless given' -r
-complete -c formusage -n "__fish_formusage_using_subcommand collect" -l user-id -d 'Who is billed; the login name unless given' -r
-complete -c formusage -n "__fish_formusage_using_subcommand collect" -l org-id -d 'The organization that the user belongs to; none unless given' -r
+complete -c formusage -n "__fish_formusage_using_subcommand collect" -l scope -d 'What is metered: host (the default), cgroup:PATH or a pattern such as \'cgroup:system.slice/*.service\', systemd:UNIT, pid:N with its children. May stand several times' -r
+complete -c formusage -n "__fish_formusage_using_subcommand collect" -l config -d 'A TOML file with scopes that each have a user, an organization and labels of their own; SIGHUP reads it again' -r -F
+complete -c formusage -n "__fish_formusage_using_subcommand collect" -l interface -d 'An interface that counts, by name or pattern (eth*); the uplinks unless given. May stand several times' -r
+complete -c formusage -n "__fish_formusage_using_subcommand collect" -l mount -d 'A file system that counts, by the path where it is mounted, or a pattern; those on local devices unless given. May stand several times' -r
+complete -c formusage -n "__fish_formusage_using_subcommand collect" -l device -d 'The same, by its device. May stand several times' -r
+complete -c formusage -n "__fish_formusage_using_subcommand collect" -l instance-id -d 'What instances are called: a name, or a template of {name}, {path}, {parent} and {host}; unless given the host\'s name, and {host}/{path} for what runs on it' -r
+complete -c formusage -n "__fish_formusage_using_subcommand collect" -l user-id -d 'Who is billed, a template as well; the login name unless given' -r
+complete -c formusage -n "__fish_formusage_using_subcommand collect" -l org-id -d 'The organization that the user belongs to, a template as well; none unless given' -r
+complete -c formusage -n "__fish_formusage_using_subcommand collect" -l state -d 'Where state is kept; by default collect.state in $FORMUSAGE_STATE_DIR, else $STATE_DIRECTORY, else $XDG_STATE_HOME/formusage, else /var/lib/formusage for root, else ~/.local/state/formusage' -r -F
 complete -c formusage -n "__fish_formusage_using_subcommand collect" -l log -d 'What to log, as tracing directives, e.g. "info,form_usage_events::publish=debug"' -r
 complete -c formusage -n "__fish_formusage_using_subcommand collect" -l log-format -d 'How log lines look' -r -f -a "text\t'For people'
 json\t'One JSON object a line'"
 complete -c formusage -n "__fish_formusage_using_subcommand collect" -l align -d 'Let periods end at multiples of the interval on the wall clock: 30 s periods at :00 and :30 (the default; the first period is shorter)'
 complete -c formusage -n "__fish_formusage_using_subcommand collect" -l no-align -d 'Let every period have the whole interval, counted from the start'
+complete -c formusage -n "__fish_formusage_using_subcommand collect" -l watch -d 'Show the open period of each instance, live, on the terminal: a table with sparklines that keys sort and scroll; q ends it as SIGINT does. Events still go to standard output where that is a pipe or a file. Where it is a terminal they are not written, and no state is kept'
+complete -c formusage -n "__fish_formusage_using_subcommand collect" -l no-state -d 'Keep no state: every run starts anew, and what the last one did not write is lost'
 complete -c formusage -n "__fish_formusage_using_subcommand collect" -s v -l verbose -d 'Log more: -v for what happens, -vv for every attempt'
 complete -c formusage -n "__fish_formusage_using_subcommand collect" -s q -l quiet -d 'Log nothing'
 complete -c formusage -n "__fish_formusage_using_subcommand collect" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c formusage -n "__fish_formusage_using_subcommand publish" -l event -d 'Deliver this one event' -r
 complete -c formusage -n "__fish_formusage_using_subcommand publish" -l to -d 'Where to: form://HOST[:3003]/TOPIC?sub_topic=N, form+https://…, nats://HOST/SUBJECT?stream=NAME, tls://…, https://HOST/PATH, sqlite:PATH, file:PATH or -' -r
-complete -c formusage -n "__fish_formusage_using_subcommand publish" -l thresholds -d 'Check events against these thresholds before sending; violations are logged. A file, a folder, http(s)://HOST/PATH, sqlite:PATH or nats://HOST/BUCKET' -r
+complete -c formusage -n "__fish_formusage_using_subcommand publish" -l thresholds -d 'Check events against these thresholds before sending; violations are logged, or go to --channels. A file, a folder, http(s)://HOST/PATH, sqlite:PATH or nats://HOST/BUCKET' -r
+complete -c formusage -n "__fish_formusage_using_subcommand publish" -l state -d 'Keep the states of thresholds (pending, firing) in this file, so that a restart neither repeats nor forgets an alert; without it, beside the spool, as spool.alerts.json' -r -F
 complete -c formusage -n "__fish_formusage_using_subcommand publish" -l dead-letter -d 'Write dead letters to this file too, as NDJSON with reason, place and the raw line; without a spool, whatever could not be delivered' -r -F
 complete -c formusage -n "__fish_formusage_using_subcommand publish" -l report -d 'How to report what became of everything, at the end' -r -f -a "text\t'A table on a terminal, and words on standard error where something went wrong'
 json\t'One JSON object on standard output (on standard error where that carries the events)'"
@@ -96,6 +106,8 @@ complete -c formusage -n "__fish_formusage_using_subcommand publish" -l half-ope
 complete -c formusage -n "__fish_formusage_using_subcommand publish" -l thresholds-token-file -d 'A file that holds a token for the source of the thresholds (or set FORMUSAGE_THRESHOLDS_TOKEN to the token itself)' -r -F
 complete -c formusage -n "__fish_formusage_using_subcommand publish" -l thresholds-nats-creds -d 'A NATS credentials file for the source of the thresholds' -r -F
 complete -c formusage -n "__fish_formusage_using_subcommand publish" -l thresholds-ca-file -d 'Trust the certificates in this PEM file for the source of the thresholds instead of the system\'s' -r -F
+complete -c formusage -n "__fish_formusage_using_subcommand publish" -l channels -d 'What the channels and actions of thresholds stand for: a JSON file (see formusage schema channels). Without it, alerts are logged' -r -F
+complete -c formusage -n "__fish_formusage_using_subcommand publish" -l alert-spool -d 'The spool of alerts on their way; by default alerts.db beside the spool of events' -r -F
 complete -c formusage -n "__fish_formusage_using_subcommand publish" -l cloudevents-mode -d 'How an event becomes a request, where --to is https: or http:' -r -f -a "binary\t'One a request, its attributes as headers'
 structured\t'One a request, with its attributes in one JSON object'
 batched\t'Up to a hundred a request, as a JSON array'"
@@ -111,12 +123,19 @@ complete -c formusage -n "__fish_formusage_using_subcommand publish" -l strict -
 complete -c formusage -n "__fish_formusage_using_subcommand publish" -l create-stream -d 'Make the JetStream stream where there is none: kept in files, and when it is full it refuses new events instead of dropping old ones. A stream that exists is left as it is'
 complete -c formusage -n "__fish_formusage_using_subcommand publish" -l no-spool -d 'Do without: what is not delivered when the run ends goes to --dead-letter or standard error'
 complete -c formusage -n "__fish_formusage_using_subcommand publish" -l no-circuit-breaker -d 'Do without a circuit breaker'
+complete -c formusage -n "__fish_formusage_using_subcommand publish" -l allow-exec -d 'Let channels and actions run programs'
 complete -c formusage -n "__fish_formusage_using_subcommand publish" -s v -l verbose -d 'Log more: -v for what happens, -vv for every attempt'
 complete -c formusage -n "__fish_formusage_using_subcommand publish" -s q -l quiet -d 'Log nothing'
 complete -c formusage -n "__fish_formusage_using_subcommand publish" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c formusage -n "__fish_formusage_using_subcommand check" -l test -d 'Run the cases of these files, tests of thresholds, instead of reading events' -r -F
+complete -c formusage -n "__fish_formusage_using_subcommand check" -l state -d 'Keep the states of thresholds in this file from one run to the next, so that what fires is told once' -r -F
 complete -c formusage -n "__fish_formusage_using_subcommand check" -l format -d 'How the report is written; without it, a table on a terminal and ndjson elsewhere' -r -f -a "table\t'For people'
 json\t'One JSON document: the violations, then how many events there were'
-ndjson\t'One JSON object a violation'"
+ndjson\t'One JSON object a violation'
+github\t'Workflow commands, which GitHub shows as annotations: ten errors and ten warnings; the others are in the log'
+sarif\t'SARIF 2.1.0, for code scanning and editors'
+junit\t'JUnit XML: one test suite a file'
+nagios\t'One line with performance data, for monitoring systems that run plugins; exit codes 0 OK, 1 warning, 2 critical (a threshold with that severity), 3 unknown'"
 complete -c formusage -n "__fish_formusage_using_subcommand check" -l max-skew -d 'How far in the future an event\'s timestamp may lie' -r
 complete -c formusage -n "__fish_formusage_using_subcommand check" -l max-line-bytes -d 'The longest line to accept, in bytes' -r
 complete -c formusage -n "__fish_formusage_using_subcommand check" -l thresholds-token-file -d 'A file that holds a token for the source of the thresholds (or set FORMUSAGE_THRESHOLDS_TOKEN to the token itself)' -r -F
@@ -130,12 +149,21 @@ complete -c formusage -n "__fish_formusage_using_subcommand check" -l explain -d
 complete -c formusage -n "__fish_formusage_using_subcommand check" -s v -l verbose -d 'Log more: -v for what happens, -vv for every attempt'
 complete -c formusage -n "__fish_formusage_using_subcommand check" -s q -l quiet -d 'Log nothing'
 complete -c formusage -n "__fish_formusage_using_subcommand check" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c formusage -n "__fish_formusage_using_subcommand validate" -l error -d 'Make findings of this code errors; several with commas, or given several times' -r
+complete -c formusage -n "__fish_formusage_using_subcommand validate" -l warn -d 'Make findings of this code warnings' -r
+complete -c formusage -n "__fish_formusage_using_subcommand validate" -l ignore -d 'Leave findings of this code out' -r
+complete -c formusage -n "__fish_formusage_using_subcommand validate" -l channels -d 'Hold the channels and actions of thresholds against this channels file: what it does not bind is an error' -r -F
+complete -c formusage -n "__fish_formusage_using_subcommand validate" -l period -d 'How long the periods of events are, for the `for` of thresholds' -r
+complete -c formusage -n "__fish_formusage_using_subcommand validate" -l explain -d 'Say what a code means, with an input that gives it and one that just does not; without a code, list all' -r
 complete -c formusage -n "__fish_formusage_using_subcommand validate" -l reorder-window -d 'How many further events of its instance a gap waits for one that comes late; 0 tells it at once' -r
 complete -c formusage -n "__fish_formusage_using_subcommand validate" -l max-skew -d 'How far in the future an event\'s timestamp may lie' -r
 complete -c formusage -n "__fish_formusage_using_subcommand validate" -l max-line-bytes -d 'The longest line to accept, in bytes' -r
 complete -c formusage -n "__fish_formusage_using_subcommand validate" -l format -d 'How findings are written; without it, a table on a terminal and ndjson elsewhere' -r -f -a "table\t'For people: the line, and a marker under the place'
 json\t'One JSON document: findings, files, totals'
-ndjson\t'One JSON object a finding'"
+ndjson\t'One JSON object a finding'
+github\t'Workflow commands, which GitHub shows as annotations: ten errors and ten warnings; the others are in the log'
+sarif\t'SARIF 2.1.0, for code scanning and editors'
+junit\t'JUnit XML: one test suite a file'"
 complete -c formusage -n "__fish_formusage_using_subcommand validate" -l max-findings -d 'The most errors and the most warnings to write; 0 is all of them. The others are counted' -r
 complete -c formusage -n "__fish_formusage_using_subcommand validate" -l log -d 'What to log, as tracing directives, e.g. "info,form_usage_events::publish=debug"' -r
 complete -c formusage -n "__fish_formusage_using_subcommand validate" -l log-format -d 'How log lines look' -r -f -a "text\t'For people'
@@ -162,7 +190,7 @@ complete -c formusage -n "__fish_formusage_using_subcommand read" -l format -d '
 json\t'One JSON array'
 ndjson\t'One event a line, byte for byte as it stands in the source'"
 complete -c formusage -n "__fish_formusage_using_subcommand read" -l consumer -d 'Read as this durable JetStream consumer: it keeps its place, and all that read by the same name share what there is. What was shown is acknowledged. Without it, a stream is read from its start' -r
-complete -c formusage -n "__fish_formusage_using_subcommand read" -l timeout -d 'How long to wait for the source to answer' -r
+complete -c formusage -n "__fish_formusage_using_subcommand read" -l timeout -d 'How long the source may be silent: before it answers, and between the parts of a long answer' -r
 complete -c formusage -n "__fish_formusage_using_subcommand read" -l token-file -d 'A file that holds a bearer token for the source (or set FORMUSAGE_TOKEN to the token itself)' -r -F
 complete -c formusage -n "__fish_formusage_using_subcommand read" -l nats-creds -d 'A NATS credentials file, as nsc writes it (for a user and a password set FORMUSAGE_NATS_USER and FORMUSAGE_NATS_PASSWORD, for a token FORMUSAGE_TOKEN or --token-file)' -r -F
 complete -c formusage -n "__fish_formusage_using_subcommand read" -l ca-file -d 'Trust the certificates in this PEM file instead of the system\'s' -r -F
@@ -174,7 +202,7 @@ complete -c formusage -n "__fish_formusage_using_subcommand read" -s v -l verbos
 complete -c formusage -n "__fish_formusage_using_subcommand read" -s q -l quiet -d 'Log nothing'
 complete -c formusage -n "__fish_formusage_using_subcommand read" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c formusage -n "__fish_formusage_using_subcommand report" -l from -d 'Read the events from here instead: form://HOST[:3003]/TOPIC?sub_topic=N, form+https://…, sqlite:PATH, nats://HOST/SUBJECT?stream=NAME, tls://…, file:PATH; passed over where files are named' -r
-complete -c formusage -n "__fish_formusage_using_subcommand report" -l timeout -d 'How long to wait for the source to answer' -r
+complete -c formusage -n "__fish_formusage_using_subcommand report" -l timeout -d 'How long the source may be silent: before it answers, and between the parts of a long answer' -r
 complete -c formusage -n "__fish_formusage_using_subcommand report" -l token-file -d 'A file that holds a bearer token for the source (or set FORMUSAGE_TOKEN to the token itself)' -r -F
 complete -c formusage -n "__fish_formusage_using_subcommand report" -l nats-creds -d 'A NATS credentials file, as nsc writes it (for a user and a password set FORMUSAGE_NATS_USER and FORMUSAGE_NATS_PASSWORD, for a token FORMUSAGE_TOKEN or --token-file)' -r -F
 complete -c formusage -n "__fish_formusage_using_subcommand report" -l ca-file -d 'Trust the certificates in this PEM file instead of the system\'s' -r -F
@@ -380,6 +408,30 @@ json\t'One JSON object a line'"
 complete -c formusage -n "__fish_formusage_using_subcommand thresholds; and __fish_seen_subcommand_from history" -s v -l verbose -d 'Log more: -v for what happens, -vv for every attempt'
 complete -c formusage -n "__fish_formusage_using_subcommand thresholds; and __fish_seen_subcommand_from history" -s q -l quiet -d 'Log nothing'
 complete -c formusage -n "__fish_formusage_using_subcommand thresholds; and __fish_seen_subcommand_from history" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c formusage -n "__fish_formusage_using_subcommand channels; and not __fish_seen_subcommand_from list test" -l log -d 'What to log, as tracing directives, e.g. "info,form_usage_events::publish=debug"' -r
+complete -c formusage -n "__fish_formusage_using_subcommand channels; and not __fish_seen_subcommand_from list test" -l log-format -d 'How log lines look' -r -f -a "text\t'For people'
+json\t'One JSON object a line'"
+complete -c formusage -n "__fish_formusage_using_subcommand channels; and not __fish_seen_subcommand_from list test" -s v -l verbose -d 'Log more: -v for what happens, -vv for every attempt'
+complete -c formusage -n "__fish_formusage_using_subcommand channels; and not __fish_seen_subcommand_from list test" -s q -l quiet -d 'Log nothing'
+complete -c formusage -n "__fish_formusage_using_subcommand channels; and not __fish_seen_subcommand_from list test" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c formusage -n "__fish_formusage_using_subcommand channels; and not __fish_seen_subcommand_from list test" -f -a "list" -d 'All channels and actions of a file, and whether each could be used: secrets, addresses, certificates'
+complete -c formusage -n "__fish_formusage_using_subcommand channels; and not __fish_seen_subcommand_from list test" -f -a "test" -d 'Send a trial alert to a channel, once, and say what became of it'
+complete -c formusage -n "__fish_formusage_using_subcommand channels; and __fish_seen_subcommand_from list" -l channels -d 'The channels file' -r -F
+complete -c formusage -n "__fish_formusage_using_subcommand channels; and __fish_seen_subcommand_from list" -l log -d 'What to log, as tracing directives, e.g. "info,form_usage_events::publish=debug"' -r
+complete -c formusage -n "__fish_formusage_using_subcommand channels; and __fish_seen_subcommand_from list" -l log-format -d 'How log lines look' -r -f -a "text\t'For people'
+json\t'One JSON object a line'"
+complete -c formusage -n "__fish_formusage_using_subcommand channels; and __fish_seen_subcommand_from list" -s v -l verbose -d 'Log more: -v for what happens, -vv for every attempt'
+complete -c formusage -n "__fish_formusage_using_subcommand channels; and __fish_seen_subcommand_from list" -s q -l quiet -d 'Log nothing'
+complete -c formusage -n "__fish_formusage_using_subcommand channels; and __fish_seen_subcommand_from list" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c formusage -n "__fish_formusage_using_subcommand channels; and __fish_seen_subcommand_from test" -l channels -d 'The channels file' -r -F
+complete -c formusage -n "__fish_formusage_using_subcommand channels; and __fish_seen_subcommand_from test" -l timeout -d 'How long each may take' -r
+complete -c formusage -n "__fish_formusage_using_subcommand channels; and __fish_seen_subcommand_from test" -l log -d 'What to log, as tracing directives, e.g. "info,form_usage_events::publish=debug"' -r
+complete -c formusage -n "__fish_formusage_using_subcommand channels; and __fish_seen_subcommand_from test" -l log-format -d 'How log lines look' -r -f -a "text\t'For people'
+json\t'One JSON object a line'"
+complete -c formusage -n "__fish_formusage_using_subcommand channels; and __fish_seen_subcommand_from test" -l allow-exec -d 'Let channels and actions run programs'
+complete -c formusage -n "__fish_formusage_using_subcommand channels; and __fish_seen_subcommand_from test" -s v -l verbose -d 'Log more: -v for what happens, -vv for every attempt'
+complete -c formusage -n "__fish_formusage_using_subcommand channels; and __fish_seen_subcommand_from test" -s q -l quiet -d 'Log nothing'
+complete -c formusage -n "__fish_formusage_using_subcommand channels; and __fish_seen_subcommand_from test" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c formusage -n "__fish_formusage_using_subcommand ping" -l to -d 'Where to: form://HOST[:3003]/TOPIC, form+https://…, nats://HOST[:4222][,HOST…]/SUBJECT?stream=NAME, tls://…, https://HOST/PATH, sqlite:PATH or file:PATH' -r
 complete -c formusage -n "__fish_formusage_using_subcommand ping" -s n -l count -d 'Rounds; each takes every step on new connections' -r
 complete -c formusage -n "__fish_formusage_using_subcommand ping" -l timeout -d 'The most that one step may take' -r

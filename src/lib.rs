@@ -41,6 +41,7 @@
     doc = "- [`spool`]: what was taken and waits for its acknowledgement, and dead letters"
 )]
 #![cfg_attr(feature = "metrics", doc = "- [`metrics`]: the figures of a publisher, as OpenMetrics and as a log line")]
+#![cfg_attr(feature = "channels", doc = "- [`channels`]: mails, webhooks, chats, programs and queues for alerts")]
 #![cfg_attr(feature = "ping", doc = "- [`ping`]: connectivity, step by step")]
 #![cfg_attr(feature = "report", doc = "- [`report`]: what many events add up to, as rows and as a page with plots")]
 //! - [`clock`], [`units`], [`errors`]: what all of them share
@@ -52,6 +53,8 @@
 
 #![warn(missing_docs)]
 
+#[cfg(feature = "channels")]
+pub mod channels;
 pub mod circuit_breaker;
 pub mod clock;
 pub mod collect;

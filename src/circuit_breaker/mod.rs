@@ -170,8 +170,11 @@ impl CircuitBreaker {
     /// Why a call would be refused now, if it would.
     #[must_use]
     pub fn refusal(&self) -> Option<Refusal> {
-        let now = self.clock.monotonic();
-        self.locked(|machine| machine.refusal(now))
+        self.locked(|machine| match machine.stored_state() {
+            // Whatever the time is.
+            CircuitState::Closed => None,
+            CircuitState::Open | CircuitState::HalfOpen => machine.refusal(self.clock.monotonic()),
+        })
     }
 
     fn locked<T>(&self, look: impl FnOnce(&mut Machine) -> T) -> T {

@@ -28,6 +28,11 @@ impl KernelFile {
         Self { path, file: None, keep: false }
     }
 
+    /// The file, where it is open.
+    pub(super) const fn file(&self) -> Option<&File> {
+        self.file.as_ref()
+    }
+
     /// The whole text as of now, in `buffer`, which is better shared than made anew.
     pub(super) fn read<'b>(&mut self, buffer: &'b mut Vec<u8>) -> io::Result<&'b str> {
         self.fill(buffer, false)

@@ -9,8 +9,16 @@
 //! - [`Meter`] is the arithmetic: pure, every time comes in with a reading;
 //! - [`Schedule`] says where periods end, [`Timeline`] which second it is whatever the wall clock does.
 
+mod agent;
 #[cfg(all(feature = "collect", target_os = "linux"))]
 pub mod cgroup;
+#[cfg(feature = "collect")]
+mod config;
+mod fleet;
+#[cfg(feature = "collect")]
+mod gpu;
+#[cfg(feature = "collect")]
+mod guard;
 #[cfg(feature = "collect")]
 pub mod host;
 #[cfg(all(feature = "collect", target_os = "linux"))]
@@ -18,6 +26,7 @@ mod kernel_file;
 #[cfg(all(feature = "collect", target_os = "linux"))]
 mod machine;
 mod meter;
+mod metered;
 #[cfg(all(feature = "collect", target_os = "linux"))]
 mod mountinfo;
 #[cfg(all(feature = "collect", target_os = "linux"))]
@@ -33,6 +42,9 @@ pub mod process;
 mod schedule;
 #[cfg(feature = "collect")]
 mod scope;
+mod state;
+#[cfg(feature = "collect")]
+mod state_file;
 #[cfg(feature = "collect")]
 mod template;
 mod timeline;
@@ -41,20 +53,30 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
-pub use meter::{Identity, IdentityError, Meter};
+use serde::{Deserialize, Serialize};
+
+pub use agent::{Agent, Periods, Plan, Snapshot, SnapshotRef, Source, Tick};
+#[cfg(feature = "collect")]
+pub use config::{CollectConfig, ConfigError, ScopeConfig};
+pub use fleet::{Current, ScopeId};
+pub use meter::{Chain, Identity, IdentityError, Meter};
+pub use metered::{Labels, Metered, Owner};
 #[cfg(feature = "collect")]
 pub use pattern::{NamePattern, NamePatternError};
 pub use schedule::Schedule;
 #[cfg(feature = "collect")]
 pub use scope::{ScopeOptions, ScopeSpec, ScopeSpecError};
+pub use state::{Continuation, Origin, Saved, StateFault};
+#[cfg(feature = "collect")]
+pub use state_file::{Opened, StateFile, StateFileError};
 #[cfg(feature = "collect")]
 pub use template::{InstanceTemplate, InstanceTemplateError};
-pub use timeline::{ClockStep, Timeline};
+pub use timeline::{ClockStep, Now, Timeline};
 
 use crate::clock::Monotonic;
 
 /// Bytes that passed an interface since some fixed time.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Traffic {
     /// Bytes sent.
     pub sent: u64,
@@ -66,7 +88,7 @@ pub struct Traffic {
 ///
 /// Counters are cumulative, as the kernel keeps them; the meter takes differences. What could not be read is `None`
 /// and leaves its part of the meter where it was.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Reading {
     /// When it was taken.
     pub at: Monotonic,

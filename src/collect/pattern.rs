@@ -61,6 +61,7 @@ pub(super) fn unreadable(text: &str, error: &glob::PatternError) -> String {
 }
 
 /// Whether `text` stands for more than itself.
+#[cfg(target_os = "linux")]
 pub(super) fn is_glob(text: &str) -> bool {
     text.contains(['*', '?', '['])
 }

@@ -106,7 +106,8 @@ impl Naming {
         self.fill(None, &Facts { name: &self.host, path: "host", parent: &self.host, host: &self.host })
     }
 
-    /// Of an instance on the host; without a `parent` or a `name` of its own it has the host's.
+    /// Of an instance on the host, which is none elsewhere; without a `parent` or a `name` of its own it has the host's.
+    #[cfg(any(test, target_os = "linux"))]
     pub(super) fn of(&self, name: Option<&str>, path: &str, parent: Option<&str>) -> Names {
         let host = self.host.as_str();
         let facts = Facts { name: name.unwrap_or(host), path, parent: parent.unwrap_or(host), host };

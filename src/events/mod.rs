@@ -3,14 +3,17 @@
 //! - [`UsageEvent`], [`UsageMetrics`], [`UsagePeriod`]: the types, with the units of every field;
 //! - [`EventId`]: the idempotency key, computed from the bytes that are sent;
 //! - [`EncodedEvent`]: an event together with exactly those bytes;
-//! - [`LineReader`]: NDJSON as a stream, in flat memory.
+//! - [`LineReader`]: NDJSON as a stream, in flat memory;
+//! - [`sift()`]: the lines of a stream that need a closer look, found on several threads.
 
 mod id;
 mod ndjson;
+mod sift;
 mod wire;
 
 pub use id::{EventId, ParseEventIdError};
 pub use ndjson::{DEFAULT_MAX_LINE_BYTES, Line, LinePart, LineReader};
+pub use sift::{Sieve, Sifted, Sifting, Verdict, sift};
 pub(crate) use wire::MAX_DEPTH;
 pub use wire::{EncodedEvent, compact, to_compact_json};
 
@@ -67,7 +70,7 @@ pub struct UsageEvent {
 }
 
 /// The figures of one period. 1 GB is 2^30 bytes, 1 MB is 2^20 bytes.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct UsageMetrics {
     /// CPU time used, in whole seconds, summed over all CPUs.

@@ -61,6 +61,9 @@ pub struct LineReader<R> {
     piece: Option<u64>,
     at_start: bool,
     finished: bool,
+    /// Bytes read so far, and by the last read.
+    bytes: u64,
+    last_read: usize,
 }
 
 impl<R: Read> LineReader<R> {
@@ -83,6 +86,8 @@ impl<R: Read> LineReader<R> {
             piece: None,
             at_start: true,
             finished: false,
+            bytes: 0,
+            last_read: 0,
         }
     }
 
@@ -90,6 +95,28 @@ impl<R: Read> LineReader<R> {
     #[must_use]
     pub const fn lines(&self) -> u64 {
         self.lines
+    }
+
+    /// How many bytes have been read, and how many of them by the last read: whether the input is large, and fast.
+    pub(super) const fn pace(&self) -> (u64, usize) {
+        (self.bytes, self.last_read)
+    }
+
+    /// The longest line that is taken as one.
+    pub(super) const fn limit(&self) -> usize {
+        self.limit
+    }
+
+    /// Whether the next line begins where the last one ended: not inside a line that comes in pieces.
+    pub(super) const fn is_between_lines(&self) -> bool {
+        self.piece.is_none()
+    }
+
+    /// The input, and what was read of it and not handed out.
+    pub(super) fn into_rest(mut self) -> (R, Vec<u8>) {
+        self.buffer.truncate(self.end);
+        self.buffer.drain(..self.start);
+        (self.input, self.buffer)
     }
 
     /// Whether [`LineReader::next_line`] has a whole line at hand. Otherwise it reads the input, and may have to wait for
@@ -212,6 +239,8 @@ impl<R: Read> LineReader<R> {
             }
         };
         self.end += read;
+        self.bytes += read as u64;
+        self.last_read = read;
         self.finished = read == 0;
         if self.at_start && (self.end >= BYTE_ORDER_MARK.len() || self.finished) {
             self.at_start = false;

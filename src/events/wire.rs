@@ -1,5 +1,7 @@
 //! Events as bytes: the one form in which they are sent, stored and compared.
 
+use std::sync::{Arc, OnceLock};
+
 use serde::de::Error as _;
 
 use super::{EventId, UsageEvent};
@@ -12,11 +14,25 @@ pub(crate) const MAX_DEPTH: usize = 128;
 /// [`EncodedEvent::decode`] keeps the text that it read, compacted: fields that this library does not know ride along,
 /// and numbers keep their digits. [`EncodedEvent::encode`] writes the fields in the order of [`UsageEvent`], floats in
 /// the shortest form that reads back. Either way every attempt sends the identical bytes.
+///
+/// Clones share what they hold.
 #[derive(Debug, Clone, PartialEq)]
 pub struct EncodedEvent {
+    shared: Arc<Encoded>,
+}
+
+#[derive(Debug)]
+struct Encoded {
     event: UsageEvent,
-    id: EventId,
     body: Vec<u8>,
+    /// Made when it is first asked for: not every destination does, and a digest takes as long as reading the event.
+    id: OnceLock<EventId>,
+}
+
+impl PartialEq for Encoded {
+    fn eq(&self, other: &Self) -> bool {
+        self.event == other.event && self.body == other.body
+    }
 }
 
 impl EncodedEvent {
@@ -26,7 +42,17 @@ impl EncodedEvent {
     /// When a figure is infinite or not a number, which JSON has no way to say.
     pub fn encode(event: UsageEvent) -> Result<Self, serde_json::Error> {
         let body = to_compact_json(&event)?.into_bytes();
-        Ok(Self { id: EventId::of(&body), event, body })
+        Ok(Self::of(event, body))
+    }
+
+    fn of(event: UsageEvent, body: Vec<u8>) -> Self {
+        Self { shared: Arc::new(Encoded { event, body, id: OnceLock::new() }) }
+    }
+
+    /// `event` with the JSON text that it was read from: text that [`EncodedEvent::decode`] would take, as its caller
+    /// has made sure.
+    pub(crate) fn of_sound(event: UsageEvent, text: &[u8]) -> Result<Self, serde_json::Error> {
+        Ok(Self::of(event, compact(text)?))
     }
 
     /// Reads the JSON text of one event.
@@ -43,33 +69,75 @@ impl EncodedEvent {
         let mut deserializer = serde_json::Deserializer::from_str(text);
         let event: UsageEvent = super::object(&mut deserializer)?;
         deserializer.end()?;
-        let body = compact(text.as_bytes())?;
-        Ok(Self { id: EventId::of(&body), event, body })
+        Self::of_sound(event, text.as_bytes())
+    }
+
+    /// A notice that goes the way of events and is none: an alert on its way to a channel. `body` is the compact JSON of
+    /// an object that names its instance, user and time; the event beside it holds these alone, and zeros.
+    ///
+    /// # Errors
+    /// When one of the three is missing.
+    #[cfg(feature = "channels")]
+    pub(crate) fn notice(body: Vec<u8>) -> Result<Self, serde_json::Error> {
+        let Notice { event_type, version, timestamp, instance_id, user_id, .. } = serde_json::from_slice(&body)?;
+        let period = super::UsagePeriod { start: timestamp, end: timestamp };
+        let metrics = super::UsageMetrics::default();
+        let event = UsageEvent { event_type, version, timestamp, instance_id, user_id, org_id: None, metrics, period };
+        Ok(Self::of(event, body))
+    }
+
+    /// Reads what this library has written down: an event, or a notice.
+    ///
+    /// # Errors
+    /// When it is neither.
+    pub(crate) fn decode_stored(body: &[u8]) -> Result<Self, serde_json::Error> {
+        let decoded = Self::decode(body);
+        #[cfg(feature = "channels")]
+        if decoded.is_err()
+            && let Ok(notice) = Self::notice(body.to_vec())
+        {
+            return Ok(notice);
+        }
+        decoded
     }
 
     /// The event.
     #[must_use]
-    pub const fn event(&self) -> &UsageEvent {
-        &self.event
+    pub fn event(&self) -> &UsageEvent {
+        &self.shared.event
     }
 
     /// The idempotency key.
     #[must_use]
-    pub const fn id(&self) -> EventId {
-        self.id
+    pub fn id(&self) -> EventId {
+        *self.shared.id.get_or_init(|| EventId::of(self.body()))
     }
 
     /// The compact JSON, without a line end.
     #[must_use]
     pub fn body(&self) -> &[u8] {
-        &self.body
+        &self.shared.body
     }
 
     /// The event alone.
     #[must_use]
     pub fn into_event(self) -> UsageEvent {
-        self.event
+        Arc::try_unwrap(self.shared).map_or_else(|shared| shared.event.clone(), |only| only.event)
     }
+}
+
+/// What a notice says of itself beside the alert.
+#[cfg(feature = "channels")]
+#[derive(serde::Deserialize)]
+struct Notice {
+    event_type: String,
+    version: String,
+    timestamp: i64,
+    instance_id: String,
+    user_id: String,
+    /// It is what tells a notice from an event with fields missing.
+    #[serde(rename = "alert")]
+    _alert: serde::de::IgnoredAny,
 }
 
 /// `event` as compact JSON in the order of its fields, floats in the shortest form that reads back (`30.0`, `12.5`).
@@ -100,6 +168,12 @@ pub fn to_compact_json(event: &UsageEvent) -> Result<String, serde_json::Error> 
 /// # Errors
 /// When it nests more than 128 deep. Text that is no JSON gives what it gives.
 pub fn compact(text: &[u8]) -> Result<Vec<u8>, serde_json::Error> {
+    let opens = |byte: &u8| matches!(byte, b'{' | b'[');
+    let is_space = |byte: &u8| matches!(byte, b' ' | b'\t' | b'\n' | b'\r');
+    // Most lines are compact, and nest twice.
+    if !text.iter().any(is_space) && text.iter().filter(|byte| opens(byte)).count() <= MAX_DEPTH {
+        return Ok(text.to_vec());
+    }
     let mut out = Vec::with_capacity(text.len());
     let mut depth = 0usize;
     let mut rest = text;

@@ -207,14 +207,28 @@ impl Delivery {
     /// that one is alone; where a half then has to wait, so does what comes behind it, since nothing may overtake.
     /// Dropping the future gives the attempt under way up.
     pub async fn deliver(&self, events: &[EncodedEvent]) -> Vec<Ending> {
+        let first = self.attempt(events).await;
+        if let Ok(outcomes) = &first
+            && outcomes.len() == events.len()
+            && let Some(endings) = outcomes.iter().map(success).collect()
+        {
+            return endings;
+        }
+        // Rare and large: the usual way does not carry its state along.
+        Box::pin(self.deliver_on(events, first)).await
+    }
+
+    /// Goes on behind the `first` attempt.
+    async fn deliver_on(&self, events: &[EncodedEvent], first: Result<Vec<Outcome>, Attempt>) -> Vec<Ending> {
+        let mut first = Some(first);
         let mut endings: Vec<Option<Ending>> = vec![None; events.len()];
         // What is still to be delivered, the next part last; a stack, since an async function can't call itself.
         let mut parts: Vec<Vec<usize>> = vec![(0..events.len()).collect()];
         while let Some(part) = parts.pop() {
-            if let Some(mut first) = self.deliver_part(events, part.clone(), &mut endings).await {
-                let second = first.split_off(first.len() / 2);
-                parts.push(second);
-                parts.push(first);
+            if let Some(mut half) = self.deliver_part(events, part.clone(), &mut endings, first.take()).await {
+                let other = half.split_off(half.len() / 2);
+                parts.push(other);
+                parts.push(half);
                 continue;
             }
             let mut ended = part.into_iter().filter_map(|at| endings.get(at)?.as_ref());
@@ -234,7 +248,8 @@ impl Delivery {
         endings
     }
 
-    /// Delivers the events at `pending` as one batch, with retries for those that the service failed.
+    /// Delivers the events at `pending` as one batch, with retries for those that the service failed. `made` is what a
+    /// first attempt gave that was made already.
     ///
     /// Gives back those of a batch that was refused whole because of an event in it.
     async fn deliver_part(
@@ -242,6 +257,7 @@ impl Delivery {
         events: &[EncodedEvent],
         mut pending: Vec<usize>,
         endings: &mut [Option<Ending>],
+        mut made: Option<Result<Vec<Outcome>, Attempt>>,
     ) -> Option<Vec<usize>> {
         let mut retries = 0;
         loop {
@@ -252,7 +268,11 @@ impl Delivery {
                 some = pending.iter().filter_map(|&at| events.get(at).cloned()).collect();
                 &some
             };
-            let failure = match self.attempt(batch).await {
+            let result = match made.take() {
+                Some(result) => result,
+                None => self.attempt(batch).await,
+            };
+            let failure = match result {
                 Err(Attempt::Refused(refusal)) => {
                     // Where an attempt was made before, its failure tells people more than this refusal.
                     for &at in &pending {
@@ -326,9 +346,10 @@ impl Delivery {
             ))
             .reached(Reach::Unknown)),
         };
-        self.counters.latency.record(self.clock.monotonic().saturating_sub(started));
+        let now = self.clock.monotonic();
+        self.counters.latency.record(now.saturating_sub(started));
         let sample = if in_time { sample(&result) } else { Some(Sample::Overloaded) };
-        under_way.ended(self.clock.monotonic(), sample);
+        under_way.ended(now, sample);
         self.account(&result);
         if let Some(permit) = permit {
             match service_works(&result) {
@@ -374,6 +395,15 @@ impl Delivery {
 enum Attempt {
     Refused(Refusal),
     Failed(Failure),
+}
+
+/// The ending of an event that arrived.
+const fn success(outcome: &Outcome) -> Option<Ending> {
+    match outcome {
+        Outcome::Delivered => Some(Ending::Delivered { duplicate: false }),
+        Outcome::Duplicate => Some(Ending::Delivered { duplicate: true }),
+        Outcome::Failed(_) => None,
+    }
 }
 
 fn ending(failure: Failure) -> Ending {

@@ -66,6 +66,28 @@ pub struct RefusedLine {
     pub part: LinePart,
 }
 
+impl Intake {
+    /// The place of a line.
+    #[must_use]
+    pub const fn origin(&self) -> Option<&Origin> {
+        match self {
+            Self::Event(event) => Some(&event.origin),
+            Self::Refused(line) => Some(&line.origin),
+            Self::Broken(_) => None,
+        }
+    }
+
+    /// The bytes of its line.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        match self {
+            Self::Event(event) => event.encoded.body().len(),
+            Self::Refused(line) => line.raw.len(),
+            Self::Broken(_) => 0,
+        }
+    }
+}
+
 impl RefusedLine {
     /// Whether a line begins here, so that a line in pieces counts once.
     #[must_use]
@@ -106,27 +128,43 @@ impl Default for IntakeRules {
     }
 }
 
-/// Reads `input` to its end and hands each line to `give`, until that breaks off. Blocks while `input` does.
+/// So much is handed over at once, where it is there at once.
+const GROUP_ITEMS: usize = 64;
+const GROUP_BYTES: usize = 64 << 10;
+
+/// Reads `input` to its end and hands what is there to `give`, a few dozen lines at a time and never later than before a
+/// wait for more, until that breaks off. Blocks while `input` does.
 pub fn read_lines(
     name: &str,
     input: impl Read,
     rules: &IntakeRules,
     clock: &dyn Clock,
-    mut give: impl FnMut(Intake) -> ControlFlow<()>,
+    mut give: impl FnMut(Vec<Intake>) -> ControlFlow<()>,
 ) -> ControlFlow<()> {
     let name: Arc<str> = name.into();
     let mut lines = LineReader::with_limit(input, rules.max_line_bytes);
+    let mut group = Vec::new();
+    let mut bytes = 0;
     loop {
         let at = lines.lines();
         match lines.next_line() {
-            Ok(None) => return ControlFlow::Continue(()),
+            Ok(None) => break,
             Ok(Some(line)) => {
+                bytes += line.bytes.len();
                 let origin = Origin { input: name.clone(), line: Some(line.number) };
-                give(judge(line, origin, rules, clock.unix_seconds()))?;
+                group.push(judge(line, origin, rules, clock.unix_seconds()));
             }
-            Err(error) => return give(Intake::Broken(format!("can't read {name} behind line {at}: {error}"))),
+            Err(error) => {
+                group.push(Intake::Broken(format!("can't read {name} behind line {at}: {error}")));
+                break;
+            }
+        }
+        if group.len() >= GROUP_ITEMS || bytes >= GROUP_BYTES || !lines.is_ready() {
+            give(std::mem::take(&mut group))?;
+            bytes = 0;
         }
     }
+    if group.is_empty() { ControlFlow::Continue(()) } else { give(group) }
 }
 
 /// The event in `text`, or why there is none.
@@ -148,9 +186,13 @@ pub fn judge(line: Line<'_>, origin: Origin, rules: &IntakeRules, now: i64) -> I
         let findings = validate::line_findings(line.bytes, line.number, &event_rules);
         findings.into_iter().filter(counts).map(without_line).collect::<Vec<_>>().join("; ")
     };
+    // What `validate` has nothing against, and nothing else, is sent: both ask the same rules.
+    if let Some(event) = validate::clean_event(line.bytes, &event_rules)
+        && let Ok(encoded) = EncodedEvent::of_sound(event, line.bytes)
+    {
+        return take(encoded, origin);
+    }
     match EncodedEvent::decode(line.bytes) {
-        // What `validate` has nothing against, and nothing else, is sent: both ask the same rules.
-        Ok(encoded) if validate::clean_event(line.bytes, &event_rules).is_some() => take(encoded, origin),
         Ok(encoded) => match faults(line) {
             none if none.is_empty() => take(encoded, origin),
             reason => refuse(origin, reason),

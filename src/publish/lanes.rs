@@ -37,12 +37,17 @@ impl Lanes {
     }
 
     pub(super) fn push(&mut self, event: Taken) {
-        let instance: Arc<str> = if self.single { "" } else { event.encoded.event().instance_id.as_str() }.into();
-        let lane = self.lanes.entry(instance.clone()).or_default();
-        if lane.events.is_empty() && !lane.under_way {
-            self.ready.push_back(instance);
+        let instance = if self.single { "" } else { event.encoded.event().instance_id.as_str() };
+        if let Some(lane) = self.lanes.get_mut(instance) {
+            if lane.events.is_empty() && !lane.under_way {
+                self.ready.push_back(instance.into());
+            }
+            lane.events.push_back(event);
+            return;
         }
-        lane.events.push_back(event);
+        let instance: Arc<str> = instance.into();
+        self.ready.push_back(instance.clone());
+        self.lanes.insert(instance, Lane { events: VecDeque::from([event]), under_way: false });
     }
 
     /// The next events, as many as `limits` allow, of as many instances as it takes; `None` where none may go.

@@ -6,6 +6,7 @@
 
 mod concurrency;
 mod delivery;
+mod feed;
 mod intake;
 mod lanes;
 mod latency;
@@ -21,12 +22,13 @@ mod worker;
 
 pub use concurrency::{Concurrency, Sample};
 pub use delivery::{Deferral, Delivery, DeliveryStats, Ending};
+pub use feed::Feed;
 pub use intake::{Intake, IntakeRules, Origin, RefusedLine, Taken, Ticket, judge, read_lines};
 pub use latency::{LATENCY_BOUNDS, Latency, LatencyHistogram};
 pub use pipeline::{Keeper, Pipeline, PipelineError, PipelineOptions, Progress, Stop};
 pub use publisher::EventPublisher;
 #[cfg(feature = "sqlite")]
 pub use reconcile::{ReconcileError, Reconciliation, reconcile};
-pub use report::{Report, Resumed};
+pub use report::{NotTaken, Report, Resumed};
 #[cfg(feature = "sqlite")]
 pub use spooled::publish_through;

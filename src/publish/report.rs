@@ -32,6 +32,9 @@ pub struct Report {
     /// The spool, where there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub spool: Option<PathBuf>,
+    /// Where the input was not read to its end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub not_taken: Option<NotTaken>,
     /// Threshold violations seen.
     pub violations: u64,
     /// Attempts made.
@@ -48,6 +51,15 @@ pub struct Report {
     /// The destination is set up wrong, or an input broke off: somebody has to look.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub errors: Vec<String>,
+}
+
+/// Lines that nobody took: the spool had no room for them, or the run was ended.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct NotTaken {
+    /// Where the first of them stands: `FILE:LINE`.
+    pub from: String,
+    /// How many there are, as far as they were read.
+    pub lines: u64,
 }
 
 /// What became of events that this run found in the spool.

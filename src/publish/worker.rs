@@ -3,7 +3,6 @@
 //! A round is a pause (none before the first) and a delivery with its retries. The pipeline books what a round settled
 //! and gives the worker the next one.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
@@ -16,29 +15,34 @@ use crate::events::EncodedEvent;
 use crate::retry::backoff;
 use crate::transport::{Failure, Reach};
 
+/// The shortest wait for a trial that is under way.
+const LEAST_PAUSE: Duration = Duration::from_millis(1);
+
 /// A batch and what happened to it so far.
 #[derive(Debug)]
-pub(super) struct Worker {
+pub(super) struct Worker<'a> {
     pub(super) batch: Batch,
     /// Rounds in which its first event was refused by name while other events went through.
     refusals: u32,
     /// Rounds that failed.
     failures: u32,
+    /// The breaker let nobody through in the last round.
+    refused: bool,
     /// How many events the run had delivered when this batch last failed.
     delivered_before: u64,
-    delivery: Delivery,
-    signals: Signals,
+    delivery: &'a Delivery,
+    signals: &'a Signals,
 }
 
 /// How a worker is spoken to.
-#[derive(Debug, Clone)]
+#[derive(Debug, Default)]
 pub(super) struct Signals {
     /// Hand back what you hold.
     pub(super) give_up: CancellationToken,
     /// Do not wait any longer, try now.
-    pub(super) hurry: Arc<Notify>,
+    pub(super) hurry: Notify,
     /// How many workers pause.
-    pub(super) pausing: Arc<AtomicUsize>,
+    pub(super) pausing: AtomicUsize,
 }
 
 /// Counts a pause for as long as it lasts, however it ends.
@@ -59,15 +63,15 @@ impl Drop for Pausing<'_> {
 
 /// What a round did: an ending for each event of the batch, or none where it was given up.
 #[derive(Debug)]
-pub(super) struct Round {
-    pub(super) worker: Worker,
+pub(super) struct Round<'a> {
+    pub(super) worker: Worker<'a>,
     pub(super) endings: Vec<Ending>,
 }
 
-impl Worker {
+impl<'a> Worker<'a> {
     /// A worker for `batch`, in a run that has delivered so many events.
-    pub(super) const fn new(batch: Batch, delivered: u64, delivery: Delivery, signals: Signals) -> Self {
-        Self { batch, refusals: 0, failures: 0, delivered_before: delivered, delivery, signals }
+    pub(super) const fn new(batch: Batch, delivered: u64, delivery: &'a Delivery, signals: &'a Signals) -> Self {
+        Self { batch, refusals: 0, failures: 0, refused: false, delivered_before: delivered, delivery, signals }
     }
 
     pub(super) const fn refusals(&self) -> u32 {
@@ -89,7 +93,12 @@ impl Worker {
         self.delivered_before = delivered;
     }
 
-    pub(super) async fn round(self) -> Round {
+    /// Remembers whether the breaker let nobody through in the last round.
+    pub(super) const fn note_refusal(&mut self, refused: bool) {
+        self.refused = refused;
+    }
+
+    pub(super) async fn round(self) -> Round<'a> {
         let events: Vec<EncodedEvent> = self.batch.events.iter().map(|event| event.encoded.clone()).collect();
         let endings = tokio::select! {
             biased;
@@ -111,15 +120,16 @@ impl Worker {
         self.delivery.deliver(events).await
     }
 
-    /// The backoff goes on from round to round, up to its cap; a breaker that is open is waited for.
+    /// The backoff goes on from round to round, up to its cap; a breaker that is open is waited for, and one that has a
+    /// trial under way is not asked again at once: that trial needs the time.
     fn pause(&self) -> Duration {
         let held = self.delivery.held_for().unwrap_or_default();
         let retrier = self.delivery.retrier();
-        match self.failures {
-            0 => held,
-            n => {
-                backoff(retrier.config(), retrier.config().max_retries.saturating_add(n - 1), retrier.draw()).max(held)
-            }
-        }
+        let waited = match self.failures {
+            0 if self.refused => retrier.config().initial_backoff,
+            0 => Duration::ZERO,
+            n => backoff(retrier.config(), retrier.config().max_retries.saturating_add(n - 1), retrier.draw()),
+        };
+        waited.max(held).max(if self.refused { LEAST_PAUSE } else { Duration::ZERO })
     }
 }

@@ -240,7 +240,7 @@ fn copy_from(
         };
         // An event's instance stands in its body too, where its id vouches for it.
         let decoded = body.and_then(|at| match values.get(at) {
-            Some(Value::Blob(bytes)) => EncodedEvent::decode(bytes).ok(),
+            Some(Value::Blob(bytes)) => EncodedEvent::decode_stored(bytes).ok(),
             _ => None,
         });
         if let (Some(encoded), Some(place)) = (decoded, instance.and_then(|at| values.get_mut(at))) {

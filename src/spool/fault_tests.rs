@@ -180,3 +180,61 @@ fn a_file_that_is_removed_under_a_publisher_is_made_anew_with_what_waited() {
         assert_eq!(SpoolFile::open(&path).unwrap().unwrap().verify().unwrap(), Vec::<String>::new());
     });
 }
+
+/// A small file system of its own, unmounted when dropped; `None`, with a word, where none can be mounted.
+#[cfg(target_os = "linux")]
+struct Tmpfs(tempfile::TempDir);
+
+#[cfg(target_os = "linux")]
+impl Tmpfs {
+    fn mount(size: &str) -> Option<Self> {
+        let folder = tempfile::tempdir().unwrap();
+        let options = format!("size={size}");
+        let mut command = std::process::Command::new("mount");
+        let mounted = command.args(["-t", "tmpfs", "-o", &options, "tmpfs"]).arg(folder.path()).output();
+        if mounted.as_ref().is_ok_and(|output| output.status.success()) {
+            return Some(Self(folder));
+        }
+        eprintln!("SKIPPED: a tmpfs can't be mounted here, which takes root: {mounted:?}");
+        None
+    }
+}
+
+#[cfg(target_os = "linux")]
+impl Drop for Tmpfs {
+    fn drop(&mut self) {
+        let _ = std::process::Command::new("umount").arg("-l").arg(self.0.path()).status();
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn on_a_disk_without_a_free_byte_what_was_delivered_is_noted_from_the_reserve() {
+    let Some(disk) = Tmpfs::mount("2m") else { return };
+    let path = disk.0.path().join("spool.db");
+    let reserve = disk.0.path().join("spool.db-reserve");
+    runtime().block_on(async {
+        let spool = open(&path);
+        take(&spool, "a", 0..1_000).await;
+        assert!(reserve.exists());
+        let held = spool.fetch(ALL).await.unwrap();
+        assert_eq!(held.events.len(), 1_000);
+        // Nobody has a byte left, not even the log.
+        let other = Connection::open(&path).unwrap();
+        other.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).unwrap();
+        drop(other);
+        let filler = disk.0.path().join("filler");
+        std::fs::write(&filler, vec![0; 2 << 20]).unwrap_err();
+        acknowledge(&spool, &held);
+        spool.flush().await.unwrap();
+        assert!(!reserve.exists(), "the reserve was not needed: the test shows nothing");
+        assert_eq!(spool.tally().await.unwrap(), Tally::default());
+        let (error, back) = spool.take(vec![event("a", 1_000)]).await.unwrap_err();
+        assert!(error.is_full() && back.len() == 1, "without its reserve nothing is taken: {error}");
+        std::fs::remove_file(&filler).unwrap();
+        take(&spool, "a", 1_000..1_001).await;
+        assert!(reserve.exists(), "made again");
+        assert_eq!(starts(&spool.fetch(ALL).await.unwrap()), [1_000]);
+        assert_eq!(SpoolFile::open(&path).unwrap().unwrap().verify().unwrap(), Vec::<String>::new());
+    });
+}

@@ -6,12 +6,12 @@ use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
 
 use super::damage::with_suffix;
 use super::store::{Store, usage};
-use super::{NewItem, SpoolError, letters};
+use super::{NewItem, SpoolError, letters, reserve};
 use crate::circuit_breaker::BreakerRecord;
 use crate::database::StoreError;
 use crate::events::EventId;
 
-/// Room on the disk that takings leave free, so that acknowledgements can be written.
+/// Room on the disk that takings leave free, beside the reserve.
 const RESERVED_BYTES: u64 = 16 << 20;
 /// So many rows of retained events are removed in one transaction at most, so that none takes long.
 const PRUNED_AT_ONCE: i64 = 4_096;
@@ -76,20 +76,44 @@ impl Store {
         if !group.items.is_empty() {
             self.check_room(group)?;
         }
-        self.write(group, now).map_err(|error| self.refuse(error))?;
+        let retains = !self.options.retain.is_zero() && self.options.retain_max_bytes > 0;
+        self.write(group, now, retains)
+    }
+
+    /// Commits what settles events where the disk has no room for all of it at once: in parts, down to single events,
+    /// and without retaining any, which takes more room than it frees. What was written before an error stays written;
+    /// to settle it again changes nothing.
+    pub(super) fn commit_in_parts(&mut self, group: &Group, now: i64) -> Result<(), SpoolError> {
+        let (mut rest, mut breaker) = (&group.settled[..], group.breaker);
+        let mut size = rest.len();
+        while !rest.is_empty() || breaker.is_some() {
+            let (part, behind) = rest.split_at(size.min(rest.len()));
+            match self.write(&Group { settled: part.to_vec(), breaker, ..Group::default() }, now, false) {
+                Ok(()) => (rest, breaker, size) = (behind, None, size.saturating_mul(2).max(1)),
+                Err(error) if error.is_full() && part.len() > 1 => {
+                    self.fold_the_log();
+                    size = part.len() / 2;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    fn write(&mut self, group: &Group, now: i64, retains: bool) -> Result<(), SpoolError> {
+        self.write_rows(group, now, retains).map_err(|error| self.refuse(error))?;
         for settlement in &group.settled {
             self.claims.settle(settlement.seq);
         }
         Ok(())
     }
 
-    fn write(&mut self, group: &Group, now: i64) -> rusqlite::Result<()> {
+    fn write_rows(&mut self, group: &Group, now: i64, retains: bool) -> rusqlite::Result<()> {
         let seqs: Vec<u64> = group.settled.iter().map(|settlement| settlement.seq).collect();
         let freed = self.claims.freed_by(&seqs);
         let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let mut changes = Changes::default();
         take(&transaction, &group.items, self.destination, self.run, now, changes.of(self.destination))?;
-        let retains = !self.options.retain.is_zero() && self.options.retain_max_bytes > 0;
         let settling =
             Settling { connection: &transaction, destination: self.destination, run: self.run, now, retains };
         for settlement in &group.settled {
@@ -143,18 +167,17 @@ impl Store {
         if used.saturating_add(coming) > self.options.max_bytes {
             return Ok(Some(SpoolError::LimitReached { path: path(), used, limit: self.options.max_bytes }));
         }
-        #[cfg(target_os = "linux")]
-        if let Ok(disk) = rustix::fs::statvfs(&self.path) {
-            let total = disk.f_blocks.saturating_mul(disk.f_frsize);
-            let left = disk.f_bavail.saturating_mul(disk.f_frsize);
-            // What is in the log goes into the file before the log can be used anew.
-            let log = with_suffix(&self.path, "-wal").metadata().map_or(0, |it| it.len());
-            // A small disk gives a quarter. Pages that are free within the file need no room on the disk.
-            if left < RESERVED_BYTES.min(total / 4).saturating_add(log)
-                && free < coming.saturating_mul(2).saturating_add(64 << 10)
-            {
-                return Ok(Some(StoreError::Full { path: path() }.into()));
-            }
+        let Some((total, left)) = reserve::disk(&self.path) else { return Ok(None) };
+        // What is in the log goes into the file before the log can be used anew.
+        let log = with_suffix(&self.path, "-wal").metadata().map_or(0, |it| it.len());
+        let size = reserve::size(total);
+        let missing = size.saturating_sub(reserve::held(&self.path));
+        // A small disk gives a quarter. Pages that are free within the file need no room on the disk; the reserve does.
+        let fits_within = free >= coming.saturating_mul(2).saturating_add(64 << 10);
+        let kept_free = if fits_within { 0 } else { RESERVED_BYTES.min(total / 4) };
+        let lacks = (missing > 0 || !fits_within) && left < kept_free.saturating_add(missing).saturating_add(log);
+        if lacks || (missing > 0 && reserve::hold(&self.path, size).is_err()) {
+            return Ok(Some(StoreError::Full { path: path() }.into()));
         }
         Ok(None)
     }

@@ -13,7 +13,7 @@ use tokio::sync::oneshot;
 use super::damage::{self, Damage};
 use super::group::{Group, Settlement};
 use super::store::Store;
-use super::{Fetched, NewItem, SpoolError, SpoolOptions, Tally};
+use super::{Fetched, NewItem, SpoolError, SpoolOptions, Tally, reserve};
 use crate::circuit_breaker::BreakerRecord;
 use crate::clock::{Clock, Monotonic};
 use crate::database::StoreError;
@@ -169,6 +169,10 @@ fn open(
     if !damaged {
         match Store::open(path, url, options.clone(), now) {
             Err(SpoolError::Store(error)) if error.is_damage() => {}
+            // To say that a run has begun takes room too, and what it delivers makes some.
+            Err(error) if error.is_full() && reserve::release(path) => {
+                return Store::open(path, url, options.clone(), now);
+            }
             result => return result,
         }
     }
@@ -213,6 +217,8 @@ impl Keeper {
                 Ok(Request::End(reply)) => {
                     let written = self.commit();
                     let ended = self.store.end();
+                    // Whoever comes next finds the lock gone and drops the claims.
+                    let ended = ended.or_else(|error| if error.may_pass() { Ok(()) } else { Err(error) });
                     let _ = reply.send(written.and(ended));
                     return;
                 }
@@ -251,7 +257,7 @@ impl Keeper {
                 let fetched = self
                     .commit()
                     .and_then(|()| self.store.follow_the_name(now))
-                    .and_then(|_| self.mended(|store| store.fetch(limits, now)));
+                    .and_then(|_| self.making_room(|store| store.fetch(limits, now)));
                 let _ = reply.send(fetched);
             }
             Request::Tally(reply) => {
@@ -281,11 +287,15 @@ impl Keeper {
         let now = self.clock.unix_seconds();
         self.store.follow_the_name(now)?;
         let mut group = std::mem::take(&mut self.group);
-        let mut result = self.mended(|store| store.commit(&group, now));
+        let mut result = if group.items.is_empty() {
+            self.settle(&group, now)
+        } else {
+            self.mended(|store| store.commit(&group, now))
+        };
         if result.as_ref().is_err_and(SpoolError::is_full) && !group.items.is_empty() && !group.settled.is_empty() {
             // Settlements make room: they go first, and without the items where these still don't fit.
             let items = std::mem::take(&mut group.items);
-            if self.mended(|store| store.commit(&group, now)).is_ok() {
+            if self.settle(&group, now).is_ok() {
                 group = Group { items, ..Group::default() };
                 result = self.mended(|store| store.commit(&group, now));
             } else {
@@ -299,6 +309,22 @@ impl Keeper {
         }
         self.group = if result.is_ok() { Group::default() } else { group };
         result
+    }
+
+    /// Commits a group that takes nothing in: whole, or as the room allows.
+    fn settle(&mut self, group: &Group, now: i64) -> Result<(), SpoolError> {
+        match self.mended(|store| store.commit(group, now)) {
+            Err(error) if error.is_full() => self.making_room(|store| store.commit_in_parts(group, now)),
+            result => result,
+        }
+    }
+
+    /// Does `work` that makes room or leads to it: on a full disk it gets the reserve.
+    fn making_room<T>(&mut self, mut work: impl FnMut(&mut Store) -> Result<T, SpoolError>) -> Result<T, SpoolError> {
+        match self.mended(&mut work) {
+            Err(error) if error.is_full() && reserve::release(&self.store.path) => self.mended(work),
+            result => result,
+        }
     }
 
     /// Does `work`; where the file turns out to be damaged, puts it aside and does it on the fresh one.

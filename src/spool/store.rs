@@ -9,7 +9,7 @@ use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, 
 use super::claims::Claims;
 use super::damage::{self, Damage};
 use super::lease::{self, Lease};
-use super::{Fetched, KIND, SpoolError, SpoolOptions, Sync, Tally, Waiting};
+use super::{Fetched, KIND, SpoolError, SpoolOptions, Sync, Tally, Waiting, reserve};
 use crate::circuit_breaker::BreakerRecord;
 use crate::database::{self, StoreError};
 use crate::events::EncodedEvent;
@@ -231,7 +231,7 @@ impl Store {
                 bytes += body.len();
                 let id: Vec<u8> = row.get(6)?;
                 let broken = found.broken.len();
-                match EncodedEvent::decode(&body) {
+                match EncodedEvent::decode_stored(&body) {
                     // Bytes that are still an event may be another one.
                     Ok(encoded) if encoded.id().as_bytes()[..] != id[..] => {
                         found.broken.push((seq, "its bytes are not those that were taken".to_owned()));
@@ -376,6 +376,11 @@ pub(super) fn connect(path: &Path, sync: Sync) -> Result<Connection, SpoolError>
     let refuse = |error| SpoolError::from(StoreError::of(path, error));
     if sync == Sync::Normal {
         connection.pragma_update(None, "synchronous", "normal").map_err(refuse)?;
+    }
+    if let Some((total, _)) = reserve::disk(path) {
+        connection
+            .pragma_update_and_check(None, "wal_autocheckpoint", reserve::pages_of_the_log(total), |_| Ok(()))
+            .map_err(refuse)?;
     }
     connection.set_prepared_statement_cache_capacity(32);
     Ok(connection)

@@ -134,6 +134,12 @@ impl ThresholdConfig {
         self.severity.unwrap_or_default()
     }
 
+    /// Whether it is for an instance of a user.
+    #[must_use]
+    pub fn applies_to(&self, user: &str, instance: &str) -> bool {
+        self.only_user().is_none_or(|only| only == user) && self.only_instance().is_none_or(|only| only == instance)
+    }
+
     /// The one user that it applies to; `None` for all.
     #[must_use]
     pub fn only_user(&self) -> Option<&str> {

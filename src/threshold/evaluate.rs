@@ -15,7 +15,8 @@ use std::fmt;
 use super::config::{ResourceType, ThresholdConfig, ThresholdType, ThresholdViolation};
 use super::explain::Explanation;
 use super::measure::Measure;
-use crate::events::UsageEvent;
+use super::states::NoData;
+use crate::events::{UsageEvent, UsageMetrics};
 
 /// Thresholds, compiled for evaluation. Immutable: a change is a new set.
 #[derive(Debug, Clone, Default)]
@@ -26,6 +27,8 @@ pub struct ThresholdSet {
     of_user: HashMap<Box<str>, Scope>,
     /// Whether violations of any threshold have states.
     has_states: bool,
+    /// Those that look after instances where all is well.
+    watchers: Vec<usize>,
 }
 
 /// A threshold and how it compares.
@@ -115,6 +118,9 @@ impl ThresholdSet {
                 continue;
             }
             set.has_states |= clear.is_some();
+            if config.no_data == Some(NoData::Alert) {
+                set.watchers.push(threshold);
+            }
             let scope = match config.only_user() {
                 None => &mut set.of_all_users,
                 Some(user) => set.of_user.entry(user.into()).or_default(),
@@ -185,6 +191,32 @@ impl ThresholdSet {
     /// The threshold at a place.
     pub(super) fn get(&self, index: usize) -> Option<&Compiled> {
         self.thresholds.get(index)
+    }
+
+    /// The threshold of an id.
+    pub(super) fn find(&self, id: &str) -> Option<&Compiled> {
+        let at = self.thresholds.binary_search_by(|compiled| compiled.config.id.as_str().cmp(id)).ok()?;
+        self.thresholds.get(at)
+    }
+
+    /// The thresholds that look after instances where all is well, for the silence of these is told.
+    pub(super) fn watchers(&self) -> impl Iterator<Item = &Compiled> {
+        self.watchers.iter().filter_map(|index| self.thresholds.get(*index))
+    }
+
+    /// Whether an event of this user and instance with these figures exceeds anything: whether
+    /// [`ThresholdSet::violations`] would be empty, for who reads millions of events and makes none of them.
+    #[must_use]
+    pub fn exceeds_any(&self, user_id: &str, instance_id: &str, metrics: &UsageMetrics) -> bool {
+        let scopes = [Some(&self.of_all_users), get(&self.of_user, user_id)];
+        scopes.into_iter().flatten().any(|scope| {
+            let of_instance = get(&scope.of_instance, instance_id);
+            let groups = [Some(&scope.of_all_instances), of_instance].into_iter().flatten().flatten();
+            // The lowest limit decides.
+            groups
+                .into_iter()
+                .any(|group| group.limits.first().is_some_and(|limit| group.measure.of_metrics(metrics) > limit.value))
+        })
     }
 
     /// Each threshold, sorted by id, with why `event` exceeds it or does not. This looks at all of them.
@@ -272,6 +304,16 @@ impl Compiled {
     /// Whether what the event says is over the limit, whomever it is of.
     pub(super) fn exceeded(&self, event: &UsageEvent) -> bool {
         self.measure.of(event) > self.measure.limit(self.config.threshold_type.value(), self.scale)
+    }
+
+    /// Whether what the event says is so low that what fired is over. Not a number is neither this nor exceeded.
+    pub(super) fn cleared(&self, event: &UsageEvent) -> bool {
+        self.clear.is_some_and(|clear| self.measure.of(event) <= clear)
+    }
+
+    /// Whether it is for the event's user and instance.
+    pub(super) fn applies(&self, event: &UsageEvent) -> bool {
+        self.config.applies_to(&event.user_id, &event.instance_id)
     }
 
     /// How far over the limit `event` is, in percent of it; finite.

@@ -1,12 +1,17 @@
 //! The thresholds in force, and what follows when one is exceeded.
 
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
-use super::config::{ActionType, ThresholdConfig, ThresholdViolation};
+use super::alert::{AlertCounts, ThresholdAlert};
+use super::alert_file::{AlertFile, AlertFileError, Kept};
+use super::alerting::{Alerting, Inner, send};
+use super::config::{ThresholdConfig, ThresholdViolation};
 use super::evaluate::ThresholdSet;
-use super::notify::{self, LogNotifier, Notifier};
-use super::source::{Loaded, SourceError, ThresholdReader, ThresholdSource};
+use super::notify::{LogNotifier, Notifier};
+use super::source::{Loaded, ThresholdReader, ThresholdSource};
+use crate::clock::{Clock, SystemClock};
 use crate::errors::UsageEventError;
 use crate::events::UsageEvent;
 use crate::transport::ConnectOptions;
@@ -14,6 +19,11 @@ use crate::transport::ConnectOptions;
 /// Holds the thresholds in force, checks events against them and hands on what exceeds them.
 ///
 /// A set of thresholds is swapped as a whole: an event meets the old set or the new one, never a mixture.
+///
+/// Every violation of a threshold without states is acted on. Of one with states
+/// ([`ThresholdConfig::has_states`]) only the changes are: it fires, still fires, is resolved, or nothing is heard.
+/// Who runs for long calls [`ThresholdManager::tick`] every second or so, and [`ThresholdManager::finish`] at the end;
+/// [`ThresholdManager::keep_states`] makes them outlive a restart.
 ///
 /// ```
 /// use form_usage_events::threshold::{ThresholdConfig, ThresholdManager};
@@ -34,6 +44,8 @@ pub struct ThresholdManager {
     options: ConnectOptions,
     set: RwLock<Arc<ThresholdSet>>,
     notifier: Arc<dyn Notifier>,
+    alerting: Alerting,
+    clock: Arc<dyn Clock>,
     /// Nothing was loaded yet, and nobody was told.
     unloaded: AtomicBool,
 }
@@ -64,6 +76,8 @@ impl ThresholdManager {
             options: ConnectOptions::default(),
             set: RwLock::new(Arc::new(set)),
             notifier: Arc::new(LogNotifier),
+            alerting: Alerting::new(fastrand::u64(..)),
+            clock: Arc::new(SystemClock),
         }
     }
 
@@ -71,6 +85,12 @@ impl ThresholdManager {
     #[must_use]
     pub fn with_notifier(self, notifier: Arc<dyn Notifier>) -> Self {
         Self { notifier, ..self }
+    }
+
+    /// The same on another clock, for tests.
+    #[must_use]
+    pub fn with_clock(self, clock: Arc<dyn Clock>) -> Self {
+        Self { clock, ..self }
     }
 
     /// The same with the time limit, token, roots and NATS credentials that reaching the source takes.
@@ -88,22 +108,90 @@ impl ThresholdManager {
     /// [`UsageEventError::Other`] with everything that is wrong, one fault a line with file, line and column. The
     /// thresholds that were in force stay in force.
     pub async fn load_configs(&self) -> Result<(), UsageEventError> {
-        let Some(source) = self.source.clone() else {
-            return Ok(());
+        match self.reader()? {
+            Some(mut reader) => self.load_changes(&mut reader).await.map(|_| ()),
+            None => Ok(()),
+        }
+    }
+
+    /// A reader of the source, which has seen nothing yet; `None` for thresholds that came from code.
+    ///
+    /// # Errors
+    /// When there can't be one: the source is no source, or a credential can't be used.
+    pub fn reader(&self) -> Result<Option<ThresholdReader>, UsageEventError> {
+        let Some(source) = &self.source else { return Ok(None) };
+        let reader = ThresholdSource::parse(source)
+            .and_then(|parsed| ThresholdReader::new(parsed, self.options.clone()))
+            .map_err(|error| unusable(source, &error))?;
+        Ok(Some(reader))
+    }
+
+    /// Puts in force what `reader` finds to have changed since it last looked; whether something had.
+    ///
+    /// # Errors
+    /// As [`ThresholdManager::load_configs`].
+    pub async fn load_changes(&self, reader: &mut ThresholdReader) -> Result<bool, UsageEventError> {
+        let source = reader.source().to_string();
+        let Some(Loaded { configs, warnings }) = reader.poll().await.map_err(|error| unusable(&source, &error))? else {
+            return Ok(false);
         };
-        let loaded = load(&source, self.options.clone()).await;
-        let (set, warnings) = loaded.map_err(|faults| {
-            UsageEventError::Other(format!(
-                "the thresholds of {source} can't be used, none of them is loaded:\n{faults}"
-            ))
-        })?;
+        let set = ThresholdSet::new(configs).map_err(|error| unusable(&source, &format!("{source}: {error}")))?;
         for warning in warnings {
             tracing::warn!("{warning}");
         }
         tracing::info!(%source, thresholds = set.len(), "thresholds are in force");
-        *self.set.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(set);
+        self.put_in_force(set);
+        Ok(true)
+    }
+
+    /// Puts `set` in force in the place of what was. States of thresholds that mean the same are kept; what fires of the
+    /// others is resolved, which is told with the next [`ThresholdManager::hand_over`].
+    pub fn put_in_force(&self, set: ThresholdSet) {
+        let set = Arc::new(set);
+        // The states change with the set, so that no event meets one without the other.
+        let mut alerting = self.alerting.lock();
+        let old = std::mem::replace(&mut *self.set.write().unwrap_or_else(PoisonError::into_inner), set.clone());
+        let alerts = alerting.states.reload(&old, &set);
+        alerting.queue(alerts);
+        if set.has_states()
+            && let Some(path) = alerting.take_later()
+        {
+            match self.keep_in(&mut alerting, &set, &path) {
+                Ok(put_aside) => put_aside.iter().for_each(|message| tracing::warn!("{message}")),
+                Err(error) => tracing::error!("{error}; a restart would forget what fires"),
+            }
+        }
         self.unloaded.store(false, Ordering::Relaxed);
-        Ok(())
+    }
+
+    /// Keeps the states of thresholds in the file at `path` from now on, and goes on from what is in it: what fires is
+    /// not told again, and what no threshold stands for any more is resolved. To be called once the thresholds are
+    /// loaded. Blocks while the file is read. As long as no threshold has states, no file is made.
+    ///
+    /// What was in the file and can't be used is put aside; the message that is returned says where and why.
+    ///
+    /// # Errors
+    /// When another process holds the file, or it can't be read. The states then live as long as this manager.
+    pub fn keep_states(&self, path: PathBuf) -> Result<Option<String>, AlertFileError> {
+        let mut alerting = self.alerting.lock();
+        let set = self.thresholds();
+        if !set.has_states() && !path.exists() {
+            alerting.keep_later(path);
+            return Ok(None);
+        }
+        self.keep_in(&mut alerting, &set, &path)
+    }
+
+    fn keep_in(&self, alerting: &mut Inner, set: &ThresholdSet, path: &Path) -> Result<Option<String>, AlertFileError> {
+        let (file, kept) = AlertFile::open(path, self.clock.unix_seconds())?;
+        let Kept { states, untold, put_aside } = kept;
+        alerting.keep_in(file, untold);
+        if let Some((states, old)) = states {
+            alerting.states = states;
+            let alerts = alerting.states.reload(&old, set);
+            alerting.queue(alerts);
+        }
+        Ok(put_aside)
     }
 
     /// The thresholds in force now. The set that is handed out does not change any more.
@@ -125,22 +213,19 @@ impl ThresholdManager {
     }
 
     /// Does what follows from `violations`: `Log` writes a structured log line, `Notify` and `Action` go to the
-    /// notifier, one after the other.
+    /// notifier, in one call. Violations of thresholds with states are left out, since only their changes are acted on:
+    /// [`ThresholdManager::check_event`] knows them.
     ///
     /// # Errors
     /// [`UsageEventError::Other`] naming each notification that failed; all the others were made.
     pub async fn process_violations(&self, violations: &[ThresholdViolation]) -> Result<(), UsageEventError> {
-        let mut failed = Vec::new();
-        for violation in violations {
-            match violation.config.action {
-                ActionType::Log => notify::log(violation),
-                ActionType::Notify | ActionType::Action(_) => {
-                    if let Err(error) = self.notifier.notify(violation).await {
-                        failed.push(format!("threshold `{}`: {error}", violation.config.id));
-                    }
-                }
-            }
-        }
+        let plain = violations.iter().filter(|violation| !violation.config.has_states());
+        let group: Vec<_> = plain.cloned().map(ThresholdAlert::of_violation).collect();
+        let outcomes = send(&*self.notifier, &group).await;
+        let failed = group.iter().zip(outcomes).filter_map(|(alert, outcome)| {
+            outcome.err().map(|error| format!("threshold `{}`: {error}", alert.violation.config.id))
+        });
+        let failed: Vec<_> = failed.collect();
         if failed.is_empty() {
             return Ok(());
         }
@@ -151,18 +236,107 @@ impl ThresholdManager {
     /// Checks `event` and does what follows.
     ///
     /// # Errors
-    /// As [`ThresholdManager::process_violations`]. Who needs the violations even then makes the two calls.
+    /// As [`ThresholdManager::hand_over`]. Who needs the violations even then calls [`ThresholdManager::observe`] and
+    /// that.
     pub async fn check_event(&self, event: &UsageEvent) -> Result<Vec<ThresholdViolation>, UsageEventError> {
-        let violations = self.check_thresholds(event);
-        self.process_violations(&violations).await?;
+        let violations = self.observe(event);
+        self.hand_over_news().await?;
         Ok(violations)
+    }
+
+    /// What `event` exceeds, sorted by threshold id. It changes the states, and what follows is done by the next
+    /// [`ThresholdManager::hand_over_news`]: several events of the same moment may be told in one message.
+    #[must_use]
+    pub fn observe(&self, event: &UsageEvent) -> Vec<ThresholdViolation> {
+        if !self.thresholds().has_states() {
+            let violations = self.check_thresholds(event);
+            if !violations.is_empty() {
+                self.alerting.lock().queue(violations.iter().cloned().map(ThresholdAlert::of_violation));
+            }
+            return violations;
+        }
+        let mut alerting = self.alerting.lock();
+        let set = self.thresholds();
+        let exceeded = set.exceeded(event);
+        let mut alerts = alerting.states.observe_exceeded(&set, event, &exceeded);
+        let violations: Vec<_> = exceeded.iter().filter_map(|at| set.get(*at)).map(|it| it.violation(event)).collect();
+        let plain = violations.iter().filter(|violation| !violation.config.has_states());
+        alerts.extend(plain.cloned().map(ThresholdAlert::of_violation));
+        alerting.queue(alerts);
+        alerting.heard();
+        violations
+    }
+
+    /// Does all that is to be done: `Log` writes a structured log line, the rest goes to the notifier in one call, and
+    /// the states are saved where they are kept.
+    ///
+    /// # Errors
+    /// [`UsageEventError::Other`] naming what could not be handed over. Changes of states stay and are tried again by
+    /// [`ThresholdManager::tick`], over a restart too where states are kept; plain violations are not.
+    pub async fn hand_over(&self) -> Result<(), UsageEventError> {
+        let result = self.alerting.hand_over(&*self.notifier, self.clock.monotonic()).await;
+        self.save(false).await;
+        result
+    }
+
+    /// Looks at the clock: who is silent, what is to be told again after a failure, whether the states are to be saved.
+    ///
+    /// # Errors
+    /// As [`ThresholdManager::hand_over`].
+    pub async fn tick(&self) -> Result<(), UsageEventError> {
+        {
+            let mut alerting = self.alerting.lock();
+            let set = self.thresholds();
+            let alerts = alerting.states.tick(&set, self.clock.unix_seconds());
+            alerting.queue(alerts);
+        }
+        self.hand_over_news().await
+    }
+
+    /// [`ThresholdManager::hand_over`] where there is something new, or the pause after a failure is over; otherwise
+    /// nothing. For each event of a stream.
+    ///
+    /// # Errors
+    /// As that.
+    pub async fn hand_over_news(&self) -> Result<(), UsageEventError> {
+        if self.alerting.is_due(self.clock.monotonic()) {
+            return self.hand_over().await;
+        }
+        self.save(false).await;
+        Ok(())
+    }
+
+    /// Does what is still to be done and saves the states: to be called at the end of a run.
+    ///
+    /// # Errors
+    /// As [`ThresholdManager::hand_over`].
+    pub async fn finish(&self) -> Result<(), UsageEventError> {
+        let result = self.alerting.hand_over(&*self.notifier, self.clock.monotonic()).await;
+        self.save(true).await;
+        result
+    }
+
+    /// How many thresholds fire, are pending or hear nothing, and how many events came late or twice.
+    #[must_use]
+    pub fn alert_counts(&self) -> AlertCounts {
+        self.alerting.lock().states.counts()
+    }
+
+    async fn save(&self, at_once: bool) {
+        let began = self.clock.monotonic();
+        let Some((file, record)) = self.alerting.to_save(|| self.thresholds(), began, at_once) else { return };
+        let result = match tokio::runtime::Handle::try_current() {
+            Ok(runtime) => match runtime.spawn_blocking(move || file.save(&record)).await {
+                Ok(result) => result,
+                // The runtime ends; so does what would be saved.
+                Err(_) => return,
+            },
+            Err(_) => file.save(&record),
+        };
+        self.alerting.saved(result, began, self.clock.monotonic());
     }
 }
 
-async fn load(source: &str, options: ConnectOptions) -> Result<(ThresholdSet, Vec<String>), String> {
-    let loaded = async { ThresholdReader::new(ThresholdSource::parse(source)?, options)?.poll().await };
-    let Loaded { configs, warnings } =
-        loaded.await.map_err(|error: SourceError| error.to_string())?.unwrap_or_default();
-    let set = ThresholdSet::new(configs).map_err(|error| format!("{source}: {error}"))?;
-    Ok((set, warnings))
+fn unusable(source: &str, faults: &dyn std::fmt::Display) -> UsageEventError {
+    UsageEventError::Other(format!("the thresholds of {source} can't be used, none of them is loaded:\n{faults}"))
 }

@@ -1,7 +1,7 @@
 //! What a threshold is compared with: the table of resources, metrics and units, as code.
 
 use super::config::ResourceType;
-use crate::events::UsageEvent;
+use crate::events::{UsageEvent, UsageMetrics};
 use crate::units::{BYTES_PER_GB, BYTES_PER_MB, bytes_per, seconds_per};
 
 /// A figure of an event.
@@ -48,9 +48,13 @@ impl Measure {
     }
 
     /// The figure itself. Seconds are exact up to 2^53 of them.
-    #[allow(clippy::cast_precision_loss)]
     pub(super) const fn of(self, event: &UsageEvent) -> f64 {
-        let metrics = &event.metrics;
+        self.of_metrics(&event.metrics)
+    }
+
+    /// The same of an event's metrics alone.
+    #[allow(clippy::cast_precision_loss)]
+    pub(super) const fn of_metrics(self, metrics: &UsageMetrics) -> f64 {
         match self {
             Self::CpuPercent => metrics.cpu_percent_avg,
             Self::CpuSeconds => metrics.cpu_seconds as f64,

@@ -2,6 +2,7 @@
 //!
 //! - [`ThresholdConfig`], [`ThresholdViolation`]: what stands in a file, and what comes out;
 //! - [`ThresholdSet`]: thresholds compiled for evaluation, pure; [`Explanation`]: why one did or did not fire;
+//! - [`AlertStates`], [`ThresholdAlert`]: violations with states (pending, firing, resolved), pure;
 //! - [`ThresholdSource`], [`ThresholdReader`]: where they come from: files, servers, buckets, and `ThresholdStore`, which
 //!   keeps their history;
 //! - [`ThresholdManager`]: the set in force, swapped as a whole, and the actions;
@@ -16,6 +17,12 @@
 //! | `NetworkIngress` | | `network_ingress_mb` | the same |
 //! | `Gpu` | | `gpu_seconds` | `s`, `min`, `h` |
 
+mod alert;
+mod alert_file;
+mod alerting;
+#[cfg(test)]
+mod alerting_tests;
+pub mod cases;
 mod config;
 mod evaluate;
 mod explain;
@@ -28,13 +35,20 @@ mod states;
 mod store;
 #[cfg(test)]
 mod tests;
+mod watch;
 
+pub use alert::{
+    ALERTS_FORMAT, ALERTS_VERSION, AlertCounts, AlertKind, AlertReason, AlertRecord, AlertState, AlertStates,
+    AlertStatus, RecordError, ThresholdAlert,
+};
+pub use alert_file::{AlertFile, AlertFileError, Kept};
 pub use config::{ANY, ActionType, ResourceType, ThresholdConfig, ThresholdType, ThresholdViolation};
 pub use evaluate::{InvalidThresholds, ThresholdSet};
 pub use explain::{Explanation, Reason};
 pub use manager::ThresholdManager;
-pub use notify::{LogNotifier, Notified, Notifier};
+pub use notify::{AlertsNotified, LogNotifier, Notified, Notifier};
 pub use source::{Loaded, MAX_FILE_BYTES, SourceError, ThresholdReader, ThresholdSource, parse_thresholds};
 pub use states::{AlertSeverity, NoData};
 #[cfg(feature = "sqlite")]
 pub use store::{Change, Edit, EditError, ThresholdStore};
+pub use watch::watch;

@@ -4,51 +4,115 @@ use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 
+use super::alert::{AlertKind, ThresholdAlert};
 use super::config::{ActionType, ThresholdViolation};
 use crate::errors::UsageEventError;
 
 /// What [`Notifier::notify`] returns.
 pub type Notified<'a> = Pin<Box<dyn Future<Output = Result<(), UsageEventError>> + Send + 'a>>;
 
-/// Takes the violations whose action is [`ActionType::Notify`] or [`ActionType::Action`].
+/// What [`Notifier::notify_alerts`] returns: how each went, in the order in which they were handed over.
+pub type AlertsNotified<'a> = Pin<Box<dyn Future<Output = Vec<Result<(), UsageEventError>>> + Send + 'a>>;
+
+/// Takes what follows from thresholds whose action is [`ActionType::Notify`] or [`ActionType::Action`].
 pub trait Notifier: Send + Sync + fmt::Debug {
     /// Sends `violation` to its channels, or runs what its action is bound to.
     ///
     /// # Errors
     /// When it could not be handed over; the message says to which channel and why.
     fn notify<'a>(&'a self, violation: &'a ThresholdViolation) -> Notified<'a>;
+
+    /// Takes alerts of the same moment: violations, and changes of states with their [`AlertKind`]. This is what the
+    /// manager calls; one message may tell of many of them.
+    ///
+    /// An alert that could not be handed over is handed over again later under the same id, so that its
+    /// [`id`](ThresholdAlert::id) tells repeats apart; a violation without states is not. Who delivers later, or
+    /// elsewhere, answers as soon as it has the alert on disk.
+    ///
+    /// Unless implemented, violations and what fires go to [`Notifier::notify`] one by one, and the rest, which is no
+    /// violation, is logged.
+    fn notify_alerts<'a>(&'a self, alerts: &'a [ThresholdAlert]) -> AlertsNotified<'a> {
+        Box::pin(async move {
+            let mut outcomes = Vec::with_capacity(alerts.len());
+            for alert in alerts {
+                outcomes.push(match alert.kind {
+                    AlertKind::Violation | AlertKind::Firing | AlertKind::Repeat => self.notify(&alert.violation).await,
+                    AlertKind::Pending | AlertKind::Resolved | AlertKind::NoData => {
+                        log(alert);
+                        Ok(())
+                    }
+                });
+            }
+            outcomes
+        })
+    }
 }
 
-/// Logs violations with their channels or their action named: what there is until channels are bound.
+/// Logs alerts with their channels or their action named: what there is until channels are bound.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct LogNotifier;
 
 impl Notifier for LogNotifier {
     fn notify<'a>(&'a self, violation: &'a ThresholdViolation) -> Notified<'a> {
-        log(violation);
+        log(&ThresholdAlert::of_violation(violation.clone()));
         Box::pin(std::future::ready(Ok(())))
+    }
+
+    fn notify_alerts<'a>(&'a self, alerts: &'a [ThresholdAlert]) -> AlertsNotified<'a> {
+        alerts.iter().for_each(log);
+        Box::pin(std::future::ready(alerts.iter().map(|_| Ok(())).collect()))
     }
 }
 
-/// One structured log line. `current` and `limit` are in `unit`, `time` is the event's own.
-pub(super) fn log(violation: &ThresholdViolation) {
+/// One structured log line. `current`, `limit` and `peak` are in `unit`, times are the events' own.
+pub(super) fn log(alert: &ThresholdAlert) {
+    let violation = &alert.violation;
     let config = &violation.config;
     let follows = match &config.action {
         ActionType::Log => None,
         ActionType::Notify => Some(format!("notify: {}", config.notification_channels.join(", "))),
         ActionType::Action(name) => Some(format!("action: {name}")),
     };
+    if alert.kind == AlertKind::Violation {
+        tracing::warn!(
+            threshold = %config.id,
+            severity = config.severity.map(|severity| severity.name()),
+            resource = %config.resource_type,
+            current = violation.current_value,
+            limit = violation.threshold_value,
+            unit = %config.threshold_type.unit(),
+            percent_over = violation.percentage,
+            instance = %violation.instance_id,
+            user = %violation.user_id,
+            time = violation.timestamp,
+            follows,
+            "threshold exceeded"
+        );
+        return;
+    }
+    let words = match alert.kind {
+        AlertKind::Violation | AlertKind::Pending => "threshold exceeded, pending",
+        AlertKind::Firing => "threshold exceeded, firing",
+        AlertKind::Repeat => "threshold still firing",
+        AlertKind::Resolved => "threshold resolved",
+        AlertKind::NoData => "no data of an instance",
+    };
     tracing::warn!(
         threshold = %config.id,
+        state = %alert.kind,
+        severity = %config.severity(),
         resource = %config.resource_type,
         current = violation.current_value,
         limit = violation.threshold_value,
+        peak = alert.peak,
         unit = %config.threshold_type.unit(),
-        percent_over = violation.percentage,
         instance = %violation.instance_id,
         user = %violation.user_id,
-        time = violation.timestamp,
+        since = alert.since,
+        time = alert.at,
+        reason = alert.reason.map(tracing::field::display),
+        id = %alert.id,
         follows,
-        "threshold exceeded"
+        "{words}"
     );
 }

@@ -273,6 +273,7 @@ proptest! {
         for event in &events {
             let expected = naive(&configs, event);
             let found = set.violations(event);
+            prop_assert_eq!(set.exceeds_any(&event.user_id, &event.instance_id, &event.metrics), !found.is_empty());
             prop_assert_eq!(ids(&found), expected.iter().map(String::as_str).collect::<Vec<_>>());
             for violation in &found {
                 prop_assert!(violation.current_value > violation.threshold_value);
@@ -390,6 +391,7 @@ async fn a_logged_violation_has_its_figures_as_fields() {
     let text = String::from_utf8(captured.0.lock().unwrap().clone()).unwrap();
     let lines: Vec<serde_json::Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!(lines.len(), 3, "{text}");
+    // What is only logged comes first, then what the notifier makes a line of.
     let expected = [
         ("threshold", "a".into()),
         ("resource", "Cpu".into()),
@@ -403,9 +405,10 @@ async fn a_logged_violation_has_its_figures_as_fields() {
         ("follows", serde_json::Value::from("notify: email, pager")),
     ];
     for (field, value) in expected {
-        assert_eq!(lines[0][field], value, "{field}");
+        assert_eq!(lines[1][field], value, "{field}");
     }
-    assert!(lines[1].get("follows").is_none());
+    assert_eq!(lines[0]["threshold"], "b");
+    assert!(lines[0].get("follows").is_none());
     assert_eq!(lines[2]["follows"], "action: scale-down");
 }
 
@@ -432,13 +435,15 @@ async fn a_bad_source_leaves_the_old_set_in_force() {
 }
 
 #[test]
-fn loading_needs_no_runtime() {
-    let manager = ThresholdManager::new("https://example.org/thresholds.json");
-    let mut loading = std::pin::pin!(manager.load_configs());
-    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
-    match loading.as_mut().poll(&mut context) {
-        std::task::Poll::Ready(Err(error)) => assert!(error.to_string().contains("supported are"), "{error}"),
-        other => panic!("{other:?}"),
+fn loading_files_needs_no_runtime_and_loading_from_a_server_says_that_it_does() {
+    for (source, says) in [("/nowhere/t.json", "check the path"), ("https://example.org/t.json", "a Tokio runtime")] {
+        let manager = ThresholdManager::new(source);
+        let mut loading = std::pin::pin!(manager.load_configs());
+        let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+        match loading.as_mut().poll(&mut context) {
+            std::task::Poll::Ready(Err(error)) => assert!(error.to_string().contains(says), "{error}"),
+            other => panic!("{other:?}"),
+        }
     }
 }
 

@@ -9,6 +9,7 @@ use std::str::FromStr;
 use url::Url;
 
 use super::HttpAddress;
+use crate::events::EventId;
 pub use nats::{NatsAddress, NatsServer};
 
 /// The URL schemes that this version speaks, for messages.
@@ -103,6 +104,19 @@ pub(crate) fn percent_encoded(text: &str) -> String {
 }
 
 impl Destination {
+    /// What a spool knows the destination by: the URL; of an HTTP service with a digest in place of its query, which may
+    /// hold a key, so that two that differ in their queries are still told apart.
+    #[must_use]
+    pub fn spool_key(&self) -> String {
+        match self {
+            Self::Http(HttpAddress { query: Some(query), .. }) => {
+                let digest = EventId::of(query.as_bytes());
+                format!("{}?digest={digest}", self.shown())
+            }
+            other => other.to_string(),
+        }
+    }
+
     /// The URL for people and logs: of an HTTP service without its query, which may hold a key.
     #[must_use]
     pub fn shown(&self) -> String {
@@ -160,6 +174,12 @@ impl FromStr for Destination {
             "http" | "https" => text.parse().map(Self::Http),
             "nats" | "tls" => nats::parse(text, scheme == "tls").map(Self::Nats),
             "sqlite" | "file" => {
+                if rest.starts_with("//") && !rest.starts_with("///") {
+                    // Without the text itself: it may hold a password.
+                    return refuse(format!(
+                        "the destination URL names a host, and {scheme}: is a file of this machine; write {scheme}:PATH, or {scheme}:///PATH"
+                    ));
+                }
                 // `file:///path` is the URL form of `file:/path`.
                 let path = rest.strip_prefix("//").filter(|path| path.starts_with('/')).unwrap_or(rest);
                 if path.is_empty() {
@@ -262,6 +282,17 @@ mod tests {
     }
 
     #[test]
+    fn a_spool_tells_destinations_apart_and_knows_no_key_of_theirs() {
+        let key = |text: &str| text.parse::<Destination>().unwrap().spool_key();
+        let (one, other) = (key("https://h/x?key=hunter2"), key("https://h/x?key=hunter3"));
+        assert!(one.starts_with("https://h/x?digest=") && !one.contains("hunter2"), "{one}");
+        assert!(one != other && one == key("https://h:443/x?key=hunter2"));
+        assert_eq!(one.parse::<Destination>().unwrap().shown(), "https://h/x");
+        assert_eq!(key("https://h/x"), "https://h/x");
+        assert_eq!(key("form://h/a"), "form://h:3003/a?sub_topic=0");
+    }
+
+    #[test]
     fn file_urls_and_paths() {
         assert_eq!("file:///var/x".parse(), Ok(Destination::File("/var/x".into())));
         assert_eq!("sqlite:a/b.db".parse(), Ok(Destination::Sqlite("a/b.db".into())));
@@ -274,6 +305,7 @@ mod tests {
             ("usage.db", "sqlite:PATH"),
             ("fomr://x/y", "did you mean \"form\"?"),
             ("sqlite:", "names no file"),
+            ("sqlite://joe:hunter2@h/x", "sqlite:PATH"),
             ("form://", "names no host"),
             ("form://h/a/b", "one topic is expected"),
             ("form://h/a?sub_topic=256", "0 to 255"),

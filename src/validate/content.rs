@@ -10,8 +10,9 @@ use std::io::{self, Read};
 use super::continuity::{Continuity, ContinuityTotals, Here, Metered, digest};
 use super::json::{self, Node, Text, Value, quote};
 use super::shape::{Context, Spot};
-use super::{Code, EventRules, Finding, Place, Severity, event, glance, threshold};
-use crate::events::{LinePart, LineReader};
+use super::together::Together;
+use super::{Bindings, Code, EventRules, EventSieve, Finding, Levels, Place, Severity, event, glance, threshold};
+use crate::events::{LinePart, LineReader, Sifted, sift};
 
 /// The largest document (as opposed to a stream of lines) that is validated, in bytes, where lines may not be longer.
 pub const MAX_DOCUMENT_BYTES: usize = 8 << 20;
@@ -107,7 +108,11 @@ impl ThresholdIds {
 #[derive(Debug)]
 pub struct ContentValidator {
     options: ContentOptions,
-    ids: ThresholdIds,
+    thresholds: threshold::Run,
+    together: Together,
+    levels: Levels,
+    /// The names of the inputs so far.
+    names: Vec<Box<str>>,
     /// How many warnings and how many errors may still be handed out.
     room: [u64; 2],
     continuity: Option<Continuity>,
@@ -124,11 +129,34 @@ impl ContentValidator {
     pub fn new(options: ContentOptions) -> Self {
         Self {
             options,
-            ids: ThresholdIds::default(),
+            thresholds: threshold::Run::default(),
+            together: Together::default(),
+            levels: Levels::default().strict(options.strict),
+            names: Vec::new(),
             room: [options.max_findings; 2],
             continuity: None,
             afterwards: BTreeMap::new(),
         }
+    }
+
+    /// The same with severities set otherwise; `strict` of the options is kept.
+    #[must_use]
+    pub fn with_levels(self, levels: Levels) -> Self {
+        Self { levels: levels.strict(self.options.strict), ..self }
+    }
+
+    /// The same that knows which channels and actions are bound.
+    #[must_use]
+    pub fn with_bindings(mut self, bindings: Bindings) -> Self {
+        self.thresholds.bindings = Some(bindings);
+        self
+    }
+
+    /// The same that knows the period of events, in seconds.
+    #[must_use]
+    pub fn with_period(mut self, seconds: i64) -> Self {
+        self.thresholds.period = seconds;
+        self
     }
 
     /// The same that looks at the continuity of events too; call [`ContentValidator::finish`] in the end.
@@ -145,9 +173,11 @@ impl ContentValidator {
     pub fn validate<E: From<io::Error>>(
         &mut self,
         name: &str,
-        input: impl Read,
+        input: impl Read + Send,
         hand_out: HandOut<'_, E>,
     ) -> Result<Tally, E> {
+        let file = u32::try_from(self.names.len()).unwrap_or(u32::MAX);
+        self.names.push(name.into());
         let mut lines = LineReader::with_limit(input, self.options.max_line_bytes);
         let continuity = match &mut self.continuity {
             Some(continuity) => Some(Stream {
@@ -158,10 +188,12 @@ impl ContentValidator {
             }),
             None => None,
         };
-        let findings = Findings { strict: self.options.strict, room: &mut self.room, list: Vec::new(), counts: [0; 2] };
+        let findings = Findings { levels: &self.levels, room: &mut self.room, list: Vec::new(), counts: [0; 2] };
         let mut run = Run {
             options: self.options,
-            ids: &mut self.ids,
+            thresholds: &mut self.thresholds,
+            together: &mut self.together,
+            file,
             name,
             hand_out,
             findings,
@@ -194,21 +226,20 @@ impl ContentValidator {
     /// # Errors
     /// What `hand_out` gave.
     pub fn finish<E>(&mut self, hand_out: HandOut<'_, E>) -> Result<Vec<(usize, Tally)>, E> {
-        let Some(continuity) = &mut self.continuity else {
-            return Ok(Vec::new());
-        };
-        let mut incidents = Vec::new();
-        continuity.finish(&mut |incident| incidents.push(incident));
-        for incident in incidents {
-            let finding = incident.finding(|file| continuity.file_name(file));
-            let counts = self.afterwards.entry(incident.file).or_default();
+        let names = &self.names;
+        let name = |file: u32| names.get(file as usize).map_or("", |name| name);
+        let mut late = self.together.hidden(name);
+        if let Some(continuity) = &mut self.continuity {
+            continuity.finish(&mut |incident| late.push((incident.file, incident.finding(name))));
+        }
+        for (file, finding) in late {
+            let counts = self.afterwards.entry(file).or_default();
             let mut findings =
-                Findings { strict: self.options.strict, room: &mut self.room, list: Vec::new(), counts: *counts };
+                Findings { levels: &self.levels, room: &mut self.room, list: Vec::new(), counts: *counts };
             findings.take(finding);
             *counts = findings.counts;
             for finding in &findings.list {
-                let file = continuity.file_name(incident.file);
-                hand_out(Located { file, finding, text: "", first_line: 0 })?;
+                hand_out(Located { file: name(file), finding, text: "", first_line: 0 })?;
             }
         }
         let tally = |[warnings, errors]: [u64; 2]| Tally { errors, warnings, ..Tally::default() };
@@ -260,6 +291,9 @@ impl Beginning {
         match first.bytes.trim_ascii_start().first() {
             Some(b'[' | b'/' | b'#') => return Self::Document,
             Some(b'{') if first.part == LinePart::Whole => {}
+            _ if std::str::from_utf8(&first.bytes).is_ok_and(|line| json::other_format(line).is_some()) => {
+                return Self::Document;
+            }
             _ => return Self::Lines,
         }
         if goes_on(&first.bytes) {
@@ -291,7 +325,7 @@ fn goes_on(line: &[u8]) -> bool {
 
 /// Findings of the text at hand, bounded.
 struct Findings<'v> {
-    strict: bool,
+    levels: &'v Levels,
     room: &'v mut [u64; 2],
     list: Vec<Finding>,
     /// Warnings and errors.
@@ -299,10 +333,10 @@ struct Findings<'v> {
 }
 
 impl Findings<'_> {
-    fn take(&mut self, mut finding: Finding) {
-        if self.strict {
-            finding.severity = Severity::Error;
-        }
+    fn take(&mut self, finding: Finding) {
+        let Some(finding) = self.levels.apply(finding) else {
+            return;
+        };
         let index = usize::from(finding.severity == Severity::Error);
         if let (Some(count), Some(room)) = (self.counts.get_mut(index), self.room.get_mut(index)) {
             *count += 1;
@@ -322,7 +356,9 @@ impl Findings<'_> {
 /// The validation of one input.
 struct Run<'v, 'h, E> {
     options: ContentOptions,
-    ids: &'v mut ThresholdIds,
+    thresholds: &'v mut threshold::Run,
+    together: &'v mut Together,
+    file: u32,
     name: &'v str,
     hand_out: HandOut<'h, E>,
     findings: Findings<'v>,
@@ -331,33 +367,52 @@ struct Run<'v, 'h, E> {
 }
 
 impl<E: From<io::Error>> Run<'_, '_, E> {
-    fn lines(&mut self, held: impl Iterator<Item = Held>, mut lines: LineReader<impl Read>) -> Result<(), E> {
+    fn lines(&mut self, held: impl Iterator<Item = Held>, mut lines: LineReader<impl Read + Send>) -> Result<(), E> {
         for line in held {
             self.line(line.number, &line.bytes, line.part)?;
         }
-        while let Some(line) = lines.next_line()? {
-            self.line(line.number, line.bytes, line.part)?;
+        if self.continuity.is_some() {
+            // Every event counts there, in its turn.
+            while let Some(line) = lines.next_line()? {
+                self.line(line.number, line.bytes, line.part)?;
+            }
+            return Ok(());
+        }
+        let end = sift(lines, &EventSieve::new(self.options.rules), &mut |found| {
+            match found {
+                Sifted::Passed(count) => self.clean_events(count),
+                Sifted::Held(line) => self.unclean_line(line.number, line.bytes, line.part)?,
+                Sifted::Noted(..) | Sifted::Idle => {}
+            }
+            Ok::<_, E>(())
+        })?;
+        end.error.map_or(Ok(()), |error| Err(error.into()))
+    }
+
+    /// Counts events that nothing is to be remarked on.
+    fn clean_events(&mut self, count: u64) {
+        self.tally.events += count;
+        self.tally.kind.get_or_insert(Kind::Events);
+    }
+
+    fn line(&mut self, number: u64, bytes: &[u8], part: LinePart) -> Result<(), E> {
+        let seen = if part == LinePart::Whole { glance::clean(bytes, &self.options.rules) } else { None };
+        let Some(seen) = seen else {
+            return self.unclean_line(number, bytes, part);
+        };
+        self.clean_events(1);
+        if self.continuity.is_some() {
+            let place = Place { line: number, column: 1, pointer: String::new() };
+            self.follow(&seen.metered(bytes), &place);
+            self.flush(std::str::from_utf8(bytes).unwrap_or_default(), number)?;
         }
         Ok(())
     }
 
-    fn line(&mut self, number: u64, bytes: &[u8], part: LinePart) -> Result<(), E> {
+    /// A line that takes more than a glance.
+    fn unclean_line(&mut self, number: u64, bytes: &[u8], part: LinePart) -> Result<(), E> {
         match part {
             LinePart::Whole => {
-                if let Some(seen) = glance::clean(bytes, &self.options.rules) {
-                    self.tally.events += 1;
-                    if self.tally.kind.is_none() {
-                        self.tally.kind = Some(Kind::Events);
-                    }
-                    return match self.continuity {
-                        Some(_) => {
-                            let place = Place { line: number, column: 1, pointer: String::new() };
-                            self.follow(&seen.metered(bytes), &place);
-                            self.flush(std::str::from_utf8(bytes).unwrap_or_default(), number)
-                        }
-                        None => Ok(()),
-                    };
-                }
                 let text = Text::new(bytes, number, &mut |finding| self.findings.take(finding));
                 if let Some(root) = json::read(&text, &mut |finding| self.findings.take(finding)) {
                     self.value(&Spot::root(&root), &text);
@@ -449,7 +504,11 @@ impl<E: From<io::Error>> Run<'_, '_, E> {
                     self.follow(&metered, &text.place(spot.node.start, &*spot.pointer));
                 }
             }
-            Kind::Thresholds => threshold::check(spot, self.ids, self.name, context),
+            Kind::Thresholds => {
+                if let Some((config, place)) = threshold::check(spot, self.thresholds, self.name, context) {
+                    self.together.insert(config, self.file, place);
+                }
+            }
         }
     }
 

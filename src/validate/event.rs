@@ -1,7 +1,8 @@
 //! An event in a text: its shape, its types and the rules, each fault with its place.
 
-use super::continuity::{Counters, Metered};
-use super::json::{Node, Value};
+use super::continuity::Metered;
+use super::json::{Node, Value, quote};
+use super::plausible::oddities;
 use super::rules::{Field as Name, Values, faults};
 use super::shape::{Context, Field, Fields, Spot, optional, required};
 use super::{Code, EventRules, Finding};
@@ -16,6 +17,7 @@ pub(super) const EVENT_FIELDS: &[Field] = &[
     optional("org_id"),
     required("metrics"),
     required("period"),
+    optional("labels"),
 ];
 
 const METRICS_FIELDS: &[Field] = &[
@@ -45,6 +47,10 @@ pub(super) fn check<'n>(spot: &Spot<'n>, rules: &EventRules, context: &mut Conte
         event.take_misplaced(object, context);
     }
 
+    if let Some(labels) = event.get(8) {
+        check_labels(labels, context);
+    }
+
     let mut reader = Reader { context, spots: Vec::new() };
     let mut values = Values {
         event_type: reader.string(event.get(0), Name::EventType),
@@ -55,18 +61,15 @@ pub(super) fn check<'n>(spot: &Spot<'n>, rules: &EventRules, context: &mut Conte
         org_id: reader.string_or_null(event.get(5), Name::OrgId),
         ..Values::default()
     };
-    let mut counters = Counters::default();
     if let Some(metrics) = &metrics {
-        counters.cpu_seconds = reader.counter(metrics.get(0), Name::CpuSeconds).unwrap_or(0);
+        values.cpu_seconds = reader.counter(metrics.get(0), Name::CpuSeconds);
         values.cpu_percent_avg = reader.figure(metrics.get(1), Name::CpuPercentAvg);
         values.memory_gb = reader.figure(metrics.get(2), Name::MemoryGb);
         values.memory_percent = reader.figure(metrics.get(3), Name::MemoryPercent);
         values.storage_gb = reader.figure(metrics.get(4), Name::StorageGb);
         values.network_egress_mb = reader.figure(metrics.get(5), Name::NetworkEgressMb);
         values.network_ingress_mb = reader.figure(metrics.get(6), Name::NetworkIngressMb);
-        counters.gpu_seconds = reader.counter(metrics.get(7), Name::GpuSeconds).unwrap_or(0);
-        counters.network_egress_mb = values.network_egress_mb.unwrap_or(0.0);
-        counters.network_ingress_mb = values.network_ingress_mb.unwrap_or(0.0);
+        values.gpu_seconds = reader.counter(metrics.get(7), Name::GpuSeconds);
     }
     if let Some(period) = &period {
         values.start = reader.seconds(period.get(0), Name::Start);
@@ -74,13 +77,12 @@ pub(super) fn check<'n>(spot: &Spot<'n>, rules: &EventRules, context: &mut Conte
     }
 
     let Reader { context, spots } = reader;
-    faults(&values, rules, |fault| {
-        let finding = fault.into_finding();
-        match spots.iter().find(|(field, _)| *field == fault.field) {
-            Some((_, spot)) => context.report(spot.node.start, &spot.pointer, finding),
-            None => (context.report)(finding),
-        }
-    });
+    let mut at_its_field = |name: Name, finding: Finding| match spots.iter().find(|(field, _)| *field == name) {
+        Some((_, spot)) => context.report(spot.node.start, &spot.pointer, finding),
+        None => (context.report)(finding),
+    };
+    faults(&values, rules, |fault| at_its_field(fault.field, fault.into_finding()));
+    oddities(&values, |oddity| at_its_field(oddity.field, oddity.into_finding()));
     event.report_rest(context, |name| {
         let inside = |fields: &[Field]| fields.iter().any(|field| field.name == name);
         let object = if inside(METRICS_FIELDS) { "metrics" } else { inside(PERIOD_FIELDS).then_some("period")? };
@@ -89,7 +91,7 @@ pub(super) fn check<'n>(spot: &Spot<'n>, rules: &EventRules, context: &mut Conte
     for object in [metrics, period].into_iter().flatten() {
         object.report_rest(context, |_| None);
     }
-    values.metered(counters)
+    values.metered()
 }
 
 /// The object inside the event that `spot` is; `None` where it is absent or no object.
@@ -106,6 +108,23 @@ fn inner<'n>(
         _ => {
             context.wrong_type(spot, name, "an object");
             None
+        }
+    }
+}
+
+/// What the event says beside: names with strings.
+fn check_labels(spot: &Spot<'_>, context: &mut Context<'_, '_>) {
+    let Value::Object(members) = &spot.node.value else {
+        return context.wrong_type(spot, "labels", "an object of strings");
+    };
+    for member in members {
+        if !matches!(member.node.value, Value::String(_) | Value::Broken) {
+            let help = matches!(member.node.value, Value::Number(_)).then(|| "put it in quotes".to_owned());
+            let finding =
+                Finding::error(Code::WrongType, format!("the label {} has the wrong type", quote(&member.key)))
+                    .found(member.node.describe())
+                    .expected("a string");
+            context.report(member.node.start, &spot.member(member).pointer, Finding { help, ..finding });
         }
     }
 }

@@ -72,6 +72,17 @@ macro_rules! codes {
                 }
             }
         }
+
+        impl std::str::FromStr for Code {
+            type Err = UnknownCode;
+
+            fn from_str(text: &str) -> Result<Self, UnknownCode> {
+                match text {
+                    $($name => Ok(Self::$variant),)*
+                    _ => Err(UnknownCode(text.to_owned())),
+                }
+            }
+        }
     };
 }
 
@@ -127,6 +138,10 @@ codes! {
     PercentageTimes100 = "percentage-times-100",
     /// A time in milliseconds, microseconds or nanoseconds.
     NotSeconds = "not-seconds",
+    /// More CPU or GPU time than a machine has in the period: milliseconds, or a total since boot.
+    ImplausibleTime = "implausible-time",
+    /// More memory, storage or traffic than there is: bytes for GB.
+    ImplausibleSize = "implausible-size",
     /// A period whose end is not after its start.
     PeriodOrder = "period-order",
     /// An event that was stamped before its period had ended.
@@ -169,12 +184,34 @@ codes! {
     InvalidSpan = "invalid-span",
     /// A notification without a channel to go to.
     NoChannels = "no-channels",
+    /// A limit that nothing can exceed.
+    NeverExceeded = "never-exceeded",
+    /// A limit that everything exceeds.
+    AlwaysExceeded = "always-exceeded",
+    /// A threshold that adds nothing to a broader one.
+    HiddenThreshold = "hidden-threshold",
+    /// A `for` that is no multiple of the period of events.
+    HoldBetweenPeriods = "hold-between-periods",
+    /// A channel that nothing binds.
+    UnboundChannel = "unbound-channel",
+    /// An action that nothing binds.
+    UnboundAction = "unbound-action",
 }
 
 impl fmt::Display for Code {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
     }
+}
+
+/// Text that is the name of no code.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("there is no code {0:?}{near}", near = near(.0))]
+pub struct UnknownCode(String);
+
+fn near(text: &str) -> String {
+    let nearest = super::names::nearest(text, Code::ALL.iter().map(|code| code.as_str()));
+    nearest.map(|name| format!("; did you mean {name:?}?")).unwrap_or_default()
 }
 
 impl Serialize for Code {

@@ -2,6 +2,9 @@
 //!
 //! A line that passes here has no finding, not even a warning. Any other goes to the exact reader, which has the last
 //! word: this look may turn away a sound line, and never passes a faulty one.
+//!
+//! The scanner comes first, for lines that stand as most do. Behind it the same is asked of serde, which takes the fields
+//! in any order, escapes, and every form of number.
 
 use std::borrow::Cow;
 
@@ -9,11 +12,13 @@ use serde::Deserialize;
 
 use super::EventRules;
 use super::continuity::{Counters, Metered, digest};
+use super::plausible::oddities;
 use super::rules::{Values, faults};
-use crate::events::{UsageEvent, UsageMetrics, UsagePeriod};
+use super::scan::{self, Scanned};
+use crate::events::{EVENT_TYPE, UsageEvent, UsageMetrics, UsagePeriod, VERSION};
 
 /// [`crate::events::UsageEvent`] with borrowed text, and without room for fields that it does not know.
-#[derive(Deserialize)]
+#[derive(Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Glance<'a> {
     #[serde(borrow)]
@@ -31,7 +36,7 @@ pub(super) struct Glance<'a> {
     period: Period,
 }
 
-#[derive(Deserialize)]
+#[derive(Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Metrics {
     cpu_seconds: u64,
@@ -44,11 +49,46 @@ struct Metrics {
     gpu_seconds: u64,
 }
 
-#[derive(Deserialize)]
+#[derive(Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Period {
     start: i64,
     end: i64,
+}
+
+impl<'a> Glance<'a> {
+    pub(super) fn scanned(seen: Scanned<'a>) -> Option<Self> {
+        let text = |bytes| std::str::from_utf8(bytes).ok().map(Cow::Borrowed);
+        let UsageMetrics { cpu_seconds, cpu_percent_avg, memory_gb, memory_percent, .. } = seen.metrics;
+        let UsageMetrics { storage_gb, network_egress_mb, network_ingress_mb, gpu_seconds, .. } = seen.metrics;
+        Some(Self {
+            event_type: EVENT_TYPE.into(),
+            version: VERSION.into(),
+            timestamp: seen.timestamp,
+            instance_id: text(seen.instance_id)?,
+            user_id: text(seen.user_id)?,
+            org_id: match seen.org_id {
+                Some(id) => Some(text(id)?),
+                None => None,
+            },
+            metrics: Metrics {
+                cpu_seconds,
+                cpu_percent_avg,
+                memory_gb,
+                memory_percent,
+                storage_gb,
+                network_egress_mb,
+                network_ingress_mb,
+                gpu_seconds,
+            },
+            period: Period { start: seen.period.start, end: seen.period.end },
+        })
+    }
+}
+
+/// Whether [`clean`] has an event, without making values of it where the scanner reads it.
+pub(super) fn is_clean(line: &[u8], rules: &EventRules) -> bool {
+    scan::length(line, rules) == Some(line.len()) || read(line, rules).is_some()
 }
 
 impl Glance<'_> {
@@ -67,6 +107,14 @@ impl Glance<'_> {
 
 /// The event in `line` where it is certainly valid and nothing is to be remarked on.
 pub(super) fn clean<'a>(line: &'a [u8], rules: &EventRules) -> Option<Glance<'a>> {
+    match scan::event(line, rules).filter(|seen| seen.length == line.len()) {
+        Some(seen) => Glance::scanned(seen),
+        None => read(line, rules),
+    }
+}
+
+/// What serde makes of a line that the scanner turned away.
+fn read<'a>(line: &'a [u8], rules: &EventRules) -> Option<Glance<'a>> {
     // serde takes an array of the right values for an object; the format does not.
     if memchr::memchr(b'[', line).is_some() {
         return None;
@@ -79,6 +127,8 @@ pub(super) fn clean<'a>(line: &'a [u8], rules: &EventRules) -> Option<Glance<'a>
         instance_id: Some(&event.instance_id),
         user_id: Some(&event.user_id),
         org_id: event.org_id.as_deref(),
+        cpu_seconds: Some(event.metrics.cpu_seconds),
+        gpu_seconds: Some(event.metrics.gpu_seconds),
         cpu_percent_avg: Some(event.metrics.cpu_percent_avg),
         memory_gb: Some(event.metrics.memory_gb),
         memory_percent: Some(event.metrics.memory_percent),
@@ -90,6 +140,7 @@ pub(super) fn clean<'a>(line: &'a [u8], rules: &EventRules) -> Option<Glance<'a>
     };
     let mut clean = true;
     faults(&values, rules, |_| clean = false);
+    oddities(&values, |_| clean = false);
     clean.then_some(event)
 }
 

@@ -5,29 +5,43 @@
 //! - [`line_findings`]: one line of NDJSON, with exact places, whatever the line holds;
 //! - [`threshold_findings`]: a threshold file;
 //! - [`ContentValidator`]: whole inputs, told apart by their content;
+//! - [`explain`]: what each code means;
+//! - [`EventView`]: an event where it stands, for who reads millions of them;
 //! - [`continuity`]: whether the periods of each instance follow one another.
 //!
 //! All of it is pure: the time of day comes in through [`EventRules`].
 
+mod bindings;
 mod content;
 pub mod continuity;
 mod event;
+pub mod explain;
 mod finding;
 mod glance;
 mod json;
+mod levels;
 pub(crate) mod names;
+mod plausible;
 mod rules;
+mod scan;
 #[cfg(feature = "schema")]
 pub mod schema;
 mod shape;
 mod states;
 mod threshold;
+mod together;
+mod view;
 
+pub use bindings::{Bindings, BindingsError};
 pub use content::{ContentOptions, ContentValidator, Kind, Located, MAX_DOCUMENT_BYTES, Tally};
-pub use finding::{Code, Finding, Place, Severity};
+pub use finding::{Code, Finding, Place, Severity, UnknownCode};
+pub use levels::{Level, Levels};
+
+#[doc(hidden)]
+pub use view::agrees;
+pub use view::{EventSieve, EventView};
 
 use crate::events::UsageEvent;
-use content::ThresholdIds;
 use shape::{Context, Spot};
 
 /// How far in the future a timestamp may lie unless set otherwise, in seconds: clocks of hosts differ a little.
@@ -50,15 +64,17 @@ impl EventRules {
     }
 }
 
-/// Every fault of `event`. Places have only a pointer: there is no text.
+/// Every fault and every oddity of `event`. Places have only a pointer: there is no text.
 #[must_use]
 pub fn event_findings(event: &UsageEvent, rules: &EventRules) -> Vec<Finding> {
     let mut findings = Vec::new();
-    rules::faults(&event.into(), rules, |fault| findings.push(fault.into_finding()));
+    let values = event.into();
+    rules::faults(&values, rules, |fault| findings.push(fault.into_finding()));
+    plausible::oddities(&values, |oddity| findings.push(oddity.into_finding()));
     findings
 }
 
-/// Whether [`event_findings`] finds nothing, without allocating.
+/// Whether [`event_findings`] finds no error, without allocating.
 #[must_use]
 pub fn is_valid(event: &UsageEvent, rules: &EventRules) -> bool {
     let mut valid = true;
@@ -78,9 +94,14 @@ pub fn clean_event(text: &[u8], rules: &EventRules) -> Option<UsageEvent> {
 /// The line is valid when none of the findings is an error.
 #[must_use]
 pub fn line_findings(text: &[u8], line: u64, rules: &EventRules) -> Vec<Finding> {
-    if glance::clean(text, rules).is_some() {
+    if glance::is_clean(text, rules) {
         return Vec::new();
     }
+    exact_findings(text, line, rules)
+}
+
+/// What the exact reader says, which has the last word.
+fn exact_findings(text: &[u8], line: u64, rules: &EventRules) -> Vec<Finding> {
     collect(|report| {
         let text = json::Text::new(text, line, report);
         if let Some(root) = json::read(&text, report) {
@@ -98,7 +119,7 @@ pub fn threshold_findings(text: &[u8]) -> Vec<Finding> {
     collect(|report| {
         let text = json::Text::new(text, 1, report);
         if let Some(root) = json::read(&text, report) {
-            threshold::check_file(&root, &mut ThresholdIds::default(), "", &mut Context { text: &text, report });
+            threshold::check_file(&root, &mut threshold::Run::default(), "", &mut Context { text: &text, report });
         }
     })
 }

@@ -8,7 +8,7 @@ use super::{Code, EventRules, Finding, Place};
 use crate::events::{EVENT_TYPE, MAX_ID_BYTES, UsageEvent, VERSION};
 
 /// From here on a time can't be in seconds (that would be the year 5138), and is read as milliseconds.
-const MILLISECONDS_FROM: i64 = 100_000_000_000;
+pub(super) const MILLISECONDS_FROM: i64 = 100_000_000_000;
 const MICROSECONDS_FROM: i64 = MILLISECONDS_FROM * 1000;
 const NANOSECONDS_FROM: i64 = MICROSECONDS_FROM * 1000;
 
@@ -56,13 +56,12 @@ impl Field {
         }
     }
 
-    fn pointer(self) -> String {
+    pub(super) fn pointer(self) -> String {
         format!("/{}", self.name().replace('.', "/"))
     }
 }
 
-/// The values of an event that rules speak of; `None` for what is absent or of the wrong type. (The counters' type
-/// says all that there is to say about them.)
+/// The values of an event that rules speak of; `None` for what is absent or of the wrong type.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Values<'a> {
     pub(super) event_type: Option<&'a str>,
@@ -71,6 +70,8 @@ pub(super) struct Values<'a> {
     pub(super) instance_id: Option<&'a str>,
     pub(super) user_id: Option<&'a str>,
     pub(super) org_id: Option<&'a str>,
+    pub(super) cpu_seconds: Option<u64>,
+    pub(super) gpu_seconds: Option<u64>,
     pub(super) cpu_percent_avg: Option<f64>,
     pub(super) memory_gb: Option<f64>,
     pub(super) memory_percent: Option<f64>,
@@ -83,10 +84,16 @@ pub(super) struct Values<'a> {
 
 impl<'a> Values<'a> {
     /// What continuity is judged by, without the digest; `None` where the instance or a sound period lacks.
-    pub(super) fn metered(&self, counters: Counters) -> Option<Metered<'a>> {
+    pub(super) fn metered(&self) -> Option<Metered<'a>> {
         let sound = |time: &i64| (0..MILLISECONDS_FROM).contains(time);
         let instance_id = self.instance_id.filter(|id| id_fault(id).is_none())?;
         let (start, end) = (self.start.filter(sound)?, self.end.filter(sound)?);
+        let counters = Counters {
+            cpu_seconds: self.cpu_seconds.unwrap_or(0),
+            gpu_seconds: self.gpu_seconds.unwrap_or(0),
+            network_egress_mb: self.network_egress_mb.unwrap_or(0.0),
+            network_ingress_mb: self.network_ingress_mb.unwrap_or(0.0),
+        };
         (start < end).then_some(Metered { instance_id, start, end, digest: 0, counters })
     }
 }
@@ -100,6 +107,8 @@ impl<'a> From<&'a UsageEvent> for Values<'a> {
             instance_id: Some(&event.instance_id),
             user_id: Some(&event.user_id),
             org_id: event.org_id.as_deref(),
+            cpu_seconds: Some(event.metrics.cpu_seconds),
+            gpu_seconds: Some(event.metrics.gpu_seconds),
             cpu_percent_avg: Some(event.metrics.cpu_percent_avg),
             memory_gb: Some(event.metrics.memory_gb),
             memory_percent: Some(event.metrics.memory_percent),
@@ -311,7 +320,7 @@ fn percentage_finding(name: &str, value: f64) -> Finding {
 }
 
 /// A figure with as many digits as it needs; in scientific notation where that is shorter.
-fn number(value: f64) -> String {
+pub(super) fn number(value: f64) -> String {
     if value.abs() >= 1e15 { format!("{value:e}") } else { value.to_string() }
 }
 

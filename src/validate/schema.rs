@@ -16,12 +16,33 @@ use crate::units::{BYTE_UNITS, TIME_UNITS};
 #[must_use]
 pub fn event() -> Value {
     let mut schema = generate::<UsageEvent>();
+    let labels = json!({
+        "description": "What the operator says of the instance: names with strings.",
+        "type": "object",
+        "additionalProperties": {"type": "string"},
+    });
+    set(&mut schema, "/properties", "labels", labels);
     describe(
         &mut schema,
         "urn:formusage:schema:event:1",
         "Usage event",
         "What one instance consumed in one period. 1 GB is 2^30 bytes, 1 MB is 2^20 bytes; times are Unix seconds. Fields \
          beyond these are allowed and ride along.",
+    );
+    schema
+}
+
+/// The schema of a channels file.
+#[cfg(feature = "channels")]
+#[must_use]
+pub fn channels() -> Value {
+    let mut schema = generate::<crate::channels::ChannelsConfig>();
+    describe(
+        &mut schema,
+        "urn:formusage:schema:channels:1",
+        "Channels",
+        "What the channels and actions of thresholds stand for. Secrets stand in environment variables or files that it \
+         names.",
     );
     schema
 }
@@ -74,6 +95,20 @@ pub fn thresholds() -> Value {
         "urn:formusage:schema:thresholds:1",
         "Thresholds",
         "One threshold or an array of them. Their ids differ, also between files that are used together.",
+    );
+    schema
+}
+
+/// The schema of a file of cases: tests of thresholds.
+#[must_use]
+pub fn cases() -> Value {
+    let mut schema = generate::<crate::threshold::cases::CaseFile>();
+    describe(
+        &mut schema,
+        "urn:formusage:schema:cases:1",
+        "Cases",
+        "Tests of thresholds: events, and the violations, alerts and states that are expected of them. Times are spans \
+         from the start of the case.",
     );
     schema
 }

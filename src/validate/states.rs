@@ -18,10 +18,11 @@ pub(super) const FIELDS: [Field; 6] = [
 ];
 
 /// Reports every fault of the fields that are there; `field` gives each by its place in [`FIELDS`], `limit` is the
-/// threshold's, where it can be read.
+/// threshold's, where it can be read; `period` is that of events in seconds, 0 where it is not known.
 pub(super) fn check<'s, 'n: 's>(
     field: impl Fn(usize) -> Option<&'s Spot<'n>>,
     limit: Option<f64>,
+    period: i64,
     context: &mut Context<'_, '_>,
 ) {
     // `enabled` takes no null: what it would mean is anybody's guess. For the others it is as good as nothing.
@@ -31,7 +32,20 @@ pub(super) fn check<'s, 'n: 's>(
     let field = |index| field(index).filter(|spot| !matches!(spot.node.value, Value::Null));
     for (index, name) in [(0, "for"), (2, "repeat_interval")] {
         if let Some(spot) = field(index) {
-            span(spot, name, context);
+            let span = span(spot, name, context);
+            if let Some(span) = span.filter(|span| name == "for" && period > 0 && span.seconds() % period != 0) {
+                let (below, above) = (span.seconds() / period * period, (span.seconds() / period + 1) * period);
+                let multiple = |seconds| u32::try_from(seconds).map(TimeSpan::from_seconds).unwrap_or_default();
+                let finding =
+                    Finding::warning(Code::HoldBetweenPeriods, "`for` is no multiple of the period of events")
+                        .found(spot.node.describe())
+                        .expected(match below {
+                            0 => format!("\"{}\"", multiple(above)),
+                            _ => format!("\"{}\" or \"{}\"", multiple(below), multiple(above)),
+                        })
+                        .help(format!("events come every {} (--period says otherwise)", multiple(period)));
+                context.report(spot.node.start, &spot.pointer, finding);
+            }
         }
     }
     if let Some(spot) = field(1) {
@@ -45,17 +59,20 @@ pub(super) fn check<'s, 'n: 's>(
     }
 }
 
-fn span(spot: &Spot<'_>, name: &str, context: &mut Context<'_, '_>) {
+fn span(spot: &Spot<'_>, name: &str, context: &mut Context<'_, '_>) -> Option<TimeSpan> {
     const EXPECTED: &str = "a span of time like \"30s\", \"5m\" or \"1h30m\"";
     let text = match &spot.node.value {
         Value::String(text) => &**text,
         // Nobody could tell whether 300 means seconds or milliseconds.
         Value::Number(text) => text,
-        _ => return context.wrong_type(spot, name, EXPECTED),
+        _ => {
+            context.wrong_type(spot, name, EXPECTED);
+            return None;
+        }
     };
     let is_text = matches!(spot.node.value, Value::String(_));
     let meant = match text.parse::<TimeSpan>() {
-        Ok(_) if is_text => return,
+        Ok(span) if is_text => return Some(span),
         Ok(meant) => Some(meant),
         Err(error) => error.meant(),
     };
@@ -70,6 +87,7 @@ fn span(spot: &Spot<'_>, name: &str, context: &mut Context<'_, '_>) {
         None => finding,
     };
     context.report(spot.node.start, &spot.pointer, finding);
+    None
 }
 
 fn clear_value(spot: &Spot<'_>, limit: Option<f64>, context: &mut Context<'_, '_>) {

@@ -3,12 +3,13 @@
 //! A field that a threshold does not know is an error, not a warning as in an event: it would be a limit, or a
 //! condition on one, that nobody watches.
 
-use super::json::{Node, Value, quote};
+use super::content::ThresholdIds;
+use super::json::{Member, Node, Value, quote};
 use super::names::nearest;
 use super::shape::{Context, Field, Fields, Spot, optional, required};
-use super::{Code, Finding, Severity, ThresholdIds, states};
-use crate::threshold::ResourceType;
-use crate::units::{BYTE_UNITS, TIME_UNITS};
+use super::{Bindings, Code, Finding, Place, Severity, states};
+use crate::threshold::{ResourceType, ThresholdConfig};
+use crate::units::{BYTE_UNITS, TIME_UNITS, bytes_per, seconds_per};
 
 const FIELDS: &[Field] = &[
     required("id"),
@@ -35,9 +36,26 @@ const PERCENTAGE_FIELDS: &[Field] = &[required("value")];
 
 const ANSWER: &str = "{\"Percentage\":{\"value\":80.0}} or {\"Absolute\":{\"value\":4.0,\"unit\":\"GB\"}}";
 
+/// The most memory that one machine may have, in bytes: 128 TiB.
+const MOST_MEMORY: f64 = 140_737_488_355_328.0;
+/// The most of any other size: 1 EiB.
+const MOST_BYTES: f64 = 1_152_921_504_606_846_976.0;
+/// The most CPU or GPU time of a period, in seconds: a million hours.
+const MOST_SECONDS: f64 = 3.6e9;
+
+/// What thresholds are held against, beyond themselves.
+#[derive(Debug, Default)]
+pub(super) struct Run {
+    pub(super) ids: ThresholdIds,
+    /// What channels and actions are bound; `None` where that is not known.
+    pub(super) bindings: Option<Bindings>,
+    /// The period of events in seconds; 0 where it is not known.
+    pub(super) period: i64,
+}
+
 /// Reports every fault of a file: one threshold or an array of them. `file` is what it is called where an id stands
 /// twice.
-pub(super) fn check_file(root: &Node<'_>, ids: &mut ThresholdIds, file: &str, context: &mut Context<'_, '_>) {
+pub(super) fn check_file(root: &Node<'_>, run: &mut Run, file: &str, context: &mut Context<'_, '_>) {
     let root = Spot::root(root);
     match &root.node.value {
         Value::Array(items) => {
@@ -45,24 +63,49 @@ pub(super) fn check_file(root: &Node<'_>, ids: &mut ThresholdIds, file: &str, co
                 context.report(root.node.start, "", Finding::warning(Code::Empty, "the array holds no threshold"));
             }
             for (index, item) in items.iter().enumerate() {
-                check(&root.item(index, item), ids, file, context);
+                let _ = check(&root.item(index, item), run, file, context);
             }
         }
-        Value::Object(_) => check(&root, ids, file, context),
+        Value::Object(_) => {
+            let _ = check(&root, run, file, context);
+        }
         _ => context.wrong_type(&root, "the file", "a threshold or an array of thresholds"),
     }
 }
 
-/// Reports every fault of the threshold that `spot` is taken to be.
-pub(super) fn check(spot: &Spot<'_>, ids: &mut ThresholdIds, file: &str, context: &mut Context<'_, '_>) {
+/// Reports every fault of the threshold that `spot` is taken to be. Gives it, and its place, where it has no error.
+pub(super) fn check(
+    spot: &Spot<'_>,
+    run: &mut Run,
+    file: &str,
+    context: &mut Context<'_, '_>,
+) -> Option<(ThresholdConfig, Place)> {
     let Value::Object(members) = &spot.node.value else {
-        return context.wrong_type(spot, "a threshold", "an object");
+        context.wrong_type(spot, "a threshold", "an object");
+        return None;
     };
-    let context = &mut Context { text: context.text, report: &mut |finding| (context.report)(as_error(finding)) };
+    let mut errors = false;
+    let text = context.text;
+    let report = &mut |finding| {
+        let finding = as_error(finding);
+        errors |= finding.severity == Severity::Error;
+        (context.report)(finding);
+    };
+    check_fields(spot, members, run, file, &mut Context { text, report });
+    if errors {
+        return None;
+    }
+    let own = text.as_str().get(spot.node.start..)?;
+    let config =
+        <ThresholdConfig as serde::Deserialize>::deserialize(&mut serde_json::Deserializer::from_str(own)).ok()?;
+    Some((config, text.place(spot.node.start, &*spot.pointer)))
+}
+
+fn check_fields(spot: &Spot<'_>, members: &[Member<'_>], run: &mut Run, file: &str, context: &mut Context<'_, '_>) {
     let fields = Fields::of(spot.clone(), members, "", FIELDS, context);
     if let Some((spot, id)) = id(fields.get(0), "id", context) {
         let place = context.text.place(spot.node.start, "");
-        if let Some(first) = ids.insert(id, file, place.line) {
+        if let Some(first) = run.ids.insert(id, file, place.line) {
             let finding = Finding::error(Code::DuplicateId, format!("the id {} is taken", quote(id)))
                 .found(format!("the same id at {first}"))
                 .help("every threshold needs an id of its own");
@@ -71,12 +114,12 @@ pub(super) fn check(spot: &Spot<'_>, ids: &mut ThresholdIds, file: &str, context
     }
     let resource = fields.get(1).and_then(|spot| resource(spot, context));
     let limit = fields.get(2).and_then(|spot| limit(spot, resource, context));
-    let notify = fields.get(3).is_some_and(|spot| action(spot, context));
+    let notify = fields.get(3).is_some_and(|spot| action(spot, run.bindings.as_ref(), context));
     id(fields.get(4), "user_id", context);
     if let Some(spot) = fields.get(5).filter(|spot| !matches!(spot.node.value, Value::Null)) {
         id(Some(spot), "instance_id", context);
     }
-    let channels = fields.get(6).map(|spot| (spot, channels(spot, context)));
+    let channels = fields.get(6).map(|spot| (spot, channels(spot, run.bindings.as_ref(), context)));
     if notify {
         let finding = Finding::error(Code::NoChannels, "`Notify` has nowhere to go")
             .expected("at least one channel")
@@ -94,7 +137,7 @@ pub(super) fn check(spot: &Spot<'_>, ids: &mut ThresholdIds, file: &str, context
     if let Some(spot) = fields.get(7).filter(|spot| !matches!(spot.node.value, Value::Null | Value::String(_))) {
         context.wrong_type(spot, "description", "a string or null");
     }
-    states::check(|index| fields.get(STATES + index), limit, context);
+    states::check(|index| fields.get(STATES + index), limit, run.period, context);
     fields.report_rest(context, |_| None);
 }
 
@@ -179,8 +222,16 @@ fn limit(spot: &Spot<'_>, resource: Option<ResourceType>, context: &mut Context<
     };
     let fields = Fields::of(inner.clone(), members, prefix, known, context);
     let value = fields.get(0).and_then(|spot| value(spot, absolute, context));
-    if let Some(spot) = fields.get(1) {
-        unit(spot, resource, context);
+    let scale = match fields.get(1) {
+        Some(spot) if absolute => unit(spot, resource, context),
+        Some(spot) => {
+            unit(spot, resource, context);
+            None
+        }
+        None => None,
+    };
+    if let (Some(spot), Some(resource), Some(value)) = (fields.get(0), resource, value) {
+        possible(spot, resource, value, if absolute { scale } else { Some(0.0) }, context);
     }
     fields.report_rest(context, |name| (!absolute && name == "unit").then(|| "a percentage has no `unit`".to_owned()));
     value
@@ -204,9 +255,38 @@ fn value(spot: &Spot<'_>, absolute: bool, context: &mut Context<'_, '_>) -> Opti
     None
 }
 
-fn unit(spot: &Spot<'_>, resource: Option<ResourceType>, context: &mut Context<'_, '_>) {
+/// Warns of a limit that nothing or everything exceeds; `scale` is 0 for a percentage.
+fn possible(spot: &Spot<'_>, resource: ResourceType, value: f64, scale: Option<f64>, context: &mut Context<'_, '_>) {
+    let Some(scale) = scale else {
+        return;
+    };
+    let gauge = matches!(resource, ResourceType::Memory | ResourceType::Storage);
+    let most = match resource {
+        ResourceType::Cpu | ResourceType::Gpu => MOST_SECONDS,
+        ResourceType::Memory => MOST_MEMORY,
+        ResourceType::Storage | ResourceType::NetworkEgress | ResourceType::NetworkIngress => MOST_BYTES,
+    };
+    let finding = if scale <= 0.0 && value >= 100.0 {
+        Finding::warning(Code::NeverExceeded, "nothing is over 100 percent, and exceeded means strictly greater")
+            .expected("less than 100")
+    } else if value * scale > most {
+        Finding::warning(Code::NeverExceeded, format!("no event has as much {resource} as this limit"))
+            .help("look at the unit: it is larger than what was counted in")
+    } else if value <= 0.0 && gauge {
+        Finding::warning(Code::AlwaysExceeded, format!("every event has more {resource} than this limit"))
+            .expected("more than 0")
+    } else {
+        return;
+    };
+    context.report(spot.node.start, &spot.pointer, finding.found(spot.node.describe()));
+}
+
+/// Checks the unit; how many bytes or seconds it has.
+#[allow(clippy::cast_precision_loss)] // at most 2^40
+fn unit(spot: &Spot<'_>, resource: Option<ResourceType>, context: &mut Context<'_, '_>) -> Option<f64> {
     let Value::String(text) = &spot.node.value else {
-        return context.wrong_type(spot, "unit", "a string");
+        context.wrong_type(spot, "unit", "a string");
+        return None;
     };
     let text = &**text;
     let known = |units: &[&str]| units.contains(&text);
@@ -216,7 +296,7 @@ fn unit(spot: &Spot<'_>, resource: Option<ResourceType>, context: &mut Context<'
         None => &all,
     };
     let finding = if known(fitting) {
-        return;
+        return bytes_per(text).or_else(|| seconds_per(text)).map(|scale| scale as f64);
     } else if let (true, Some(resource)) = (known(&all), resource) {
         let measured = if resource.units() == TIME_UNITS { "time" } else { "size" };
         Finding::error(Code::UnitMismatch, format!("{} is no unit of {resource}, which is a {measured}", quote(text)))
@@ -233,6 +313,7 @@ fn unit(spot: &Spot<'_>, resource: Option<ResourceType>, context: &mut Context<'
         }
     };
     context.report(spot.node.start, &spot.pointer, finding);
+    None
 }
 
 /// The unit that people mean by a word.
@@ -260,7 +341,7 @@ const fn usual_unit(resource: ResourceType) -> &'static str {
 }
 
 /// Checks the action; true when it is `Notify`.
-fn action(spot: &Spot<'_>, context: &mut Context<'_, '_>) -> bool {
+fn action(spot: &Spot<'_>, bindings: Option<&Bindings>, context: &mut Context<'_, '_>) -> bool {
     const ANSWER: &str = "\"Log\", \"Notify\" or {\"Action\":\"NAME\"}";
     match &spot.node.value {
         Value::String(text) => match &**text {
@@ -285,7 +366,13 @@ fn action(spot: &Spot<'_>, context: &mut Context<'_, '_>) -> bool {
                         let finding = Finding::error(Code::EmptyId, "the name of the action is empty");
                         context.report(inner.node.start, &inner.pointer, finding);
                     }
-                    Value::String(_) => {}
+                    Value::String(name) => {
+                        if let Some(bindings) = bindings.filter(|bindings| !bindings.actions.contains(&**name)) {
+                            let known = bindings.actions.iter().map(String::as_str);
+                            let finding = unbound(Code::UnboundAction, "action", name, known.collect());
+                            context.report(inner.node.start, &inner.pointer, finding);
+                        }
+                    }
                     _ => context.wrong_type(&inner, "Action", "a string, the name of what to run"),
                 }
             }
@@ -301,7 +388,7 @@ fn action(spot: &Spot<'_>, context: &mut Context<'_, '_>) -> bool {
 }
 
 /// Checks the channels; how many there are, where they are a list.
-fn channels(spot: &Spot<'_>, context: &mut Context<'_, '_>) -> Option<usize> {
+fn channels(spot: &Spot<'_>, bindings: Option<&Bindings>, context: &mut Context<'_, '_>) -> Option<usize> {
     let Value::Array(items) = &spot.node.value else {
         context.wrong_type(spot, "notification_channels", "an array of names");
         return None;
@@ -313,11 +400,26 @@ fn channels(spot: &Spot<'_>, context: &mut Context<'_, '_>) -> Option<usize> {
                 let finding = Finding::error(Code::EmptyId, "the name of a channel is empty");
                 context.report(item.node.start, &item.pointer, finding);
             }
-            Value::String(_) => {}
+            Value::String(name) => {
+                if let Some(bindings) = bindings.filter(|bindings| !bindings.channels.contains(&**name)) {
+                    let known = bindings.channels.iter().map(String::as_str);
+                    let finding = unbound(Code::UnboundChannel, "channel", name, known.collect());
+                    context.report(item.node.start, &item.pointer, finding);
+                }
+            }
             _ => context.wrong_type(&item, "notification_channels", "names"),
         }
     }
     Some(items.len())
+}
+
+fn unbound(code: Code, what: &str, name: &str, known: Vec<&str>) -> Finding {
+    let finding = Finding::error(code, format!("the {what} {} is not bound in the channels file", quote(name)));
+    match nearest(name, known.iter().copied()) {
+        Some(near) => finding.help(format!("did you mean \"{near}\"?")),
+        None if known.is_empty() => finding.help(format!("the channels file binds no {what}")),
+        None => finding.help(format!("it binds {}", known.into_iter().take(10).collect::<Vec<_>>().join(", "))),
+    }
 }
 
 fn unknown_variant(field: &str, found: &str, known: &[&str]) -> Finding {

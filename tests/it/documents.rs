@@ -28,7 +28,9 @@ fn printed(args: &[&str]) -> String {
 #[test]
 fn schemas_are_current() {
     assert_current("schemas/event.schema.json", &printed(&["schema", "event"]));
+    assert_current("schemas/channels.schema.json", &printed(&["schema", "channels"]));
     assert_current("schemas/thresholds.schema.json", &printed(&["schema", "thresholds"]));
+    assert_current("schemas/cases.schema.json", &printed(&["schema", "cases"]));
 }
 
 #[test]

@@ -3,9 +3,13 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr)]
 
 mod accept;
+mod agreement;
+mod alerts;
+mod channels;
 mod check;
 mod cloudevents;
 mod cloudevents_setup;
+mod codes;
 mod collect;
 mod concurrency;
 mod continuity;
@@ -16,6 +20,8 @@ mod event_service;
 mod faults;
 mod form_queue;
 mod form_source;
+mod formats;
+mod large;
 mod metrics;
 mod monitoring;
 mod nats;
@@ -29,8 +35,13 @@ mod queue;
 mod read;
 mod report;
 #[cfg(target_os = "linux")]
+mod scope_network;
+#[cfg(target_os = "linux")]
 mod scopes;
+mod settings;
 mod spool;
 mod support;
 mod thresholds;
 mod validate;
+#[cfg(target_os = "linux")]
+mod watch;

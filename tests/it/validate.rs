@@ -156,14 +156,16 @@ fn a_file_that_cannot_be_read_does_not_hide_what_is_wrong_with_the_others() {
     let (folder, path) = file("events.ndjson", EVENT.replace("12.5", "1250"));
     let binary = folder.path().join("binary");
     std::fs::write(&binary, b"\x7fELF\0\0").unwrap();
+    let empty = folder.path().join("empty");
+    std::fs::create_dir(&empty).unwrap();
     validate()
-        .args([Path::new("missing.json"), folder.path(), &binary, &path])
+        .args([Path::new("missing.json"), &empty, &binary, &path])
         .assert()
         .code(2)
         .stdout(contains("percentage-times-100"))
         .stderr(
             contains("can't open missing.json")
-                .and(contains("is a directory"))
+                .and(contains("empty holds no *.json"))
                 .and(contains("is a binary file"))
                 .and(contains("3 files not validated")),
         );
@@ -178,6 +180,9 @@ fn odd_inputs_are_findings() {
         ([EVENT.as_bytes(), b"{\"a\":\"\xff\xfe\"}"].concat(), "invalid-utf8"),
         ([EVENT.as_bytes(), b"\0\n"].concat(), "control-character"),
         (b"hello\n".to_vec(), "invalid-json"),
+        (EVENT.replace("12.5", "1e999").into_bytes(), "number-too-large"),
+        (EVENT.replace(":30,", ":18446744073709551616,").into_bytes(), "out-of-range"),
+        (EVENT.replace("\"version\"", "\"version\":1,\"version\"").into_bytes(), "duplicate-key"),
         (format!("{EVENT}{THRESHOLD}\n").into_bytes(), "mixed"),
     ] {
         // Behind the first block, so that it is not taken for a binary file from the start.

@@ -13,6 +13,8 @@ pub(crate) enum Exit {
     Objection,
     /// The work could not be done.
     Error,
+    /// A code by another convention: that of monitoring plugins.
+    Status(u8),
 }
 
 impl Exit {
@@ -22,6 +24,7 @@ impl Exit {
             Self::Success => 0,
             Self::Objection => 1,
             Self::Error => 2,
+            Self::Status(code) => code,
         }
     }
 }
@@ -52,9 +55,10 @@ pub(crate) const TABLE: &[(&str, Exit, &str)] = &[
     ("publish", Exit::Success, "every event was delivered"),
     ("publish", Exit::Objection, "some events wait in the spool or are dead letters; each is kept and named"),
     ("publish", Exit::Error, "could not run: input, settings or destination"),
-    ("check", Exit::Success, "no threshold is exceeded"),
-    ("check", Exit::Objection, "at least one threshold is exceeded"),
+    ("check", Exit::Success, "no threshold is exceeded, or fires; with --test, every case passed"),
+    ("check", Exit::Objection, "at least one threshold is exceeded, or fires; with --test, a case failed"),
     ("check", Exit::Error, "could not run: thresholds or events can't be read or are not valid"),
+    ("check", Exit::Status(3), "with --format nagios: unknown; there 1 is a warning, 2 critical"),
     ("validate", Exit::Success, "everything is valid"),
     ("validate", Exit::Objection, "something is not valid"),
     ("validate", Exit::Error, "could not run: a file can't be read"),
@@ -77,6 +81,9 @@ pub(crate) const TABLE: &[(&str, Exit, &str)] = &[
     ("dlq", Exit::Error, "could not run"),
     ("thresholds", Exit::Success, "done"),
     ("thresholds", Exit::Error, "could not run; nothing was changed"),
+    ("channels", Exit::Success, "every channel took the trial, or could be used"),
+    ("channels", Exit::Objection, "a channel did not"),
+    ("channels", Exit::Error, "could not run: no such channel, or a faulty file"),
     ("ping", Exit::Success, "every step is fine at every address"),
     ("ping", Exit::Objection, "a step failed at one address at least"),
     ("ping", Exit::Error, "could not run: arguments, URL, token or roots"),

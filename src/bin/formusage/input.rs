@@ -3,10 +3,10 @@
 use std::fmt;
 use std::fs::File;
 use std::io::{self, Cursor, IsTerminal, Read};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, anyhow, bail};
 
 /// A file, or `-` for standard input.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,6 +39,32 @@ impl Input {
     /// The inputs that `files` name; standard input where they name none.
     pub(crate) fn or_stdin(files: &[Self]) -> Vec<Self> {
         if files.is_empty() { vec![Self::Stdin] } else { files.to_vec() }
+    }
+
+    /// The same with the files that folders hold, at any depth, in the order of their names, in place of the folders:
+    /// those that are called `*.json`, `*.jsonl` or `*.ndjson` and are not hidden.
+    pub(crate) fn with_folders(files: &[Self]) -> Vec<Result<Self, (String, anyhow::Error)>> {
+        let mut all = Vec::new();
+        for input in Self::or_stdin(files) {
+            match input {
+                Self::File(path) if path.is_dir() => {
+                    let mut found = Vec::new();
+                    match walk(&path, &mut found) {
+                        Ok(()) if found.is_empty() => {
+                            let error = anyhow!("{} holds no *.json, *.jsonl or *.ndjson file", path.display());
+                            all.push(Err((path.display().to_string(), error)));
+                        }
+                        Ok(()) => {
+                            found.sort_unstable();
+                            all.extend(found.into_iter().map(|path| Ok(Self::File(path))));
+                        }
+                        Err(error) => all.push(Err((path.display().to_string(), error))),
+                    }
+                }
+                input => all.push(Ok(input)),
+            }
+        }
+        all
     }
 
     /// Opens it, and refuses what can't hold JSON: a directory, a compressed or another binary file.
@@ -74,6 +100,24 @@ impl Input {
         }
         Ok(Cursor::new(first).chain(reader))
     }
+}
+
+/// Collects the files below `folder`. Links to folders are not followed: they may lead back.
+fn walk(folder: &Path, found: &mut Vec<PathBuf>) -> anyhow::Result<()> {
+    let entries = std::fs::read_dir(folder).with_context(|| format!("can't read the folder {}", folder.display()))?;
+    for entry in entries {
+        let entry = entry.with_context(|| format!("can't read the folder {}", folder.display()))?;
+        if entry.file_name().as_encoded_bytes().starts_with(b".") {
+            continue;
+        }
+        let path = entry.path();
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            walk(&path, found)?;
+        } else if path.extension().is_some_and(|name| name == "json" || name == "jsonl" || name == "ndjson") {
+            found.push(path);
+        }
+    }
+    Ok(())
 }
 
 /// What a file is that starts like this and can't be JSON, and what to do about it.

@@ -1,5 +1,6 @@
 //! `formusage`: the usage meter that people bill by.
 
+mod channels;
 mod cli;
 mod cmd;
 mod connect;
@@ -16,12 +17,10 @@ mod thresholds;
 
 use std::process::ExitCode;
 
-use clap::Parser;
-
-use crate::cli::{Cli, Command};
+use crate::cli::Command;
 
 fn main() -> ExitCode {
-    let cli = Cli::try_parse().unwrap_or_else(|error| secret::without_passwords(error).exit());
+    let cli = cli::parse().unwrap_or_else(|error| secret::without_passwords(error).exit());
     setup::logging(&cli.global);
     let result = match cli.command {
         Command::Collect(args) => cmd::collect::run(&args),
@@ -34,6 +33,7 @@ fn main() -> ExitCode {
         Command::Spool(args) => cmd::spool::run(&args),
         Command::Dlq(args) => cmd::dlq::run(&args),
         Command::Thresholds(args) => cmd::thresholds::run(&args),
+        Command::Channels(args) => cmd::channels::run(&args),
         Command::Ping(args) => cmd::ping::run(&args),
         Command::Schema(args) => cmd::schema::run(&args),
         Command::Completions(args) => cmd::completions::run(&args),

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::io::{self, IsTerminal, Write};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Whoever read our standard output has closed it.
 #[derive(Debug)]
@@ -120,7 +121,9 @@ pub(crate) fn release_words() {
 pub(crate) fn last_held_words() -> Option<String> {
     let held = held();
     let last = held.as_ref()?.trim_ascii_end().rsplit(|byte| *byte == b'\n').next()?;
-    (!last.is_empty()).then(|| String::from_utf8_lossy(last).into_owned())
+    // Without its colours.
+    let last = anstream::adapter::strip_str(&String::from_utf8_lossy(last)).to_string();
+    (!last.is_empty()).then_some(last)
 }
 
 /// Standard error for words, or where they are held back.
@@ -141,6 +144,11 @@ impl Write for Words {
     fn flush(&mut self) -> io::Result<()> {
         io::stderr().flush()
     }
+}
+
+/// A number and its noun: `1 event`, `2 events`.
+pub(crate) fn counted(count: u64, one: &str, many: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { many })
 }
 
 /// One line for people on standard error, marked as an error. A closed standard error is nobody's loss.

@@ -1,9 +1,11 @@
 //! What a process needs once: logging, a runtime, signals.
 
 use std::io::{self, IsTerminal};
+use std::sync::Arc;
 
 use anyhow::Context as _;
 use form_usage_events::metrics::STATS_TARGET;
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tracing::{Level, Metadata};
 use tracing_subscriber::EnvFilter;
@@ -83,6 +85,23 @@ impl Shutdown {
         });
         Ok(shutdown)
     }
+}
+
+/// Told of each SIGHUP from now on, which ends the process no more. Must be called within a runtime.
+pub(crate) fn hangups() -> anyhow::Result<Arc<Notify>> {
+    let told = Arc::new(Notify::new());
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        let mut hangup = signal(SignalKind::hangup()).context("could not listen for signals")?;
+        let told = told.clone();
+        tokio::spawn(async move {
+            while hangup.recv().await.is_some() {
+                told.notify_one();
+            }
+        });
+    }
+    Ok(told)
 }
 
 #[cfg(unix)]

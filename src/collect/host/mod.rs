@@ -4,7 +4,6 @@
 //! figures are averages since the last look. GPUs through `sysinfo` everywhere: NVML is loaded at run time, and a
 //! machine without a GPU gives 0.
 
-mod gpu;
 #[cfg(target_os = "linux")]
 mod linux;
 #[cfg(any(test, not(target_os = "linux")))]

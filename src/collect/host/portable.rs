@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use sysinfo::{Disks, MemoryRefreshKind, Networks, System};
 
-use super::gpu::GpuLoad;
 use crate::clock::Monotonic;
+use crate::collect::gpu::GpuLoad;
 use crate::collect::template::{Names, Naming};
 use crate::collect::{CollectError, NamePattern, Observed, Reading, Scope, ScopeOptions, Traffic};
 
@@ -48,7 +48,7 @@ impl PortableHost {
             system: System::new().map_err(refuse)?,
             networks: Networks::new_with_refreshed_list().map_err(refuse)?,
             disks: Disks::new_with_refreshed_list().map_err(refuse)?,
-            gpus: GpuLoad::find(),
+            gpus: GpuLoad::find(true),
             cpu: Duration::ZERO,
             last: None,
         })
@@ -86,7 +86,7 @@ impl Scope for PortableHost {
             memory_used: Some(self.system.used_memory()),
             memory_total: self.system.total_memory(),
             storage_used: Some(self.disks.iter().filter(asked).map(used).sum()),
-            gpus_busy: self.gpus.busy(),
+            gpus_busy: self.gpus.busy(at),
         };
         let life = System::boot_time().map(|time| time.to_string()).unwrap_or_default();
         let Names { instance, user, org } = self.names.clone();

@@ -1,7 +1,9 @@
 //! Time-weighted averages.
 
+use serde::{Deserialize, Serialize};
+
 /// The average of a value over time, straight between readings (the trapezoidal rule).
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct Gauge {
     weighted: f64,
     seconds: f64,

@@ -7,7 +7,8 @@
 //!
 //! **Counters** are differences of the kernel's cumulative ones. A counter that went backwards, and an interface that
 //! was not there before, start anew: from the value they show now, since how much of it is new nobody knows, and a
-//! wrong bill is worse than a missing moment.
+//! wrong bill is worse than a missing moment. Where a reading comes with another life of the instance, its CPU time
+//! began at zero with that life, and all of it counts.
 //!
 //! **Gauges** are time-weighted averages: between two readings the value is taken to run straight.
 
@@ -17,14 +18,17 @@ mod gauge;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use self::carry::Carry;
 use self::gauge::Gauge;
 use super::{Reading, Traffic};
+use crate::clock::Monotonic;
 use crate::events::{EVENT_TYPE, MAX_ID_BYTES, UsageEvent, UsageMetrics, UsagePeriod, VERSION};
 use crate::units::{BYTES_PER_GB, BYTES_PER_MB};
 
 /// Who is metered and who is billed.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Identity {
     instance_id: String,
     user_id: String,
@@ -62,14 +66,40 @@ impl Identity {
         }
         Ok(Self { instance_id, user_id, org_id })
     }
+
+    /// What is metered.
+    #[must_use]
+    pub fn instance_id(&self) -> &str {
+        &self.instance_id
+    }
+
+    /// Who is billed.
+    #[must_use]
+    pub fn user_id(&self) -> &str {
+        &self.user_id
+    }
+
+    /// The organization of who is billed.
+    #[must_use]
+    pub fn org_id(&self) -> Option<&str> {
+        self.org_id.as_deref()
+    }
 }
 
 /// Turns readings of one instance into events with contiguous periods.
 #[derive(Debug)]
 pub struct Meter {
     identity: Identity,
+    chain: Chain,
+}
+
+/// What a meter knows beside whom it is for: enough to go on in another process of the same boot, in the middle of a
+/// period too.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Chain {
     /// Where the open period started, in Unix seconds.
     start: i64,
+    /// The last reading, without what stands below.
     last: Reading,
     /// The last counters that could be read.
     cpu: Option<Duration>,
@@ -77,10 +107,12 @@ pub struct Meter {
     cpu_carry: Carry,
     gpu_carry: Carry,
     period: Sums,
+    /// Whether a reading was added since the period was opened.
+    seen: bool,
 }
 
 /// What the open period has summed up so far.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 struct Sums {
     cpu: Duration,
     /// CPU seconds that could have been used.
@@ -94,63 +126,86 @@ struct Sums {
 }
 
 impl Meter {
-    /// Starts metering with a first reading, taken at the second `start` (Unix seconds).
+    /// Starts metering with a first reading, taken at the second `start` (Unix seconds). What its counters show was
+    /// consumed before.
     #[must_use]
     pub fn new(identity: Identity, start: i64, first: Reading) -> Self {
-        let mut meter = Self {
-            identity,
+        let mut last = tidy(first);
+        let mut chain = Chain {
             start,
-            cpu: first.cpu,
-            network: first.network.clone().unwrap_or_default(),
+            cpu: last.cpu,
+            network: last.network.take().unwrap_or_default(),
+            last,
             cpu_carry: Carry::default(),
             gpu_carry: Carry::default(),
             period: Sums::default(),
-            last: first,
+            seen: false,
         };
-        meter.open();
+        chain.open();
+        Self { identity, chain }
+    }
+
+    /// Starts metering what began after `since`, where it was not there yet: the CPU time that the first reading shows
+    /// is all of this period. (Interfaces start from what they show: the reader knows which of that is new.)
+    #[must_use]
+    pub fn from_birth(identity: Identity, start: i64, since: Monotonic, first: Reading) -> Self {
+        let before = Reading {
+            at: since.min(first.at),
+            cpu: Some(Duration::ZERO),
+            cpus: first.cpus,
+            network: first.network.clone(),
+            memory_total: first.memory_total,
+            ..Reading::default()
+        };
+        let mut meter = Self::new(identity, start, before);
+        meter.add(first);
         meter
+    }
+
+    /// Goes on where another meter stood.
+    #[must_use]
+    pub const fn resume(identity: Identity, chain: Chain) -> Self {
+        Self { identity, chain }
+    }
+
+    /// What another meter needs to go on from here.
+    #[must_use]
+    pub const fn chain(&self) -> &Chain {
+        &self.chain
+    }
+
+    pub(super) fn into_parts(self) -> (Identity, Chain) {
+        (self.identity, self.chain)
+    }
+
+    /// Starts with what rounding left over in another chain of the same instance.
+    pub(super) fn inherit(&mut self, ended: &Chain) {
+        self.chain.cpu_carry = ended.cpu_carry.clone();
+        self.chain.gpu_carry = ended.gpu_carry.clone();
+    }
+
+    /// Who is metered and who is billed.
+    #[must_use]
+    pub const fn identity(&self) -> &Identity {
+        &self.identity
     }
 
     /// Where the open period started, in Unix seconds.
     #[must_use]
     pub const fn start(&self) -> i64 {
-        self.start
+        self.chain.start
     }
 
-    /// Adds what was consumed since the last reading. A reading that is older than that is passed over.
+    /// Adds what was consumed since the last reading. A reading that is not newer is passed over.
     pub fn add(&mut self, reading: Reading) {
-        let Some(passed) = reading.at.checked_sub(self.last.at) else { return };
-        let seconds = passed.as_secs_f64();
-        if let Some(cpu) = reading.cpu {
-            let used = self.cpu.and_then(|before| cpu.checked_sub(before)).unwrap_or_default();
-            self.period.cpu = self.period.cpu.saturating_add(used);
-            self.cpu = Some(cpu);
-        }
-        // The count may have changed at any time in between.
-        self.period.capacity += (sane(self.last.cpus) + sane(reading.cpus)) / 2.0 * seconds;
-        let busy = (sane(self.last.gpus_busy) + sane(reading.gpus_busy)) / 2.0 * seconds;
-        self.period.gpu = self.period.gpu.saturating_add(Duration::try_from_secs_f64(busy).unwrap_or_default());
-        if let Some(network) = &reading.network {
-            self.add_traffic(network);
-        }
-        self.period.memory.add(self.last.memory_used.map(as_float), reading.memory_used.map(as_float), seconds);
-        self.period.memory_share.add(memory_share(&self.last), memory_share(&reading), seconds);
-        self.period.storage.add(self.last.storage_used.map(as_float), reading.storage_used.map(as_float), seconds);
-        self.last = reading;
+        self.chain.add(reading);
     }
 
-    fn add_traffic(&mut self, network: &BTreeMap<String, Traffic>) {
-        for (name, now) in network {
-            if let Some(before) = self.network.get_mut(name) {
-                self.period.sent = self.period.sent.saturating_add(now.sent.saturating_sub(before.sent));
-                self.period.received =
-                    self.period.received.saturating_add(now.received.saturating_sub(before.received));
-                *before = *now;
-            } else {
-                self.network.insert(name.clone(), *now);
-            }
-        }
-        self.network.retain(|name, _| network.contains_key(name));
+    /// Adds the first reading of another life of the instance, which began after the last reading: its CPU time is all
+    /// new, and no counter is compared with those of the life before.
+    pub fn add_of_new_life(&mut self, reading: Reading) {
+        self.chain.forget_counters(&reading);
+        self.chain.add(reading);
     }
 
     /// Closes the open period at the second `end` (Unix seconds) and opens the next one there. Everything added so far
@@ -158,32 +213,103 @@ impl Meter {
     ///
     /// `None` where `end` is not after the period's start: nothing is closed then, and nothing is lost.
     pub fn close(&mut self, end: i64) -> Option<UsageEvent> {
-        if end <= self.start {
-            return None;
+        self.chain.close_for(&self.identity, end)
+    }
+
+    /// The event that [`Meter::close`] would give, while the period stays open.
+    #[must_use]
+    pub fn peek(&self, end: i64) -> Option<UsageEvent> {
+        self.chain.clone().close_for(&self.identity, end)
+    }
+}
+
+impl Chain {
+    /// Where the open period started, in Unix seconds.
+    #[must_use]
+    pub const fn start(&self) -> i64 {
+        self.start
+    }
+
+    /// When the last reading was taken.
+    #[must_use]
+    pub const fn last_look(&self) -> Monotonic {
+        self.last.at
+    }
+
+    /// Whether a reading was added since the period was opened.
+    #[must_use]
+    pub const fn has_seen(&self) -> bool {
+        self.seen
+    }
+
+    fn forget_counters(&mut self, reading: &Reading) {
+        self.cpu = Some(Duration::ZERO);
+        self.network = reading.network.clone().unwrap_or_default();
+    }
+
+    fn add(&mut self, reading: Reading) {
+        let Some(passed) = reading.at.checked_sub(self.last.at).filter(|passed| !passed.is_zero()) else { return };
+        let mut reading = tidy(reading);
+        let seconds = passed.as_secs_f64();
+        let period = &mut self.period;
+        if let Some(cpu) = reading.cpu {
+            let used = self.cpu.and_then(|before| cpu.checked_sub(before)).unwrap_or_default();
+            period.cpu = period.cpu.saturating_add(used);
+            self.cpu = Some(cpu);
         }
+        // The count may have changed at any time in between.
+        period.capacity += (self.last.cpus + reading.cpus) / 2.0 * seconds;
+        let busy = (self.last.gpus_busy + reading.gpus_busy) / 2.0 * seconds;
+        period.gpu = period.gpu.saturating_add(Duration::try_from_secs_f64(busy).unwrap_or_default());
+        if let Some(network) = reading.network.take() {
+            for (name, now) in &network {
+                // An interface of which one counter went backwards is another one under the same name.
+                let before = self.network.get(name);
+                let anew = before.is_none_or(|before| now.sent < before.sent || now.received < before.received);
+                if let (Some(before), false) = (before, anew) {
+                    period.sent = period.sent.saturating_add(now.sent - before.sent);
+                    period.received = period.received.saturating_add(now.received - before.received);
+                }
+            }
+            self.network = network;
+        }
+        period.memory.add(self.last.memory_used.map(as_float), reading.memory_used.map(as_float), seconds);
+        period.memory_share.add(memory_share(&self.last), memory_share(&reading), seconds);
+        period.storage.add(self.last.storage_used.map(as_float), reading.storage_used.map(as_float), seconds);
+        self.last = reading;
+        self.seen = true;
+    }
+
+    /// [`Meter::close`].
+    pub(super) fn close_for(&mut self, identity: &Identity, end: i64) -> Option<UsageEvent> {
         let period = UsagePeriod { start: self.start, end };
-        let sums = std::mem::take(&mut self.period);
-        self.start = end;
-        self.open();
-        Some(UsageEvent {
+        (end > self.start).then(|| UsageEvent {
             event_type: EVENT_TYPE.to_owned(),
             version: VERSION.to_owned(),
             timestamp: end,
-            instance_id: self.identity.instance_id.clone(),
-            user_id: self.identity.user_id.clone(),
-            org_id: self.identity.org_id.clone(),
-            metrics: UsageMetrics {
-                cpu_seconds: self.cpu_carry.whole_seconds(sums.cpu),
-                cpu_percent_avg: percent(sums.cpu.as_secs_f64(), sums.capacity),
-                memory_gb: sums.memory.average() / as_float(BYTES_PER_GB),
-                memory_percent: (100.0 * sums.memory_share.average()).clamp(0.0, 100.0),
-                storage_gb: sums.storage.average() / as_float(BYTES_PER_GB),
-                network_egress_mb: as_float(sums.sent) / as_float(BYTES_PER_MB),
-                network_ingress_mb: as_float(sums.received) / as_float(BYTES_PER_MB),
-                gpu_seconds: self.gpu_carry.whole_seconds(sums.gpu),
-            },
+            instance_id: identity.instance_id.clone(),
+            user_id: identity.user_id.clone(),
+            org_id: identity.org_id.clone(),
+            metrics: self.close(end),
             period,
         })
+    }
+
+    fn close(&mut self, end: i64) -> UsageMetrics {
+        let sums = std::mem::take(&mut self.period);
+        self.start = end;
+        self.seen = false;
+        self.open();
+        UsageMetrics {
+            cpu_seconds: self.cpu_carry.whole_seconds(sums.cpu),
+            cpu_percent_avg: percent(sums.cpu.as_secs_f64(), sums.capacity),
+            memory_gb: sums.memory.average() / as_float(BYTES_PER_GB),
+            memory_percent: (100.0 * sums.memory_share.average()).clamp(0.0, 100.0),
+            storage_gb: sums.storage.average() / as_float(BYTES_PER_GB),
+            network_egress_mb: as_float(sums.sent) / as_float(BYTES_PER_MB),
+            network_ingress_mb: as_float(sums.received) / as_float(BYTES_PER_MB),
+            gpu_seconds: self.gpu_carry.whole_seconds(sums.gpu),
+        }
     }
 
     /// Gives the gauges of a new period a value to stand for it until the next reading.
@@ -192,6 +318,11 @@ impl Meter {
         self.period.memory_share.hold(memory_share(&self.last));
         self.period.storage.hold(self.last.storage_used.map(as_float));
     }
+}
+
+/// A reading that no arithmetic can be spoilt by.
+fn tidy(reading: Reading) -> Reading {
+    Reading { cpus: sane(reading.cpus), gpus_busy: sane(reading.gpus_busy), ..reading }
 }
 
 fn memory_share(reading: &Reading) -> Option<f64> {
@@ -204,9 +335,8 @@ fn percent(part: f64, whole: f64) -> f64 {
     if whole > 0.0 { (100.0 * part / whole).clamp(0.0, 100.0) } else { 0.0 }
 }
 
-/// A count or a share that no arithmetic can be spoilt by.
 fn sane(value: f64) -> f64 {
-    if value.is_finite() { value.max(0.0) } else { 0.0 }
+    if value.is_finite() { value.clamp(0.0, 1e9) } else { 0.0 }
 }
 
 /// Exact up to 2^53: 8 PB, more than a period moves.

@@ -20,29 +20,36 @@
 
 mod terms;
 
+use std::any::Any;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use tokio::sync::{Notify, mpsc};
-use tokio::task::JoinSet;
-use tokio_util::sync::CancellationToken;
+use futures_util::stream::FuturesUnordered;
+use futures_util::{FutureExt as _, StreamExt as _};
+use tokio::sync::mpsc;
 
 use crate::clock::Monotonic;
 use crate::events::EncodedEvent;
 use crate::publish::delivery::{Deferral, Delivery, Ending};
-use crate::publish::intake::{Intake, Origin, Taken};
+use crate::publish::intake::{Intake, Taken};
 use crate::publish::lanes::Lanes;
 use crate::publish::report::Report;
 use crate::publish::worker::{Round, Signals, Worker};
 use crate::threshold::ThresholdManager;
-use crate::transport::{Failure, FailureKind};
+use crate::transport::{BoxFuture, Failure, FailureKind};
 
 pub use terms::{Keeper, PipelineError, PipelineOptions, Progress, Stop};
 
 /// How long what still comes in is taken after the end was asked for: whoever writes into our pipe was often asked at
 /// the same moment, and has a last event to say.
 pub(in crate::publish) const INTAKE_GRACE: Duration = Duration::from_secs(2);
+
+const OUT_OF_PATIENCE: &str = "the destination took nothing for as long as --drain-timeout allows";
+
+/// So many rounds are settled, and so many events taken, before anything else is looked at.
+const AT_ONCE: usize = 64;
 
 /// Publishes a stream of events.
 #[derive(Debug)]
@@ -71,15 +78,17 @@ impl Pipeline {
         &self.delivery
     }
 
-    /// How many thresholds the event exceeds; who is to be told of it is told. A notification that fails stops nothing.
-    pub(in crate::publish) async fn violations(&self, event: &EncodedEvent, origin: &Origin) -> u64 {
-        let Some(manager) = &self.thresholds else { return 0 };
-        match manager.check_event(event.event()).await {
-            Ok(violations) => violations.len() as u64,
-            Err(error) => {
-                tracing::error!(%origin, %error, "a threshold's notification failed");
-                0
-            }
+    /// How many thresholds the event exceeds. Who is to be told of it is told by [`Pipeline::tell`].
+    pub(in crate::publish) fn violations(&self, event: &EncodedEvent) -> u64 {
+        self.thresholds.as_ref().map_or(0, |manager| manager.observe(event.event()).len() as u64)
+    }
+
+    /// Tells what follows from the events since the last time. A notification that fails stops nothing.
+    pub(in crate::publish) async fn tell(&self) {
+        if let Some(manager) = &self.thresholds
+            && let Err(error) = manager.hand_over_news().await
+        {
+            tracing::error!(%error, "a threshold's notification failed");
         }
     }
 
@@ -95,6 +104,7 @@ impl Pipeline {
         progress: &mut dyn Progress,
         stop: Stop,
     ) -> Result<Report, PipelineError> {
+        let signals = Signals::default();
         let mut run = Run {
             pipeline: self,
             stop,
@@ -102,20 +112,18 @@ impl Pipeline {
             lanes: Lanes::new(self.options.in_order),
             held: 0,
             bytes: 0,
-            workers: JoinSet::new(),
-            give_up: CancellationToken::new(),
+            workers: FuturesUnordered::new(),
+            signals: &signals,
             report: Report::default(),
             ended: false,
             draining: false,
             last_advance: self.delivery.clock().monotonic(),
             asked_at: None,
             misdirection: None,
-            hurry: Arc::default(),
-            pausing: Arc::default(),
         };
         let result = run.drive(intake, progress).await;
         // Whatever ended the run: no attempt goes on behind the report's back.
-        run.workers.shutdown().await;
+        run.workers.clear();
         let Run { mut report, .. } = run;
         report.add(self.delivery.stats());
         result?;
@@ -135,9 +143,8 @@ struct Run<'a> {
     /// Events and bytes that are held, in lanes and under way.
     held: usize,
     bytes: usize,
-    workers: JoinSet<Round>,
-    /// Tells the workers to hand back what they hold.
-    give_up: CancellationToken,
+    workers: FuturesUnordered<BoxFuture<'a, Ended<'a>>>,
+    signals: &'a Signals,
     report: Report,
     /// Nothing more comes in.
     ended: bool,
@@ -148,13 +155,12 @@ struct Run<'a> {
     asked_at: Option<Monotonic>,
     /// What is wrong with the destination's set-up, as of the last attempt.
     misdirection: Option<String>,
-    /// Ends the pauses of the workers.
-    hurry: Arc<Notify>,
-    /// How many workers pause before another round.
-    pausing: Arc<AtomicUsize>,
 }
 
-impl Run<'_> {
+/// A round that came to its end, or panicked.
+type Ended<'a> = Result<Round<'a>, Box<dyn Any + Send>>;
+
+impl<'a> Run<'a> {
     async fn drive(
         &mut self,
         mut intake: mpsc::Receiver<Intake>,
@@ -167,29 +173,40 @@ impl Run<'_> {
             if self.workers.is_empty() && self.ended {
                 return self.keep_the_rest();
             }
-            let giving_up = self.give_up.is_cancelled();
+            let giving_up = self.signals.give_up.is_cancelled();
             let left_until = |at: Monotonic| at.saturating_sub(clock.monotonic());
             let patience = self.deadline().map(left_until).filter(|_| !giving_up);
             let grace = self
                 .asked_at
                 .map(|at| left_until(at + INTAKE_GRACE))
                 .filter(|_| self.cuts_off() && !intake.is_closed());
+            // Where work never ends, nobody gets to wait for a time.
+            if patience == Some(Duration::ZERO) {
+                self.abandon(OUT_OF_PATIENCE);
+                continue;
+            }
+            if grace == Some(Duration::ZERO) {
+                intake.close();
+                continue;
+            }
             tokio::select! {
                 biased;
                 () = stop.abort.cancelled(), if !giving_up => self.abandon("ended at once, as asked"),
                 () = stop.finish.cancelled(), if self.asked_at.is_none() => self.asked_at = Some(clock.monotonic()),
                 () = stop.draining.cancelled(), if !self.draining => self.start_draining(),
-                Some(round) = self.workers.join_next() => self.settle(round)?,
+                Some(round) = self.workers.next() => self.settle_all(round)?,
                 item = intake.recv(), if !self.ended && (self.has_room() || intake.is_closed()) => match item {
-                    Some(item) => self.take(item).await?,
+                    Some(item) => self.take_all(item, &mut intake).await?,
                     None => self.end_of_intake(),
                 },
-                () = clock.sleep(grace.unwrap_or_default()), if grace.is_some() => intake.close(),
-                () = clock.sleep(patience.unwrap_or_default()), if patience.is_some() => {
-                    self.abandon("the destination took nothing for as long as --drain-timeout allows");
+                () = async { clock.sleep(grace.unwrap_or_default()).await }, if grace.is_some() => intake.close(),
+                () = async { clock.sleep(patience.unwrap_or_default()).await }, if patience.is_some() => {
+                    self.abandon(OUT_OF_PATIENCE);
                 }
             }
-            if self.give_up.is_cancelled() {
+            // What waits for the network is heard even if work never ends.
+            tokio::task::consume_budget().await;
+            if self.signals.give_up.is_cancelled() {
                 intake.close();
             } else if self.is_finite() {
                 self.give_up_where_waiting_is_in_vain();
@@ -214,20 +231,21 @@ impl Run<'_> {
 
     fn start_workers(&mut self) {
         let pipeline = self.pipeline;
-        while !self.give_up.is_cancelled() && self.may_start_a_worker() {
+        while !self.signals.give_up.is_cancelled() && self.may_start_a_worker() {
             let Some(batch) = self.lanes.take(pipeline.delivery.sink().limits()) else { break };
-            let signals =
-                Signals { give_up: self.give_up.clone(), hurry: self.hurry.clone(), pausing: self.pausing.clone() };
-            let worker = Worker::new(batch, self.delivered(), pipeline.delivery.clone(), signals);
-            self.workers.spawn(worker.round());
+            self.send_off(Worker::new(batch, self.delivered(), &pipeline.delivery, self.signals));
         }
+    }
+
+    fn send_off(&self, worker: Worker<'a>) {
+        self.workers.push(Box::pin(AssertUnwindSafe(worker.round()).catch_unwind()));
     }
 
     /// Workers that pause take no place from the others: an event that is refused again and again holds up nobody. While
     /// the destination is left alone, more workers would only wait beside those that wait already.
     fn may_start_a_worker(&self) -> bool {
         let workers = self.workers.len();
-        let active = workers.saturating_sub(self.pausing.load(Ordering::Relaxed));
+        let active = workers.saturating_sub(self.signals.pausing.load(Ordering::Relaxed));
         let delivery = &self.pipeline.delivery;
         workers == 0
             || (workers < self.pipeline.options.max_workers.max(1)
@@ -269,8 +287,21 @@ impl Run<'_> {
     fn start_draining(&mut self) {
         self.draining = true;
         self.misdirection = None;
-        self.hurry.notify_waiters();
+        self.signals.hurry.notify_waiters();
         self.last_advance = self.pipeline.delivery.clock().monotonic();
+    }
+
+    /// Takes `item` and what else is there, as long as there is room.
+    async fn take_all(&mut self, item: Intake, intake: &mut mpsc::Receiver<Intake>) -> Result<(), PipelineError> {
+        self.take(item).await?;
+        for _ in 1..AT_ONCE {
+            if !self.has_room() {
+                break;
+            }
+            let Ok(item) = intake.try_recv() else { break };
+            self.take(item).await?;
+        }
+        Ok(())
     }
 
     async fn take(&mut self, item: Intake) -> Result<(), PipelineError> {
@@ -278,7 +309,8 @@ impl Run<'_> {
             Intake::Event(event) => {
                 if event.ticket.is_none() {
                     self.report.read += 1;
-                    self.report.violations += self.pipeline.violations(&event.encoded, &event.origin).await;
+                    self.report.violations += self.pipeline.violations(&event.encoded);
+                    self.pipeline.tell().await;
                 }
                 if self.held == 0 {
                     // A quiet input is no lack of progress.
@@ -301,12 +333,25 @@ impl Run<'_> {
         Ok(())
     }
 
+    /// Settles a round and those that have ended beside it; what waits takes their places at once.
+    fn settle_all(&mut self, round: Ended<'a>) -> Result<(), PipelineError> {
+        self.settle(round)?;
+        for _ in 1..AT_ONCE {
+            self.start_workers();
+            let Some(Some(round)) = self.workers.next().now_or_never() else { break };
+            self.settle(round)?;
+        }
+        Ok(())
+    }
+
     /// Books what a round settled, and starts the next round for the rest of its batch.
-    fn settle(&mut self, round: Result<Round, tokio::task::JoinError>) -> Result<(), PipelineError> {
+    fn settle(&mut self, round: Ended<'a>) -> Result<(), PipelineError> {
         let Round { mut worker, endings } = match round {
             Ok(round) => round,
-            Err(error) => {
-                self.report.errors.push(format!("internal fault, please report it: {error}"));
+            Err(panic) => {
+                let words = panic.downcast_ref::<String>().map(String::as_str);
+                let words = words.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no reason given");
+                self.report.errors.push(format!("internal fault, please report it: {words}"));
                 self.abandon("an internal fault");
                 return Ok(());
             }
@@ -314,6 +359,7 @@ impl Run<'_> {
         let events = std::mem::take(&mut worker.batch.events);
         let alone = events.len() == 1;
         let mut failed: Option<Failure> = None;
+        worker.note_refusal(endings.iter().any(|ending| matches!(ending, Ending::Deferred(Deferral::Refused(_)))));
         let mut endings = endings.into_iter();
         for event in events {
             match endings.next() {
@@ -349,10 +395,10 @@ impl Run<'_> {
         }
         if worker.batch.events.is_empty() {
             self.lanes.release(worker.batch);
-        } else if self.give_up.is_cancelled() {
+        } else if self.signals.give_up.is_cancelled() {
             worker.batch.events.iter().try_for_each(|event| self.keep_undelivered(event))?;
         } else {
-            self.workers.spawn(worker.round());
+            self.send_off(worker);
         }
         Ok(())
     }
@@ -366,7 +412,7 @@ impl Run<'_> {
         self.report.reason = Some(failure.message.clone());
         if failure.kind == FailureKind::Destination && self.misdirection.as_ref() != Some(&failure.message) {
             // A run that ends because of it says so at its end.
-            if !self.ended && !self.pipeline.options.finite {
+            if !self.is_finite() && !self.pipeline.options.input_ends {
                 tracing::error!(%failure, "the destination is set up wrong; events are held until it is mended");
             }
             self.misdirection = Some(failure.message.clone());
@@ -374,12 +420,12 @@ impl Run<'_> {
     }
 
     fn abandon(&mut self, reason: &str) {
-        if self.give_up.is_cancelled() {
+        if self.signals.give_up.is_cancelled() {
             return;
         }
         let cause = self.pipeline.delivery.last_failure().filter(|cause| cause != reason);
         self.report.reason = Some(cause.map_or_else(|| reason.to_owned(), |cause| format!("{reason}: {cause}")));
-        self.give_up.cancel();
+        self.signals.give_up.cancel();
     }
 
     fn release(&mut self, event: &Taken) {

@@ -21,6 +21,10 @@ pub struct PipelineOptions {
     /// The input is known to end (files), so that a destination that is set up wrong ends the run at once, and a
     /// service that is down ends it after `drain_timeout`, instead of being waited for. Off by default.
     pub finite: bool,
+    /// The end of the input is near (files), so that a run through a spool ends which stays full for `drain_timeout`
+    /// without anything being delivered; the rest of the input is not taken then. Off by default; an input whose end has
+    /// been seen counts as such anyway.
+    pub input_ends: bool,
     /// An event that the destination refused by name in so many rounds, while it took others, is a dead letter; 10 by
     /// default.
     pub poison_after: u32,
@@ -43,6 +47,7 @@ impl Default for PipelineOptions {
             max_workers: Concurrency::DEFAULT_MAX,
             drain_timeout: Duration::from_secs(10),
             finite: false,
+            input_ends: false,
             poison_after: 10,
             spooled: false,
             in_order: false,

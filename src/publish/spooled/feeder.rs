@@ -12,6 +12,8 @@ use crate::transport::BatchLimits;
 
 /// So much is read from the spool at once.
 const PIECE: BatchLimits = BatchLimits { events: 512, bytes: 1 << 20 };
+/// So much of it is handed out at once.
+const GROUP: usize = 64;
 /// How long to wait for events that others may put into the spool: replays, publishers that died.
 const IDLE_PAUSE: Duration = Duration::from_secs(1);
 /// The same while another publisher holds events that wait.
@@ -65,11 +67,18 @@ impl Feeder<'_> {
                 tracing::warn!("the spool can be written again: sending goes on");
             }
             if !fetched.events.is_empty() {
-                for waiting in fetched.events {
+                let mut events = fetched.events.into_iter().peekable();
+                while events.peek().is_some() {
+                    // In groups, since each time that somebody waits for room costs a turn of the other side.
                     tokio::select! {
                         biased;
                         () = signals.over.cancelled() => return Ok(()),
-                        sent = sender.send(to_intake(waiting)) => if sent.is_err() { return Ok(()) },
+                        room = sender.reserve_many(GROUP.min(events.len())) => match room {
+                            Ok(permits) => {
+                                permits.zip(events.by_ref()).for_each(|(permit, waiting)| permit.send(to_intake(waiting)));
+                            }
+                            Err(_) => return Ok(()),
+                        },
                     }
                 }
                 last_advance = self.clock.monotonic();

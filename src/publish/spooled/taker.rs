@@ -11,7 +11,7 @@ use crate::clock::{Clock, Monotonic};
 use crate::events::LinePart;
 use crate::publish::intake::{Intake, Origin, RefusedLine};
 use crate::publish::pipeline::{INTAKE_GRACE, Keeper, Pipeline, Stop};
-use crate::publish::report::Report;
+use crate::publish::report::{NotTaken, Report};
 use crate::spool::{NewEvent, NewItem, NewLetter, Spool, SpoolError};
 
 /// A group is committed when it has so many items,
@@ -30,6 +30,7 @@ pub(super) struct Takings {
     refused: u64,
     violations: u64,
     errors: Vec<String>,
+    not_taken: Option<NotTaken>,
 }
 
 impl Takings {
@@ -43,6 +44,7 @@ impl Takings {
         report.refused += self.refused;
         report.violations += self.violations;
         report.errors.extend(self.errors.iter().cloned());
+        report.not_taken = report.not_taken.take().or_else(|| self.not_taken.clone());
     }
 }
 
@@ -121,7 +123,7 @@ impl Taker<'_, '_> {
                     () = self.clock().sleep(left) => break,
                 }
             }
-            if !self.take(std::mem::take(&mut group), ending).await? {
+            if !self.take(std::mem::take(&mut group), intake, ending).await? {
                 return Ok(());
             }
             last_commit = Some(self.clock().monotonic());
@@ -132,17 +134,20 @@ impl Taker<'_, '_> {
     async fn take(
         &self,
         group: Vec<Intake>,
+        intake: &mut mpsc::Receiver<Intake>,
         ending: &mut (impl Future<Output = ()> + Unpin),
     ) -> Result<bool, SpoolError> {
         // What is still to be taken, the next part last.
         let mut parts = vec![self.items_of(group).await];
         let mut told = false;
+        let mut last_advance = self.clock().monotonic();
         while let Some(part) = parts.pop() {
             let counts = count(&part);
             let (error, mut back) = match self.spool.take(part).await {
                 Ok(()) => {
                     self.note(|takings| takings.add(counts));
                     self.signals.taken.notify_one();
+                    last_advance = self.clock().monotonic();
                     continue;
                 }
                 Err((error, back)) => (error, back),
@@ -160,15 +165,25 @@ impl Taker<'_, '_> {
                 tracing::error!("nothing more is read until the spool takes it: {error}");
                 told = true;
             }
-            tokio::select! {
+            // Whoever writes into a pipe may wait for days; a run over what is there already is to end.
+            let options = self.pipeline.options();
+            let ends = options.input_ends || intake.is_closed();
+            let patience = last_advance.saturating_add(options.drain_timeout).saturating_sub(self.clock().monotonic());
+            let patience = ends.then_some(patience);
+            let over = tokio::select! {
                 biased;
-                () = &mut *ending => {
-                    let from = back.first().map(place_of).unwrap_or_default();
-                    let message = format!("{error}; not taken: publish again from {from} on");
-                    self.note(|takings| takings.errors.push(message));
-                    return Ok(false);
+                () = &mut *ending => true,
+                settled = self.room_may_be_back(patience) => {
+                    if settled {
+                        last_advance = self.clock().monotonic();
+                    }
+                    !settled && patience.is_some_and(|patience| patience.is_zero())
                 }
-                () = self.room_may_be_back() => parts.push(back),
+            };
+            parts.push(back);
+            if over {
+                self.leave(&error, parts, intake);
+                return Ok(false);
             }
         }
         if told {
@@ -177,11 +192,34 @@ impl Taker<'_, '_> {
         Ok(true)
     }
 
-    /// Deliveries make room; so does somebody who frees the disk.
-    async fn room_may_be_back(&self) {
+    /// Notes what is not taken, from where on: `parts`, the next one last, and what was read ahead.
+    fn leave(&self, error: &SpoolError, parts: Vec<Vec<NewItem>>, intake: &mut mpsc::Receiver<Intake>) {
+        let from = parts.iter().rev().flatten().next().map(place_of).unwrap_or_default();
+        let mut lines: u64 = parts.iter().map(|part| count(part).0).sum();
+        intake.close();
+        while let Ok(item) = intake.try_recv() {
+            lines += match item {
+                Intake::Event(_) => 1,
+                Intake::Refused(line) => u64::from(line.is_first_piece()),
+                Intake::Broken(_) => 0,
+            };
+        }
+        self.note(|takings| {
+            takings.errors.push(error.to_string());
+            takings.not_taken = Some(NotTaken { from, lines });
+        });
+    }
+
+    /// Deliveries make room, and it says so where there were any; so does somebody who frees the disk. Waits no longer
+    /// than `patience`.
+    async fn room_may_be_back(&self, patience: Option<Duration>) -> bool {
         tokio::select! {
-            () = self.signals.settled.notified() => self.clock().sleep(GROUP_TIME).await,
-            () = self.clock().sleep(FULL_PAUSE) => {}
+            biased;
+            () = self.signals.settled.notified() => {
+                self.clock().sleep(GROUP_TIME).await;
+                true
+            }
+            () = self.clock().sleep(patience.map_or(FULL_PAUSE, |patience| patience.min(FULL_PAUSE))) => false,
         }
     }
 
@@ -190,7 +228,7 @@ impl Taker<'_, '_> {
         for item in group {
             match item {
                 Intake::Event(event) => {
-                    let violations = self.pipeline.violations(&event.encoded, &event.origin).await;
+                    let violations = self.pipeline.violations(&event.encoded);
                     self.note(|takings| takings.violations += violations);
                     let (source, line) = (event.origin.input, event.origin.line);
                     items.push(NewItem::Event(NewEvent { encoded: event.encoded, source, line }));
@@ -208,6 +246,8 @@ impl Taker<'_, '_> {
                 Intake::Broken(message) => self.note(|takings| takings.errors.push(message)),
             }
         }
+        // What came together is told together.
+        self.pipeline.tell().await;
         items
     }
 
@@ -245,10 +285,5 @@ fn place_of(item: &NewItem) -> String {
 }
 
 fn bytes_of(group: &[Intake]) -> usize {
-    let bytes = |item: &Intake| match item {
-        Intake::Event(event) => event.encoded.body().len(),
-        Intake::Refused(line) => line.raw.len(),
-        Intake::Broken(_) => 0,
-    };
-    group.iter().map(bytes).sum()
+    group.iter().map(Intake::size).sum()
 }

@@ -89,6 +89,11 @@ impl ThresholdReader {
     /// When something can't be read, when any text has a fault, when two thresholds have the same id, when a folder holds
     /// no `*.json` file. A fault in the content is told once, and again when the content changes.
     pub async fn poll(&mut self) -> Result<Option<Loaded>, SourceError> {
+        let remote = matches!(self.source, ThresholdSource::Http(_) | ThresholdSource::Nats(_));
+        if remote && tokio::runtime::Handle::try_current().is_err() {
+            let source = &self.source;
+            return Err(SourceError::one(format!("{source} is read over the network, which takes a Tokio runtime")));
+        }
         match &mut self.state {
             State::Path(path, seen) => {
                 let (path, known) = (path.clone(), seen.clone());

@@ -43,7 +43,9 @@ impl FormSink {
 
     async fn write(&self, event: &EncodedEvent) -> Result<(), Failure> {
         let room = self.direct.as_ref().map_or(0, DirectPost::head_room);
-        let request = wire::write_request_behind(room, &self.topic_hash, self.sub_topic, event.body());
+        let mut request = self.direct.as_ref().map(DirectPost::buffer).unwrap_or_default();
+        request.resize(room, 0);
+        wire::push_write_request(&mut request, &self.topic_hash, self.sub_topic, event.body());
         // Far over the limit the queue answers early and closes, which would look like a broken connection.
         let length = request.len() - room;
         if length > MAX_REQUEST_BYTES {

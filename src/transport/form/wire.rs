@@ -49,17 +49,18 @@ const fn decimals() -> [([u8; 4], u8); 256] {
 
 /// The body of a write request.
 pub(crate) fn write_request(topic_hash: &str, sub_topic: u8, body: &[u8]) -> Vec<u8> {
-    write_request_behind(0, topic_hash, sub_topic, body)
+    let mut request = Vec::new();
+    push_write_request(&mut request, topic_hash, sub_topic, body);
+    request
 }
 
-/// The body of a write request, behind `room` bytes for something else.
-pub(crate) fn write_request_behind(room: usize, topic_hash: &str, sub_topic: u8, body: &[u8]) -> Vec<u8> {
+/// Appends the body of a write request.
+pub(super) fn push_write_request(request: &mut Vec<u8>, topic_hash: &str, sub_topic: u8, body: &[u8]) {
     const HEAD: &[u8] = br#"{"Write":{"content":["#;
     const MIDDLE: &[u8] = br#"],"topic":""#;
     const TAIL: &[u8] = br#""}}"#;
     let most = 4 * (body.len() + 1);
-    let mut request = Vec::with_capacity(room + HEAD.len() + most + MIDDLE.len() + topic_hash.len() + TAIL.len());
-    request.resize(room, 0);
+    request.reserve(HEAD.len() + most + MIDDLE.len() + topic_hash.len() + TAIL.len());
     request.extend_from_slice(HEAD);
     let start = request.len();
     request.resize(start + most, 0);
@@ -77,7 +78,6 @@ pub(crate) fn write_request_behind(room: usize, topic_hash: &str, sub_topic: u8,
     request.extend_from_slice(MIDDLE);
     request.extend_from_slice(topic_hash.as_bytes());
     request.extend_from_slice(TAIL);
-    request
 }
 
 const fn decimal(byte: u8) -> ([u8; 4], u8) {

@@ -12,6 +12,9 @@ use crate::transport::{Failure, FailureKind, Reach};
 /// How much of a foreign text an error message shows.
 const EXCERPT_CHARS: usize = 120;
 
+/// What errors call a request that brings events back.
+pub(in crate::transport) const READ: &str = "a read";
+
 /// What to do about a refusal.
 pub(super) fn advice(kind: FailureKind, status: StatusCode) -> &'static str {
     match (kind, status.as_u16()) {
@@ -90,10 +93,10 @@ pub(super) fn not_http(url: &str, cause: &dyn Display) -> Failure {
 
 /// The connection ended in the middle.
 pub(super) fn broken_off(url: &str, what: &str, cause: &dyn Display) -> Failure {
-    Failure::service(format!(
-        "the connection to {url} ended before the reply to {what} was whole: {cause}; whether it was taken is unknown, and sending it again is safe"
-    ))
-    .reached(Reach::Unknown)
+    // Of a read nothing is taken.
+    let unknown = if what == READ { "" } else { "; whether it was taken is unknown, and sending it again is safe" };
+    Failure::service(format!("the connection to {url} ended before the reply to {what} was whole: {cause}{unknown}"))
+        .reached(Reach::Unknown)
 }
 
 /// Name resolution by the system, with an error of its own type: a name that does not resolve is a failure of the
@@ -149,6 +152,13 @@ mod tests {
         for code in [204, 301, 307, 401, 403, 404, 405, 415, 418] {
             assert_eq!(kind(code), FailureKind::Destination, "{code}");
         }
+    }
+
+    #[test]
+    fn a_read_that_broke_off_is_not_called_a_write() {
+        let message = |what| broken_off("http://h", what, &"reset").message;
+        assert!(message("a write").ends_with("sending it again is safe"));
+        assert_eq!(message(READ), "the connection to http://h ended before the reply to a read was whole: reset");
     }
 
     #[test]

@@ -220,7 +220,7 @@ pub(crate) async fn read_at_most(
 }
 
 /// What comes of a reply's text within reason. Reading it to its end lets the connection be used again.
-pub(super) async fn text_of(response: &mut Response) -> Vec<u8> {
+pub(crate) async fn text_of(response: &mut Response) -> Vec<u8> {
     let mut text = Vec::new();
     // The status has decided; a text that is cut, endless or late is as good as none.
     let _ = tokio::time::timeout(TEXT_PATIENCE, read_at_most(response, MAX_REPLY_BYTES, &mut text)).await;

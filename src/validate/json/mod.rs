@@ -9,10 +9,12 @@
 //! a key that stands twice in an object is a finding (readers disagree on which one counts), and values may nest 128
 //! deep, as events may, where serde_json stops at 127.
 
+mod other;
 mod read;
 mod scalar;
 mod text;
 
+pub(super) use other::other_format;
 pub(super) use read::read;
 pub(super) use text::{Text, escape_pointer};
 

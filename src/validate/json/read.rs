@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::collections::HashSet;
 
-use super::{Member, Node, Text, Value, escape_pointer, quote};
+use super::{Member, Node, Text, Value, escape_pointer, other_format, quote};
 use crate::events::MAX_DEPTH;
 use crate::validate::{Code, Finding};
 
@@ -42,6 +42,11 @@ impl<'t> Reader<'_, 't> {
             } else {
                 Err(Stop)
             };
+        }
+        let line = self.rest().split(|byte| *byte == b'\n').next().unwrap_or_default();
+        if let Some((format, help)) = std::str::from_utf8(line).ok().and_then(other_format) {
+            let finding = Finding::error(Code::InvalidJson, format!("this is {format}, not JSON")).help(help);
+            return self.stop(self.at, finding);
         }
         let root = self.value()?;
         if matches!(root.value, Value::Broken) {

@@ -3,6 +3,7 @@
 mod agreement;
 mod content;
 mod event;
+mod explain;
 mod threshold;
 
 use super::shape::{Context, Spot};

@@ -86,7 +86,7 @@ fn a_threshold_without_a_fault_has_no_finding() {
     for (from, to) in [
         ("\"id\"", "\"id\""),
         ("80.0", "0"),
-        ("80.0", "100"),
+        ("80.0", "99.9"),
         ("\"Percentage\":{\"value\":80.0}", "\"Absolute\":{\"value\":0.5,\"unit\":\"h\"}"),
         ("\"action\"", "\"instance_id\":null,\"description\":null,\"action\""),
         ("\"action\"", "\"for\":null,\"clear_value\":null,\"repeat_interval\":null,\"severity\":null,\"action\""),

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::{State, assert_complete, assert_order, events, text, wait_for_line};
+use super::{State, assert_complete, assert_order, events, exists, text, wait_for_line};
 use crate::form_queue::{Answer, FormQueue};
 
 const QUICK: [&str; 8] =
@@ -34,28 +34,27 @@ impl Drop for Tmpfs {
 }
 
 #[test]
-#[ignore = "known fault: on a disk of a few MB acknowledgements may find no room to be written"]
 fn a_disk_that_fills_up_stops_the_reading_and_loses_nothing() {
     let (state, queue) = (State::new(), FormQueue::start());
-    let Some(disk) = Tmpfs::mount(&state.path("disk"), "4m") else { return };
+    let Some(disk) = Tmpfs::mount(&state.path("disk"), "2m") else { return };
     queue.always(Answer::status(503));
-    let sent = events(10_000);
+    let sent = events(4_500);
     let spool = disk.0.join("spool.db").display().to_string();
     let mut publisher = state.publish(&queue.url(), &[&QUICK[..], &["--spool", &spool, "--retain", "0s"]].concat());
     let mut stderr = publisher.stderr();
     let ended = std::thread::scope(|scope| {
-        let mut input = publisher.input.take().unwrap();
+        let (mut input, sent) = (publisher.input.take().unwrap(), &sent);
         scope.spawn(move || {
-            let _ = std::io::Write::write_all(&mut input, text(&sent_of(10_000)).as_bytes());
+            let _ = std::io::Write::write_all(&mut input, text(sent).as_bytes());
         });
         wait_for_line(&mut stderr, "nothing more is read until");
         // It gets worse: somebody else takes what was left for acknowledgements.
         let filler = disk.0.join("filler");
-        let filled = std::fs::write(&filler, vec![0; 4 << 20]);
+        let filled = std::fs::write(&filler, vec![0; 2 << 20]);
         assert!(filled.is_err(), "the disk was to be full");
         queue.always(Answer::Take);
-        let before = queue.requests().len();
-        queue.wait_for_requests(before + 1);
+        // What waits goes out, and is noted in what was set aside for that, on a disk where nobody else finds a byte.
+        state.wait_for_waiting_in(&spool, 0);
         std::fs::remove_file(&filler).unwrap();
         wait_for_line(&mut stderr, "reading goes on");
         let rest = scope.spawn(move || {
@@ -68,12 +67,10 @@ fn a_disk_that_fills_up_stops_the_reading_and_loses_nothing() {
         assert_eq!(ended.code, Some(0), "{rest}");
         ended.all_delivered()
     });
-    assert_eq!(ended.count("read"), 10_000);
+    assert_eq!(ended.count("read"), 4_500);
     assert_complete(&queue.events(), &sent);
-}
-
-fn sent_of(count: usize) -> Vec<String> {
-    events(count)
+    assert!(exists(&disk.0.join("spool.db-reserve")), "the reserve was not made again");
+    assert_eq!(state.run(&["spool", "verify", "--spool", &spool]).status.code(), Some(0));
 }
 
 #[test]

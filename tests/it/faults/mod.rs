@@ -80,8 +80,13 @@ impl State {
 
     /// Waits until so many events wait in the spool, by looking again and again.
     fn wait_for_waiting(&self, count: u64) {
+        self.wait_for_waiting_in(&self.path("spool.db").display().to_string(), count);
+    }
+
+    /// The same of a spool elsewhere.
+    fn wait_for_waiting_in(&self, spool: &str, count: u64) {
         self.look_until(&format!("{count} waiting"), || {
-            let output = self.run(&["spool", "status"]);
+            let output = self.run(&["spool", "status", "--spool", spool]);
             let status: Value = serde_json::from_slice(&output.stdout).unwrap_or(Value::Null);
             let all = status["destinations"].as_array().map_or(&[][..], Vec::as_slice);
             !all.is_empty() && all.iter().filter_map(|it| it["waiting"].as_u64()).sum::<u64>() == count

@@ -1,25 +1,32 @@
 //! `collect`.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
+use form_usage_events::collect::{InstanceTemplate, NamePattern, ScopeSpec};
 
-/// Sample this host into usage events
+/// Sample this host, or what runs on it, into usage events
 ///
-/// Prints one event for each period, as NDJSON: CPU seconds, memory, storage, network and GPU seconds. Periods are
-/// contiguous and the sum of the events is what the kernel counted: what rounding to whole seconds leaves over goes
-/// into the next period. Metering starts at the next whole second. SIGINT and SIGTERM close the open period and print
-/// its event.
+/// Prints one event for each instance and period, as NDJSON: CPU seconds, memory, storage, network and GPU seconds.
+/// Periods are contiguous and the sum of the events is what the kernel counted: what rounding to whole seconds leaves
+/// over goes into the next period. Metering starts at the next whole second. SIGINT and SIGTERM close the open periods
+/// and print their events.
+///
+/// A state file makes one run go on where the last one ended, however that ended: in the same boot of the host what was
+/// consumed in between is an event of its own, and events that were perhaps not written are written again, byte for
+/// byte, so that a repeat is known by its id. SIGHUP reads the configuration again.
 #[derive(Debug, Args)]
 #[command(after_help = crate::exit::help_for("collect"))]
 pub(crate) struct CollectArgs {
-    /// How long a period is, in whole seconds
-    #[arg(long, value_name = "TIME", env = "FORMUSAGE_INTERVAL", default_value = "30s", value_parser = whole_seconds, help_heading = "Periods")]
-    pub(crate) interval: Duration,
-    /// How often to look in between, for averages and GPU time; the shorter of 5s and the interval unless given
+    /// How long a period is, in whole seconds; 30s unless given
+    #[arg(long, value_name = "TIME", env = "FORMUSAGE_INTERVAL", value_parser = whole_seconds, help_heading = "Periods")]
+    pub(crate) interval: Option<Duration>,
+    /// How often to look in between, for averages and GPU time; the shorter of 5s (1s with --watch) and
+    /// the interval unless given
     #[arg(long, value_name = "TIME", env = "FORMUSAGE_SAMPLE_INTERVAL", value_parser = sample_interval, help_heading = "Periods")]
     pub(crate) sample_interval: Option<Duration>,
-    /// End after so many events
+    /// End after so many periods of the schedule; one event of each instance comes with each
     #[arg(long, value_name = "N", env = "FORMUSAGE_COUNT", value_parser = clap::value_parser!(u64).range(1..), help_heading = "Periods")]
     pub(crate) count: Option<u64>,
     /// End after so long
@@ -33,15 +40,72 @@ pub(crate) struct CollectArgs {
     #[arg(long, env = "FORMUSAGE_NO_ALIGN", overrides_with = "align", help_heading = "Periods")]
     pub(crate) no_align: bool,
 
-    /// What is metered; the host's name unless given
+    /// Show the open period of each instance, live, on the terminal: a table with sparklines that keys sort and scroll;
+    /// q ends it as SIGINT does. Events still go to standard output where that is a pipe or a file. Where it is a
+    /// terminal they are not written, and no state is kept
+    #[arg(long, env = "FORMUSAGE_WATCH")]
+    pub(crate) watch: bool,
+
+    /// What is metered: host (the default), cgroup:PATH or a pattern such as 'cgroup:system.slice/*.service',
+    /// systemd:UNIT, pid:N with its children. May stand several times
+    #[arg(
+        long = "scope",
+        value_name = "SCOPE",
+        env = "FORMUSAGE_SCOPE",
+        value_delimiter = ' ',
+        help_heading = "Scopes"
+    )]
+    pub(crate) scopes: Vec<ScopeSpec>,
+    /// A TOML file with scopes that each have a user, an organization and labels of their own; SIGHUP reads it again
+    #[arg(long, value_name = "FILE", env = "FORMUSAGE_CONFIG", conflicts_with_all = ["scopes", "instance_id"], help_heading = "Scopes")]
+    pub(crate) config: Option<PathBuf>,
+    /// An interface that counts, by name or pattern (eth*); the uplinks unless given. May stand several times
+    #[arg(
+        long = "interface",
+        value_name = "NAME",
+        env = "FORMUSAGE_INTERFACE",
+        value_delimiter = ' ',
+        help_heading = "Scopes"
+    )]
+    pub(crate) interfaces: Vec<NamePattern>,
+    /// A file system that counts, by the path where it is mounted, or a pattern; those on local devices unless given.
+    /// May stand several times
+    #[arg(
+        long = "mount",
+        value_name = "PATH",
+        env = "FORMUSAGE_MOUNT",
+        value_delimiter = ' ',
+        help_heading = "Scopes"
+    )]
+    pub(crate) mounts: Vec<NamePattern>,
+    /// The same, by its device. May stand several times
+    #[arg(
+        long = "device",
+        value_name = "DEVICE",
+        env = "FORMUSAGE_DEVICE",
+        value_delimiter = ' ',
+        help_heading = "Scopes"
+    )]
+    pub(crate) devices: Vec<NamePattern>,
+
+    /// What instances are called: a name, or a template of {name}, {path}, {parent} and {host}; unless given the host's
+    /// name, and {host}/{path} for what runs on it
     #[arg(long, value_name = "ID", env = "FORMUSAGE_INSTANCE_ID", help_heading = "Identity")]
-    pub(crate) instance_id: Option<String>,
-    /// Who is billed; the login name unless given
+    pub(crate) instance_id: Option<InstanceTemplate>,
+    /// Who is billed, a template as well; the login name unless given
     #[arg(long, value_name = "ID", env = "FORMUSAGE_USER_ID", help_heading = "Identity")]
-    pub(crate) user_id: Option<String>,
-    /// The organization that the user belongs to; none unless given
+    pub(crate) user_id: Option<InstanceTemplate>,
+    /// The organization that the user belongs to, a template as well; none unless given
     #[arg(long, value_name = "ID", env = "FORMUSAGE_ORG_ID", help_heading = "Identity")]
-    pub(crate) org_id: Option<String>,
+    pub(crate) org_id: Option<InstanceTemplate>,
+
+    /// Where state is kept; by default collect.state in $FORMUSAGE_STATE_DIR, else $STATE_DIRECTORY, else
+    /// $XDG_STATE_HOME/formusage, else /var/lib/formusage for root, else ~/.local/state/formusage
+    #[arg(long, value_name = "PATH", env = "FORMUSAGE_STATE", conflicts_with = "no_state", help_heading = "State")]
+    pub(crate) state: Option<PathBuf>,
+    /// Keep no state: every run starts anew, and what the last one did not write is lost
+    #[arg(long, env = "FORMUSAGE_NO_STATE", help_heading = "State")]
+    pub(crate) no_state: bool,
 }
 
 fn whole_seconds(text: &str) -> Result<Duration, String> {

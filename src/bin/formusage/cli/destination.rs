@@ -20,8 +20,8 @@ pub(crate) struct NatsArgs {
 /// What a source takes that is read from.
 #[derive(Debug, Args)]
 pub(crate) struct SourceArgs {
-    /// How long to wait for the source to answer
-    #[arg(long, value_name = "TIME", env = "FORMUSAGE_TIMEOUT", default_value = "30s", value_parser = humantime::parse_duration, help_heading = "Source")]
+    /// How long the source may be silent: before it answers, and between the parts of a long answer
+    #[arg(long, value_name = "TIME", env = "FORMUSAGE_TIMEOUT", default_value = "30s", value_parser = super::parse_limit, help_heading = "Source")]
     pub(crate) timeout: Duration,
     /// A file that holds a bearer token for the source (or set FORMUSAGE_TOKEN to the token itself)
     #[arg(long, value_name = "FILE", env = "FORMUSAGE_TOKEN_FILE", help_heading = "Source")]

@@ -18,6 +18,10 @@ pub(crate) enum SchemaName {
     Event,
     /// A threshold file
     Thresholds,
+    /// A file of cases, which test thresholds
+    Cases,
+    /// A channels file
+    Channels,
 }
 
 /// Print a completion script for a shell

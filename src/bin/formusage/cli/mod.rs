@@ -2,11 +2,13 @@
 //!
 //! Every option has an environment variable, `FORMUSAGE_` and the option's name.
 
+mod channels;
 mod check;
 mod cloudevents;
 mod collect;
 mod destination;
 mod documents;
+mod environment;
 mod lines;
 mod monitoring;
 mod ping;
@@ -20,12 +22,14 @@ mod validate;
 
 use clap::builder::Styles;
 use clap::builder::styling::AnsiColor;
-use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
+use clap::{ArgAction, Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
 
+pub(crate) use channels::{ChannelsAction, ChannelsArgs, ChannelsFileArgs, ChannelsListArgs, ChannelsTestArgs};
 pub(crate) use check::{CheckArgs, CheckFormat};
 pub(crate) use collect::CollectArgs;
 pub(crate) use destination::{DestinationArgs, NatsArgs, SourceArgs};
 pub(crate) use documents::{CompletionsArgs, ManArgs, SchemaArgs, SchemaName};
+pub(crate) use environment::settle;
 pub(crate) use lines::LineArgs;
 pub(crate) use monitoring::MonitoringArgs;
 pub(crate) use ping::{PingArgs, PingFormat};
@@ -41,7 +45,7 @@ pub(crate) use thresholds::{
     AuthorArgs, ListFormat, StoreArgs, ThresholdAccessArgs, ThresholdsAction, ThresholdsAddArgs, ThresholdsArgs,
     ThresholdsEditArgs, ThresholdsHistoryArgs, ThresholdsListArgs, ThresholdsRemoveArgs,
 };
-pub(crate) use validate::{FindingFormat, ValidateArgs};
+pub(crate) use validate::{FindingFormat, Topic, ValidateArgs};
 
 const STYLES: Styles = Styles::styled()
     .header(AnsiColor::Green.on_default().bold())
@@ -69,6 +73,23 @@ pub(crate) struct Cli {
     pub(crate) global: GlobalArgs,
     #[command(subcommand)]
     pub(crate) command: Command,
+}
+
+/// What the command line and the environment say.
+///
+/// # Errors
+/// What is wrong with it.
+pub(crate) fn parse() -> Result<Cli, clap::Error> {
+    let words: Vec<std::ffi::OsString> = std::env::args_os().collect();
+    let mut command = settle(Cli::command(), &words);
+    let mut matches = command.try_get_matches_from_mut(words)?;
+    Cli::from_arg_matches_mut(&mut matches).map_err(|error| error.format(&mut command))
+}
+
+/// A limit on waiting: 1 ms at least.
+pub(crate) fn parse_limit(text: &str) -> Result<std::time::Duration, String> {
+    let limit = humantime::parse_duration(text).map_err(|error| format!("{error}; write 500ms, 5s or 1m"))?;
+    if limit < std::time::Duration::from_millis(1) { Err("it must be at least 1ms".to_owned()) } else { Ok(limit) }
 }
 
 /// What every command takes.
@@ -111,6 +132,7 @@ pub(crate) enum Command {
     Spool(SpoolCommandArgs),
     Dlq(DlqArgs),
     Thresholds(ThresholdsArgs),
+    Channels(ChannelsArgs),
     Ping(PingArgs),
     Schema(SchemaArgs),
     Completions(CompletionsArgs),
@@ -120,7 +142,6 @@ pub(crate) enum Command {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory;
 
     #[test]
     fn the_definition_is_sound() {
@@ -133,11 +154,14 @@ mod tests {
         for subcommand in command.get_subcommands() {
             for option in subcommand.get_arguments().filter(|arg| !arg.is_positional()) {
                 let id = option.get_id().as_str();
-                if ["help", "version"].contains(&id) {
+                // What only prints something has none.
+                if ["help", "version"].contains(&id) || (subcommand.get_name(), id) == ("validate", "explain") {
                     continue;
                 }
-                let expected =
-                    format!("FORMUSAGE_{}", option.get_long().unwrap_or(id).to_uppercase().replace('-', "_"));
+                let name = option.get_long().unwrap_or(id).to_uppercase().replace('-', "_");
+                // The states of thresholds are another file than the state of `collect`.
+                let alerts = id == "state" && subcommand.get_name() != "collect";
+                let expected = format!("FORMUSAGE_{}{name}", if alerts { "ALERT_" } else { "" });
                 let found = option.get_env().map(|name| name.to_string_lossy().into_owned());
                 assert_eq!(found.as_deref(), Some(expected.as_str()), "{} --{id}", subcommand.get_name());
             }

@@ -31,7 +31,7 @@ pub(crate) struct PingArgs {
     pub(crate) count: u32,
 
     /// The most that one step may take
-    #[arg(long, value_name = "TIME", env = "FORMUSAGE_TIMEOUT", default_value = "5s", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "TIME", env = "FORMUSAGE_TIMEOUT", default_value = "5s", value_parser = super::parse_limit)]
     pub(crate) timeout: Duration,
 
     /// How the steps are shown; a table on a terminal, NDJSON (a step a line) in a pipe

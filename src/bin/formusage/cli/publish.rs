@@ -41,10 +41,18 @@ pub(crate) struct PublishArgs {
     #[arg(long, value_name = "URL", env = "FORMUSAGE_TO", default_value_t)]
     pub(crate) to: Destination,
 
-    /// Check events against these thresholds before sending; violations are logged. A file, a folder, http(s)://HOST/PATH,
+    /// Check events against these thresholds before sending; violations are logged, or go to --channels. A file, a folder, http(s)://HOST/PATH,
     /// sqlite:PATH or nats://HOST/BUCKET
+    ///
+    /// What changes there takes effect within a second (from a server within ten), and at once after SIGHUP. A version
+    /// that can't be used is reported, and the one before stays in force.
     #[arg(long, value_name = "SOURCE", env = "FORMUSAGE_THRESHOLDS")]
     pub(crate) thresholds: Option<String>,
+
+    /// Keep the states of thresholds (pending, firing) in this file, so that a restart neither repeats nor forgets an
+    /// alert; without it, beside the spool, as spool.alerts.json
+    #[arg(long, value_name = "PATH", env = "FORMUSAGE_ALERT_STATE")]
+    pub(crate) state: Option<PathBuf>,
 
     /// Send nothing: print what would be sent
     #[arg(long, env = "FORMUSAGE_DRY_RUN")]
@@ -141,6 +149,8 @@ pub(crate) struct PublishArgs {
 
     #[command(flatten)]
     pub(crate) access: super::ThresholdAccessArgs,
+    #[command(flatten)]
+    pub(crate) channels: super::ChannelsFileArgs,
 
     #[command(flatten)]
     pub(crate) cloud_events: CloudEventsArgs,

@@ -1,7 +1,11 @@
 //! `validate`.
 
+use std::path::PathBuf;
+use std::time::Duration;
+
 use clap::{Args, ValueEnum};
 use form_usage_events::validate::continuity::DEFAULT_REORDER_WINDOW;
+use form_usage_events::validate::{Code, UnknownCode};
 
 use super::lines::LineArgs;
 use crate::input::Input;
@@ -10,16 +14,49 @@ use crate::input::Input;
 ///
 /// What a file holds is told by its content: usage events (one a line, or one JSON document with an event or an array
 /// of them), or thresholds (one JSON document). Every fault is named with its file, line, column and field, and with
-/// what to do. Needs no network.
+/// what to do. Every fault has a code: --explain CODE says what it means. Needs no network and no secret.
 #[derive(Debug, Args)]
 #[command(after_help = crate::exit::help_for("validate"))]
 pub(crate) struct ValidateArgs {
-    /// Files to validate; - or none is standard input
+    /// Files to validate, or folders of *.json, *.jsonl and *.ndjson files; - or none is standard input
     #[arg(value_name = "FILE")]
     pub(crate) files: Vec<Input>,
     /// Make warnings errors: unknown fields, empty files
     #[arg(long, env = "FORMUSAGE_STRICT", help_heading = "Rules")]
     pub(crate) strict: bool,
+    /// Make findings of this code errors; several with commas, or given several times
+    #[arg(long, value_name = "CODE", value_delimiter = ',', value_parser = code, env = "FORMUSAGE_ERROR", help_heading = "Rules")]
+    pub(crate) error: Vec<Code>,
+    /// Make findings of this code warnings
+    #[arg(long, value_name = "CODE", value_delimiter = ',', value_parser = code, env = "FORMUSAGE_WARN", help_heading = "Rules")]
+    pub(crate) warn: Vec<Code>,
+    /// Leave findings of this code out
+    #[arg(long, value_name = "CODE", value_delimiter = ',', value_parser = code, env = "FORMUSAGE_IGNORE", help_heading = "Rules")]
+    pub(crate) ignore: Vec<Code>,
+    /// Hold the channels and actions of thresholds against this channels file: what it does not bind is an error
+    #[arg(long, value_name = "FILE", env = "FORMUSAGE_CHANNELS", help_heading = "Rules")]
+    pub(crate) channels: Option<PathBuf>,
+    /// How long the periods of events are, for the `for` of thresholds
+    #[arg(
+        long,
+        value_name = "TIME",
+        default_value = "30s",
+        value_parser = humantime::parse_duration,
+        env = "FORMUSAGE_PERIOD",
+        help_heading = "Rules"
+    )]
+    pub(crate) period: Duration,
+    /// Say what a code means, with an input that gives it and one that just does not; without a code, list all
+    #[arg(
+        long,
+        value_name = "CODE",
+        num_args = 0..=1,
+        default_missing_value = "list",
+        value_parser = topic,
+        conflicts_with = "files",
+        help_heading = "Output"
+    )]
+    pub(crate) explain: Option<Topic>,
     /// Look at the periods of each instance too: gaps, overlaps, repeats, conflicts, order
     ///
     /// All files of a run are one stream, in the order in which they are named: put them as they were written. Memory
@@ -56,4 +93,25 @@ pub(crate) enum FindingFormat {
     Json,
     /// One JSON object a finding
     Ndjson,
+    /// Workflow commands, which GitHub shows as annotations: ten errors and ten warnings; the others are in the log
+    Github,
+    /// SARIF 2.1.0, for code scanning and editors
+    Sarif,
+    /// JUnit XML: one test suite a file
+    Junit,
+}
+
+/// What `--explain` is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Topic {
+    All,
+    One(Code),
+}
+
+fn topic(text: &str) -> Result<Topic, UnknownCode> {
+    if text == "list" { Ok(Topic::All) } else { text.parse().map(Topic::One) }
+}
+
+fn code(text: &str) -> Result<Code, UnknownCode> {
+    text.trim().parse()
 }

@@ -6,6 +6,7 @@ use form_usage_events::clock::{Clock, SystemClock};
 use form_usage_events::events::{Line, LinePart};
 use form_usage_events::publish::{Intake, IntakeRules, Origin, judge};
 use form_usage_events::spool::{DeadLetter, Replayed, SpoolFile};
+use form_usage_events::transport::Destination;
 use serde_json::{Value, json};
 
 use super::spool::{open, shown, time};
@@ -32,7 +33,7 @@ pub(crate) fn run(args: &DlqArgs) -> anyhow::Result<Exit> {
         DlqAction::Export(args) => each(&args.path.resolve()?, |letter, stdout| stdout.line(&letter.raw)),
         DlqAction::Show(args) => show(&args.path.resolve()?, args.id),
         DlqAction::Replay(args) => {
-            let to = args.to.as_ref().map(ToString::to_string);
+            let to = args.to.as_ref().map(Destination::spool_key);
             replay(&args.select, to.as_deref())
         }
         DlqAction::Purge(args) => purge(args),
@@ -163,7 +164,10 @@ fn replay(args: &DlqSelectArgs, to: Option<&str>) -> anyhow::Result<Exit> {
             }
         }
     }
-    output::say(&format!("{waiting} letters wait for the next publish; try now with: formusage publish </dev/null"));
+    output::say(&format!(
+        "{} for the next publish; try now with: formusage publish </dev/null",
+        output::counted(waiting, "letter waits", "letters wait")
+    ));
     Ok(if refused == 0 { Exit::Success } else { Exit::Objection })
 }
 
@@ -178,6 +182,6 @@ fn purge(args: &DlqSelectArgs) -> anyhow::Result<Exit> {
             left += 1;
         }
     }
-    output::say(&format!("{purged} dead letters were thrown away"));
+    output::say(&format!("{} thrown away", output::counted(purged, "dead letter was", "dead letters were")));
     Ok(if left == 0 { Exit::Success } else { Exit::Objection })
 }

@@ -1,5 +1,6 @@
 //! One thin file for each command: options in, library calls, words and exit code out.
 
+pub(crate) mod channels;
 pub(crate) mod check;
 pub(crate) mod collect;
 pub(crate) mod completions;
@@ -14,3 +15,4 @@ pub(crate) mod schema;
 pub(crate) mod spool;
 pub(crate) mod thresholds;
 pub(crate) mod validate;
+mod watch;

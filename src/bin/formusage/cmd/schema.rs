@@ -10,6 +10,8 @@ pub(crate) fn run(args: &SchemaArgs) -> anyhow::Result<Exit> {
     let schema = match args.name {
         SchemaName::Event => schema::event(),
         SchemaName::Thresholds => schema::thresholds(),
+        SchemaName::Cases => schema::cases(),
+        SchemaName::Channels => schema::channels(),
     };
     let mut stdout = Stdout::new();
     stdout.text(&serde_json::to_string_pretty(&schema)?)?;

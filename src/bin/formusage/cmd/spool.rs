@@ -13,7 +13,7 @@ use serde_json::value::RawValue;
 
 use crate::cli::{ReconcileArgs, SpoolAction, SpoolCommandArgs, SpoolListArgs, SpoolPath, SpoolPurgeArgs};
 use crate::exit::Exit;
-use crate::output::{self, Stdout, stdout_is_terminal};
+use crate::output::{self, Stdout, counted, stdout_is_terminal};
 use crate::setup;
 
 pub(crate) fn run(args: &SpoolCommandArgs) -> anyhow::Result<Exit> {
@@ -83,12 +83,10 @@ fn table(status: &Status) -> String {
             column.set_cell_alignment(CellAlignment::Right);
         }
     }
-    let (mib, letters) = (status.bytes as f64 / 1_048_576.0, status.dead_letters);
-    format!(
-        "{table}\n{}: {mib:.1} MB in use, {letters} dead letters, {} publishers",
-        status.spool.display(),
-        status.publishers
-    )
+    let mib = status.bytes as f64 / 1_048_576.0;
+    let letters = counted(status.dead_letters, "dead letter", "dead letters");
+    let publishers = counted(status.publishers, "publisher", "publishers");
+    format!("{table}\n{}: {mib:.1} MB in use, {letters}, {publishers}", status.spool.display())
 }
 
 fn age(seconds: i64) -> String {
@@ -157,7 +155,7 @@ fn each(args: &SpoolListArgs, mut show: impl FnMut(&Spooled) -> anyhow::Result<(
     let path = args.path.resolve()?;
     let Some(file) = open(&path)? else { return Ok(()) };
     let filter = if args.delivered { StatusFilter::Delivered } else { StatusFilter::Waiting };
-    let to = args.to.as_ref().map(ToString::to_string);
+    let to = args.to.as_ref().map(Destination::spool_key);
     let mut lister = file.list(filter, to.as_deref());
     loop {
         let piece = lister.next_piece()?;
@@ -171,13 +169,13 @@ fn each(args: &SpoolListArgs, mut show: impl FnMut(&Spooled) -> anyhow::Result<(
 fn purge(args: &SpoolPurgeArgs) -> anyhow::Result<Exit> {
     let path = args.path.resolve()?;
     let Some(mut file) = open(&path)? else { return Ok(Exit::Success) };
-    let to = args.to.as_ref().map(ToString::to_string);
+    let to = args.to.as_ref().map(Destination::spool_key);
     if args.waiting {
         let count = file.purge_waiting(to.as_deref())?;
-        output::say(&format!("{count} events that waited were thrown away"));
+        output::say(&format!("{} thrown away", counted(count, "event that waited was", "events that waited were")));
     } else {
         let count = file.purge_delivered(to.as_deref())?;
-        output::say(&format!("{count} delivered events are no longer kept"));
+        output::say(&format!("{} no longer kept", counted(count, "delivered event is", "delivered events are")));
     }
     Ok(Exit::Success)
 }
@@ -190,9 +188,10 @@ fn verify(path: &SpoolPath) -> anyhow::Result<Exit> {
         let status = file.status()?;
         let waiting: u64 = status.destinations.iter().map(|it| it.waiting).sum();
         output::say(&format!(
-            "{} is sound: {waiting} events wait, {} dead letters",
+            "{} is sound: {}, {}",
             path.display(),
-            status.dead_letters
+            counted(waiting, "event waits", "events wait"),
+            counted(status.dead_letters, "dead letter", "dead letters")
         ));
         return Ok(Exit::Success);
     }
@@ -207,7 +206,7 @@ fn bring_back(args: &ReconcileArgs) -> anyhow::Result<Exit> {
     let path = args.path.resolve()?;
     let Some(mut file) = open(&path)? else { return Ok(Exit::Success) };
     let options = crate::connect::options(&args.nats, args.token_file.as_deref(), args.timeout)?;
-    let url = args.to.to_string();
+    let url = args.to.spool_key();
     let found = setup::runtime()?.block_on(async {
         let mut source = transport::open(&args.to, &options)?;
         anyhow::Ok(reconcile(&file, &url, &mut *source).await?)
@@ -230,6 +229,6 @@ fn bring_back(args: &ReconcileArgs) -> anyhow::Result<Exit> {
     if count == 0 {
         bail!("none of them is kept any more; raise --retain of publish");
     }
-    output::say(&format!("{count} events are sent again, under the same ids"));
+    output::say(&format!("{} sent again, under the same ids", counted(count, "event is", "events are")));
     super::publish::deliver_waiting(&args.to, &path, args)
 }

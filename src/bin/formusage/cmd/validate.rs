@@ -1,34 +1,54 @@
 //! `validate`: every fault of the files, and a verdict.
 
 use std::io;
+use std::path::Path;
 
+use anyhow::{Context as _, bail};
 use form_usage_events::clock::{Clock, SystemClock};
 use form_usage_events::validate::continuity::{Continuity, ContinuityTotals};
-use form_usage_events::validate::{ContentOptions, ContentValidator, EventRules, Tally};
+use form_usage_events::validate::explain::Explanation;
+use form_usage_events::validate::{
+    Bindings, Code, ContentOptions, ContentValidator, EventRules, Level, Levels, Severity, Tally,
+};
 
-use crate::cli::ValidateArgs;
+use crate::cli::{FindingFormat, Topic, ValidateArgs};
 use crate::exit::Exit;
 use crate::findings::{FileRow, FindingWriter};
 use crate::input::Input;
-use crate::output::{complain, say};
+use crate::output::{Stdout, complain, say};
 
 /// So many files have a line each in the summary; of more, only those with findings, and no more than this.
 const LISTED_FILES: usize = 10;
 
 pub(crate) fn run(args: &ValidateArgs) -> anyhow::Result<Exit> {
+    if let Some(topic) = args.explain {
+        return explain(topic, args.format);
+    }
     let max_skew = args.lines.max_skew();
     let mut validator = ContentValidator::new(ContentOptions {
         rules: EventRules { now: SystemClock.unix_seconds(), max_skew },
         strict: args.strict,
         max_line_bytes: args.lines.max_line_bytes,
         max_findings: if args.max_findings == 0 { u64::MAX } else { args.max_findings },
-    });
+    })
+    .with_levels(levels(args))
+    .with_period(i64::try_from(args.period.as_secs()).unwrap_or(0));
+    if let Some(path) = &args.channels {
+        validator = validator.with_bindings(bindings(path)?);
+    }
     if args.continuity {
         validator = validator.with_continuity(Continuity::new(args.reorder_window));
     }
     let mut writer = FindingWriter::new(args.format)?;
     let mut summary = Summary::default();
-    for input in Input::or_stdin(&args.files) {
+    for input in Input::with_folders(&args.files) {
+        let input = match input {
+            Ok(input) => input,
+            Err((folder, error)) => {
+                summary.fail(folder, &error, false);
+                continue;
+            }
+        };
         let name = input.to_string();
         let opened = match input.open() {
             Ok(opened) => opened,
@@ -56,6 +76,58 @@ pub(crate) fn run(args: &ValidateArgs) -> anyhow::Result<Exit> {
         say(&continuity_line(totals));
     }
     Ok(summary.exit())
+}
+
+/// The severities that are set otherwise.
+fn levels(args: &ValidateArgs) -> Levels {
+    let of = |codes: &[Code], level: Level| codes.iter().map(move |code| (*code, level)).collect::<Vec<_>>();
+    let all = [
+        of(&args.warn, Level::At(Severity::Warning)),
+        of(&args.error, Level::At(Severity::Error)),
+        of(&args.ignore, Level::Ignore),
+    ];
+    all.into_iter().flatten().fold(Levels::default(), |levels, (code, level)| levels.with(code, level))
+}
+
+fn bindings(path: &Path) -> anyhow::Result<Bindings> {
+    let text = std::fs::read(path).with_context(|| format!("can't read the channels file {}", path.display()))?;
+    Bindings::parse(&text).with_context(|| format!("{} is no channels file", path.display()))
+}
+
+/// What codes mean.
+fn explain(topic: Topic, format: Option<FindingFormat>) -> anyhow::Result<Exit> {
+    let mut stdout = Stdout::new();
+    let all: Vec<Explanation> = match topic {
+        Topic::All => Explanation::all().collect(),
+        Topic::One(code) => Explanation::of(code).into_iter().collect(),
+    };
+    match format {
+        Some(FindingFormat::Json) => stdout.line(&serde_json::to_vec(&all)?)?,
+        Some(FindingFormat::Ndjson) => {
+            all.iter().try_for_each(|explanation| stdout.line(&serde_json::to_vec(explanation)?))?;
+        }
+        None | Some(FindingFormat::Table) if topic == Topic::All => {
+            for Explanation { code, severity, what, .. } in &all {
+                stdout.text(&format!("{:<22} {severity:<8} {what}\n", code.as_str()))?;
+            }
+        }
+        None | Some(FindingFormat::Table) => {
+            for explanation in &all {
+                let Explanation { code, severity, what, why, fix, gives, just_not } = explanation;
+                stdout.text(&format!(
+                    "{severity}[{code}]\n\n{what}\n\nWhy it matters:  {why}\nWhat to do:      {fix}\n\nGives it:        {}\nJust does \
+                     not:   {}\n",
+                    gives.shown(),
+                    just_not.shown()
+                ))?;
+            }
+        }
+        Some(FindingFormat::Github | FindingFormat::Sarif | FindingFormat::Junit) => {
+            bail!("--explain is written as table, json or ndjson");
+        }
+    }
+    stdout.flush()?;
+    Ok(Exit::Success)
 }
 
 /// Why a file was not validated to its end.

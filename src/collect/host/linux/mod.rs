@@ -12,11 +12,12 @@ mod network;
 mod stat;
 mod storage;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use self::network::Uplinks;
-use super::gpu::GpuLoad;
+use self::storage::Storage;
 use crate::clock::Monotonic;
+use crate::collect::gpu::GpuLoad;
 use crate::collect::kernel_file::KernelFile;
 use crate::collect::machine::Machine;
 use crate::collect::once::Once;
@@ -26,13 +27,12 @@ use crate::collect::{CollectError, Observed, Reading, Scope, ScopeOptions};
 /// A host whose kernel is Linux.
 #[derive(Debug)]
 pub struct LinuxHost {
-    root: PathBuf,
     names: Names,
     boot: String,
     stat: KernelFile,
     memory: KernelFile,
     network: KernelFile,
-    mounts: KernelFile,
+    storage: Storage,
     uplinks: Uplinks,
     gpus: GpuLoad,
     once: Once,
@@ -51,7 +51,7 @@ impl LinuxHost {
     /// The host that `options` describe.
     ///
     /// # Errors
-    /// When `/proc/stat` can't be read.
+    /// When `/proc/stat` can't be read, or where there is no such interface, mount or device as `options` ask for.
     pub fn open(options: &ScopeOptions) -> Result<Self, CollectError> {
         let root = &options.root;
         let file = |path| KernelFile::kept(root.join(path));
@@ -62,31 +62,35 @@ impl LinuxHost {
             stat: file("proc/stat"),
             memory: file("proc/meminfo"),
             network: file("proc/net/dev"),
-            mounts: file("proc/self/mountinfo"),
-            uplinks: Uplinks::new(root.join("sys/class/net")),
-            gpus: if root == Path::new("/") { GpuLoad::find() } else { GpuLoad::default() },
+            storage: Storage::new(options),
+            uplinks: Uplinks::new(root.join("sys/class/net"), &options.interfaces),
+            gpus: GpuLoad::find(root == Path::new("/")),
             once: Once::default(),
             buffer: Vec::new(),
-            root: root.clone(),
         };
-        match host.stat.read(&mut host.buffer) {
-            Ok(_) => Ok(host),
-            Err(error) => Err(CollectError(format!("can't meter this host: {error}; is /proc mounted?"))),
+        if let Err(error) = host.stat.read_at_once(&mut host.buffer) {
+            return Err(CollectError(format!("can't meter this host: {error}; is /proc mounted?")));
         }
+        host.storage.check(&mut host.buffer)?;
+        if !options.interfaces.is_empty() {
+            let text = host.network.read(&mut host.buffer);
+            text.map_err(|error| CollectError(format!("can't meter the network: {error}")))
+                .and_then(|text| host.uplinks.check(text))?;
+        }
+        Ok(host)
     }
 }
 
 impl Scope for LinuxHost {
     fn read(&mut self, at: Monotonic) -> Result<Vec<Observed>, CollectError> {
         let ticks = rustix::param::clock_ticks_per_second();
-        let cpu = self.stat.read(&mut self.buffer).and_then(|text| stat::cpu(text, ticks));
+        let cpu = self.stat.read_at_once(&mut self.buffer).and_then(|text| stat::cpu(text, ticks));
         let cpu = self.once.part(&self.names.instance, "CPU time", cpu);
-        let memory = self.memory.read(&mut self.buffer).and_then(stat::memory);
+        let memory = self.memory.read_at_once(&mut self.buffer).and_then(stat::memory);
         let memory = self.once.part(&self.names.instance, "memory", memory);
         let network = self.network.read(&mut self.buffer).and_then(|text| self.uplinks.traffic(text));
         let network = self.once.part(&self.names.instance, "network", network);
-        let root = &self.root;
-        let storage = self.mounts.read(&mut self.buffer).and_then(|text| storage::used(text, root));
+        let storage = self.storage.used(at, &mut self.buffer);
         let storage = self.once.part(&self.names.instance, "storage", storage);
         let reading = Reading {
             at,
@@ -96,7 +100,7 @@ impl Scope for LinuxHost {
             memory_used: memory.map(|memory| memory.used),
             memory_total: memory.map_or(0, |memory| memory.total),
             storage_used: storage,
-            gpus_busy: self.gpus.busy(),
+            gpus_busy: self.gpus.busy(at),
         };
         let Names { instance, user, org } = self.names.clone();
         Ok(vec![Observed { instance, life: self.boot.clone(), born: false, user, org, reading }])

@@ -8,8 +8,8 @@ use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::path::PathBuf;
 
-use crate::collect::Traffic;
 use crate::collect::net_dev::interfaces;
+use crate::collect::{CollectError, NamePattern, Traffic};
 
 /// What an interface is to us.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,14 +26,28 @@ enum Kind {
 #[derive(Debug)]
 pub(super) struct Uplinks {
     folder: PathBuf,
+    /// Counted instead, where there are any.
+    asked: Vec<NamePattern>,
     /// Looked up once for each name; forgotten when the interface goes.
     kinds: HashMap<String, Kind>,
 }
 
 impl Uplinks {
     /// `folder` is `/sys/class/net`.
-    pub(super) fn new(folder: PathBuf) -> Self {
-        Self { folder, kinds: HashMap::new() }
+    pub(super) fn new(folder: PathBuf, asked: &[NamePattern]) -> Self {
+        Self { folder, asked: asked.to_vec(), kinds: HashMap::new() }
+    }
+
+    /// Refuses what was asked for and is not there.
+    pub(super) fn check(&self, text: &str) -> Result<(), CollectError> {
+        let all = interfaces(text).map_err(|error| CollectError(format!("can't meter the network: {error}")))?;
+        let names: Vec<&str> = all.map(|(name, _)| name).collect();
+        match self.asked.iter().find(|pattern| !names.iter().any(|name| pattern.matches(name))) {
+            None => Ok(()),
+            Some(pattern) => {
+                Err(CollectError(format!("there is no network interface {pattern}; there are {}", names.join(", "))))
+            }
+        }
     }
 
     /// The uplinks' counters in the text of `/proc/net/dev`.
@@ -47,20 +61,29 @@ impl Uplinks {
             }
         }
         let wanted = if self.kinds.values().any(|kind| *kind == Kind::Device) { Kind::Device } else { Kind::Virtual };
-        let counts = |name: &str| self.kinds.get(name) == Some(&wanted);
+        let counts = |name: &str| {
+            if self.asked.is_empty() {
+                self.kinds.get(name) == Some(&wanted)
+            } else {
+                self.asked.iter().any(|pattern| pattern.matches(name))
+            }
+        };
         Ok(all.into_iter().filter(|(name, _)| counts(name)).map(|(name, traffic)| (name.to_owned(), traffic)).collect())
     }
 
     fn kind(&self, name: &str) -> Kind {
-        let has = |entry: &str| self.folder.join(name).join(entry).exists();
+        let own = self.folder.join(name);
+        let has = |entry: &str| own.join(entry).exists();
         if name == "lo" || has("bridge") {
-            Kind::Inner
-        } else if has("device") {
-            Kind::Device
-        } else if has("master") {
-            Kind::Inner
-        } else {
-            Kind::Virtual
+            return Kind::Inner;
         }
+        if has("device") {
+            // The fast path of a virtual machine's interface counts in that one (netvsc, net_failover), and the ports of
+            // a switch on the board in the one that leads to it (DSA).
+            let uevent = std::fs::read_to_string(own.join("uevent")).unwrap_or_default();
+            let inner = has("master/device") || uevent.lines().any(|line| line == "DEVTYPE=dsa");
+            return if inner { Kind::Inner } else { Kind::Device };
+        }
+        if has("master") { Kind::Inner } else { Kind::Virtual }
     }
 }

@@ -42,7 +42,7 @@ fn a_container_counts_its_end_of_the_cable() {
 #[test]
 fn a_part_that_fails_leaves_the_rest() {
     let reading = read("container");
-    assert_eq!((reading.memory_used, reading.storage_used), (None, None));
+    assert_eq!((reading.memory_used, reading.storage_used), (None, Some(0)), "what it sees of disks are the host's");
     assert!(reading.cpu.is_some());
 }
 
@@ -52,20 +52,82 @@ fn a_root_without_proc_is_an_error() {
     assert!(error.contains("proc/stat") && error.contains("is /proc mounted"), "{error}");
 }
 
+/// All that is read of a fixture, for people; of file systems, which.
+fn golden(host: &str) -> String {
+    let seen = LinuxHost::new(format!("{FIXTURES}/{host}")).unwrap().read(Duration::from_secs(7)).unwrap().remove(0);
+    let reading = seen.reading;
+    let mut text = format!("instance {}\nlife {}\n", seen.instance, seen.life);
+    text += &format!("cpu {:.2} s of {} CPUs\n", reading.cpu.unwrap().as_secs_f64(), reading.cpus);
+    text += &format!("memory {:?} of {} bytes\n", reading.memory_used, reading.memory_total);
+    for (name, traffic) in reading.network.iter().flatten() {
+        text += &format!("interface {name} sent {} received {}\n", traffic.sent, traffic.received);
+    }
+    for mount in picked(host, &[], &[]) {
+        let remote = if mount.remote { ", asked aside" } else { "" };
+        text += &format!("file system {} at {}{remote}\n", mount.device, mount.path);
+    }
+    text
+}
+
+fn picked(host: &str, mounts: &[&str], devices: &[&str]) -> Vec<storage::Mount> {
+    let text = std::fs::read_to_string(format!("{FIXTURES}/{host}/proc/self/mountinfo")).unwrap();
+    let patterns = |texts: &[&str]| texts.iter().map(|text| text.parse().unwrap()).collect();
+    storage::Wanted { mounts: patterns(mounts), devices: patterns(devices) }.pick(&text)
+}
+
 #[test]
-fn file_systems_count_once_and_only_those_on_devices() {
-    let text = std::fs::read_to_string(format!("{FIXTURES}/container-host/proc/self/mountinfo")).unwrap();
-    let found = storage::mounts(&text);
-    let found: Vec<(&str, &str)> = found.iter().map(|mount| (mount.device.as_str(), mount.path.as_str())).collect();
-    assert_eq!(
-        found,
-        [
-            ("/dev/nvme0n1p2", "/"),
-            ("/dev/nvme0n1p1", "/boot/efi"),
-            ("/dev/md0", "/srv/big disk"),
-            ("tank/data", "/tank")
-        ]
-    );
+fn readings_are_as_they_were() {
+    for host in ["laptop", "server64", "container-host", "vm", "container"] {
+        let path = format!("{FIXTURES}/{host}/expected.txt");
+        let found = golden(host);
+        if std::env::var_os("FORMUSAGE_REWRITE").is_some() {
+            std::fs::write(&path, &found).unwrap();
+        }
+        assert_eq!(found, std::fs::read_to_string(&path).unwrap_or_default(), "{path}");
+    }
+}
+
+#[test]
+fn what_is_asked_for_counts_and_nothing_else() {
+    let paths = |found: Vec<storage::Mount>| found.into_iter().map(|mount| mount.path).collect::<Vec<_>>();
+    assert_eq!(paths(picked("server64", &["/backup"], &[])), ["/backup"]);
+    assert_eq!(paths(picked("server64", &["/srv/*"], &["pool/*"])), ["/srv/images", "/pool/vm", "/srv/jail/root"]);
+    assert_eq!(paths(picked("laptop", &[], &["/dev/mapper/*"])), ["/"], "each device once");
+    assert!(picked("laptop", &["/media/*"], &[]).iter().all(|mount| mount.remote), "they may not answer");
+    let open = |options: ScopeOptions| LinuxHost::open(&options).map(drop).map_err(|error| error.to_string());
+    let options = |mount: &str, device: &str, interface: &str| {
+        let one = |text: &str| if text.is_empty() { vec![] } else { vec![text.parse().unwrap()] };
+        let root = format!("{FIXTURES}/server64").into();
+        ScopeOptions {
+            root,
+            mounts: one(mount),
+            devices: one(device),
+            interfaces: one(interface),
+            ..ScopeOptions::default()
+        }
+    };
+    assert_eq!(open(options("/srv/*", "", "ens*")), Ok(()));
+    for (options, expected) in [
+        (options("/srv/images/x", "", ""), "is mounted at /srv/images: --mount /srv/images"),
+        (options("/home", "", ""), "--mount /"),
+        (options("", "/dev/sdz", ""), "there are /dev/mapper/vg0-root, /dev/md127"),
+        (options("", "", "eth*"), "there is no network interface eth*; there are lo, ens1f0"),
+    ] {
+        assert!(open(options.clone()).unwrap_err().contains(expected), "{:?}", open(options));
+    }
+}
+
+#[test]
+fn interfaces_that_are_asked_for_count() {
+    let options = ScopeOptions {
+        root: format!("{FIXTURES}/server64").into(),
+        interfaces: vec!["bond0".parse().unwrap(), "l?".parse().unwrap()],
+        instance: Some("{name}-{path}".parse().unwrap()),
+        ..ScopeOptions::default()
+    };
+    let seen = LinuxHost::open(&options).unwrap().read(Duration::ZERO).unwrap().remove(0);
+    assert_eq!(seen.instance, "server64-host");
+    assert_eq!(interfaces(&seen.reading).iter().map(|(name, _)| *name).collect::<Vec<_>>(), ["bond0", "lo"]);
 }
 
 #[test]

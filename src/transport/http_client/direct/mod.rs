@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use self::dial::DialError;
 use self::exchange::{Connection, ExchangeError, TextEnd};
+use self::framing::Head;
 use super::failure::{broken_off, name_unresolved, no_connection, not_http};
 use super::{CONNECT_TIMEOUT, HttpClient, IDLE_TIMEOUT, TEXT_PATIENCE, USER_AGENT, is_loopback};
 use crate::clock::{Clock, Monotonic, SystemClock};
@@ -22,6 +23,9 @@ use crate::transport::{ConnectOptions, Failure};
 
 /// Room for the length of a body and the empty line behind it.
 const LENGTH_ROOM: usize = 24;
+
+/// A larger buffer is not kept: most requests have a kilobyte or two.
+const KEPT_BUFFER_BYTES: usize = 16 << 10;
 
 /// The variables that name a proxy for plain HTTP.
 const PROXY_VARIABLES: [&str; 4] = ["http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"];
@@ -89,13 +93,19 @@ impl DirectPost {
         self.head.len() + LENGTH_ROOM
     }
 
+    /// An empty buffer to write a request into.
+    pub(in crate::transport) fn buffer(&self) -> Vec<u8> {
+        lock(&self.pool).buffers.pop().unwrap_or_default()
+    }
+
     /// Posts the body that stands in `request` behind [`DirectPost::head_room`] bytes, whose content does not matter.
     /// Errors name the request by `what`.
     pub(in crate::transport) async fn send(&self, mut request: Vec<u8>, what: &str) -> Result<Text, Failure> {
         let start = self.frame(&mut request);
+        // What is rare is kept out of the state of what is not.
         let mut connection = match self.idle_connection().await {
             Some(connection) => connection,
-            None => self.connect().await?,
+            None => Box::pin(self.connect()).await?,
         };
         let sent = connection.send(request.get(start..).unwrap_or_default()).await;
         let head = sent.map_err(|error| self.client.known_as_http(self.failure(error, what)))?;
@@ -104,18 +114,29 @@ impl DirectPost {
             let (bytes, end) = connection.text(&head).await;
             return match end {
                 TextEnd::Whole => {
-                    self.put_back(connection);
+                    self.put_back(connection, request);
                     Ok(Text { bytes, whole: true })
                 }
                 TextEnd::TooLong => Ok(Text { bytes, whole: false }),
                 TextEnd::Cut(error) => Err(self.failure(error, what)),
             };
         }
+        Box::pin(self.refused(connection, head, request, what)).await
+    }
+
+    /// What a status means that does not say that all went well.
+    async fn refused(
+        &self,
+        mut connection: Connection,
+        head: Head,
+        request: Vec<u8>,
+        what: &str,
+    ) -> Result<Text, Failure> {
         // The status has decided; a text that is cut, endless or late is as good as none.
         let text = tokio::time::timeout(TEXT_PATIENCE, connection.text(&head)).await;
         let (bytes, end) = text.unwrap_or((Vec::new(), TextEnd::TooLong));
         if matches!(end, TextEnd::Whole) {
-            self.put_back(connection);
+            self.put_back(connection, request);
         }
         Err(self.client.refusal(head.status, head.retry_after(), head.location(), &bytes, what, &self.url))
     }
@@ -146,11 +167,15 @@ impl DirectPost {
         }
     }
 
-    fn put_back(&self, connection: Connection) {
+    fn put_back(&self, connection: Connection, mut buffer: Vec<u8>) {
         if !connection.is_reusable() {
             return;
         }
         let mut pool = lock(&self.pool);
+        if buffer.capacity() <= KEPT_BUFFER_BYTES && pool.buffers.len() <= pool.idle.len() {
+            buffer.clear();
+            pool.buffers.push(buffer);
+        }
         pool.idle.push_back(Idle { connection, since: SystemClock.monotonic() });
         if !std::mem::replace(&mut pool.is_watched, true) {
             tokio::spawn(close_the_old(Arc::downgrade(&self.pool)));
@@ -177,6 +202,8 @@ impl DirectPost {
 #[derive(Debug, Default)]
 struct Pool {
     idle: VecDeque<Idle>,
+    /// At most one more than there are idle connections.
+    buffers: Vec<Vec<u8>>,
     /// A task closes those that nobody uses.
     is_watched: bool,
 }
@@ -199,6 +226,8 @@ async fn close_the_old(pool: Weak<Mutex<Pool>>) {
         let mut pool = lock(&pool);
         let now = SystemClock.monotonic();
         while pool.idle.pop_front_if(|it| now.saturating_sub(it.since) >= IDLE_TIMEOUT).is_some() {}
+        let most = pool.idle.len();
+        pool.buffers.truncate(most);
         if pool.idle.is_empty() {
             pool.is_watched = false;
             return;

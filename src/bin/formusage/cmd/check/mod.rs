@@ -1,20 +1,27 @@
 //! `check`: events in, violations out, and a verdict.
 
+mod cases;
+mod formats;
 pub(crate) mod interrupt;
 mod report;
+mod sieve;
+mod states;
 mod table;
 
 use std::io::IsTerminal as _;
+use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
 use form_usage_events::clock::{Clock, SystemClock};
-use form_usage_events::events::{Line, LinePart, LineReader, UsageEvent};
-use form_usage_events::threshold::ThresholdSet;
+use form_usage_events::events::{Line, LinePart, LineReader, Sifted, UsageEvent, sift};
+use form_usage_events::threshold::{ThresholdManager, ThresholdSet};
 use form_usage_events::transport::ConnectOptions;
 use form_usage_events::validate::{EventRules, Severity, clean_event, line_findings};
 
 use self::report::{Report, Totals};
-use crate::cli::CheckArgs;
+use self::sieve::Unremarkable;
+use self::states::States;
+use crate::cli::{CheckArgs, CheckFormat};
 use crate::exit::Exit;
 use crate::input::Input;
 use crate::output::{Stdout, StdoutClosed, complain, say};
@@ -23,10 +30,33 @@ use crate::output::{Stdout, StdoutClosed, complain, say};
 const NAMED_LINES: u64 = 100;
 
 pub(crate) fn run(args: &CheckArgs) -> anyhow::Result<Exit> {
+    if !args.test.is_empty() {
+        return cases::run(args);
+    }
+    match check(args) {
+        // A monitoring system reads standard output, and takes 2 for the worst news there is.
+        Err(error) if args.format == Some(CheckFormat::Nagios) => {
+            let mut stdout = Stdout::new();
+            stdout.text(&formats::unknown(&error))?;
+            stdout.flush()?;
+            Ok(Exit::Status(3))
+        }
+        result => result,
+    }
+}
+
+fn check(args: &CheckArgs) -> anyhow::Result<Exit> {
+    let source = args.thresholds.as_deref().unwrap_or_default();
+    let thresholds = Arc::new(load(source, crate::thresholds::access(&args.access)?)?);
+    let (states, alerts) = States::open(args.state.as_deref(), &thresholds)?;
     let mut check = Check {
-        thresholds: load(&args.thresholds, crate::thresholds::access(&args.access)?)?,
-        report: Report::new(args.format, args.explain, args.tee)?,
+        report: Report::new(args.format, args.explain, args.tee, &thresholds)?,
+        thresholds,
+        states,
+        followed: None,
+        read: Vec::new(),
         tee: args.tee.then(Stdout::new),
+        explain: args.explain,
         max_skew: args.lines.max_skew(),
         max_line_bytes: args.lines.max_line_bytes,
         totals: Totals::default(),
@@ -34,13 +64,17 @@ pub(crate) fn run(args: &CheckArgs) -> anyhow::Result<Exit> {
     let inputs = Input::or_stdin(&args.files);
     if inputs.contains(&Input::Stdin) && !std::io::stdin().is_terminal() {
         interrupt::outlive_the_first_signal("what came until then was checked")?;
+        let followed = states::follow(source, crate::thresholds::access(&args.access)?, &check.thresholds)?;
+        check.thresholds = followed.thresholds();
+        check.followed = Some(followed);
     }
+    check.report.alerts("", 0, &alerts)?;
     match check.all(&inputs) {
         // Whoever reads has what they wanted; the verdict is on what was checked until then.
         Err(error) if error.chain().any(|cause| cause.is::<StdoutClosed>()) => {}
         result => result?,
     }
-    Ok(check.totals.exit())
+    Ok(check.report.exit(&check.totals))
 }
 
 /// The thresholds of `source`, or every reason why they can't be used.
@@ -53,8 +87,15 @@ pub(crate) fn load(source: &str, access: ConnectOptions) -> anyhow::Result<Thres
 }
 
 struct Check {
-    thresholds: ThresholdSet,
+    thresholds: Arc<ThresholdSet>,
+    states: States,
+    /// The thresholds as they change, where the input may take its time.
+    followed: Option<Arc<ThresholdManager>>,
     report: Report,
+    /// The inputs so far, and why one was not read to its end.
+    read: Vec<(String, Option<String>)>,
+    /// Every event is reported on.
+    explain: bool,
     /// Where the events go on to.
     tee: Option<Stdout>,
     max_skew: i64,
@@ -67,29 +108,61 @@ impl Check {
     fn all(&mut self, inputs: &[Input]) -> anyhow::Result<()> {
         for input in inputs {
             match input.open() {
-                Ok(opened) => self.input(&input.to_string(), opened)?,
-                Err(error) => self.unreadable(&error)?,
+                Ok(opened) => {
+                    self.read.push((input.to_string(), None));
+                    self.input(&input.to_string(), opened)?;
+                }
+                Err(error) => {
+                    self.read.push((input.to_string(), None));
+                    self.unreadable(&error)?;
+                }
             }
         }
         self.flush()?;
-        self.report.finish(&self.totals)
+        self.totals.alerts =
+            (self.thresholds.has_states() || self.totals.alerts.is_some()).then(|| self.states.totals());
+        self.report.finish(&self.totals, &self.read)?;
+        // Behind the report: what was not reported is reported again.
+        self.states.save(&self.thresholds)
     }
 
-    fn input(&mut self, name: &str, opened: impl std::io::Read) -> anyhow::Result<()> {
-        let mut lines = LineReader::with_limit(opened, self.max_line_bytes);
+    fn input(&mut self, name: &str, opened: impl std::io::Read + Send) -> anyhow::Result<()> {
+        let lines = LineReader::with_limit(opened, self.max_line_bytes);
+        // An event that exceeds nothing may end what fires.
+        if self.tee.is_some() || self.explain || self.thresholds.has_states() {
+            return self.every_line(name, lines);
+        }
+        let sieve = Unremarkable::new(Arc::clone(&self.thresholds), self.followed.clone(), self.max_skew);
+        let end = sift(lines, &sieve, &mut |found| match found {
+            Sifted::Passed(count) => {
+                self.totals.events += count;
+                Ok(())
+            }
+            Sifted::Held(line) => self.line(name, &line),
+            Sifted::Noted(..) => Ok(()),
+            Sifted::Idle => self.flush(),
+        })?;
+        end.error.map_or(Ok(()), |error| self.broken_off(name, end.lines, error))
+    }
+
+    /// Each line in turn: the next command of a pipeline waits for them.
+    fn every_line(&mut self, name: &str, mut lines: LineReader<impl std::io::Read>) -> anyhow::Result<()> {
         loop {
             if !lines.is_ready() {
                 self.flush()?;
+                self.states.save_now_and_then(&self.thresholds)?;
             }
             match lines.next_line() {
                 Ok(Some(line)) => self.line(name, &line)?,
                 Ok(None) => return Ok(()),
-                Err(error) => {
-                    let place = format!("can't read {name} beyond line {}", lines.lines());
-                    return self.unreadable(&anyhow::Error::new(error).context(place));
-                }
+                Err(error) => return self.broken_off(name, lines.lines(), error),
             }
         }
+    }
+
+    fn broken_off(&mut self, name: &str, lines: u64, error: std::io::Error) -> anyhow::Result<()> {
+        let place = format!("can't read {name} beyond line {lines}");
+        self.unreadable(&anyhow::Error::new(error).context(place))
     }
 
     fn line(&mut self, name: &str, line: &Line<'_>) -> anyhow::Result<()> {
@@ -101,7 +174,7 @@ impl Check {
                     let limit = self.max_line_bytes;
                     let number = line.number;
                     let fault = format!("{number}:1: error[too-long]: the line is longer than {limit} bytes");
-                    self.invalid(name, &[format!("{fault}; --max-line-bytes accepts longer ones")])?;
+                    self.invalid(name, number, &[format!("{fault}; --max-line-bytes accepts longer ones")])?;
                 }
                 return Ok(());
             }
@@ -122,15 +195,34 @@ impl Check {
             Err(error) if faults.is_empty() => faults.push(format!("{}:1: error: {error}", line.number)),
             _ => {}
         }
-        self.invalid(name, &faults)
+        self.invalid(name, line.number, &faults)
     }
 
     fn event(&mut self, name: &str, line: u64, event: &UsageEvent) -> anyhow::Result<()> {
+        self.take_over_changes(name, line)?;
         self.totals.events += 1;
-        let exceeded = self.report.event(&self.thresholds, name, line, event)?;
-        self.totals.violations += exceeded as u64;
-        self.totals.events_over += u64::from(exceeded > 0);
+        let alerts = self.states.observe(&self.thresholds, event);
+        let seen = self.report.event(&self.thresholds, &self.states, name, line, event)?;
+        self.report.alerts(name, line, &alerts)?;
+        self.totals.violations += seen.plain as u64;
+        self.totals.events_over += u64::from(seen.exceeded > 0);
         Ok(())
+    }
+
+    /// Goes on with the thresholds as they are now.
+    fn take_over_changes(&mut self, name: &str, line: u64) -> anyhow::Result<()> {
+        let Some(followed) = &self.followed else { return Ok(()) };
+        let newest = followed.thresholds();
+        if Arc::ptr_eq(&newest, &self.thresholds) {
+            return Ok(());
+        }
+        let alerts = self.states.reload(&self.thresholds, &newest);
+        self.thresholds = newest;
+        if self.thresholds.has_states() {
+            self.report.show_states();
+            self.totals.alerts = Some(self.states.totals());
+        }
+        self.report.alerts(name, line, &alerts)
     }
 
     fn pass_on(&mut self, bytes: &[u8], ends: bool) -> anyhow::Result<()> {
@@ -141,10 +233,11 @@ impl Check {
         }
     }
 
-    fn invalid(&mut self, name: &str, faults: &[String]) -> anyhow::Result<()> {
+    fn invalid(&mut self, name: &str, line: u64, faults: &[String]) -> anyhow::Result<()> {
         self.totals.invalid_lines += 1;
         if self.totals.invalid_lines <= NAMED_LINES {
             // What stands before it in the input is reported before it.
+            self.report.invalid(name, line, faults)?;
             self.report.flush()?;
             faults.iter().for_each(|fault| say(&format!("{name}:{fault}")));
         } else if self.totals.invalid_lines == NAMED_LINES + 1 {
@@ -156,6 +249,9 @@ impl Check {
     /// Says why an input was not read to its end. The others still are.
     fn unreadable(&mut self, error: &anyhow::Error) -> anyhow::Result<()> {
         self.totals.unreadable += 1;
+        if let Some((_, why)) = self.read.last_mut() {
+            *why = Some(format!("{error:#}"));
+        }
         self.flush()?;
         complain(&format!("{error:#}"));
         Ok(())

@@ -3,9 +3,15 @@
 use std::io::{self, Write as _};
 
 use form_usage_events::events::UsageEvent;
-use form_usage_events::threshold::{Explanation, Reason, ThresholdSet, ThresholdViolation};
+use form_usage_events::threshold::{
+    AlertKind, AlertReason, AlertSeverity, AlertState, AlertStatus, Explanation, Reason, ThresholdAlert,
+    ThresholdConfig, ThresholdSet, ThresholdViolation,
+};
+use form_usage_events::units::TimeSpan;
 use serde::Serialize;
 
+use super::formats::Format;
+use super::states::{AlertTotals, States};
 use super::table::{Table, number, time};
 use crate::cli::CheckFormat;
 use crate::exit::Exit;
@@ -25,25 +31,39 @@ pub(super) struct Totals {
     pub(super) invalid_lines: u64,
     /// Inputs that could not be read, or not to their end.
     pub(super) unreadable: u64,
+    /// Where thresholds have states.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) alerts: Option<AlertTotals>,
 }
 
 impl Totals {
-    pub(super) const fn exit(&self) -> Exit {
+    pub(super) fn exit(&self) -> Exit {
         if self.invalid_lines + self.unreadable > 0 {
             Exit::Error
-        } else if self.violations > 0 {
+        } else if self.violations > 0 || self.alerts.is_some_and(|it| it.fires()) {
             Exit::Objection
         } else {
             Exit::Success
         }
     }
 
-    fn words(&self) -> String {
+    pub(super) fn words(&self) -> String {
         let events = count(self.events, "event");
         let mut words = match self.violations {
             0 => format!("no threshold is exceeded in {events}"),
             violations => format!("{} in {} of {events}", count(violations, "violation"), self.events_over),
         };
+        if let Some(alerts) = self.alerts {
+            words += &format!("; {} fired, {} resolved", count(alerts.fired, "alert"), alerts.resolved);
+            words += &format!(", {} firing now, {} pending", alerts.now.firing, alerts.now.pending);
+            if alerts.now.no_data > 0 {
+                words += &format!(", {} without data", alerts.now.no_data);
+            }
+            let unheard = alerts.now.late + alerts.now.repeated;
+            if unheard > 0 {
+                words += &format!("; {} late or again, which change no state", count(unheard, "event"));
+            }
+        }
         if self.invalid_lines > 0 {
             words += &format!("; {} not evaluated", count(self.invalid_lines, "invalid line"));
         }
@@ -90,6 +110,8 @@ impl Out {
 /// Writes the report as the events come, in flat memory.
 pub(super) struct Report {
     format: CheckFormat,
+    /// One of those for tools.
+    tool: Option<Format>,
     explain: bool,
     out: Out,
     table: Table,
@@ -114,11 +136,45 @@ struct Explained<'a> {
     unit: &'a str,
     /// How far over; null where it is not.
     percentage: Option<f64>,
+    /// Where the threshold has states and all is not well.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    state: Option<AlertState>,
+    /// Since when, in Unix seconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    since: Option<i64>,
     reason: String,
 }
 
+/// A change of a state, for machines: a violation with more fields.
+#[derive(Serialize)]
+struct Changed<'a> {
+    #[serde(flatten)]
+    violation: &'a ThresholdViolation,
+    state: AlertKind,
+    severity: AlertSeverity,
+    since: i64,
+    at: i64,
+    peak: f64,
+    number: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<AlertReason>,
+    id: &'a str,
+}
+
+/// How many thresholds an event exceeds: all of them, and those without states.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Seen {
+    pub(super) exceeded: usize,
+    pub(super) plain: usize,
+}
+
 impl Report {
-    pub(super) fn new(format: Option<CheckFormat>, explain: bool, tee: bool) -> anyhow::Result<Self> {
+    pub(super) fn new(
+        format: Option<CheckFormat>,
+        explain: bool,
+        tee: bool,
+        thresholds: &ThresholdSet,
+    ) -> anyhow::Result<Self> {
         let to_terminal = if tee { stderr_is_terminal() } else { stdout_is_terminal() };
         let default = if to_terminal { CheckFormat::Table } else { CheckFormat::Ndjson };
         let format = format.unwrap_or(default);
@@ -126,39 +182,114 @@ impl Report {
         if format == CheckFormat::Json {
             out.text(if explain { "{\"explanations\":[" } else { "{\"violations\":[" })?;
         }
-        Ok(Self { format, explain, out, table: Table::default(), to_terminal, records: 0 })
+        let tool = match Format::begin(format, thresholds) {
+            Some(_) if explain => anyhow::bail!("--explain is written as table, json or ndjson"),
+            Some((tool, begin)) => {
+                out.text(&begin)?;
+                Some(tool)
+            }
+            None => None,
+        };
+        let table = Table::new(thresholds.has_states());
+        Ok(Self { format, tool, explain, out, table, to_terminal, records: 0 })
     }
 
-    /// Reports on one event; says how many thresholds it exceeds.
+    /// Shows states from now on: thresholds have them that had none.
+    pub(super) fn show_states(&mut self) {
+        self.table.show_states();
+    }
+
+    /// Reports changes of states; explanations say them themselves.
+    pub(super) fn alerts(&mut self, file: &str, line: u64, alerts: &[ThresholdAlert]) -> anyhow::Result<()> {
+        if self.explain {
+            return Ok(());
+        }
+        for alert in alerts {
+            if let Some(tool) = &mut self.tool {
+                // Tools know faults, and no end of them.
+                if matches!(alert.kind, AlertKind::Firing | AlertKind::Repeat | AlertKind::NoData) {
+                    self.records += 1;
+                    self.out.text(&tool.violation(file, line, &alert.violation))?;
+                }
+                continue;
+            }
+            if self.format == CheckFormat::Table {
+                self.records += 1;
+                let block = self.table.push(&alert.violation, &in_words(alert));
+                block.map_or(Ok(()), |block| self.out.text(&block))?;
+                continue;
+            }
+            self.record(&Changed {
+                violation: &alert.violation,
+                state: alert.kind,
+                severity: alert.violation.config.severity(),
+                since: alert.since,
+                at: alert.at,
+                peak: alert.peak,
+                number: alert.number,
+                reason: alert.reason,
+                id: &alert.id,
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Reports on one event. Of thresholds with states the changes are reported by [`Report::alerts`].
     pub(super) fn event(
         &mut self,
         thresholds: &ThresholdSet,
+        states: &States,
         file: &str,
         line: u64,
         event: &UsageEvent,
-    ) -> anyhow::Result<usize> {
+    ) -> anyhow::Result<Seen> {
+        let mut seen = Seen::default();
+        let mut count = |config: &ThresholdConfig| {
+            seen.exceeded += 1;
+            seen.plain += usize::from(!config.has_states());
+        };
         if !self.explain {
             let violations = thresholds.violations(event);
-            violations.iter().try_for_each(|violation| self.violation(violation))?;
-            return Ok(violations.len());
+            violations.iter().for_each(|violation| count(&violation.config));
+            let mut plain = violations.iter().filter(|violation| !violation.config.has_states());
+            plain.try_for_each(|violation| self.violation(file, line, violation))?;
+            return Ok(seen);
         }
+        let exceeded = thresholds.explain(event).filter(|why| matches!(why.reason, Reason::Exceeded { .. }));
+        exceeded.for_each(|why| count(why.config));
         if self.format == CheckFormat::Table {
-            return self.explanation(thresholds, file, line, event);
+            self.explanation(thresholds, states, file, line, event)?;
+            return Ok(seen);
         }
-        let mut exceeded = 0;
         for why in thresholds.explain(event) {
-            exceeded += usize::from(matches!(why.reason, Reason::Exceeded { .. }));
-            self.record(&Explained::new(&why, file, line))?;
+            self.record(&Explained::new(&why, states, file, line))?;
         }
-        Ok(exceeded)
+        Ok(seen)
     }
 
-    fn violation(&mut self, violation: &ThresholdViolation) -> anyhow::Result<()> {
+    /// Reports a line that is no valid event, where the format has room for it.
+    pub(super) fn invalid(&mut self, file: &str, line: u64, faults: &[String]) -> anyhow::Result<()> {
+        let Some(tool) = &mut self.tool else {
+            return Ok(());
+        };
+        faults.iter().try_for_each(|fault| self.out.text(&tool.invalid(file, line, fault)))
+    }
+
+    /// The exit code, where the format has its own.
+    pub(super) fn exit(&self, totals: &Totals) -> Exit {
+        self.tool.as_ref().and_then(|tool| tool.exit(totals)).unwrap_or(totals.exit())
+    }
+
+    fn violation(&mut self, file: &str, line: u64, violation: &ThresholdViolation) -> anyhow::Result<()> {
+        if let Some(tool) = &mut self.tool {
+            self.records += 1;
+            return self.out.text(&tool.violation(file, line, violation));
+        }
         if self.format != CheckFormat::Table {
             return self.record(violation);
         }
         self.records += 1;
-        match self.table.push(violation) {
+        match self.table.push(violation, "") {
             Some(block) => self.out.text(&block),
             None => Ok(()),
         }
@@ -173,7 +304,7 @@ impl Report {
                 self.out.text(if first { "\n" } else { ",\n" })?;
                 self.out.text(&text)
             }
-            CheckFormat::Ndjson | CheckFormat::Table => {
+            _ => {
                 self.out.text(&text)?;
                 self.out.text("\n")
             }
@@ -184,10 +315,11 @@ impl Report {
     fn explanation(
         &mut self,
         thresholds: &ThresholdSet,
+        states: &States,
         file: &str,
         line: u64,
         event: &UsageEvent,
-    ) -> anyhow::Result<usize> {
+    ) -> anyhow::Result<()> {
         let (mut exceeded, mut within, mut others) = (Vec::new(), Vec::new(), Vec::new());
         let (mut more_within, mut more_others) = (0u64, 0u64);
         for why in thresholds.explain(event) {
@@ -213,7 +345,7 @@ impl Report {
                 Reason::OtherUser | Reason::OtherInstance => ("not for it", String::new()),
                 Reason::Disabled => ("disabled", String::new()),
             };
-            let (id, reason) = (printable(&why.config.id), why.to_string());
+            let (id, reason) = (printable(&why.config.id), explained(why, states));
             self.out.text(&format!("  {verdict:<10}  {id:<width$}  {}{over}\n", printable(&reason)))?;
         }
         if more_within > 0 {
@@ -224,8 +356,7 @@ impl Report {
                 "  … and {more_others} more that apply to other users or instances, or are not enabled\n"
             ))?;
         }
-        self.out.text("\n")?;
-        Ok(exceeded.len())
+        self.out.text("\n")
     }
 
     /// Hands on what was reported so far. A table that no terminal shows waits until it is full or the end, so that
@@ -239,7 +370,11 @@ impl Report {
     }
 
     /// Ends the report.
-    pub(super) fn finish(&mut self, totals: &Totals) -> anyhow::Result<()> {
+    pub(super) fn finish(&mut self, totals: &Totals, files: &[(String, Option<String>)]) -> anyhow::Result<()> {
+        if let Some(tool) = &mut self.tool {
+            let end = tool.end(totals, files)?;
+            self.out.text(&end)?;
+        }
         match self.format {
             CheckFormat::Table => {
                 let rows = self.table.take();
@@ -249,10 +384,11 @@ impl Report {
                 let line_end = if self.records == 0 { "" } else { "\n" };
                 self.out.text(&format!("{line_end}],\"totals\":{}}}\n", serde_json::to_string(totals)?))?;
             }
-            CheckFormat::Ndjson => {}
+            _ => {}
         }
         self.out.flush()?;
-        if self.format == CheckFormat::Table || stderr_is_terminal() {
+        // One line is all that a monitoring system takes, and it has the words.
+        if self.format != CheckFormat::Nagios && (self.format == CheckFormat::Table || stderr_is_terminal()) {
             say(&totals.words());
         }
         Ok(())
@@ -260,7 +396,8 @@ impl Report {
 }
 
 impl<'a> Explained<'a> {
-    fn new(why: &Explanation<'a>, file: &'a str, line: u64) -> Self {
+    fn new(why: &Explanation<'a>, states: &States, file: &'a str, line: u64) -> Self {
+        let status = status_of(why, states);
         let (current_value, percentage) = match why.reason {
             Reason::Exceeded { current, percentage } => (Some(current), Some(percentage)),
             Reason::Within { current } => (Some(current), None),
@@ -279,7 +416,42 @@ impl<'a> Explained<'a> {
             threshold_value: why.config.threshold_type.value(),
             unit: why.config.threshold_type.unit(),
             percentage,
-            reason: why.to_string(),
+            state: status.map(|status| status.state),
+            since: status.map(|status| status.since),
+            reason: explained(why, states),
         }
     }
+}
+
+fn status_of(why: &Explanation<'_>, states: &States) -> Option<AlertStatus> {
+    let has = why.reason.applies() && why.config.has_states();
+    has.then(|| states.status(&why.config.id, &why.event.instance_id)).flatten()
+}
+
+/// Why, and for how long: `cpu_percent_avg is 95 %, over 80 %; pending for 2m of 5m`.
+fn explained(why: &Explanation<'_>, states: &States) -> String {
+    let Some(status) = status_of(why, states) else { return why.to_string() };
+    let passed = span(status.until - status.since);
+    let of = why.config.hold.filter(|_| status.state == AlertState::Pending);
+    let of = of.map_or_else(String::new, |hold| format!(" of {hold}"));
+    match status.state {
+        AlertState::NoData => format!("{why}; no data since {}", time(status.since)),
+        state => format!("{why}; {state} for {passed}{of}"),
+    }
+}
+
+/// A change for people: `resolved after 1h`.
+fn in_words(alert: &ThresholdAlert) -> String {
+    let passed = span(alert.at - alert.since);
+    let words = match alert.kind {
+        AlertKind::Resolved => format!("resolved after {passed}"),
+        AlertKind::Repeat => format!("firing for {passed}"),
+        AlertKind::NoData => format!("no data for {passed}"),
+        kind => kind.to_string(),
+    };
+    alert.reason.map_or_else(|| words.clone(), |reason| format!("{words}, {reason}"))
+}
+
+fn span(seconds: i64) -> TimeSpan {
+    TimeSpan::from_seconds(u32::try_from(seconds.max(0)).unwrap_or(u32::MAX))
 }

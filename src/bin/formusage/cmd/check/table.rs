@@ -9,7 +9,7 @@ use crate::output::printable;
 /// A block is written when it has so many rows.
 const BLOCK_ROWS: usize = 500;
 
-const HEADER: [&str; 8] = ["time", "instance", "user", "threshold", "resource", "current", "limit", "over by"];
+const HEADER: [&str; 9] = ["time", "instance", "user", "threshold", "resource", "current", "limit", "over by", "state"];
 
 /// The columns of figures, which stand to the right.
 const FIGURES: std::ops::Range<usize> = 5..8;
@@ -18,15 +18,32 @@ const FIGURES: std::ops::Range<usize> = 5..8;
 /// least as wide as those of the blocks before it.
 #[derive(Default)]
 pub(super) struct Table {
-    rows: Vec<[String; 8]>,
-    widths: [u16; 8],
+    rows: Vec<[String; 9]>,
+    widths: [u16; 9],
     started: bool,
+    /// Whether there is a column of states.
+    states: bool,
 }
 
 impl Table {
+    /// A table, with a column of states or without.
+    pub(super) fn new(states: bool) -> Self {
+        Self { states, ..Self::default() }
+    }
+
+    /// Has a column of states from the next block on.
+    pub(super) fn show_states(&mut self) {
+        self.started &= self.states;
+        self.states = true;
+    }
+
+    const fn columns(&self) -> usize {
+        if self.states { 9 } else { 8 }
+    }
+
     /// Adds a row; returns a block when it is full.
-    pub(super) fn push(&mut self, violation: &ThresholdViolation) -> Option<String> {
-        self.rows.push(row(violation));
+    pub(super) fn push(&mut self, violation: &ThresholdViolation, state: &str) -> Option<String> {
+        self.rows.push(row(violation, state));
         (self.rows.len() >= BLOCK_ROWS).then(|| self.take())
     }
 
@@ -38,9 +55,10 @@ impl Table {
         let mut table = comfy_table::Table::new();
         table.load_style(comfy_table::presets::NOTHING);
         if !self.started {
-            table.set_header(HEADER);
+            table.set_header(HEADER.into_iter().take(self.columns()));
         }
-        table.add_rows(self.rows.drain(..));
+        let columns = self.columns();
+        table.add_rows(self.rows.drain(..).map(|row| row.into_iter().take(columns)));
         for (index, column) in table.column_iter_mut().enumerate() {
             let least = self.widths.get(index).copied().unwrap_or(0);
             column.set_constraint(ColumnConstraint::LowerBoundary(Width::Fixed(least)));
@@ -58,7 +76,7 @@ impl Table {
     }
 }
 
-fn row(violation: &ThresholdViolation) -> [String; 8] {
+fn row(violation: &ThresholdViolation, state: &str) -> [String; 9] {
     let ThresholdViolation { config, current_value, threshold_value, percentage, .. } = violation;
     let unit = config.threshold_type.unit();
     let over = if *percentage == f64::MAX { "∞".to_owned() } else { format!("{} %", number(*percentage)) };
@@ -74,6 +92,7 @@ fn row(violation: &ThresholdViolation) -> [String; 8] {
         format!("{current} {unit}"),
         config.threshold_type.to_string(),
         over,
+        state.to_owned(),
     ]
 }
 
@@ -109,9 +128,9 @@ mod tests {
     fn blocks_are_one_table() {
         let mut table = Table::default();
         assert_eq!(table.take(), "");
-        assert_eq!(table.push(&violation("a-threshold-with-a-long-name")), None);
+        assert_eq!(table.push(&violation("a-threshold-with-a-long-name"), ""), None);
         let first = table.take();
-        table.push(&violation("short"));
+        table.push(&violation("short"), "");
         let second = table.take();
         assert_eq!(first.lines().count(), 2, "{first}");
         assert_eq!(second.lines().count(), 1, "{second}");

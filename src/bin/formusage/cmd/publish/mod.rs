@@ -4,6 +4,7 @@ mod keep;
 mod monitor;
 mod observe;
 mod show;
+mod thresholds;
 
 use std::ffi::OsString;
 use std::io::{Cursor, Read};
@@ -19,23 +20,21 @@ use form_usage_events::clock::{Clock, SystemClock};
 use form_usage_events::events::{Line, LinePart};
 use form_usage_events::metrics::Observation;
 use form_usage_events::publish::{
-    Concurrency, Delivery, Intake, IntakeRules, Keeper, Origin, Pipeline, PipelineOptions, Report, Stop, judge,
-    publish_through, read_lines,
+    Concurrency, Delivery, Feed, Intake, IntakeRules, Keeper, NotTaken, Origin, Pipeline, PipelineOptions, Report,
+    Stop, judge, publish_through, read_lines,
 };
 use form_usage_events::retry::{Random, Retrier, RetryConfig};
 use form_usage_events::spool::Spool;
-use form_usage_events::threshold::ThresholdManager;
 use form_usage_events::transport::{self, ConnectOptions, Destination};
 use tokio::sync::mpsc;
 
 use self::monitor::Monitor;
+use self::thresholds::Thresholds;
 use crate::cli::{Level, PublishArgs, ReconcileArgs};
 use crate::exit::Exit;
 use crate::input::Input;
+use crate::output;
 use crate::setup::{self, Shutdown};
-
-/// How many lines may be read ahead of the pipeline.
-const READ_AHEAD: usize = 256;
 
 /// The smallest `--spool-max-bytes`: about twice what an empty spool has in use.
 const LEAST_SPOOL: u64 = 128 << 10;
@@ -60,8 +59,7 @@ pub(crate) fn deliver_waiting(to: &Destination, spool: &Path, args: &ReconcileAr
         }
     }
     // There is a spool: what the environment says of doing without does not hold here.
-    let command = PublishArgs::augment_args(clap::Command::new("publish"))
-        .mut_arg("no_spool", |arg| arg.env(clap::builder::Resettable::Reset));
+    let command = crate::cli::settle(PublishArgs::augment_args(clap::Command::new("publish")), &words);
     let mut args = PublishArgs::from_arg_matches(&command.try_get_matches_from(words)?)?;
     (args.event, args.dry_run) = (None, false);
     publish(&args, Inputs { readers: Vec::new(), event: None, finite: true })
@@ -85,6 +83,7 @@ fn publish(args: &PublishArgs, inputs: Inputs) -> anyhow::Result<Exit> {
         drain_timeout: args.drain_timeout,
         // With a spool everything is taken first, whatever the destination does.
         finite: inputs.finite && spool.is_none(),
+        input_ends: inputs.finite,
         poison_after: args.poison_after,
         ..PipelineOptions::default()
     };
@@ -94,7 +93,7 @@ fn publish(args: &PublishArgs, inputs: Inputs) -> anyhow::Result<Exit> {
 
     setup::runtime()?.block_on(async {
         let sink = transport::connect(&destination, &connect)?;
-        let thresholds = thresholds(args).await?;
+        let thresholds = Thresholds::start(args, spool.as_ref().map(Spool::path), clock.clone()).await?;
         if let (Some(breaker), Some(spool)) = (&breaker, &spool) {
             breaker.resume(spool.breaker());
         }
@@ -105,7 +104,7 @@ fn publish(args: &PublishArgs, inputs: Inputs) -> anyhow::Result<Exit> {
         let mut progress = observe::Counted::new(show::progress(&destination));
         let watched = spool.as_ref().map(|spool| observe::WatchedSpool {
             path: spool.path().to_owned(),
-            url: destination.to_string(),
+            url: destination.spool_key(),
             limit_bytes: args.spool.spool_max_bytes,
         });
         let observe = observe::observer(&progress, &delivery, breaker.clone(), watched, clock.clone());
@@ -119,7 +118,8 @@ fn publish(args: &PublishArgs, inputs: Inputs) -> anyhow::Result<Exit> {
         )
         .await?;
         let (intake, reader) = inputs.read(rules, clock);
-        let pipeline = Pipeline::new(delivery, thresholds, options);
+        let manager = thresholds.as_ref().map(Thresholds::manager);
+        let pipeline = Pipeline::new(delivery, manager, options);
         let report = match &spool {
             Some(spool) => {
                 let breaker = breaker.as_ref();
@@ -128,6 +128,9 @@ fn publish(args: &PublishArgs, inputs: Inputs) -> anyhow::Result<Exit> {
             None => pipeline.run(intake, &mut *keeper, &mut progress, stop).await,
         };
         drop(progress);
+        if let Some(thresholds) = thresholds {
+            thresholds.end().await;
+        }
         monitor.end().await;
         let report = report?;
         keeper.finish()?;
@@ -148,7 +151,7 @@ fn open_spool(args: &PublishArgs, destination: &Destination, clock: &Arc<dyn Clo
         );
     }
     let path = args.spool.path.resolve()?;
-    let spool = Spool::open(&path, &destination.to_string(), args.spool.options(), clock.clone());
+    let spool = Spool::open(&path, &destination.spool_key(), args.spool.options(), clock.clone());
     let advice = "name another place with --spool, or do without by --no-spool";
     Ok(Some(spool.with_context(|| format!("the spool can't be used ({advice})"))?))
 }
@@ -176,18 +179,13 @@ fn policy(args: &PublishArgs, clock: &Arc<dyn Clock>) -> anyhow::Result<(Retrier
     }
     // The settings are named as in code; on the command line they have dashes.
     let as_options = |error: form_usage_events::errors::InvalidConfig| {
-        anyhow::anyhow!("--{} is {}; it must be {}", error.setting.replace('_', "-"), error.found, error.expected)
+        let name = |setting: &str| format!("--{}", setting.replace('_', "-"));
+        let expected = error.expected.replace("initial_backoff", &name("initial_backoff"));
+        anyhow::anyhow!("{} is {}; it must be {expected}", name(error.setting), error.found)
     };
     let retrier = Retrier::with(retry, clock.clone(), Random::default()).map_err(as_options)?;
     let breaker = (!args.no_circuit_breaker).then(|| CircuitBreaker::with_clock(breaker, clock.clone()));
     Ok((retrier, breaker.transpose().map_err(as_options)?))
-}
-
-async fn thresholds(args: &PublishArgs) -> anyhow::Result<Option<Arc<ThresholdManager>>> {
-    let Some(source) = &args.thresholds else { return Ok(None) };
-    let manager = ThresholdManager::new(source.clone()).with_source_options(crate::thresholds::access(&args.access)?);
-    manager.load_configs().await.context("the thresholds can't be used")?;
-    Ok(Some(Arc::new(manager)))
 }
 
 /// What is to be read.
@@ -203,33 +201,46 @@ struct Inputs {
 struct ReadingEnd {
     said: Mutex<Said>,
     changed: Condvar,
+    /// How long to wait for it to end.
+    patience: Duration,
 }
 
 #[derive(Debug, Default)]
 struct Said {
     /// The first line that nobody took, where reading was broken off.
     unread_from: Option<String>,
+    /// How many lines nobody took.
+    unread: u64,
     ended: bool,
+    /// The end of the input was reached.
+    whole: bool,
 }
 
 impl ReadingEnd {
     /// How long the reading side may take to notice that nobody reads on; it may be waiting for its own input.
     const PATIENCE: Duration = Duration::from_millis(200);
+    /// The same where it counts what is left of files.
+    const PATIENCE_WITH_FILES: Duration = Duration::from_secs(5);
 
+    /// Nobody took the line at `place`.
     fn note(&self, place: Option<String>) {
-        self.said.lock().unwrap_or_else(PoisonError::into_inner).unread_from = place;
-        self.close();
+        let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
+        said.unread += 1;
+        said.unread_from = said.unread_from.take().or(place);
     }
 
-    fn close(&self) {
-        self.said.lock().unwrap_or_else(PoisonError::into_inner).ended = true;
+    /// Nothing more is read; whether that is the end of the input.
+    fn end(&self, whole: bool) {
+        let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
+        (said.ended, said.whole) = (true, whole);
+        drop(said);
         self.changed.notify_all();
     }
 
-    fn unread_from(&self) -> Option<String> {
+    fn said(&self) -> Said {
         let said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
-        let waited = self.changed.wait_timeout_while(said, Self::PATIENCE, |said| !said.ended);
-        waited.unwrap_or_else(PoisonError::into_inner).0.unread_from.take()
+        let waited = self.changed.wait_timeout_while(said, self.patience, |said| !said.ended);
+        std::mem::take(&mut *waited.unwrap_or_else(PoisonError::into_inner).0)
     }
 }
 
@@ -240,7 +251,8 @@ impl Inputs {
             return Ok(Self { readers: Vec::new(), event: Some(event.clone()), finite: true });
         }
         let inputs = Input::or_stdin(&args.files);
-        let finite = inputs.iter().all(|input| matches!(input, Input::File(_)));
+        let ends = |input: &Input| matches!(input, Input::File(_)) || stdin_is_a_file();
+        let finite = inputs.iter().all(ends);
         let mut readers: Vec<(Input, Box<dyn Read + Send>)> = Vec::new();
         for input in inputs {
             // Standard input may take its time to say something; it is opened on the reading thread.
@@ -255,30 +267,17 @@ impl Inputs {
 
     /// Reads on a thread of its own, since files and pipes block.
     fn read(self, rules: IntakeRules, clock: Arc<dyn Clock>) -> (mpsc::Receiver<Intake>, Arc<ReadingEnd>) {
-        let (sender, receiver) = mpsc::channel(READ_AHEAD);
-        let runtime = tokio::runtime::Handle::current();
-        let end = Arc::new(ReadingEnd::default());
-        let told = end.clone();
-        let give = move |item: Intake| {
-            let place = place_of(&item);
-            let sent = match slots_for(&item) {
-                1 => sender.blocking_send(item).is_ok(),
-                // Of long lines few are held: they wait until enough of the channel is free.
-                slots => match runtime.block_on(sender.reserve_many(slots)) {
-                    Ok(mut permits) => {
-                        if let Some(permit) = permits.next() {
-                            permit.send(item);
-                        }
-                        true
-                    }
-                    Err(_) => false,
-                },
-            };
-            if sent {
-                return ControlFlow::Continue(());
+        let (feed, receiver) = Feed::channel();
+        let patience = if self.finite { ReadingEnd::PATIENCE_WITH_FILES } else { ReadingEnd::PATIENCE };
+        let end = Arc::new(ReadingEnd { patience, ..ReadingEnd::default() });
+        let (told, finite) = (end.clone(), self.finite);
+        let give = move |group: Vec<Intake>| match feed.put(group) {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(group) => {
+                group.iter().for_each(|item| told.note(item.origin().map(ToString::to_string)));
+                // Of a file it is worth knowing how much is left.
+                if finite { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
             }
-            told.note(place);
-            ControlFlow::Break(())
         };
         let over = end.clone();
         std::thread::spawn(move || {
@@ -286,36 +285,30 @@ impl Inputs {
                 let origin = Origin { input: "--event".into(), line: None };
                 // JSON over several lines is still one event.
                 let line = Line { number: 1, bytes: text.as_bytes(), part: LinePart::Whole };
-                let _ = give(judge(line, origin, &rules, clock.unix_seconds()));
+                let _ = give(vec![judge(line, origin, &rules, clock.unix_seconds())]);
             }
             for (input, reader) in self.readers {
                 if read_lines(&input.to_string(), reader, &rules, &*clock, &give).is_break() {
-                    break;
+                    over.end(false);
+                    return;
                 }
             }
-            over.close();
+            over.end(true);
         });
         (receiver, end)
     }
 }
 
-/// How many free places of the channel an item waits for: about one for each KiB, so that what is read ahead stays at some
-/// 16 MiB however long the lines are.
-fn slots_for(item: &Intake) -> usize {
-    let bytes = match item {
-        Intake::Event(event) => event.encoded.body().len(),
-        Intake::Refused(line) => line.raw.len(),
-        Intake::Broken(_) => 0,
-    };
-    (bytes >> 10).clamp(1, READ_AHEAD)
-}
-
-fn place_of(item: &Intake) -> Option<String> {
-    match item {
-        Intake::Event(event) => Some(event.origin.to_string()),
-        Intake::Refused(line) => Some(line.origin.to_string()),
-        Intake::Broken(_) => None,
+/// `publish <FILE` is as finite as `publish FILE`.
+fn stdin_is_a_file() -> bool {
+    #[cfg(unix)]
+    {
+        use std::os::fd::AsFd as _;
+        let stdin = std::io::stdin().as_fd().try_clone_to_owned().map(std::fs::File::from);
+        stdin.and_then(|file| file.metadata()).is_ok_and(|it| it.is_file())
     }
+    #[cfg(not(unix))]
+    false
 }
 
 /// Standard input, checked for text when it is first read.
@@ -349,8 +342,18 @@ fn finish(
     now: &Observation,
     reader: &ReadingEnd,
 ) -> anyhow::Result<Exit> {
-    if let Some(place) = reader.unread_from() {
-        report.errors.push(format!("not read to the end: publish again from {place} on"));
+    let unread = reader.said();
+    let (place, lines) = match report.not_taken.clone() {
+        Some(not_taken) => (Some(not_taken.from), not_taken.lines + unread.unread),
+        None => (unread.unread_from, unread.unread),
+    };
+    if let Some(place) = place {
+        let at_least = if unread.whole { "" } else { "at least " };
+        report.not_taken = Some(NotTaken { from: place.clone(), lines });
+        report.errors.push(format!(
+            "not read to the end: {at_least}{} not taken; publish again from {place} on",
+            output::counted(lines, "line was", "lines were")
+        ));
     }
     let exit = if !report.errors.is_empty() {
         Exit::Error

@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, VecDeque};
 use form_usage_events::events::UsageEvent;
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 
-pub(crate) use self::screen::{Screen, Writes};
+pub(crate) use self::screen::{Screen, Writes, key};
 
 /// So many looks back a sparkline goes.
 const HISTORY: usize = 120;
@@ -83,21 +83,13 @@ pub(crate) struct Board {
 
 impl Default for Board {
     fn default() -> Self {
-        Self {
-            instances: BTreeMap::new(),
-            looks: 0,
-            now: 0,
-            sort: Sort::Cpu,
-            reversed: false,
-            above: 0,
-            room: 1,
-        }
+        Self { instances: BTreeMap::new(), looks: 0, now: 0, sort: Sort::Cpu, reversed: false, above: 0, room: 1 }
     }
 }
 
 impl Board {
     /// Takes a look: the open period of every instance that there is, as the event that it would be if it ended at
-    /// `now` (Unix seconds). Who is missing is gone.
+    /// `now` (Unix seconds). Where a period ended since the last look, its event goes before. Who is missing is gone.
     pub(crate) fn look(&mut self, now: i64, open: impl IntoIterator<Item = UsageEvent>) {
         self.now = now;
         self.looks += 1;

@@ -49,6 +49,8 @@ pub(crate) struct Screen {
     keys: mpsc::UnboundedReceiver<Option<KeyEvent>>,
     ended: Arc<AtomicBool>,
     on: On,
+    /// The logged line that a key was pressed at: it is read.
+    read: Option<String>,
     /// What is shown.
     pub(crate) board: Board,
 }
@@ -101,14 +103,16 @@ impl Screen {
         };
         std::thread::Builder::new().name("keys".into()).spawn(read).context("could not listen for keys")?;
         std::mem::forget(taken);
-        Ok((Self { terminal, keys, ended, on, board: Board::default() }, writes))
+        Ok((Self { terminal, keys, ended, on, read: None, board: Board::default() }, writes))
     }
 
     /// Draws what there is.
     pub(crate) fn draw(&mut self) -> anyhow::Result<()> {
-        let Self { terminal, board, .. } = self;
-        let said = output::last_held_words();
-        terminal.draw(|frame| super::view::draw(board, frame, said.as_deref())).context("can't draw on the terminal")?;
+        let Self { terminal, board, read, .. } = self;
+        let said = output::last_held_words().filter(|said| read.as_ref() != Some(said));
+        terminal
+            .draw(|frame| super::view::draw(board, frame, said.as_deref()))
+            .context("can't draw on the terminal")?;
         Ok(())
     }
 
@@ -117,11 +121,22 @@ impl Screen {
         match self.keys.recv().await {
             Some(key) => {
                 let asked = key.map_or(Asked::Nothing, |key| self.board.key(key));
+                if key.is_some() {
+                    self.read = output::last_held_words();
+                }
                 self.draw()?;
                 Ok(asked)
             }
             None => std::future::pending().await,
         }
+    }
+}
+
+/// Waits for a key on the screen; for ever where there is none. May be cancelled.
+pub(crate) async fn key(screen: &mut Option<Screen>) -> anyhow::Result<Asked> {
+    match screen {
+        Some(screen) => screen.key().await,
+        None => std::future::pending().await,
     }
 }
 

@@ -53,7 +53,7 @@ fn shows_the_open_period_with_sparklines() {
     let lines = screen(&mut board, 120, 6, None);
     assert!(lines[0].contains("2 instances  2021-07-15 12:00:08 UTC  period open for 8 s"), "{lines:#?}");
     assert!(lines[1].contains("instance") && lines[1].contains("CPU %") && !lines[1].contains("GPU"), "{lines:#?}");
-    assert!(lines[2].starts_with("web-2") && lines[2].contains("22.5") && lines[2].contains("▂▃▄▄▅▆▇█"), "{lines:#?}");
+    assert!(lines[2].starts_with("web-2") && lines[2].contains("22.5") && lines[2].contains("▂▃▄▅▅▆▇█"), "{lines:#?}");
     assert!(lines[3].starts_with("web-1") && lines[3].contains("16.00"), "{lines:#?}");
     assert!(lines[5].starts_with("q end"), "{lines:#?}");
     assert!(screen(&mut board, 120, 6, Some("WARN no\treading"))[5].starts_with("WARN no"));
@@ -100,4 +100,21 @@ fn a_new_period_starts_a_new_sum_and_no_spike() {
     board.look(1, [next]);
     let sent: Vec<f64> = board.rows()[0].history[2].iter().copied().collect();
     assert_eq!(sent, [2.0, 2.0]);
+}
+
+#[test]
+fn an_instance_whose_period_just_ended_stays() {
+    let mut board = Board::default();
+    board.look(9, [open("a", 9, 10.0)]);
+    // The meter has no open period at the second where one ends.
+    board.look(10, [open("a", 10, 10.0)]);
+    assert_eq!((board.len(), board.rows()[0].history[2].len()), (1, 2));
+    // A late look: what was closed, and what is open since.
+    let mut next = open("a", 2, 10.0);
+    next.period = UsagePeriod { start: 1_626_350_411, end: 1_626_350_413 };
+    board.look(13, [open("a", 11, 10.0), next]);
+    let sent: Vec<f64> = board.rows()[0].history[2].iter().copied().collect();
+    assert_eq!(sent, [2.0; 4]);
+    board.look(14, []);
+    assert_eq!(board.len(), 0);
 }

@@ -117,7 +117,9 @@ fn headline(board: &Board, rows: &[&Running]) -> Line<'static> {
         1 => "1 instance".to_owned(),
         count => format!("{count} instances"),
     };
-    if let Some(at) = rfc3339(board.now) {
+    if board.now > 0
+        && let Some(at) = rfc3339(board.now)
+    {
         words += &format!("  {}", at.replace('T', " ").replace('Z', " UTC"));
     }
     if let Some(first) = rows.first().map(|running| running.event.period) {
@@ -132,7 +134,8 @@ fn keys(board: &Board, last: usize) -> Line<'static> {
     } else {
         String::new()
     };
-    let words = format!("{place}q end   sort: i instance u user c CPU m memory d disk s sent r received g GPU, again to turn");
+    let words =
+        format!("{place}q end   sort: i instance u user c CPU m memory d disk s sent r received g GPU, again to turn");
     Line::styled(words, Style::new().add_modifier(Modifier::DIM))
 }
 
@@ -170,14 +173,20 @@ impl Plan {
         for column in &self.columns {
             let left = column.sort == Sort::User;
             widths.push(Constraint::Length(column.width));
-            head.push(self.head(board, column.head, column.sort, if left { Alignment::Left } else { Alignment::Right }));
+            head.push(self.head(
+                board,
+                column.head,
+                column.sort,
+                if left { Alignment::Left } else { Alignment::Right },
+            ));
             if column.spark.is_some() && self.spark > 0 {
                 widths.push(Constraint::Length(self.spark));
                 head.push(Cell::from(""));
             }
         }
         // Sparklines of a column share their scale, so that instances can be compared.
-        let tops: Vec<f64> = self.columns.iter().map(|column| column.spark.map_or(0.0, |of| self.top(all, of))).collect();
+        let tops: Vec<f64> =
+            self.columns.iter().map(|column| column.spark.map_or(0.0, |of| self.top(all, of))).collect();
         let rows = shown.iter().map(|running| {
             let mut cells = vec![Cell::from(printable(&running.event.instance_id).into_owned())];
             for (column, top) in self.columns.iter().zip(&tops) {

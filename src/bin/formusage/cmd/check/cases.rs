@@ -1,0 +1,142 @@
+//! `check --test`: tests of thresholds.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, bail};
+use form_usage_events::threshold::ThresholdSet;
+use form_usage_events::threshold::cases::{CaseFile, CaseResult, Difference, Side};
+use quick_junit::{NonSuccessKind, TestCase, TestCaseStatus, TestSuite};
+use serde::Serialize;
+
+use crate::cli::{CheckArgs, CheckFormat};
+use crate::exit::Exit;
+use crate::output::{Stdout, printable, say, stdout_is_terminal};
+
+/// One case and where it stands.
+#[derive(Serialize)]
+struct Outcome<'a> {
+    file: &'a str,
+    passed: bool,
+    #[serde(flatten)]
+    result: &'a CaseResult,
+}
+
+/// Runs every case of every file.
+pub(super) fn run(args: &CheckArgs) -> anyhow::Result<Exit> {
+    let mut results: Vec<(String, CaseResult)> = Vec::new();
+    for path in &args.test {
+        let name = path.display().to_string();
+        let (file, set) = load(path, args).with_context(|| format!("{name} can't be run"))?;
+        for case in &file.cases {
+            let result = case.run(&set).with_context(|| format!("{name} can't be run"))?;
+            results.push((name.clone(), result));
+        }
+    }
+    let failed = results.iter().filter(|(_, result)| !result.passed()).count();
+    let format = args.format.unwrap_or(if stdout_is_terminal() { CheckFormat::Table } else { CheckFormat::Ndjson });
+    let mut stdout = Stdout::new();
+    let outcomes = || results.iter().map(|(file, result)| Outcome { file, passed: result.passed(), result });
+    match format {
+        CheckFormat::Table => stdout.text(&table(&results))?,
+        CheckFormat::Ndjson => {
+            outcomes().try_for_each(|outcome| stdout.line(serde_json::to_string(&outcome)?.as_bytes()))?;
+        }
+        CheckFormat::Json => {
+            let totals = serde_json::json!({"cases": results.len(), "failed": failed});
+            let document = serde_json::json!({"cases": outcomes().collect::<Vec<_>>(), "totals": totals});
+            stdout.line(document.to_string().as_bytes())?;
+        }
+        CheckFormat::Junit => stdout.text(&junit(&results)?)?,
+        CheckFormat::Github | CheckFormat::Sarif | CheckFormat::Nagios => {
+            bail!("--test is written as table, json, ndjson or junit");
+        }
+    }
+    stdout.flush()?;
+    if format == CheckFormat::Table {
+        let (all, cases) = (results.len(), if results.len() == 1 { "case" } else { "cases" });
+        say(&match failed {
+            0 => format!("{all} {cases} passed"),
+            failed => format!("{failed} of {all} {cases} failed"),
+        });
+    }
+    Ok(if failed == 0 { Exit::Success } else { Exit::Objection })
+}
+
+/// The cases of a file, and the thresholds that it names, or those of the command line.
+fn load(path: &Path, args: &CheckArgs) -> anyhow::Result<(CaseFile, ThresholdSet)> {
+    let text = std::fs::read(path).context("it can't be read")?;
+    let file: CaseFile = serde_json::from_slice(&text).with_context(|| {
+        format!("it is no file of cases; `formusage schema cases` says what one looks like ({})", path.display())
+    })?;
+    if file.cases.is_empty() {
+        bail!("it holds no case");
+    }
+    let access = crate::thresholds::access(&args.access)?;
+    let mut configs = file.thresholds.clone();
+    let beside = path.parent().unwrap_or(Path::new(""));
+    let mut sources: Vec<PathBuf> = file.threshold_files.iter().map(|name| beside.join(name)).collect();
+    if configs.is_empty() && sources.is_empty() {
+        match &args.thresholds {
+            Some(source) => sources.push(source.into()),
+            None => {
+                bail!("it names no thresholds; give it `thresholds` or `threshold_files`, or the command thresholds")
+            }
+        }
+    }
+    for source in sources {
+        let source = source.to_str().context("the name of the thresholds is no text")?;
+        configs.extend(crate::thresholds::load(source, access.clone())?.configs);
+    }
+    let set = ThresholdSet::new(configs).context("its thresholds can't be used")?;
+    Ok((file, set))
+}
+
+fn table(results: &[(String, CaseResult)]) -> String {
+    let mut text = String::new();
+    for (file, result) in results {
+        let verdict = if result.passed() { "ok    " } else { "FAILED" };
+        text += &format!("{verdict}  {}  ({file})\n", printable(&result.name));
+        text += &differences(&result.differences, "        ");
+    }
+    text
+}
+
+/// The differences by their lists: `-` expected and not found, `+` found and not expected.
+fn differences(all: &[Difference], indent: &str) -> String {
+    let mut text = String::new();
+    let mut list = "";
+    for it in all {
+        if it.list != list {
+            list = it.list;
+            text += &format!("{indent}{list}: - expected, + found\n");
+        }
+        let sign = if it.side == Side::Expected { '-' } else { '+' };
+        text += &format!("{indent}  {sign} {}\n", printable(&it.what));
+    }
+    text
+}
+
+fn junit(results: &[(String, CaseResult)]) -> anyhow::Result<String> {
+    let mut report = quick_junit::Report::new("formusage check --test");
+    let mut files: Vec<&String> = results.iter().map(|(file, _)| file).collect();
+    files.dedup();
+    for file in files {
+        let mut suite = TestSuite::new(file.as_str());
+        for (_, result) in results.iter().filter(|(it, _)| it == file) {
+            let status = if result.passed() {
+                TestCaseStatus::success()
+            } else {
+                let mut status = TestCaseStatus::non_success(NonSuccessKind::Failure);
+                let number = result.differences.len();
+                status.set_message(format!("{number} difference{}", if number == 1 { "" } else { "s" }));
+                status.set_description(differences(&result.differences, ""));
+                status
+            };
+            let mut case = TestCase::new(result.name.as_str(), status);
+            case.set_classname(file.as_str());
+            suite.add_test_case(case);
+        }
+        report.add_test_suite(suite);
+    }
+    Ok(report.to_string()?)
+}

@@ -1,0 +1,63 @@
+//! The first look of `check` at many events: those that are valid and exceed nothing are only counted.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+
+use form_usage_events::clock::{Clock, SystemClock};
+use form_usage_events::events::{Sieve, Verdict};
+use form_usage_events::threshold::{ThresholdManager, ThresholdSet};
+use form_usage_events::validate::{EventRules, EventView, clean_event};
+
+/// Passes events that there is nothing to say about.
+pub(super) struct Unremarkable {
+    thresholds: Arc<ThresholdSet>,
+    followed: Option<Arc<ThresholdManager>>,
+    /// Others are in force by now: every event is held, and looked at with those.
+    hold: AtomicBool,
+    max_skew: i64,
+    /// Read for each block. Where it lags, an event that was just stamped is held, and looked at by the right time.
+    now: AtomicI64,
+}
+
+impl Unremarkable {
+    /// Passes by `thresholds` for as long as those that are `followed` are the same.
+    pub(super) fn new(thresholds: Arc<ThresholdSet>, followed: Option<Arc<ThresholdManager>>, max_skew: i64) -> Self {
+        let (hold, now) = (AtomicBool::new(false), AtomicI64::new(SystemClock.unix_seconds()));
+        Self { thresholds, followed, hold, max_skew, now }
+    }
+
+    fn rules(&self) -> EventRules {
+        EventRules { now: self.now.load(Ordering::Relaxed), max_skew: self.max_skew }
+    }
+}
+
+impl Sieve for Unremarkable {
+    type Note = ();
+
+    fn begin(&self) {
+        self.now.store(SystemClock.unix_seconds(), Ordering::Relaxed);
+        let changed = |followed: &Arc<ThresholdManager>| !Arc::ptr_eq(&followed.thresholds(), &self.thresholds);
+        if self.followed.as_ref().is_some_and(changed) {
+            self.hold.store(true, Ordering::Relaxed);
+        }
+    }
+
+    fn start(&self, text: &[u8]) -> Option<(usize, Verdict<()>)> {
+        let (event, length) = EventView::at_start(text, &self.rules())?;
+        let exceeds = self.hold.load(Ordering::Relaxed)
+            || self.thresholds.exceeds_any(event.user_id, event.instance_id, &event.metrics);
+        Some((length, if exceeds { Verdict::Hold } else { Verdict::Pass }))
+    }
+
+    fn line(&self, line: &[u8]) -> Verdict<()> {
+        if self.hold.load(Ordering::Relaxed) {
+            return Verdict::Hold;
+        }
+        match clean_event(line, &self.rules()) {
+            Some(event) if !self.thresholds.exceeds_any(&event.user_id, &event.instance_id, &event.metrics) => {
+                Verdict::Pass
+            }
+            _ => Verdict::Hold,
+        }
+    }
+}

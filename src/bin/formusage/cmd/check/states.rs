@@ -1,0 +1,160 @@
+//! The states of thresholds in `check`: what changes, what is kept between runs, thresholds that change meanwhile.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use form_usage_events::clock::{Clock, Monotonic, SystemClock};
+use form_usage_events::events::UsageEvent;
+use form_usage_events::threshold::{
+    AlertCounts, AlertFile, AlertKind, AlertRecord, AlertStates, AlertStatus, ThresholdAlert, ThresholdManager,
+    ThresholdSet, watch,
+};
+use form_usage_events::transport::ConnectOptions;
+use serde::Serialize;
+use tokio_util::sync::CancellationToken;
+
+use crate::output::{complain, say};
+
+impl AlertTotals {
+    /// Whether anything fired at any time of the run.
+    pub(super) const fn fires(&self) -> bool {
+        self.firing_before + self.fired + self.silent + self.now.firing + self.now.no_data > 0
+    }
+}
+
+/// How often the states of an endless input are saved.
+const SAVE_EVERY: Duration = Duration::from_secs(10);
+
+/// What became of thresholds with states.
+#[derive(Debug, Clone, Copy, Default, Serialize)]
+pub(super) struct AlertTotals {
+    /// What fired before the run began.
+    pub(super) firing_before: u64,
+    pub(super) fired: u64,
+    pub(super) repeated: u64,
+    pub(super) resolved: u64,
+    pub(super) silent: u64,
+    /// How it stands at the end.
+    #[serde(flatten)]
+    pub(super) now: AlertCounts,
+}
+
+/// The states, and the file that keeps them.
+pub(super) struct States {
+    states: AlertStates,
+    file: Option<AlertFile>,
+    saved_at: Monotonic,
+    totals: AlertTotals,
+}
+
+impl States {
+    /// Goes on from what `path` keeps; gives what the thresholds that changed since have ended.
+    pub(super) fn open(path: Option<&Path>, set: &ThresholdSet) -> anyhow::Result<(Self, Vec<ThresholdAlert>)> {
+        let saved_at = SystemClock.monotonic();
+        let mut states =
+            Self { states: AlertStates::new(fastrand()), file: None, saved_at, totals: AlertTotals::default() };
+        let mut alerts = Vec::new();
+        if let Some(path) = path {
+            let (file, kept) = AlertFile::open(path, SystemClock.unix_seconds())?;
+            kept.put_aside.iter().for_each(|message| say(message));
+            states.file = Some(file);
+            alerts = kept.untold;
+            if let Some((kept, old)) = kept.states {
+                states.states = kept;
+                states.totals.firing_before = states.states.counts().firing;
+                alerts.extend(states.reload(&old, set));
+            }
+        }
+        Ok((states, alerts))
+    }
+
+    pub(super) fn observe(&mut self, set: &ThresholdSet, event: &UsageEvent) -> Vec<ThresholdAlert> {
+        let alerts = self.states.observe(set, event);
+        self.count(&alerts);
+        alerts
+    }
+
+    pub(super) fn reload(&mut self, old: &ThresholdSet, new: &ThresholdSet) -> Vec<ThresholdAlert> {
+        let alerts = self.states.reload(old, new);
+        self.count(&alerts);
+        alerts
+    }
+
+    fn count(&mut self, alerts: &[ThresholdAlert]) {
+        for alert in alerts {
+            match alert.kind {
+                AlertKind::Firing => self.totals.fired += 1,
+                AlertKind::Repeat => self.totals.repeated += 1,
+                AlertKind::Resolved => self.totals.resolved += 1,
+                AlertKind::NoData => self.totals.silent += 1,
+                _ => {}
+            }
+        }
+    }
+
+    pub(super) fn status(&self, threshold: &str, instance: &str) -> Option<AlertStatus> {
+        self.states.status(threshold, instance)
+    }
+
+    /// Totals, and how it stands now.
+    pub(super) fn totals(&self) -> AlertTotals {
+        AlertTotals { now: self.states.counts(), ..self.totals }
+    }
+
+    /// Saves them now and then. What led to them must have been reported before.
+    pub(super) fn save_now_and_then(&mut self, set: &ThresholdSet) -> anyhow::Result<()> {
+        let due = self.file.is_some() && SystemClock.monotonic().saturating_sub(self.saved_at) >= SAVE_EVERY;
+        if due { self.save(set) } else { Ok(()) }
+    }
+
+    pub(super) fn save(&mut self, set: &ThresholdSet) -> anyhow::Result<()> {
+        let Some(file) = &self.file else { return Ok(()) };
+        file.save(&AlertRecord::of(&self.states, set, Vec::new()))?;
+        self.saved_at = SystemClock.monotonic();
+        Ok(())
+    }
+}
+
+/// A number that others can't guess: the hash keys of this process are random.
+fn fastrand() -> u64 {
+    use std::hash::{BuildHasher as _, RandomState};
+    RandomState::new().hash_one(0)
+}
+
+/// Thresholds that are kept up to date on a thread of their own, since the main thread waits for events. Until the
+/// source was read again they are those of `set`.
+pub(super) fn follow(
+    source: &str,
+    access: ConnectOptions,
+    set: &ThresholdSet,
+) -> anyhow::Result<Arc<ThresholdManager>> {
+    let manager = Arc::new(ThresholdManager::new(source).with_source_options(access));
+    manager.put_in_force(set.clone());
+    let followed = manager.clone();
+    let runtime = crate::setup::runtime()?;
+    let follow = move || {
+        let result: anyhow::Result<()> = runtime.block_on(async {
+            let reload = crate::setup::hangups()?;
+            let Some(mut reader) = followed.reader()? else { return Ok(()) };
+            // The first look finds what was loaded a moment ago, or what has changed since.
+            match reader.poll().await {
+                Ok(loaded) => {
+                    let set = ThresholdSet::new(loaded.unwrap_or_default().configs)?;
+                    if !set.configs().eq(followed.thresholds().configs()) {
+                        followed.put_in_force(set);
+                    }
+                }
+                Err(error) => complain(&format!("{error}\nthe thresholds from before stay in force")),
+            }
+            watch(&followed, reader, &reload, &SystemClock, &CancellationToken::new()).await;
+            Ok(())
+        });
+        if let Err(error) = result {
+            complain(&format!("changes of the thresholds are not noticed: {error:#}"));
+        }
+    };
+    std::thread::Builder::new().name("thresholds".into()).spawn(follow).context("could not watch the thresholds")?;
+    Ok(manager)
+}

@@ -1,0 +1,78 @@
+//! `collect`: samples scopes into events.
+
+mod run;
+mod settings;
+mod signs;
+mod writer;
+
+use std::time::SystemTime;
+
+use form_usage_events::clock::SystemClock;
+use form_usage_events::collect::{Agent, Continuation, Now, Opened, Origin, Snapshot, Source, StateFile};
+
+use self::run::Collector;
+use self::settings::Settings;
+use crate::cli::CollectArgs;
+use crate::cmd::watch::{Screen, Writes};
+use crate::exit::Exit;
+use crate::setup::{self, Shutdown};
+
+pub(crate) fn run(args: &CollectArgs) -> anyhow::Result<Exit> {
+    let settings = Settings::read(args)?;
+    let sources = open(&settings)?;
+    setup::runtime()?.block_on(async {
+        let shutdown = Shutdown::listen("")?;
+        let watched = args.watch.then(Screen::open).transpose()?;
+        let (screen, writes) = watched.map_or((None, Writes::Events), |(screen, writes)| (Some(screen), writes));
+        let clock = &SystemClock;
+        let origin = Origin::here();
+        // What is written nowhere must not be taken from a later run either.
+        let state = settings.state.as_deref().filter(|_| writes == Writes::Events);
+        let opened = state.map(|path| StateFile::open(path, &origin, Now::of(clock))).transpose()?;
+        let (agent, closing, file) = start(sources, &settings, opened, Now::of(clock));
+        let mut collector = Collector::new(agent, clock, origin, file, closing)?;
+        collector.count = args.count;
+        collector.writes = writes;
+        collector.screen = screen;
+        collector.run(args, settings, &shutdown).await
+    })
+}
+
+/// Opens every scope that is asked for.
+fn open(settings: &Settings) -> anyhow::Result<Vec<Source>> {
+    Ok(settings.scopes.iter().map(|scope| scope.open(&settings.user)).collect::<Result<_, _>>()?)
+}
+
+/// An agent that goes on where the state ends; the events that may not have been written; the file.
+fn start(
+    sources: Vec<Source>,
+    settings: &Settings,
+    opened: Option<Opened>,
+    now: Now,
+) -> (Agent, Vec<String>, Option<StateFile>) {
+    let periods = settings.periods;
+    let Some(Opened { file, closing, continuation, put_aside }) = opened else {
+        return (Agent::new(sources, periods, now), Vec::new(), None);
+    };
+    if let Some((aside, fault)) = put_aside {
+        let (state, aside) = (file.path().display().to_string(), aside.display().to_string());
+        tracing::warn!(state, aside, "the state was put aside: {fault}; metering starts anew");
+    }
+    let agent = match continuation {
+        Some(Continuation::Same(earlier)) => Agent::resume(sources, periods, earlier, now),
+        Some(Continuation::Rebooted(earlier)) => {
+            tracing::warn!(
+                unmetered_since = %humantime::format_rfc3339_seconds(last_moment(&earlier)),
+                "this host was booted since the state was kept; metering starts anew"
+            );
+            Agent::after_boot(sources, periods, earlier, now)
+        }
+        None => Agent::new(sources, periods, now),
+    };
+    (agent, closing, Some(file))
+}
+
+fn last_moment(earlier: &Snapshot) -> SystemTime {
+    let second = u64::try_from(earlier.line().second()).unwrap_or(0);
+    SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(second)
+}

@@ -1,0 +1,264 @@
+//! The collector's loop: waits, looks, hands events to the writer.
+
+use form_usage_events::clock::Clock;
+use form_usage_events::collect::{Agent, Metered, Now, Origin, Plan, Saved, ScopeConfig, ScopeId, StateFile, Tick};
+
+use super::settings::Settings;
+use super::signs::{Hangup, Urgencies};
+use super::writer::{Batch, Outcome, Writer};
+use crate::cli::CollectArgs;
+use crate::cmd::watch::{self, Asked, Screen, Writes};
+use crate::exit::Exit;
+use crate::output::{self, StdoutClosed};
+use crate::setup::Shutdown;
+
+/// What one run of the command holds.
+pub(super) struct Collector<'a> {
+    agent: Agent,
+    clock: &'a dyn Clock,
+    origin: Origin,
+    keeps_state: bool,
+    writer: Writer,
+    /// Events that are closed and not handed to the writer yet.
+    pending: Vec<String>,
+    /// Whether the state can't be saved, which was said.
+    unsaved: bool,
+    /// How many periods to close.
+    pub(super) count: Option<u64>,
+    /// Whether events are written.
+    pub(super) writes: Writes,
+    /// Where somebody watches.
+    pub(super) screen: Option<Screen>,
+    closed: u64,
+}
+
+/// Why the loop ended.
+enum End {
+    Asked,
+    Over,
+}
+
+impl<'a> Collector<'a> {
+    pub(super) fn new(
+        agent: Agent,
+        clock: &'a dyn Clock,
+        origin: Origin,
+        file: Option<StateFile>,
+        closing: Vec<String>,
+    ) -> anyhow::Result<Self> {
+        let keeps_state = file.is_some();
+        let writer = Writer::start(file)?;
+        Ok(Self {
+            agent,
+            clock,
+            origin,
+            keeps_state,
+            writer,
+            pending: closing,
+            unsaved: false,
+            count: None,
+            writes: Writes::Events,
+            screen: None,
+            closed: 0,
+        })
+    }
+
+    pub(super) async fn run(
+        mut self,
+        args: &CollectArgs,
+        settings: Settings,
+        shutdown: &Shutdown,
+    ) -> anyhow::Result<Exit> {
+        if let Some(duration) = args.duration {
+            self.agent.end_after(duration);
+        }
+        let end = self.go_on(args, settings, shutdown).await;
+        // The terminal is given back before what may take long.
+        self.screen = None;
+        let end = end?;
+        if matches!(end, End::Asked) {
+            let tick = self.agent.finish(self.now());
+            self.take(tick)?;
+        }
+        self.write_all(shutdown).await?;
+        Ok(Exit::Success)
+    }
+
+    async fn go_on(&mut self, args: &CollectArgs, mut settings: Settings, shutdown: &Shutdown) -> anyhow::Result<End> {
+        let mut hangup = Hangup::listen(args.config.is_some() || args.watch)?;
+        let mut urgencies = Urgencies::of(&self.agent)?;
+        // The settings of the scopes that the agent has, and those to come.
+        let mut scopes = self.pair(&settings.scopes);
+        let mut next: Option<(Settings, Vec<Plan>)> = None;
+        if let Some(screen) = &mut self.screen {
+            screen.draw()?;
+        }
+        loop {
+            let pause = match &next {
+                Some(_) => self.agent.wait().min(self.agent.until_whole_second()),
+                None => self.agent.wait(),
+            };
+            let passed = self.clock.monotonic().saturating_sub(self.agent.looked_at());
+            tokio::select! {
+                biased;
+                () = shutdown.finish.cancelled() => return Ok(End::Asked),
+                outcome = self.writer.outcome() => {
+                    self.settle(outcome)?;
+                    continue;
+                }
+                scope = urgencies.next() => {
+                    let tick = self.agent.glance(scope, self.now());
+                    self.take(tick)?;
+                    continue;
+                }
+                asked = watch::key(&mut self.screen) => match asked? {
+                    Asked::End => return Ok(End::Asked),
+                    Asked::Nothing => continue,
+                },
+                () = hangup.next() => {
+                    // By default it ends the process, which would leave the terminal as it is.
+                    if args.config.is_none() {
+                        return Ok(End::Asked);
+                    }
+                    if let Some(prepared) = prepare(args, &settings, &scopes) {
+                        next = Some(prepared);
+                    }
+                    continue;
+                }
+                () = self.clock.sleep(pause.saturating_sub(passed)) => {}
+            }
+            let tick = self.agent.tick(self.now())?;
+            let wrote = !tick.events.is_empty();
+            self.show(&tick)?;
+            self.take(tick)?;
+            if !wrote && output::stdout_is_closed() {
+                return Err(StdoutClosed.into());
+            }
+            if let Some((wanted, plan)) = next.take() {
+                let tick = self.agent.reconfigure(plan, wanted.periods, self.now());
+                self.take(tick)?;
+                settings = wanted;
+                scopes = self.pair(&settings.scopes);
+                urgencies = Urgencies::of(&self.agent)?;
+                tracing::info!(scopes = scopes.len(), "the configuration was read again");
+            }
+            if self.agent.is_over() || self.count.is_some_and(|count| self.closed >= count) {
+                return Ok(End::Over);
+            }
+        }
+    }
+
+    /// The agent's scopes and what they were asked for by; both are in the order of the settings.
+    fn pair(&self, scopes: &[ScopeConfig]) -> Vec<(ScopeId, ScopeConfig)> {
+        self.agent.scopes().map(|(id, ..)| id).zip(scopes.iter().cloned()).collect()
+    }
+
+    /// Shows the open periods; of what was closed just now, what it came to.
+    fn show(&mut self, tick: &Tick) -> anyhow::Result<()> {
+        let Some(screen) = &mut self.screen else { return Ok(()) };
+        let now = self.agent.second();
+        let closed = tick.events.iter().map(|metered| metered.event.clone());
+        screen.board.look(now, closed.chain(self.agent.current().filter_map(|current| current.meter.peek(now))));
+        screen.draw()
+    }
+
+    fn now(&self) -> Now {
+        Now::of(self.clock)
+    }
+
+    /// Hands events on, and holds periods open as long as nobody takes them.
+    fn take(&mut self, tick: Tick) -> anyhow::Result<()> {
+        self.closed += u64::from(tick.closed);
+        if self.writes == Writes::Nothing {
+            return Ok(());
+        }
+        let lines: Result<Vec<String>, _> = tick.events.iter().map(Metered::to_line).collect();
+        self.pending.extend(lines?);
+        self.submit()
+    }
+
+    fn submit(&mut self) -> anyhow::Result<()> {
+        // Before the first look the kept state is the one that counts.
+        if !self.writer.is_busy() && !self.pending.is_empty() && self.agent.has_begun() {
+            let lines = std::mem::take(&mut self.pending);
+            let states = self.keeps_state.then(|| {
+                let agent = self.agent.snapshot();
+                Ok::<_, serde_json::Error>((
+                    Saved::encode(&self.origin, &lines, &agent)?,
+                    Saved::encode(&self.origin, &[], &agent)?,
+                ))
+            });
+            self.writer.write(Batch { lines, states: states.transpose()? });
+        }
+        self.agent.hold(self.writer.is_busy() || !self.pending.is_empty());
+        Ok(())
+    }
+
+    fn settle(&mut self, outcome: Outcome) -> anyhow::Result<()> {
+        match outcome {
+            Outcome::Written => {
+                if std::mem::take(&mut self.unsaved) {
+                    tracing::warn!("the state can be saved again");
+                }
+                self.submit()
+            }
+            Outcome::Unsaved(mut lines, error) => {
+                lines.append(&mut self.pending);
+                self.pending = lines;
+                if !std::mem::replace(&mut self.unsaved, true) {
+                    tracing::warn!(%error, "the state can't be saved; events wait and periods go on until it can");
+                }
+                // Tried again with the next look.
+                self.agent.hold(true);
+                Ok(())
+            }
+            Outcome::Failed(error) => Err(error),
+        }
+    }
+
+    /// Waits until everything is written, or until asked to stop where we are.
+    async fn write_all(&mut self, shutdown: &Shutdown) -> anyhow::Result<()> {
+        while self.writer.is_busy() {
+            tokio::select! {
+                outcome = self.writer.outcome() => self.settle(outcome)?,
+                () = shutdown.abort.cancelled() => return Ok(()),
+            }
+            if self.unsaved {
+                anyhow::bail!(
+                    "the state can't be saved, so the last {} events were not written; the next run meters what they were for",
+                    self.pending.len()
+                );
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Reads the configuration again and opens what is new in it; a fault leaves everything as it is.
+fn prepare(
+    args: &CollectArgs,
+    settings: &Settings,
+    scopes: &[(ScopeId, ScopeConfig)],
+) -> Option<(Settings, Vec<Plan>)> {
+    let wanted = Settings::read(args);
+    let planned = wanted.and_then(|wanted| {
+        let plan = |scope: &ScopeConfig| match scopes.iter().find(|(_, known)| known == scope) {
+            Some((id, _)) => Ok(Plan::Keep(*id)),
+            None => scope.open(&wanted.user).map(Plan::Open),
+        };
+        let plan = wanted.scopes.iter().map(plan).collect::<Result<Vec<_>, _>>()?;
+        Ok((wanted, plan))
+    });
+    match planned {
+        Ok((wanted, plan)) => {
+            if wanted.state != settings.state {
+                tracing::warn!("another state file is used only after a restart");
+            }
+            Some((wanted, plan))
+        }
+        Err(error) => {
+            tracing::error!("the configuration was not taken over, and the old one stays in force: {error:#}");
+            None
+        }
+    }
+}

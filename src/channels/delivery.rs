@@ -1,0 +1,254 @@
+//! From a threshold's alert to its channels, through a spool.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+
+use super::config::{ChannelConfig, ChannelsConfig};
+use super::message::ViolationEvent;
+use super::{Target, targets};
+use crate::circuit_breaker::{CircuitBreaker, CircuitBreakerConfig};
+use crate::clock::Clock;
+use crate::errors::UsageEventError;
+use crate::publish::{
+    Concurrency, Delivery, Intake, Keeper, Pipeline, PipelineError, PipelineOptions, Progress, RefusedLine, Report,
+    Stop, Taken, publish_through,
+};
+use crate::retry::{Random, Retrier, RetryConfig};
+use crate::spool::{NewEvent, NewItem, Spool, SpoolOptions};
+use crate::threshold::{AlertsNotified, Notified, Notifier, ThresholdAlert, ThresholdViolation};
+use crate::transport::Failure;
+
+/// The longest that one message may take, a program's own limit aside.
+const ATTEMPT: Duration = Duration::from_secs(60);
+/// What alerts may fill of their spool.
+const SPOOL_BYTES: u64 = 64 << 20;
+
+/// Delivers alerts to all channels of a file, behind one spool, until it is told to finish.
+#[derive(Debug)]
+pub struct AlertDelivery {
+    notifier: Arc<ChannelNotifier>,
+    runs: Vec<Run>,
+    stop: Stop,
+}
+
+#[derive(Debug)]
+struct Run {
+    /// `channel:NAME`, `action:NAME`.
+    name: String,
+    /// While it lives, more may come.
+    intake: mpsc::Sender<Intake>,
+    task: JoinHandle<Result<Report, PipelineError>>,
+}
+
+/// What became of the alerts of one channel.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AlertReport {
+    /// `channel:NAME`, `action:NAME`.
+    pub name: String,
+    /// Alerts that were delivered.
+    pub delivered: u64,
+    /// Alerts that wait in the spool for the next run.
+    pub waiting: u64,
+    /// Alerts that became dead letters.
+    pub dead: u64,
+    /// What keeps those that wait, and what else went wrong.
+    pub errors: Vec<String>,
+}
+
+/// Puts alerts into the spool of their channels.
+pub struct ChannelNotifier {
+    /// By list and name.
+    channels: BTreeMap<(Target, String), Spool>,
+}
+
+impl fmt::Debug for ChannelNotifier {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.channels.keys()).finish()
+    }
+}
+
+impl AlertDelivery {
+    /// Opens every channel and action of `config`, and delivers what waits for them in the spool at `path`, which is made
+    /// where there is none. Programs are left out unless `allow_exec`. At the end, what waits is tried for `patience`.
+    ///
+    /// To be called on a runtime.
+    ///
+    /// # Errors
+    /// [`UsageEventError::Other`] naming each channel that can't be used, and why.
+    pub fn start(
+        config: &ChannelsConfig,
+        allow_exec: bool,
+        path: &Path,
+        patience: Duration,
+        clock: &Arc<dyn Clock>,
+    ) -> Result<Self, UsageEventError> {
+        let lists = [(Target::Channel, &config.channels), (Target::Action, &config.actions)];
+        let all =
+            lists.into_iter().flat_map(|(list, channels)| channels.iter().map(move |(name, it)| (list, name, it)));
+        let allowed = all.filter(|(.., channel)| allow_exec || !matches!(channel, ChannelConfig::Exec(_)));
+        let (mut channels, mut runs, mut faults) = (BTreeMap::new(), Vec::new(), Vec::new());
+        let stop = Stop::default();
+        for (list, name, channel) in allowed {
+            let shown = format!("{}:{name}", list.name());
+            match begin(&shown, channel, path, patience, &stop, clock) {
+                Ok((spool, run)) => {
+                    channels.insert((list, name.clone()), spool);
+                    runs.push(run);
+                }
+                Err(why) => faults.push(format!("{shown}: {why}")),
+            }
+        }
+        let delivery = Self { notifier: Arc::new(ChannelNotifier { channels }), runs, stop };
+        if faults.is_empty() {
+            return Ok(delivery);
+        }
+        delivery.stop.abort.cancel();
+        Err(UsageEventError::Other(faults.join("\n")))
+    }
+
+    /// What a threshold manager hands its alerts to.
+    #[must_use]
+    pub fn notifier(&self) -> Arc<dyn Notifier> {
+        self.notifier.clone()
+    }
+
+    /// Delivers what waits, for as long as was said at the start, and says what became of everything.
+    pub async fn finish(self) -> Vec<AlertReport> {
+        self.stop.finish.cancel();
+        let mut reports = Vec::new();
+        for Run { name, intake, task } in self.runs {
+            drop(intake);
+            let ended = match task.await {
+                Ok(ended) => ended.map_err(|error| error.to_string()),
+                Err(error) => Err(format!("its delivery was cut short: {error}")),
+            };
+            reports.push(match ended {
+                Ok(report) => AlertReport {
+                    name,
+                    delivered: report.delivered + report.resumed.delivered,
+                    waiting: report.waiting(),
+                    dead: report.dead + report.resumed.dead,
+                    errors: report.reason.into_iter().chain(report.errors).collect(),
+                },
+                Err(error) => AlertReport { name, delivered: 0, waiting: 0, dead: 0, errors: vec![error] },
+            });
+        }
+        reports
+    }
+}
+
+fn begin(
+    name: &str,
+    channel: &ChannelConfig,
+    path: &Path,
+    patience: Duration,
+    stop: &Stop,
+    clock: &Arc<dyn Clock>,
+) -> Result<(Spool, Run), String> {
+    let sink = channel.open(clock.clone()).map_err(|failure| failure.message)?;
+    let options = SpoolOptions { max_bytes: SPOOL_BYTES, retain: Duration::ZERO, ..SpoolOptions::default() };
+    let spool = Spool::open(path, name, options, clock.clone()).map_err(|error| error.to_string())?;
+    let breaker = CircuitBreaker::with_clock(CircuitBreakerConfig::default(), clock.clone());
+    let breaker = breaker.map_err(|error| error.to_string())?;
+    breaker.resume(spool.breaker());
+    let retrier = Retrier::with(RetryConfig::default(), clock.clone(), Random::default());
+    let retrier = retrier.map_err(|error| error.to_string())?;
+    let attempt = match channel {
+        ChannelConfig::Exec(exec) => Duration::from_secs(u64::from(exec.timeout_seconds) + 1),
+        _ => ATTEMPT,
+    };
+    let delivery = Delivery::new(sink.into(), retrier, Some(breaker.clone()), attempt, clock.clone())
+        .with_concurrency(Concurrency::fixed(1));
+    let options = PipelineOptions {
+        spooled: true,
+        // One after the other, in the order of their making, those of all instances in one message.
+        in_order: true,
+        max_workers: 1,
+        drain_timeout: patience,
+        ..PipelineOptions::default()
+    };
+    let pipeline = Pipeline::new(delivery, None, options);
+    let (intake, receiver) = mpsc::channel(1);
+    let stop = Stop { finish: stop.finish.clone(), abort: stop.abort.clone(), ..Stop::default() };
+    let (own, shown) = (spool.clone(), name.to_owned());
+    let task = tokio::spawn(async move {
+        let (mut keeper, mut progress) = (Deaths(shown), Quiet);
+        publish_through(&own, &pipeline, Some(&breaker), receiver, &mut keeper, &mut progress, stop).await
+    });
+    Ok((spool, Run { name: name.to_owned(), intake, task }))
+}
+
+impl ChannelNotifier {
+    /// Puts one alert into the spool of each place it goes to; it is on disk when this returns.
+    async fn hand_over(&self, alert: &ThresholdAlert) -> Result<(), UsageEventError> {
+        let refuse = |why: String| UsageEventError::Other(why);
+        let encoded = ViolationEvent::of(alert).encode().map_err(UsageEventError::SerializationError)?;
+        let mut failures = Vec::new();
+        for (list, name) in targets(&alert.violation.config) {
+            let Some(spool) = self.channels.get(&(list, name.to_owned())) else {
+                failures.push(format!("nothing is bound to the {} `{name}`", list.name()));
+                continue;
+            };
+            let source: Arc<str> = format!("threshold {}", alert.violation.config.id).into();
+            let item = NewItem::Event(NewEvent { encoded: encoded.clone(), source, line: None });
+            if let Err((error, _)) = spool.take(vec![item]).await {
+                failures.push(format!("{} `{name}`: {error}", list.name()));
+            }
+        }
+        if failures.is_empty() { Ok(()) } else { Err(refuse(failures.join("; "))) }
+    }
+}
+
+impl Notifier for ChannelNotifier {
+    fn notify<'a>(&'a self, violation: &'a ThresholdViolation) -> Notified<'a> {
+        Box::pin(async move { self.hand_over(&ThresholdAlert::of_violation(violation.clone())).await })
+    }
+
+    fn notify_alerts<'a>(&'a self, alerts: &'a [ThresholdAlert]) -> AlertsNotified<'a> {
+        Box::pin(async move {
+            let mut outcomes = Vec::with_capacity(alerts.len());
+            for alert in alerts {
+                outcomes.push(self.hand_over(alert).await);
+            }
+            outcomes
+        })
+    }
+}
+
+/// Says when an alert can never be delivered; the spool keeps it.
+struct Deaths(String);
+
+impl Keeper for Deaths {
+    fn refused(&mut self, _: &RefusedLine) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn dead(&mut self, event: &Taken, failure: &Failure, _: u64) -> io::Result<()> {
+        tracing::error!(channel = %self.0, instance = %event.encoded.event().instance_id, failure = %failure.message, "an alert can't be delivered, and is kept as a dead letter");
+        Ok(())
+    }
+
+    fn undelivered(&mut self, _: &Taken, _: &str) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Nobody watches.
+struct Quiet;
+
+impl Progress for Quiet {
+    fn update(&mut self, _: &Report) {}
+}
+
+/// The default place of the alerts' spool, in the folder of the state.
+#[must_use]
+pub fn alerts_file(state: &Path) -> PathBuf {
+    state.join("alerts.db")
+}

@@ -1,0 +1,87 @@
+//! A program of the operator's: an argv, no shell, the alerts as JSON on its standard input.
+
+use std::process::Stdio;
+use std::time::Duration;
+
+use tokio::io::AsyncWriteExt as _;
+use tokio::process::Command;
+
+use super::config::ExecConfig;
+use super::message::ViolationEvent;
+use crate::events::EncodedEvent;
+use crate::transport::{BatchLimits, BoxFuture, Failure, Outcome, Reach, Sink};
+
+/// `EX_DATAERR` of sysexits.h: what was given is wrong.
+const DATA_ERROR: i32 = 65;
+/// How much of what a program says an error shows.
+const EXCERPT: usize = 300;
+
+/// Runs a program for each group of alerts.
+#[derive(Debug)]
+pub(super) struct ExecSink {
+    command: Vec<String>,
+    timeout: Duration,
+}
+
+impl ExecSink {
+    pub(super) fn new(config: &ExecConfig) -> Self {
+        Self { command: config.command.clone(), timeout: Duration::from_secs(config.timeout_seconds.into()) }
+    }
+
+    async fn run(&self, events: &[EncodedEvent]) -> Result<(), Failure> {
+        let Some((program, arguments)) = self.command.split_first() else {
+            return Err(Failure::destination("the command of the channel is empty"));
+        };
+        let events: Vec<_> = super::alerts(events)?.iter().map(ViolationEvent::of).collect();
+        let input = serde_json::to_vec(&events).map_err(|error| Failure::event(error.to_string()))?;
+        let mut command = Command::new(program);
+        command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped()).kill_on_drop(true);
+        // What we know is not for it to know.
+        for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("FORMUSAGE_")) {
+            command.env_remove(name);
+        }
+        let mut child = command.spawn().map_err(|error| {
+            Failure::destination(format!(
+                "the program {program:?} can't be started: {error}; check `command` of the channel"
+            ))
+            .reached(Reach::Unreached)
+        })?;
+        let stdin = child.stdin.take();
+        let talk = async {
+            if let Some(mut stdin) = stdin {
+                // A program need not read; its exit code says how it went.
+                let _ = stdin.write_all(&input).await;
+                let _ = stdin.shutdown().await;
+            }
+        };
+        let ended = tokio::time::timeout(self.timeout, async { tokio::join!(talk, child.wait_with_output()).1 }).await;
+        let output = match ended {
+            Ok(Ok(output)) => output,
+            Ok(Err(error)) => return Err(Failure::service(format!("the program {program:?} was lost: {error}"))),
+            Err(_) => {
+                let message = format!("the program {program:?} did not end within {:?} and was killed", self.timeout);
+                return Err(Failure::service(message).reached(Reach::Unknown));
+            }
+        };
+        if output.status.success() {
+            return Ok(());
+        }
+        let said: String = String::from_utf8_lossy(&output.stderr).trim().chars().take(EXCERPT).collect();
+        let said = if said.is_empty() { said } else { format!(": {said}") };
+        let message = format!("the program {program:?} ended with {}{said}", output.status);
+        Err(if output.status.code() == Some(DATA_ERROR) { Failure::event(message) } else { Failure::service(message) })
+    }
+}
+
+impl Sink for ExecSink {
+    fn limits(&self) -> BatchLimits {
+        BatchLimits { events: 100, bytes: 256 << 10 }
+    }
+
+    fn send<'a>(&'a self, events: &'a [EncodedEvent]) -> BoxFuture<'a, Result<Vec<Outcome>, Failure>> {
+        Box::pin(async move {
+            self.run(events).await?;
+            Ok(vec![Outcome::Delivered; events.len()])
+        })
+    }
+}

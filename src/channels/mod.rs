@@ -1,0 +1,164 @@
+//! Where alerts go: mails, signed webhooks, chats, programs, queues.
+//!
+//! ```text
+//! ThresholdManager ─► ChannelNotifier ─► spool ─► pipeline: retry ─► breaker ─► time limit ─► channel
+//!                                          └─ dead letters ◄──┘
+//! ```
+//!
+//! An alert counts as handed over when it is in the spool; from there it goes the way of events, with the same retries,
+//! breaker and dead letters, so that a mail server that is down neither holds up a publish nor loses an alert. What waits
+//! for one channel goes in one message. A channel is a [`Sink`] of the crate: it makes one attempt.
+
+mod config;
+mod delivery;
+mod exec;
+mod message;
+mod slack;
+mod smtp;
+mod webhook;
+
+use std::sync::Arc;
+
+pub use config::{
+    ChannelConfig, ChannelsConfig, ExecConfig, QueueConfig, SecretRef, SlackConfig, SmtpConfig, SmtpTls, WebhookConfig,
+};
+pub use delivery::{AlertDelivery, AlertReport, ChannelNotifier, alerts_file};
+pub use message::{NOTICE_TYPE, ViolationEvent, headline};
+
+use crate::clock::Clock;
+use crate::events::EncodedEvent;
+use crate::threshold::{ActionType, AlertKind, ThresholdAlert, ThresholdConfig, ThresholdSet, ThresholdViolation};
+use crate::threshold::{ResourceType, ThresholdType};
+use crate::transport::{self, ConnectOptions, Failure, NatsOptions, Outcome, Sink};
+
+impl ChannelConfig {
+    /// What sends to it. Connects when the first alert is sent.
+    ///
+    /// # Errors
+    /// A failure of the destination: a secret that can't be read, an address that can't be used; never the secret.
+    pub fn open(&self, clock: Arc<dyn Clock>) -> Result<Box<dyn Sink>, Failure> {
+        Ok(match self {
+            Self::Smtp(config) => Box::new(smtp::SmtpSink::new(config)?),
+            Self::Webhook(config) => Box::new(webhook::WebhookSink::new(config, clock)?),
+            Self::Slack(config) => Box::new(slack::SlackSink::new(config)?),
+            Self::Exec(config) => Box::new(exec::ExecSink::new(config)),
+            Self::Queue(config) => queue(config)?,
+        })
+    }
+}
+
+fn queue(config: &QueueConfig) -> Result<Box<dyn Sink>, Failure> {
+    let destination = config.to.parse().map_err(|error| Failure::destination(format!("{error}")))?;
+    let token = config.token.as_ref().map(SecretRef::read).transpose().map_err(Failure::destination)?;
+    let options = ConnectOptions {
+        token,
+        ca_file: config.ca_file.clone(),
+        nats: NatsOptions { credentials_file: config.nats_creds.clone(), ..NatsOptions::default() },
+        ..ConnectOptions::default()
+    };
+    transport::connect(&destination, &options)
+}
+
+/// Why thresholds and channels do not fit together: a line for each name that nothing is bound to, and for each program
+/// that may not be run.
+#[must_use]
+pub fn unbound(config: &ChannelsConfig, thresholds: &ThresholdSet, allow_exec: bool) -> Vec<String> {
+    let mut faults = Vec::new();
+    for threshold in thresholds.configs() {
+        for (kind, name) in targets(threshold) {
+            let list = if kind == Target::Channel { &config.channels } else { &config.actions };
+            match list.get(name) {
+                Some(ChannelConfig::Exec(_)) if !allow_exec => faults.push(format!(
+                    "threshold `{}`: {} `{name}` runs a program, which only --allow-exec permits",
+                    threshold.id,
+                    kind.name()
+                )),
+                Some(_) => {}
+                None => {
+                    let close = list.keys().map(|other| (strsim::jaro_winkler(name, other), other));
+                    let best = close.filter(|(close, _)| *close > 0.8).max_by(|a, b| a.0.total_cmp(&b.0));
+                    let hint = best.map(|(_, other)| format!("; did you mean `{other}`?")).unwrap_or_default();
+                    faults.push(format!(
+                        "threshold `{}`: nothing is bound to the {} `{name}`{hint}",
+                        threshold.id,
+                        kind.name()
+                    ));
+                }
+            }
+        }
+    }
+    faults
+}
+
+/// Which of the two lists a name stands in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Target {
+    Channel,
+    Action,
+}
+
+impl Target {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Channel => "channel",
+            Self::Action => "action",
+        }
+    }
+}
+
+/// Where the alerts of a threshold go, each place once.
+fn targets(threshold: &ThresholdConfig) -> Vec<(Target, &str)> {
+    let mut targets = match &threshold.action {
+        ActionType::Log => Vec::new(),
+        ActionType::Notify => {
+            threshold.notification_channels.iter().map(|name| (Target::Channel, name.as_str())).collect()
+        }
+        ActionType::Action(name) => vec![(Target::Action, name.as_str())],
+    };
+    targets.sort_unstable();
+    targets.dedup();
+    targets
+}
+
+/// The alerts in notices.
+fn alerts(events: &[EncodedEvent]) -> Result<Vec<ThresholdAlert>, Failure> {
+    let decode = |event| ViolationEvent::decode(event).map(|event| event.alert);
+    events.iter().map(decode).collect::<Result<_, _>>().map_err(|error| Failure::event(format!("no alert: {error}")))
+}
+
+/// Sends a trial alert to `channel`, once and without a spool, and says what became of it. Its id is that of the second
+/// in which it is sent.
+///
+/// # Errors
+/// Why it did not arrive.
+pub async fn send_trial(name: &str, channel: &ChannelConfig, clock: Arc<dyn Clock>) -> Result<(), Failure> {
+    let now = clock.unix_seconds();
+    let config = ThresholdConfig {
+        description: Some(format!("A trial of the channel {name}: nothing is wrong.")),
+        ..ThresholdConfig::new(
+            "trial",
+            ResourceType::Cpu,
+            ThresholdType::Percentage { value: 80.0 },
+            ActionType::Notify,
+            crate::threshold::ANY,
+        )
+    };
+    let violation = ThresholdViolation {
+        config,
+        current_value: 95.0,
+        threshold_value: 80.0,
+        percentage: 18.75,
+        timestamp: now,
+        instance_id: "trial-instance".to_owned(),
+        user_id: "trial-user".to_owned(),
+    };
+    let alert = ThresholdAlert { kind: AlertKind::Firing, ..ThresholdAlert::of_violation(violation) };
+    let notice = ViolationEvent::of(&alert).encode().map_err(|error| Failure::event(error.to_string()))?;
+    let sink = channel.open(clock)?;
+    let outcomes = sink.send(std::slice::from_ref(&notice)).await?;
+    sink.close().await?;
+    match outcomes.into_iter().next() {
+        Some(Outcome::Failed(failure)) => Err(failure),
+        Some(Outcome::Delivered | Outcome::Duplicate) | None => Ok(()),
+    }
+}

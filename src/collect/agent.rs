@@ -1,0 +1,455 @@
+//! The agent: several scopes, one time line, one look at a time; events out. Reads no clock and writes nothing.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::fleet::{Current, Fleet, Look, Moment, Past, PastRef, Problem, ScopeId};
+use super::metered::{Metered, Owner};
+use super::{CollectError, Now, Schedule, Scope, Timeline};
+use crate::clock::Monotonic;
+
+/// A scope to meter.
+#[derive(Debug)]
+pub struct Source {
+    /// What the scope is called, in messages and in kept state: the same in every process that meters the same
+    /// instances under the same ids, and another one for each scope of an agent.
+    pub name: String,
+    /// What is looked at.
+    pub scope: Box<dyn Scope>,
+    /// Who is billed.
+    pub owner: Owner,
+}
+
+/// When to look, and where periods end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Periods {
+    /// How long a period is; whole seconds.
+    pub interval: Duration,
+    /// Whether periods end at multiples of the interval on the wall clock, or are counted from the first look.
+    pub align: bool,
+    /// How often to look in between; at most the interval.
+    pub sample_interval: Duration,
+}
+
+/// What one step gave.
+#[derive(Debug, Default, PartialEq)]
+pub struct Tick {
+    /// Events, by instance within each cause.
+    pub events: Vec<Metered>,
+    /// Whether a period of the schedule was closed.
+    pub closed: bool,
+}
+
+/// What becomes of the scopes of an agent.
+#[derive(Debug)]
+pub enum Plan {
+    /// One that is metered already goes on.
+    Keep(ScopeId),
+    /// One is new.
+    Open(Source),
+}
+
+#[derive(Debug)]
+struct Watched {
+    id: ScopeId,
+    name: Arc<str>,
+    scope: Box<dyn Scope>,
+    owner: Owner,
+    /// Whether its last look failed, which was said.
+    failing: bool,
+    before: Option<Moment>,
+    looked: bool,
+}
+
+/// Meters the instances of several scopes.
+///
+/// Whoever drives it waits for [`Agent::wait`], then calls [`Agent::tick`]; where a scope's
+/// [`urgency`](Scope::urgency) becomes readable, [`Agent::glance`]; at the end [`Agent::finish`].
+/// [`Agent::snapshot`] is all that another process of the same boot needs to go on without a gap.
+#[derive(Debug)]
+pub struct Agent {
+    sources: Vec<Watched>,
+    fleet: Fleet,
+    line: Timeline,
+    periods: Periods,
+    schedule: Schedule,
+    /// The second of the first look.
+    begin: i64,
+    begun: bool,
+    /// The edge at which the open periods began, or before which they did.
+    opened: i64,
+    last: Option<i64>,
+    held: bool,
+    /// When scopes of the process before were last looked at.
+    earlier: BTreeMap<String, Moment>,
+    /// Events that come with the first look.
+    unsaid: Vec<Metered>,
+    scopes: u64,
+}
+
+/// What is kept of an agent, as it is read back.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct Snapshot {
+    line: Timeline,
+    scopes: BTreeMap<String, Moment>,
+    instances: BTreeMap<String, Past>,
+}
+
+/// The same, as it is written.
+#[derive(Debug, Serialize)]
+pub struct SnapshotRef<'a> {
+    line: &'a Timeline,
+    scopes: BTreeMap<&'a str, Moment>,
+    instances: BTreeMap<&'a str, PastRef<'a>>,
+}
+
+impl Snapshot {
+    /// The time line that was kept.
+    #[must_use]
+    pub const fn line(&self) -> &Timeline {
+        &self.line
+    }
+
+    /// How many instances were metered when it was kept.
+    #[must_use]
+    pub fn instances(&self) -> usize {
+        self.instances.values().filter(|past| past.is_open()).count()
+    }
+}
+
+impl Agent {
+    /// An agent that looks first at the next whole second, since a period covers whole seconds.
+    #[must_use]
+    pub fn new(sources: Vec<Source>, periods: Periods, now: Now) -> Self {
+        Self::start(sources, periods, Timeline::new(now))
+    }
+
+    /// An agent that goes on for another one of the same boot: what was consumed in between is metered in events of
+    /// their own, from where the other's periods ended to the first look.
+    #[must_use]
+    pub fn resume(sources: Vec<Source>, periods: Periods, earlier: Snapshot, now: Now) -> Self {
+        let mut agent = Self::start(sources, periods, earlier.line);
+        agent.move_to(now);
+        agent.begin = agent.line.ceiling();
+        agent.fleet = Fleet::resume(earlier.instances, now.monotonic);
+        for source in &mut agent.sources {
+            source.before = earlier.scopes.get(&*source.name).copied();
+        }
+        agent.earlier = earlier.scopes;
+        agent
+    }
+
+    /// An agent that meters anew in another boot. Its first period is not before the last one of `earlier`; what that
+    /// one saw and had in no event yet comes in events with the first look.
+    #[must_use]
+    pub fn after_boot(sources: Vec<Source>, periods: Periods, earlier: Snapshot, now: Now) -> Self {
+        let mut agent = Self::start(sources, periods, Timeline::after(&earlier.line, now));
+        Fleet::resume(earlier.instances, now.monotonic).settle(&mut agent.unsaid);
+        agent
+    }
+
+    fn start(sources: Vec<Source>, periods: Periods, line: Timeline) -> Self {
+        let begin = line.ceiling();
+        let mut agent = Self {
+            sources: Vec::new(),
+            fleet: Fleet::default(),
+            line,
+            periods,
+            schedule: Schedule::aligned(periods.interval),
+            begin,
+            begun: false,
+            opened: begin,
+            last: None,
+            held: false,
+            earlier: BTreeMap::new(),
+            unsaid: Vec::new(),
+            scopes: 0,
+        };
+        for source in sources {
+            let watched = agent.watched(source);
+            agent.sources.push(watched);
+        }
+        agent
+    }
+
+    fn watched(&mut self, source: Source) -> Watched {
+        self.scopes += 1;
+        Watched {
+            id: ScopeId(self.scopes),
+            before: self.earlier.get(&source.name).copied(),
+            name: source.name.into(),
+            scope: source.scope,
+            owner: source.owner,
+            failing: false,
+            looked: false,
+        }
+    }
+
+    /// Ends metering so long after the first look; see [`Agent::is_over`].
+    pub fn end_after(&mut self, duration: Duration) {
+        self.last = Some(self.begin.saturating_add(i64::try_from(duration.as_secs()).unwrap_or(i64::MAX)));
+    }
+
+    /// Whether the time of [`Agent::end_after`] is over and all periods are closed.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        self.begun && self.last.is_some_and(|last| self.opened >= last)
+    }
+
+    /// Holds periods open over their edges, since nobody takes events now; they close at the first edge afterwards.
+    pub const fn hold(&mut self, held: bool) {
+        self.held = held;
+    }
+
+    /// How long to wait for the next [`Agent::tick`], as of the last look at the clocks.
+    #[must_use]
+    pub fn wait(&self) -> Duration {
+        if !self.begun {
+            self.line.until(self.begin)
+        } else if self.held {
+            self.periods.sample_interval
+        } else {
+            self.periods.sample_interval.min(self.line.until(self.edge()))
+        }
+    }
+
+    /// Whether the first look was taken.
+    #[must_use]
+    pub const fn has_begun(&self) -> bool {
+        self.begun
+    }
+
+    /// How long to wait for a whole second.
+    #[must_use]
+    pub fn until_whole_second(&self) -> Duration {
+        self.line.until(self.line.second() + 1)
+    }
+
+    /// The next edge of a period.
+    fn edge(&self) -> i64 {
+        self.schedule.edge_after(self.opened).min(self.last.unwrap_or(i64::MAX))
+    }
+
+    /// Looks at every scope, and closes the periods whose time is over. Where edges were missed (a stopped process, a
+    /// suspended host), one period goes to the last of them.
+    ///
+    /// # Errors
+    /// At the first look alone: when a scope can't be read, or when two scopes have an instance of the same id. Later
+    /// the other ones go on, and what failed is logged once.
+    pub fn tick(&mut self, now: Now) -> Result<Tick, CollectError> {
+        self.move_to(now);
+        let mut tick = Tick::default();
+        if !self.begun {
+            if self.line.second() >= self.begin {
+                self.begin(&mut tick.events)?;
+            }
+            return Ok(tick);
+        }
+        self.look(&mut tick.events);
+        let (edge, second) = (self.edge(), self.line.second());
+        if second >= edge && !self.held {
+            let end = self.schedule.edge_at_or_before(second).max(edge).min(self.last.unwrap_or(i64::MAX));
+            self.close(end, &mut tick.events);
+            tick.closed = true;
+        }
+        Ok(tick)
+    }
+
+    fn begin(&mut self, events: &mut Vec<Metered>) -> Result<(), CollectError> {
+        events.append(&mut self.unsaid);
+        self.begin = self.line.second();
+        self.opened = self.begin;
+        self.schedule = self.schedule();
+        let (moment, mut problems) = (self.moment(), Vec::new());
+        for source in &mut self.sources {
+            source.look(&mut self.fleet, moment, false, events, &mut problems)?;
+        }
+        if let Some(problem) = problems.first() {
+            return Err(CollectError(problem.to_string()));
+        }
+        // What was consumed while nobody looked is an event of its own.
+        self.fleet.close(moment.second, |_| true, events);
+        self.fleet.settle(events);
+        self.begun = true;
+        Ok(())
+    }
+
+    fn schedule(&self) -> Schedule {
+        if self.periods.align {
+            Schedule::aligned(self.periods.interval)
+        } else {
+            Schedule::from_start(self.periods.interval, self.line.second())
+        }
+    }
+
+    /// Looks at every scope; those that fail keep their periods open.
+    fn look(&mut self, events: &mut Vec<Metered>) {
+        let (moment, mut problems) = (self.moment(), Vec::new());
+        for source in &mut self.sources {
+            source.look_on(&mut self.fleet, moment, false, events, &mut problems);
+        }
+        say(&problems);
+    }
+
+    fn close(&mut self, end: i64, events: &mut Vec<Metered>) {
+        let sources = &self.sources;
+        let readable = |id| sources.iter().any(|source| source.id == id && !source.failing);
+        self.fleet.close(end, readable, events);
+        self.opened = end;
+    }
+
+    /// Takes the look that a scope's [`urgency`](Scope::urgency) asks for. No period of the schedule is closed.
+    pub fn glance(&mut self, scope: ScopeId, now: Now) -> Tick {
+        self.move_to(now);
+        let (mut tick, moment, mut problems) = (Tick::default(), self.moment(), Vec::new());
+        if self.begun
+            && let Some(source) = self.sources.iter_mut().find(|source| source.id == scope)
+        {
+            source.look_on(&mut self.fleet, moment, true, &mut tick.events, &mut problems);
+        }
+        say(&problems);
+        tick
+    }
+
+    /// Takes over another set of scopes and other periods, at best at a whole second. Scopes that are kept go on with
+    /// their instances, and so do instances that another scope has now; the rest get their last events.
+    pub fn reconfigure(&mut self, plan: Vec<Plan>, periods: Periods, now: Now) -> Tick {
+        self.move_to(now);
+        let mut tick = Tick::default();
+        if self.begun {
+            self.look(&mut tick.events);
+        }
+        let mut old = std::mem::take(&mut self.sources);
+        for step in plan {
+            match step {
+                Plan::Keep(id) => {
+                    if let Some(at) = old.iter().position(|source| source.id == id) {
+                        self.sources.push(old.swap_remove(at));
+                    }
+                }
+                Plan::Open(source) => {
+                    let watched = self.watched(source);
+                    self.sources.push(watched);
+                }
+            }
+        }
+        let moment = self.moment();
+        for gone in old {
+            self.fleet.drop_scope(gone.id, moment, &mut tick.events);
+        }
+        if periods != self.periods {
+            self.periods = periods;
+            self.schedule = self.schedule();
+        }
+        if self.begun {
+            let mut problems = Vec::new();
+            for source in self.sources.iter_mut().filter(|source| !source.looked) {
+                source.look_on(&mut self.fleet, moment, false, &mut tick.events, &mut problems);
+            }
+            say(&problems);
+        }
+        tick
+    }
+
+    /// Takes a last look and closes everything that is open. The last period is rounded up to the second that runs, so
+    /// that all that was metered is covered.
+    pub fn finish(&mut self, now: Now) -> Tick {
+        self.move_to(now);
+        let mut tick = Tick::default();
+        if self.begun {
+            self.look(&mut tick.events);
+            self.close(self.line.ceiling(), &mut tick.events);
+            self.fleet.close_seen(&mut tick.events);
+        }
+        tick
+    }
+
+    /// What is metered now, by instance id.
+    pub fn current(&self) -> impl Iterator<Item = Current<'_>> {
+        self.fleet.current()
+    }
+
+    /// The scopes, with what they are called.
+    pub fn scopes(&self) -> impl Iterator<Item = (ScopeId, &dyn Scope, &str)> {
+        self.sources.iter().map(|source| (source.id, &*source.scope, &*source.name))
+    }
+
+    /// The second that had begun at the last look, in Unix seconds.
+    #[must_use]
+    pub fn second(&self) -> i64 {
+        self.line.second()
+    }
+
+    /// When the last look was, by the monotonic clock.
+    #[must_use]
+    pub const fn looked_at(&self) -> Monotonic {
+        self.line.monotonic()
+    }
+
+    /// All that another process of the same boot needs to go on.
+    #[must_use]
+    pub fn snapshot(&self) -> SnapshotRef<'_> {
+        let looks = self.sources.iter().filter_map(|source| Some((&*source.name, source.before?)));
+        SnapshotRef { line: &self.line, scopes: looks.collect(), instances: self.fleet.to_past() }
+    }
+
+    fn moment(&self) -> Moment {
+        Moment { at: self.line.monotonic(), second: self.line.second(), settled: self.line.settled() }
+    }
+
+    fn move_to(&mut self, now: Now) {
+        if let Some(step) = self.line.advance(now) {
+            tracing::warn!(seconds = step.seconds, "the wall clock was set; periods stay contiguous");
+        }
+    }
+}
+
+impl Watched {
+    fn look(
+        &mut self,
+        fleet: &mut Fleet,
+        now: Moment,
+        glance: bool,
+        events: &mut Vec<Metered>,
+        problems: &mut Vec<Problem>,
+    ) -> Result<(), CollectError> {
+        let observed = if glance { self.scope.glance(now.at) } else { self.scope.read(now.at) }?;
+        let (before, first) = (self.before, !self.looked);
+        let look = Look { scope: self.id, name: &self.name, owner: &self.owner, now, before, first };
+        fleet.take(&look, observed, events, problems);
+        (self.before, self.looked) = (Some(now), true);
+        Ok(())
+    }
+
+    /// The same, where a failure is said once.
+    fn look_on(
+        &mut self,
+        fleet: &mut Fleet,
+        now: Moment,
+        glance: bool,
+        events: &mut Vec<Metered>,
+        problems: &mut Vec<Problem>,
+    ) {
+        let result = self.look(fleet, now, glance, events, problems);
+        let was = std::mem::replace(&mut self.failing, result.is_err());
+        match result {
+            Err(error) if !was => {
+                tracing::warn!(scope = &*self.name, %error, "can't be read; its periods go on until it can");
+            }
+            Ok(()) if was => tracing::warn!(scope = &*self.name, "can be read again"),
+            _ => {}
+        }
+    }
+}
+
+fn say(problems: &[Problem]) {
+    for problem in problems {
+        tracing::warn!("{problem}; it is not metered");
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,201 @@
+//! What an agent meters, as one file says it (TOML):
+//!
+//! ```toml
+//! interval = "30s"                  # and sample_interval, align, state
+//! user_id = "ops"                   # for every scope that says nothing else; org_id and labels too
+//!
+//! [[scope]]
+//! scope = "host"
+//! interfaces = ["eth*"]             # mounts, devices
+//!
+//! [[scope]]
+//! scope = "cgroup:system.slice/docker-*.scope"
+//! instance_id = "{host}-{name}"
+//! user_id = "{name}"
+//! labels = { tier = "gold" }
+//! ```
+//!
+//! All that is wrong with a file is said at once, each fault with its line and column.
+
+mod table;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use self::table::{Problems, Table};
+use super::metered::{Labels, Owner};
+use super::{CollectError, InstanceTemplate, NamePattern, ScopeOptions, ScopeSpec, Source};
+
+/// The largest configuration that is read: room for tens of thousands of scopes.
+const MAX_BYTES: u64 = 16 << 20;
+const TOP: &[&str] = &["interval", "sample_interval", "align", "state", "user_id", "org_id", "labels", "scope"];
+const SCOPE: &[&str] = &["scope", "instance_id", "user_id", "org_id", "labels", "interfaces", "mounts", "devices"];
+
+/// What a configuration file says.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct CollectConfig {
+    /// `interval`: how long a period is.
+    pub interval: Option<Duration>,
+    /// `sample_interval`: how often to look in between.
+    pub sample_interval: Option<Duration>,
+    /// `align`: whether periods end at multiples of the interval.
+    pub align: Option<bool>,
+    /// `state`: the state file; from the folder of the configuration where it is relative.
+    pub state: Option<PathBuf>,
+    /// `[[scope]]`: what is metered; one at least.
+    pub scopes: Vec<ScopeConfig>,
+}
+
+/// One scope, with who is billed for it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ScopeConfig {
+    /// `scope`: what it is.
+    pub spec: ScopeSpec,
+    /// `instance_id`, `user_id`, `org_id`, `interfaces`, `mounts`, `devices`.
+    pub options: ScopeOptions,
+    /// `labels`: what its events say beside.
+    pub labels: Labels,
+}
+
+/// All that is wrong with a configuration file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConfigError {
+    problems: Vec<String>,
+}
+
+impl ConfigError {
+    /// One message for each fault, most of them `FILE:LINE:COLUMN: …`.
+    #[must_use]
+    pub fn problems(&self) -> &[String] {
+        &self.problems
+    }
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.problems.join("\n"))
+    }
+}
+
+impl std::error::Error for ConfigError {}
+
+impl ScopeConfig {
+    /// A scope as it is read without any options.
+    #[must_use]
+    pub fn new(spec: ScopeSpec) -> Self {
+        Self { spec, options: ScopeOptions::default(), labels: Labels::new() }
+    }
+
+    /// What it is called: [`Source::name`]. Instances under other ids belong to a scope of another name.
+    #[must_use]
+    pub fn name(&self) -> String {
+        match &self.options.instance {
+            Some(template) => format!("{} as {template}", self.spec),
+            None => self.spec.to_string(),
+        }
+    }
+
+    /// Opens it; `user` is billed where the scope does not say who.
+    ///
+    /// # Errors
+    /// As [`ScopeSpec::open`] has them.
+    pub fn open(&self, user: &str) -> Result<Source, CollectError> {
+        let owner = Owner { user: user.to_owned(), org: None, labels: Arc::new(self.labels.clone()) };
+        Ok(Source { name: self.name(), scope: self.spec.open(&self.options)?, owner })
+    }
+}
+
+impl CollectConfig {
+    /// Reads a file. Blocks on the file system.
+    ///
+    /// # Errors
+    /// When it can't be read; when it is no TOML; a key that there is not, with the nearest that there is; a value that
+    /// can't be used; no scope, or one twice.
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        let text = read(path).map_err(|error| {
+            let hint = match error.kind() {
+                std::io::ErrorKind::NotFound => "; check the path",
+                std::io::ErrorKind::PermissionDenied => "; check its permissions",
+                _ => "",
+            };
+            ConfigError { problems: vec![format!("can't read the configuration {}: {error}{hint}", path.display())] }
+        })?;
+        let mut config = Self::parse(&text, &path.display().to_string())?;
+        let folder = path.parent().unwrap_or(Path::new(""));
+        config.state = config.state.map(|state| folder.join(state));
+        Ok(config)
+    }
+
+    /// Reads a text; `file` is what messages call it.
+    ///
+    /// # Errors
+    /// As [`CollectConfig::load`] has them.
+    pub fn parse(text: &str, file: &str) -> Result<Self, ConfigError> {
+        let problems = Problems::new(file, text);
+        let parsed = table::parse(text, &problems);
+        let config = parsed.as_ref().map_or_else(Self::default, |parsed| {
+            let top = Table::new(parsed, "", TOP, &problems);
+            Self::from_table(&top, &problems)
+        });
+        config.refuse_repeats(&problems);
+        let problems = problems.into_inner();
+        if problems.is_empty() { Ok(config) } else { Err(ConfigError { problems }) }
+    }
+
+    fn from_table(top: &Table<'_>, problems: &Problems<'_>) -> Self {
+        let who = (top.text::<InstanceTemplate>("user_id"), top.text::<InstanceTemplate>("org_id"));
+        let labels = top.labels("labels");
+        let scopes = top.tables("scope");
+        if scopes.is_empty() && !top.has("scope") {
+            problems.say("nothing is to be metered; add a table: [[scope]] with scope = \"host\"");
+        }
+        let scope = |table: &toml::Spanned<toml::de::DeValue<'_>>| {
+            let table = Table::of_value(table, "[[scope]]", SCOPE, problems)?;
+            let spec = table.required::<ScopeSpec>("scope", "host");
+            let options = ScopeOptions {
+                instance: table.text("instance_id"),
+                user: table.text("user_id").or_else(|| who.0.clone()),
+                org: table.text("org_id").or_else(|| who.1.clone()),
+                interfaces: table.list::<NamePattern>("interfaces"),
+                mounts: table.list("mounts"),
+                devices: table.list("devices"),
+                ..ScopeOptions::default()
+            };
+            let mut labels = labels.clone();
+            labels.extend(table.labels("labels"));
+            Some(ScopeConfig { spec: spec?, options, labels })
+        };
+        Self {
+            interval: top.seconds("interval"),
+            sample_interval: top.duration("sample_interval"),
+            align: top.flag("align"),
+            state: top.text("state"),
+            scopes: scopes.into_iter().filter_map(scope).collect(),
+        }
+    }
+
+    fn refuse_repeats(&self, problems: &Problems<'_>) {
+        let mut seen = BTreeMap::new();
+        for scope in &self.scopes {
+            if seen.insert(scope.name(), ()).is_some() {
+                problems.say(&format!("the scope {} stands twice; remove one of them", scope.name()));
+            }
+        }
+    }
+}
+
+fn read(path: &Path) -> std::io::Result<String> {
+    use std::io::{Error, ErrorKind, Read as _};
+    let mut bytes = Vec::new();
+    std::fs::File::open(path)?.take(MAX_BYTES + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > MAX_BYTES {
+        return Err(Error::new(ErrorKind::FileTooLarge, format!("it is larger than {} MiB", MAX_BYTES >> 20)));
+    }
+    String::from_utf8(bytes).map_err(|error| Error::other(format!("it is no UTF-8 text: {error}")))
+}
+
+#[cfg(test)]
+mod tests;

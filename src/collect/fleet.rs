@@ -1,0 +1,338 @@
+//! The instances that are metered: a meter for each, from its first look to its last event. Pure.
+//!
+//! | an instance | its first period | its counters |
+//! | --- | --- | --- |
+//! | was there when its scope was first looked at | starts with that look | what they show was before us |
+//! | appeared between two looks | starts with the look at which it was not there yet | began at zero: all is ours |
+//! | came back, or another process metered it before, in the same life | goes on where the chain ended | go on |
+//! | the same in another life | starts where it could have begun, never before the last one's end | began at zero |
+//!
+//! An instance that is missing from a look has ended: its last event covers what was seen of it, to its last look. Its
+//! chain is remembered for a while, since a look may have missed what is there all the same.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::metered::{Labels, Metered, Owner};
+use super::{Chain, Identity, Meter, Observed};
+use crate::clock::Monotonic;
+
+/// How long the chain of an instance that ended is remembered.
+const REMEMBERED: Duration = Duration::from_secs(15 * 60);
+
+/// When a look was taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Moment {
+    /// By the monotonic clock.
+    pub(super) at: Monotonic,
+    /// The second that had begun.
+    pub(super) second: i64,
+    /// The second up to which the look covers everything.
+    pub(super) settled: i64,
+}
+
+/// One look at one scope.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Look<'a> {
+    pub(super) scope: ScopeId,
+    /// The scope's name, the same in every process that meters the same.
+    pub(super) name: &'a Arc<str>,
+    pub(super) owner: &'a Owner,
+    pub(super) now: Moment,
+    /// The look before this one, in this process or in the one that it goes on for.
+    pub(super) before: Option<Moment>,
+    /// Whether it is the scope's first in this process.
+    pub(super) first: bool,
+}
+
+/// A scope of an agent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ScopeId(pub(super) u64);
+
+/// What can be wrong with an instance that is metered no further for it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Problem {
+    /// Its id is that of an instance of another scope.
+    Clash { instance: String, scope: Arc<str>, other: Arc<str> },
+    /// It can't be an event's.
+    Refused { instance: String, scope: Arc<str>, why: String },
+}
+
+/// An instance that is metered.
+#[derive(Debug)]
+struct Member {
+    scope: ScopeId,
+    name: Arc<str>,
+    life: String,
+    labels: Arc<Labels>,
+    meter: Meter,
+    /// The number of the last look that saw it.
+    looked: u64,
+    /// The second up to which its last reading covers everything.
+    seen: i64,
+}
+
+/// An instance that was metered, here or in an earlier process.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct Past {
+    scope: String,
+    life: String,
+    identity: Identity,
+    labels: Arc<Labels>,
+    chain: Chain,
+    seen: i64,
+    /// When it ended; for one that was metered on when its process ended, nothing.
+    ended: Option<Monotonic>,
+}
+
+/// The same, of a fleet that goes on.
+#[derive(Debug, Serialize)]
+pub(super) struct PastRef<'a> {
+    scope: &'a str,
+    life: &'a str,
+    identity: &'a Identity,
+    labels: &'a Labels,
+    chain: &'a Chain,
+    seen: i64,
+    ended: Option<Monotonic>,
+}
+
+/// What is metered now, of one instance.
+#[derive(Debug, Clone, Copy)]
+pub struct Current<'a> {
+    /// The scope that it belongs to.
+    pub scope: &'a str,
+    /// What its events say beside.
+    pub labels: &'a Labels,
+    /// Its meter, with the period that is open.
+    pub meter: &'a Meter,
+}
+
+/// All instances.
+#[derive(Debug, Default)]
+pub(super) struct Fleet {
+    members: BTreeMap<String, Member>,
+    past: BTreeMap<String, Past>,
+    /// What was said already: scope and instance.
+    said: BTreeSet<(ScopeId, String)>,
+    looks: u64,
+}
+
+impl Fleet {
+    /// Goes on for a process that metered `past`.
+    pub(super) fn resume(past: BTreeMap<String, Past>, now: Monotonic) -> Self {
+        let past = past.into_iter().map(|(id, one)| (id, Past { ended: one.ended.or(Some(now)), ..one })).collect();
+        Self { past, ..Self::default() }
+    }
+
+    /// Takes in what a look at a scope saw, and gives the last events of those that it missed.
+    pub(super) fn take(
+        &mut self,
+        look: &Look<'_>,
+        observed: Vec<Observed>,
+        events: &mut Vec<Metered>,
+        problems: &mut Vec<Problem>,
+    ) {
+        self.looks += 1;
+        let looked = self.looks;
+        for seen in observed {
+            match self.members.get_mut(&seen.instance) {
+                Some(member) if member.scope == look.scope => {
+                    member.looked = looked;
+                    let fresh = seen.reading.at > member.meter.chain().last_look();
+                    if member.life == seen.life {
+                        member.meter.add(seen.reading);
+                    } else {
+                        member.meter.add_of_new_life(seen.reading);
+                        member.life = seen.life;
+                    }
+                    if fresh {
+                        member.seen = look.now.settled;
+                    }
+                }
+                Some(member) => {
+                    let other = Arc::clone(&member.name);
+                    if self.said.insert((look.scope, seen.instance.clone())) {
+                        problems.push(Problem::Clash { instance: seen.instance, scope: Arc::clone(look.name), other });
+                    }
+                }
+                None => self.admit(look, seen, events, problems),
+            }
+        }
+        let missing = |member: &Member| member.scope == look.scope && member.looked != looked;
+        self.retire(missing, look.now, events);
+        if !self.past.is_empty() {
+            self.past.retain(|_, past| past.ended.is_none_or(|ended| ended.saturating_add(REMEMBERED) > look.now.at));
+        }
+    }
+
+    fn admit(&mut self, look: &Look<'_>, seen: Observed, events: &mut Vec<Metered>, problems: &mut Vec<Problem>) {
+        let Observed { instance, life, born, user, org, reading } = seen;
+        let owner = look.owner;
+        let org = org.or_else(|| owner.org.clone());
+        let identity = match Identity::new(instance.clone(), user.unwrap_or_else(|| owner.user.clone()), org) {
+            Ok(identity) => identity,
+            Err(error) => {
+                if self.said.insert((look.scope, instance.clone())) {
+                    let (scope, why) = (Arc::clone(look.name), error.to_string());
+                    problems.push(Problem::Refused { instance, scope, why });
+                }
+                return;
+            }
+        };
+        let labels = Arc::clone(&owner.labels);
+        let known = self.past.values().any(|past| past.life == life);
+        let meter = match self.past.remove(&instance) {
+            Some(mut past) if past.life == life => {
+                if past.identity != identity || past.labels != labels {
+                    past.last_event(events);
+                }
+                let mut meter = Meter::resume(identity, past.chain);
+                meter.add(reading);
+                meter
+            }
+            mut past => {
+                // What began between two looks is new; so is what another process did not see at its last one.
+                let since = look.before.filter(|_| born || (look.first && !known));
+                let start = since.map_or(look.now.second, |before| before.second);
+                let floor = past.as_mut().map_or(i64::MIN, |past| {
+                    past.last_event(events);
+                    past.chain.start()
+                });
+                let start = start.max(floor);
+                let mut meter = match since {
+                    Some(before) => Meter::from_birth(identity, start, before.at, reading),
+                    None => Meter::new(identity, start, reading),
+                };
+                if let Some(past) = &past {
+                    meter.inherit(&past.chain);
+                }
+                meter
+            }
+        };
+        let (scope, name) = (look.scope, Arc::clone(look.name));
+        let member = Member { scope, name, life, labels, meter, looked: self.looks, seen: look.now.settled };
+        self.members.insert(instance, member);
+    }
+
+    /// Ends those that `which` picks, with their last events.
+    fn retire(&mut self, which: impl Fn(&Member) -> bool, now: Moment, events: &mut Vec<Metered>) {
+        for (instance, member) in self.members.extract_if(.., |_, member| which(member)) {
+            let mut past = member.into_past(Some(now.at));
+            past.last_event(events);
+            self.past.insert(instance, past);
+        }
+    }
+
+    /// Ends all instances of a scope that is no longer metered.
+    pub(super) fn drop_scope(&mut self, scope: ScopeId, now: Moment, events: &mut Vec<Metered>) {
+        self.retire(|member| member.scope == scope, now, events);
+        self.said.retain(|(said, _)| *said != scope);
+    }
+
+    /// Gives the last events of those whose process ended while a period was open, and that are not there any more.
+    pub(super) fn settle(&mut self, events: &mut Vec<Metered>) {
+        self.past.values_mut().for_each(|past| past.last_event(events));
+    }
+
+    /// Closes the open periods of those that `which` picks by their scope.
+    pub(super) fn close(&mut self, end: i64, which: impl Fn(ScopeId) -> bool, events: &mut Vec<Metered>) {
+        for member in self.members.values_mut().filter(|member| which(member.scope)) {
+            member.close(end, events);
+        }
+    }
+
+    /// Closes the open periods where something was seen in them, at the last look that saw it.
+    pub(super) fn close_seen(&mut self, events: &mut Vec<Metered>) {
+        for member in self.members.values_mut().filter(|member| member.meter.chain().has_seen()) {
+            member.close(member.seen.max(member.meter.start() + 1), events);
+        }
+    }
+
+    pub(super) fn current(&self) -> impl Iterator<Item = Current<'_>> {
+        self.members.values().map(|member| Current {
+            scope: &member.name,
+            labels: &member.labels,
+            meter: &member.meter,
+        })
+    }
+
+    /// All that is worth keeping.
+    pub(super) fn to_past(&self) -> BTreeMap<&str, PastRef<'_>> {
+        let members = self.members.iter().map(|(id, member)| (id.as_str(), member.as_past()));
+        let past = self.past.iter().map(|(id, past)| (id.as_str(), past.as_ref()));
+        past.chain(members).collect()
+    }
+}
+
+impl Member {
+    fn close(&mut self, end: i64, events: &mut Vec<Metered>) {
+        if let Some(event) = self.meter.close(end) {
+            events.push(Metered { event, labels: Arc::clone(&self.labels) });
+        }
+    }
+
+    fn into_past(self, ended: Option<Monotonic>) -> Past {
+        let (identity, chain) = self.meter.into_parts();
+        let scope = self.name.as_ref().to_owned();
+        Past { scope, life: self.life, identity, labels: self.labels, chain, seen: self.seen, ended }
+    }
+
+    fn as_past(&self) -> PastRef<'_> {
+        PastRef {
+            scope: &self.name,
+            life: &self.life,
+            identity: self.meter.identity(),
+            labels: &self.labels,
+            chain: self.meter.chain(),
+            seen: self.seen,
+            ended: None,
+        }
+    }
+}
+
+impl Past {
+    /// Whether it was metered on when it was kept.
+    pub(super) const fn is_open(&self) -> bool {
+        self.ended.is_none()
+    }
+
+    fn as_ref(&self) -> PastRef<'_> {
+        PastRef {
+            scope: &self.scope,
+            life: &self.life,
+            identity: &self.identity,
+            labels: &self.labels,
+            chain: &self.chain,
+            seen: self.seen,
+            ended: self.ended,
+        }
+    }
+
+    /// The event of the open period, where something was seen in it: to the last look, and a second at least.
+    fn last_event(&mut self, events: &mut Vec<Metered>) {
+        if self.chain.has_seen() {
+            let end = self.seen.max(self.chain.start() + 1);
+            if let Some(event) = self.chain.close_for(&self.identity, end) {
+                events.push(Metered { event, labels: Arc::clone(&self.labels) });
+            }
+        }
+    }
+}
+
+impl std::fmt::Display for Problem {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Clash { instance, scope, other } => write!(
+                f,
+                "the scopes {other} and {scope} both have an instance called {instance:?}; tell them apart by an instance_id of one of them"
+            ),
+            Self::Refused { instance, scope, why } => {
+                write!(f, "the scope {scope} has an instance called {instance:?}: {why}")
+            }
+        }
+    }
+}

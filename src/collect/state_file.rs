@@ -1,0 +1,183 @@
+//! The file that a collector keeps its state in.
+//!
+//! It is written anew beside itself and then takes the old one's place, so that it is whole at any moment. A file beside
+//! it is locked while a collector runs: the operating system lets go of the lock however the process ends.
+
+use std::ffi::OsString;
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+
+use super::state::{Continuation, Origin, Saved, StateFault};
+use super::timeline::Now;
+
+/// Far more than the state of any host; a file that is larger is none.
+const MAX_BYTES: u64 = 1 << 30;
+
+/// A state file that is ours as long as this lives.
+#[derive(Debug)]
+pub struct StateFile {
+    path: PathBuf,
+    fresh: PathBuf,
+    _lock: File,
+}
+
+/// What was found in a state file.
+#[derive(Debug)]
+pub struct Opened {
+    /// The file.
+    pub file: StateFile,
+    /// Events that may or may not have been written by the process before, each a line without its end: to be written
+    /// again as they are.
+    pub closing: Vec<String>,
+    /// What to go on with; `None` where there is nothing.
+    pub continuation: Option<Continuation>,
+    /// A state that could not be gone on with: where it is now, and why.
+    pub put_aside: Option<(PathBuf, StateFault)>,
+}
+
+/// Why a state file can't be used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StateFileError {
+    /// Another process has it.
+    #[error(
+        "another collector uses the state {}; a second meter is a second bill. For another host or other scopes name another \
+         file with --state, for a look beside it use --no-state", path.display()
+    )]
+    InUse {
+        /// The state file.
+        path: PathBuf,
+    },
+    /// The operating system refuses.
+    #[error("can't use the state {}: {error}; name another file with --state, or do without by --no-state", path.display())]
+    Io {
+        /// What could not be used.
+        path: PathBuf,
+        /// Why.
+        error: io::Error,
+    },
+}
+
+impl Origin {
+    /// This machine, in this boot.
+    #[must_use]
+    pub fn here() -> Self {
+        let line = |path: &str| {
+            let text = std::fs::read_to_string(path).unwrap_or_default().trim().to_owned();
+            // What an image has before its first boot is no id.
+            (!text.is_empty() && text != "uninitialized").then_some(text)
+        };
+        let name = || super::host::host_name().unwrap_or_default();
+        Self {
+            host: line("/etc/machine-id").unwrap_or_else(name),
+            // Elsewhere the monotonic clock begins with the process, and boots have no names.
+            boot: if cfg!(target_os = "linux") { line("/proc/sys/kernel/random/boot_id") } else { None },
+        }
+    }
+}
+
+impl StateFile {
+    /// Takes the file at `path` for this process, makes its folder where there is none, and reads what it holds. Blocks
+    /// on the file system.
+    ///
+    /// # Errors
+    /// When another process has it, when the file or its folder can't be read or written.
+    pub fn open(path: &Path, here: &Origin, now: Now) -> Result<Opened, StateFileError> {
+        let refuse = |path: &Path, error| StateFileError::Io { path: path.to_owned(), error };
+        if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+            private_folder(folder).map_err(|error| refuse(folder, error))?;
+        }
+        let beside = with_suffix(path, ".lock");
+        let lock = private().create(true).truncate(false).open(&beside).map_err(|error| refuse(&beside, error))?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Err(StateFileError::InUse { path: path.to_owned() }),
+            Err(TryLockError::Error(error)) => return Err(refuse(&beside, error)),
+        }
+        let file = Self { path: path.to_owned(), fresh: with_suffix(path, ".new"), _lock: lock };
+        let mut opened = Opened { file, closing: Vec::new(), continuation: None, put_aside: None };
+        let found = match read(path) {
+            Ok(bytes) => Saved::decode(&bytes).and_then(|saved| saved.continuation(here, now)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(opened),
+            Err(error) if error.kind() == io::ErrorKind::FileTooLarge => {
+                Err(StateFault::Damaged("it is larger than any state".to_owned()))
+            }
+            Err(error) => return Err(refuse(path, error)),
+        };
+        match found {
+            Ok((closing, continuation)) => (opened.closing, opened.continuation) = (closing, Some(continuation)),
+            Err(fault) => {
+                let seconds = crate::clock::unix_seconds(now.wall);
+                let aside = free_name(path, seconds).map_err(|error| refuse(path, error))?;
+                std::fs::rename(path, &aside).map_err(|error| refuse(path, error))?;
+                opened.put_aside = Some((aside, fault));
+            }
+        }
+        Ok(opened)
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Replaces what it holds, all at once. Blocks until the disk has it.
+    ///
+    /// # Errors
+    /// When the disk is full or the folder is gone. The file holds what it held before.
+    pub fn save(&self, bytes: &[u8]) -> Result<(), StateFileError> {
+        let write = || {
+            let mut file = private().create(true).truncate(true).open(&self.fresh)?;
+            file.write_all(bytes)?;
+            // Without this, a power cut may leave the new name with nothing behind it.
+            file.sync_data()?;
+            std::fs::rename(&self.fresh, &self.path)
+        };
+        write().map_err(|error| StateFileError::Io { path: self.path.clone(), error })
+    }
+}
+
+fn read(path: &Path) -> io::Result<Vec<u8>> {
+    use io::Read as _;
+    // Opening a pipe waits for whoever writes to it.
+    if !std::fs::metadata(path)?.is_file() {
+        return Err(io::Error::other("it is no regular file"));
+    }
+    let mut bytes = Vec::new();
+    if File::open(path)?.take(MAX_BYTES + 1).read_to_end(&mut bytes)? as u64 > MAX_BYTES {
+        return Err(io::ErrorKind::FileTooLarge.into());
+    }
+    Ok(bytes)
+}
+
+/// Opens for writing; what it makes is for its owner alone, since it says who uses how much.
+fn private() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    options.write(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options
+}
+
+fn private_folder(folder: &Path) -> io::Result<()> {
+    let mut builder = std::fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(folder)
+}
+
+fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+    let mut name: OsString = path.as_os_str().to_owned();
+    name.push(suffix);
+    name.into()
+}
+
+/// A name with the time in it that nothing has yet.
+fn free_name(path: &Path, now: i64) -> io::Result<PathBuf> {
+    let names = (0..1000).map(|n| if n == 0 { format!(".aside-{now}") } else { format!(".aside-{now}-{n}") });
+    let free = names.map(|suffix| with_suffix(path, &suffix)).find(|name| name.symlink_metadata().is_err());
+    free.ok_or_else(|| io::Error::other("there are a thousand states that were put aside; remove some"))
+}

@@ -1,0 +1,152 @@
+//! Which period of each instance was seen last, in 16 bytes an instance.
+//!
+//! Instances are known by 64 bits of a salted hash: two of a million share one with a chance of 3 in 10^8, and then
+//! one of them may be taken for late. The salt is secret, so that nobody can choose a name for it.
+
+use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hasher as _};
+
+use crate::events::UsagePeriod;
+
+/// Of an instance that was silent for so long nothing is remembered, in seconds.
+pub(super) const FORGET_AFTER: i64 = 7 * 86_400;
+
+/// The table is first cleared of old entries at this size, and then whenever it has doubled.
+const FIRST_PRUNE: usize = 1_024;
+
+/// A period in 64 bits: 37 of its end, enough for every time of an event, 27 of its length.
+const LENGTH_BITS: u32 = 27;
+const MAX_LENGTH: i64 = (1 << LENGTH_BITS) - 1;
+const MAX_END: i64 = (1 << (64 - LENGTH_BITS)) - 1;
+
+/// What an event is against those that came before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Order {
+    New,
+    /// It ends no later than one that was seen.
+    Late,
+    /// Its period is the one that was seen last.
+    Repeated,
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct Seen {
+    salt: u64,
+    last: HashMap<u64, u64>,
+    prune_at: usize,
+}
+
+impl Seen {
+    pub(super) fn new(salt: u64) -> Self {
+        Self { salt, last: HashMap::new(), prune_at: FIRST_PRUNE }
+    }
+
+    pub(super) const fn salt(&self) -> u64 {
+        self.salt
+    }
+
+    /// Compares, and remembers what is new. `watermark` is the latest time of the stream.
+    pub(super) fn note(&mut self, instance: &str, period: UsagePeriod, watermark: i64) -> Order {
+        let key = self.key(instance);
+        let packed = pack(period);
+        match self.last.get(&key) {
+            Some(last) if *last == packed => return Order::Repeated,
+            Some(last) if *last >> LENGTH_BITS >= packed >> LENGTH_BITS => return Order::Late,
+            _ => {}
+        }
+        self.last.insert(key, packed);
+        if self.last.len() >= self.prune_at {
+            let oldest = pack(UsagePeriod { start: 0, end: watermark.saturating_sub(FORGET_AFTER) }) >> LENGTH_BITS;
+            self.last.retain(|_, last| *last >> LENGTH_BITS >= oldest);
+            self.prune_at = FIRST_PRUNE.max(2 * self.last.len());
+        }
+        Order::New
+    }
+
+    fn key(&self, instance: &str) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        hasher.write_u64(self.salt);
+        hasher.write(instance.as_bytes());
+        hasher.finish()
+    }
+
+    /// A key of no instance: another hash function, of another build, gives another one.
+    pub(super) fn probe(&self) -> u64 {
+        self.key("\0probe")
+    }
+
+    /// The entries as hex digits, 32 an instance, in the order of the keys.
+    pub(super) fn to_text(&self) -> String {
+        use std::fmt::Write as _;
+        let mut entries: Vec<_> = self.last.iter().collect();
+        entries.sort_unstable();
+        let mut text = String::with_capacity(32 * entries.len());
+        for (key, packed) in entries {
+            let _ = write!(text, "{key:016x}{packed:016x}");
+        }
+        text
+    }
+
+    /// What [`Seen::to_text`] wrote; `None` where the text is something else.
+    pub(super) fn read(salt: u64, text: &str) -> Option<Self> {
+        if !text.len().is_multiple_of(32) || !text.is_ascii() {
+            return None;
+        }
+        let mut seen = Self::new(salt);
+        for entry in text.as_bytes().chunks_exact(32) {
+            let entry = std::str::from_utf8(entry).ok()?;
+            let number = u128::from_str_radix(entry, 16).ok()?;
+            let (key, packed) = ((number >> 64) as u64, (number & u128::from(u64::MAX)) as u64);
+            seen.last.insert(key, packed);
+        }
+        seen.prune_at = FIRST_PRUNE.max(2 * seen.last.len());
+        Some(seen)
+    }
+}
+
+fn pack(period: UsagePeriod) -> u64 {
+    let end = period.end.clamp(0, MAX_END).unsigned_abs();
+    let length = period.end.saturating_sub(period.start).clamp(0, MAX_LENGTH).unsigned_abs();
+    end << LENGTH_BITS | length
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const fn period(start: i64, end: i64) -> UsagePeriod {
+        UsagePeriod { start, end }
+    }
+
+    #[test]
+    fn tells_late_and_repeated_from_new() {
+        let mut seen = Seen::new(7);
+        for (instance, start, end, order) in [
+            ("a", 0, 30, Order::New),
+            ("a", 0, 30, Order::Repeated),
+            ("a", 30, 60, Order::New),
+            ("b", 0, 30, Order::New),
+            ("a", 0, 30, Order::Late),
+            ("a", 45, 60, Order::Late),
+            ("a", 45, 90, Order::New),
+            ("a", 99_999_999_000, 99_999_999_999, Order::New),
+        ] {
+            assert_eq!(seen.note(instance, period(start, end), end), order, "{instance} {start}");
+        }
+        let mut again = Seen::read(7, &seen.to_text()).unwrap();
+        assert_eq!(again.note("b", period(0, 30), 0), Order::Repeated);
+        assert_eq!(again.to_text(), seen.to_text());
+        assert!(Seen::read(7, "x").is_none() && Seen::read(7, &"x".repeat(32)).is_none());
+    }
+
+    #[test]
+    fn what_is_long_silent_takes_no_room() {
+        let mut seen = Seen::new(7);
+        for number in 0..20_000i64 {
+            let start = number * 86_400;
+            seen.note(&number.to_string(), period(start, start + 30), start + 30);
+        }
+        assert!(seen.last.len() <= FIRST_PRUNE);
+        assert_eq!(seen.note("19999", period(19_999 * 86_400, 19_999 * 86_400 + 30), 0), Order::Repeated);
+    }
+}

@@ -1,0 +1,55 @@
+//! What follows when an instance falls silent.
+
+use super::machine::{Alert, Phase, length, no_data};
+use super::seen::FORGET_AFTER;
+use super::{AlertKind, AlertReason, ThresholdAlert};
+use crate::events::UsagePeriod;
+use crate::threshold::config::ThresholdConfig;
+use crate::threshold::states::NoData;
+
+/// An instance is silent after so many of its periods,
+const SILENT_PERIODS: i64 = 3;
+/// and not before so many seconds: what is late by a spool or a slow queue is not silent.
+const LEAST_SILENCE: i64 = 300;
+
+/// After how many seconds without a word an instance is silent whose last period was `last`.
+pub(super) fn silence_of(last: UsagePeriod) -> i64 {
+    length(last).saturating_mul(SILENT_PERIODS).max(LEAST_SILENCE)
+}
+
+impl Alert {
+    /// Nothing was heard for `silence` seconds, which is longer than [`silence_of`] the last period.
+    pub(super) fn fall_silent(
+        &mut self,
+        config: &ThresholdConfig,
+        instance: &str,
+        silence: i64,
+        out: &mut Vec<ThresholdAlert>,
+    ) {
+        let at = self.last.end.saturating_add(silence);
+        match (no_data(config), self.phase) {
+            (_, Phase::Over) => {}
+            (NoData::Resolve, Phase::Firing | Phase::FiringSilent | Phase::Silent) => {
+                self.tell_at(config, instance, AlertKind::Resolved, Some(AlertReason::Silent), at, out);
+                self.phase = Phase::Over;
+            }
+            (NoData::Resolve, Phase::Pending | Phase::Watched) => self.phase = Phase::Over,
+            (NoData::Alert, Phase::Watched | Phase::Pending | Phase::Firing) => {
+                self.silent_since = self.last.end;
+                self.tell_at(config, instance, AlertKind::NoData, None, at, out);
+                self.phase = if self.phase == Phase::Firing { Phase::FiringSilent } else { Phase::Silent };
+            }
+            (NoData::Keep, Phase::Pending | Phase::Watched) if silence < FORGET_AFTER => {}
+            (NoData::Keep, Phase::Pending | Phase::Watched) => self.phase = Phase::Over,
+            (NoData::Alert, Phase::Silent | Phase::FiringSilent)
+            | (NoData::Keep, Phase::Firing | Phase::Silent | Phase::FiringSilent) => {
+                if silence >= FORGET_AFTER {
+                    self.tell_at(config, instance, AlertKind::Resolved, Some(AlertReason::Forgotten), at, out);
+                    self.phase = Phase::Over;
+                } else if self.repeat_is_due(config, at) {
+                    self.tell_at(config, instance, AlertKind::Repeat, Some(AlertReason::Silent), at, out);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,225 @@
+//! The file in which the states of thresholds outlive a restart.
+//!
+//! It is written whole under another name, synced and renamed, so that a crash leaves the old states or the new ones.
+//! One process uses it at a time: a second one finds it locked. What can't be used (damaged, of a newer version, or no
+//! such file at all) is put aside under another name, never deleted.
+
+use std::fmt;
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{self, Read as _, Write as _};
+use std::path::{Path, PathBuf};
+
+use super::alert::{AlertRecord, AlertStates, RecordError, ThresholdAlert};
+use super::evaluate::ThresholdSet;
+
+/// The largest file that is read, in bytes: 1 GiB, room for some 30 million instances.
+const MAX_BYTES: u64 = 1 << 30;
+
+/// The file, held by this process.
+#[derive(Debug)]
+pub struct AlertFile {
+    path: PathBuf,
+    /// Held for as long as this lives.
+    _lock: File,
+}
+
+/// What was in the file.
+#[derive(Debug, Default)]
+pub struct Kept {
+    /// The states and the thresholds that they are of; `None` where there were none, or none that could be used.
+    pub states: Option<(AlertStates, ThresholdSet)>,
+    /// What was still to be told.
+    pub untold: Vec<ThresholdAlert>,
+    /// What could not be used, where it was put and why, for people.
+    pub put_aside: Option<String>,
+}
+
+/// Why the file can't be used.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum AlertFileError {
+    /// Another process holds it.
+    InUse(PathBuf),
+    /// It can't be read or written.
+    Io(PathBuf, io::Error),
+}
+
+impl fmt::Display for AlertFileError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::InUse(path) => write!(
+                f,
+                "another process keeps the states of its thresholds in {}; name another file with --state",
+                path.display()
+            ),
+            Self::Io(path, error) => {
+                write!(
+                    f,
+                    "the states of thresholds can't be kept in {}: {error}; name another file with --state",
+                    path.display()
+                )
+            }
+        }
+    }
+}
+
+impl std::error::Error for AlertFileError {}
+
+impl AlertFile {
+    /// Takes hold of the file at `path` and reads it; `now` (Unix seconds) goes into the name of what is put aside.
+    /// Folders on the way are made.
+    ///
+    /// # Errors
+    /// When another process holds it, or it can't be read.
+    pub fn open(path: &Path, now: i64) -> Result<(Self, Kept), AlertFileError> {
+        let failed = |error| AlertFileError::Io(path.to_owned(), error);
+        if let Some(folder) = path.parent() {
+            fs::create_dir_all(folder).map_err(failed)?;
+        }
+        // The lock stands beside the file, which is another one after each write.
+        let lock = OpenOptions::new().create(true).append(true).open(with_suffix(path, ".lock")).map_err(failed)?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Err(AlertFileError::InUse(path.to_owned())),
+            Err(TryLockError::Error(error)) => return Err(failed(error)),
+        }
+        let file = Self { path: path.to_owned(), _lock: lock };
+        let kept = match read(path) {
+            Ok(Some(text)) => match understand(&text) {
+                Ok(kept) => kept,
+                Err(error) => {
+                    Kept { put_aside: Some(put_aside(path, &error, now).map_err(failed)?), ..Kept::default() }
+                }
+            },
+            Ok(None) => Kept::default(),
+            Err(error) => return Err(failed(error)),
+        };
+        Ok((file, kept))
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Writes `record` in the place of what was there. Blocks until it is on disk.
+    ///
+    /// # Errors
+    /// When it can't be written; what was there is still there.
+    pub fn save(&self, record: &AlertRecord) -> Result<(), AlertFileError> {
+        self.write(record).map_err(|error| AlertFileError::Io(self.path.clone(), error))
+    }
+
+    fn write(&self, record: &AlertRecord) -> io::Result<()> {
+        let new = with_suffix(&self.path, ".new");
+        let mut file = File::create(&new)?;
+        let mut writer = io::BufWriter::new(&mut file);
+        serde_json::to_writer(&mut writer, record)?;
+        writer.write_all(b"\n")?;
+        writer.flush()?;
+        drop(writer);
+        file.sync_all()?;
+        fs::rename(&new, &self.path)?;
+        // A name is on disk when its folder is.
+        let folder = self.path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        #[cfg(unix)]
+        File::open(folder)?.sync_all()?;
+        let _ = folder;
+        Ok(())
+    }
+}
+
+fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {
+    let file = match File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let mut text = Vec::new();
+    file.take(MAX_BYTES).read_to_end(&mut text)?;
+    Ok(Some(text))
+}
+
+fn understand(text: &[u8]) -> Result<Kept, RecordError> {
+    let mut record = AlertRecord::parse(text)?;
+    let untold = std::mem::take(&mut record.untold);
+    Ok(Kept { states: Some(record.restore()?), untold, put_aside: None })
+}
+
+fn put_aside(path: &Path, error: &RecordError, now: i64) -> io::Result<String> {
+    let word = if matches!(error, RecordError::Damaged(_)) { "damaged" } else { "aside" };
+    let names = (0..).map(|n| if n == 0 { format!(".{word}-{now}") } else { format!(".{word}-{now}-{n}") });
+    let aside = names.map(|suffix| with_suffix(path, &suffix)).find(|name| !name.exists());
+    let aside = aside.unwrap_or_else(|| with_suffix(path, ".aside"));
+    fs::rename(path, &aside)?;
+    Ok(format!(
+        "{} can't be used for the states of thresholds: {error}. It was put aside as {}, and the states begin anew: \
+         what fires is told again",
+        path.display(),
+        aside.display()
+    ))
+}
+
+fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    name.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::events::tests::sample;
+    use crate::threshold::{ANY, ActionType, ResourceType, ThresholdConfig, ThresholdType};
+
+    fn firing() -> (AlertStates, ThresholdSet) {
+        let limit = ThresholdType::Percentage { value: 10.0 };
+        let config = ThresholdConfig::new("cpu", ResourceType::Cpu, limit, ActionType::Log, ANY);
+        let set = ThresholdSet::new(vec![ThresholdConfig { clear_value: Some(5.0), ..config }]).unwrap();
+        let mut states = AlertStates::new(1);
+        assert_eq!(states.observe(&set, &sample()).len(), 1);
+        (states, set)
+    }
+
+    #[test]
+    fn what_is_kept_is_there_again_and_one_process_holds_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("new/alerts.json");
+        let (states, set) = firing();
+        let (file, kept) = AlertFile::open(&path, 0).unwrap();
+        assert!(kept.states.is_none() && kept.put_aside.is_none());
+        file.save(&AlertRecord::of(&states, &set, Vec::new())).unwrap();
+        file.save(&AlertRecord::of(&states, &set, Vec::new())).unwrap();
+        assert!(matches!(AlertFile::open(&path, 0), Err(AlertFileError::InUse(_))));
+        drop(file);
+        let (_, kept) = AlertFile::open(&path, 0).unwrap();
+        assert_eq!(kept.states.unwrap().0.active(), states.active());
+    }
+
+    #[test]
+    fn what_cannot_be_used_is_put_aside_and_said() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("alerts.json");
+        let newer = r#"{"format":"formusage-alerts","version":9}"#;
+        for (number, (text, says)) in [
+            ("{\"format\":", "damaged"),
+            ("", "damaged"),
+            ("{\"id\":\"cpu\"}", "no states of thresholds"),
+            ("[]", "no states of thresholds"),
+            (newer, "newer version"),
+            (r#"{"format":"formusage-alerts","version":1}"#, "damaged"),
+        ]
+        .into_iter()
+        .enumerate()
+        {
+            fs::write(&path, text).unwrap();
+            let (_, kept) = AlertFile::open(&path, 77).unwrap();
+            let said = kept.put_aside.unwrap();
+            assert!(said.contains(says) && said.contains("-77"), "{said}");
+            assert!(kept.states.is_none() && !path.exists());
+            let aside = fs::read_dir(folder.path()).unwrap().flatten();
+            assert_eq!(aside.filter(|it| it.file_name().to_string_lossy().contains("-77")).count(), number + 1);
+        }
+    }
+}

@@ -1,0 +1,306 @@
+//! Alerts on their way: mails into a real mailbox, signed webhooks, programs, chats, and channels that were down.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::time::Duration;
+
+use predicates::prelude::PredicateBooleanExt as _;
+use predicates::str::contains;
+use serde_json::Value;
+
+use crate::support::{formusage, lines};
+
+/// How long something may take that comes within a second on a machine at rest.
+const PATIENCE: Duration = Duration::from_secs(40);
+
+/// `whsec_` and 32 bytes in base64.
+const SECRET: &str = "whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=";
+
+/// A request that was received: its head, its headers by lower-case names, its body.
+struct Received {
+    headers: Vec<(String, String)>,
+    body: String,
+}
+
+impl Received {
+    fn header(&self, name: &str) -> &str {
+        self.headers.iter().find(|(other, _)| other == name).map(|(_, value)| value.as_str()).unwrap_or_default()
+    }
+}
+
+/// Takes requests, answers the first ones with 503, and hands the others over.
+fn receiver(refusals: usize) -> (u16, Receiver<Received>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let (sender, received) = channel();
+    std::thread::spawn(move || {
+        for (n, connection) in listener.incoming().flatten().enumerate() {
+            answer(connection, n < refusals, &sender);
+        }
+    });
+    (port, received)
+}
+
+fn answer(connection: TcpStream, refuse: bool, sender: &Sender<Received>) {
+    let mut reader = BufReader::new(connection.try_clone().unwrap());
+    let mut headers = Vec::new();
+    loop {
+        let mut line = String::new();
+        if reader.read_line(&mut line).unwrap_or(0) == 0 || line == "\r\n" {
+            break;
+        }
+        if let Some((name, value)) = line.trim().split_once(": ") {
+            headers.push((name.to_ascii_lowercase(), value.to_owned()));
+        }
+    }
+    let mut received = Received { headers, body: String::new() };
+    let length = received.header("content-length").parse().unwrap_or(0);
+    let mut body = vec![0; length];
+    reader.read_exact(&mut body).unwrap();
+    received.body = String::from_utf8(body).unwrap();
+    let status = if refuse { "503 Busy" } else { "200 OK" };
+    let mut connection = connection;
+    let _ = write!(connection, "HTTP/1.1 {status}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+    if !refuse {
+        let _ = sender.send(received);
+    }
+}
+
+/// A folder with thresholds, channels and events.
+struct Bench {
+    folder: tempfile::TempDir,
+}
+
+impl Bench {
+    /// One threshold that every event exceeds, whose action is `action`.
+    fn new(action: &str, channels: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let threshold = format!(
+            r#"{{"id":"cpu-high","resource_type":"Cpu","threshold_type":{{"Percentage":{{"value":5}}}},"action":{action},"user_id":"*","notification_channels":["ops"]}}"#
+        );
+        let bench = Self { folder };
+        bench.file("thresholds.json", &threshold);
+        bench.file("channels.json", channels);
+        bench
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn file(&self, name: &str, text: &str) {
+        std::fs::write(self.path(name), text).unwrap();
+    }
+
+    /// Publishes so many events, each of which exceeds the threshold.
+    fn publish(&self, events: i64) -> assert_cmd::Command {
+        let mut command = formusage();
+        command
+            .current_dir(self.folder.path())
+            .env("FORMUSAGE_STATE_DIR", self.path("state"))
+            .env("HOOK_SECRET", SECRET)
+            .args(["publish", "--to", "file:out.ndjson", "--thresholds", "thresholds.json"])
+            .args(["--channels", "channels.json"])
+            .env("FORMUSAGE_DRAIN_TIMEOUT", "20s")
+            .write_stdin(lines("i", events));
+        command
+    }
+
+    fn channels(&self, words: &[&str]) -> assert_cmd::Command {
+        let mut command = formusage();
+        command.current_dir(self.folder.path()).env("HOOK_SECRET", SECRET).arg("channels").args(words);
+        command.args(["--channels", "channels.json"]);
+        command
+    }
+}
+
+fn webhook(port: u16) -> String {
+    format!(
+        r#"{{"channels":{{"ops":{{"webhook":{{"url":"http://127.0.0.1:{port}/hook","secret":{{"env":"HOOK_SECRET"}}}}}}}}}}"#
+    )
+}
+
+#[test]
+fn a_webhook_is_signed_and_tells_of_all_that_waits_in_one_request() {
+    let (port, received) = receiver(0);
+    let bench = Bench::new(r#""Notify""#, &webhook(port));
+    bench.publish(3).assert().code(0);
+    let mut told = Vec::new();
+    while told.len() < 3 {
+        let request = received.recv_timeout(PATIENCE).unwrap();
+        let mut headers = http::HeaderMap::new();
+        for name in ["webhook-id", "webhook-timestamp", "webhook-signature"] {
+            headers.insert(name, request.header(name).parse().unwrap());
+        }
+        let verifier = standardwebhooks::Webhook::new(SECRET).unwrap();
+        verifier.verify(request.body.as_bytes(), &headers).unwrap();
+        let body: Value = serde_json::from_str(&request.body).unwrap();
+        assert_eq!(body["type"], "threshold_violation");
+        told.extend(
+            body["data"]["events"].as_array().unwrap().iter().map(|event| event["alert"]["at"].as_i64().unwrap()),
+        );
+    }
+    assert_eq!(told, [1_626_350_430, 1_626_350_460, 1_626_350_490]);
+}
+
+#[test]
+fn what_a_channel_did_not_take_arrives_when_it_is_back() {
+    let (port, received) = receiver(3);
+    let bench = Bench::new(r#""Notify""#, &webhook(port));
+    bench.publish(1).assert().code(0);
+    assert!(received.recv_timeout(PATIENCE).unwrap().body.contains("cpu-high"));
+
+    // Down for the whole of a run: the event goes out all the same, the alert with the next run.
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let bench = Bench::new(r#""Notify""#, &webhook(port));
+    bench.publish(1).args(["--drain-timeout", "1s"]).assert().code(0).stderr(contains("channel:ops: 1 alerts wait"));
+    assert!(std::fs::read_to_string(bench.path("out.ndjson")).unwrap().contains("instance_id"));
+    let (port, received) = receiver(0);
+    bench.file("channels.json", &webhook(port));
+    // The breaker that the first run left open is waited for.
+    bench.publish(0).args(["--drain-timeout", "35s"]).assert().code(0);
+    assert!(received.recv_timeout(PATIENCE).unwrap().body.contains("cpu-high"));
+}
+
+#[test]
+fn a_name_that_nothing_is_bound_to_is_an_error_before_anything_is_sent() {
+    let bench = Bench::new(r#""Notify""#, r#"{"channels":{"opps":{"exec":{"command":["true"]}}}}"#);
+    let said = contains("nothing is bound to the channel `ops`").and(contains("did you mean `opps`?"));
+    bench.publish(1).assert().code(2).stderr(said);
+    let bench = Bench::new(r#"{"Action":"down"}"#, r#"{"actions":{"down":{"exec":{"command":["true"]}}}}"#);
+    bench.publish(1).assert().code(2).stderr(contains("--allow-exec"));
+    assert_eq!(std::fs::read_to_string(bench.path("out.ndjson")).unwrap_or_default(), "");
+}
+
+#[test]
+fn a_program_gets_the_alerts_and_none_of_our_secrets() {
+    let bench = Bench::new(r#"{"Action":"note"}"#, "");
+    bench.file("note.sh", "#!/bin/sh\ncat >> \"$1\"; env | grep FORMUSAGE >> \"$1\"; exit 0\n");
+    let out = bench.path("noted");
+    let command = ["/bin/sh", bench.path("note.sh").to_str().unwrap(), out.to_str().unwrap()].map(str::to_owned);
+    let channels = serde_json::json!({ "actions": { "note": { "exec": { "command": command } } } });
+    bench.file("channels.json", &channels.to_string());
+    bench.publish(1).arg("--allow-exec").env("FORMUSAGE_TOKEN", "hush").assert().code(0);
+    let noted = std::fs::read_to_string(out).unwrap();
+    assert!(noted.contains("\"threshold_violation\"") && !noted.contains("FORMUSAGE"), "{noted}");
+
+    bench.file(
+        "channels.json",
+        r#"{"actions":{"note":{"exec":{"command":["/bin/sh","-c","echo no such group >&2; exit 3"]}}}}"#,
+    );
+    bench.channels(&["test", "note"]).assert().code(2).stderr(contains("--allow-exec"));
+    bench
+        .channels(&["test", "note", "--allow-exec"])
+        .assert()
+        .code(1)
+        .stderr(contains("ended with exit status: 3: no such group"));
+}
+
+#[test]
+fn a_chat_gets_lines_and_its_url_is_a_secret() {
+    let (port, received) = receiver(0);
+    let bench = Bench::new(r#""Notify""#, r#"{"channels":{"ops":{"slack":{"url":{"file":"url"}}}}}"#);
+    bench.file("url", &format!("http://127.0.0.1:{port}/services/hush\n"));
+    bench.publish(1).assert().code(0);
+    let body: Value = serde_json::from_str(&received.recv_timeout(PATIENCE).unwrap().body).unwrap();
+    let text = body["text"].as_str().unwrap();
+    assert!(text.contains("cpu-high is exceeded: Cpu of i is 12.5 %, over 5 %"), "{text}");
+    bench.file("url", "http://127.0.0.1:1/services/hush\n");
+    bench.channels(&["test", "ops"]).assert().code(1).stderr(contains("127.0.0.1:1").and(contains("hush").not()));
+}
+
+#[test]
+fn a_queue_gets_a_violation_as_an_event() {
+    let bench = Bench::new(r#""Notify""#, r#"{"channels":{"ops":{"queue":{"to":"sqlite:alerts-queue.db"}}}}"#);
+    bench.publish(2).assert().code(0);
+    let read = formusage()
+        .current_dir(bench.folder.path())
+        .args(["read", "--from", "sqlite:alerts-queue.db"])
+        .assert()
+        .code(0);
+    let text = String::from_utf8_lossy(&read.get_output().stdout).into_owned();
+    assert_eq!(text.matches("\"event_type\":\"threshold_violation\"").count(), 2, "{text}");
+}
+
+/// A mail server with a mailbox, killed when dropped: Debian's python3-aiosmtpd.
+struct MailServer {
+    process: Child,
+    port: u16,
+    mailbox: PathBuf,
+}
+
+impl MailServer {
+    /// `None` where it is not installed.
+    fn start(folder: &Path) -> Option<Self> {
+        let python = Path::new("/usr/bin/python3");
+        let installed = Command::new(python).args(["-c", "import aiosmtpd"]).stderr(Stdio::null()).status();
+        if !installed.is_ok_and(|status| status.success()) {
+            eprintln!("skipped: python3-aiosmtpd is not installed (tests/run installs it on Debian)");
+            return None;
+        }
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let mailbox = folder.join("mailbox");
+        let process = Command::new(python)
+            .args(["-m", "aiosmtpd", "-n", "-l", &format!("127.0.0.1:{port}"), "-c", "aiosmtpd.handlers.Mailbox"])
+            .arg(&mailbox)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        Some(Self { process, port, mailbox })
+    }
+
+    fn mails(&self) -> Vec<String> {
+        let Ok(new) = self.mailbox.join("new").read_dir() else { return Vec::new() };
+        new.map(|entry| std::fs::read_to_string(entry.unwrap().path()).unwrap()).collect()
+    }
+}
+
+impl Drop for MailServer {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+#[test]
+fn a_mail_arrives_in_a_mailbox() {
+    let bench = Bench::new(r#""Notify""#, "");
+    let Some(server) = MailServer::start(bench.folder.path()) else { return };
+    let channels = serde_json::json!({ "channels": { "ops": { "smtp": {
+        "host": "127.0.0.1", "port": server.port, "tls": "none",
+        "from": "formusage <meter@example.org>", "to": ["ops@example.org"],
+    } } } });
+    bench.file("channels.json", &channels.to_string());
+    // The server may still be starting: the alert is tried until it is there.
+    bench.publish(1).args(["--drain-timeout", "30s"]).assert().code(0);
+    let mails = server.mails();
+    let [mail] = mails.as_slice() else { panic!("{mails:?}") };
+    for part in
+        ["Subject: cpu-high is exceeded", "To: ops@example.org", "Auto-Submitted: auto-generated", "instance   i"]
+    {
+        assert!(mail.contains(part), "{part}: {mail}");
+    }
+    bench.channels(&["test", "ops"]).assert().code(0).stderr(contains("taken after"));
+    assert_eq!(server.mails().len(), 2);
+    drop(server);
+    bench.channels(&["test", "ops"]).assert().code(1).stderr(contains("mail server 127.0.0.1"));
+}
+
+#[test]
+fn a_faulty_file_is_named_with_its_place() {
+    let bench = Bench::new(r#""Notify""#, "{\n \"chanels\": {}}");
+    bench
+        .channels(&["list"])
+        .assert()
+        .code(2)
+        .stderr(contains("channels.json:2:10").and(contains("did you mean `channels`?")));
+    bench.file("channels.json", &webhook(1));
+    bench.channels(&["test", "opps"]).assert().code(2).stderr(contains("it has: ops"));
+    let list = bench.channels(&["list"]).env("HOOK_SECRET", "hush-hush").assert().code(1);
+    let text = String::from_utf8_lossy(&list.get_output().stdout).into_owned();
+    assert!(text.contains("openssl rand") && !text.contains("hush"), "{text}");
+}

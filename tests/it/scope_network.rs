@@ -1,0 +1,132 @@
+//! What passes a container's cable, counted through the network namespace of its processes.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpListener;
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::time::Duration;
+
+use form_usage_events::clock::{Clock, SystemClock};
+use form_usage_events::collect::{Scope, ScopeOptions, ScopeSpec, Traffic};
+
+use crate::control_group::ControlGroup;
+
+const MEGABYTES: u64 = 64;
+
+/// A process in a control group and a network namespace of its own, with a cable to this host.
+struct Container {
+    child: Child,
+    stdin: ChildStdin,
+    lines: std::io::Lines<BufReader<std::process::ChildStdout>>,
+    cable: String,
+    /// The host's end, as an address.
+    address: String,
+}
+
+fn ip(arguments: &str) -> Result<(), String> {
+    let output = Command::new("ip").args(arguments.split(' ')).output().map_err(|error| format!("ip: {error}"))?;
+    let words = String::from_utf8_lossy(&output.stderr).into_owned();
+    if output.status.success() { Ok(()) } else { Err(format!("ip {arguments}: {words}")) }
+}
+
+impl Container {
+    /// `None`, with a word of it, where none can be made.
+    fn start(group: &ControlGroup) -> Option<Self> {
+        // /sys of its own namespace, as container runtimes mount it.
+        let script = "exec unshare -n -m sh -c 'mount -t sysfs sysfs /sys && echo ready $$ || exit 1
+            read go && bash -c \"head -c $((64 << 20)) /dev/zero >/dev/tcp/$go\" && echo sent
+            read end'";
+        let mut command = group.command(script);
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let Some(Ok(_)) = lines.next() else {
+            eprintln!("skipped, since no network namespace can be made");
+            child.wait().unwrap();
+            return None;
+        };
+        let cable = format!("fu{}", child.id());
+        let stdin = child.stdin.take().unwrap();
+        let address = format!("198.18.{}.{}", child.id() / 64 % 256, child.id() % 64 * 4 + 1);
+        Some(Self { child, stdin, lines, cable, address })
+    }
+
+    /// Plugs the cable in.
+    fn plug(&self) -> Result<(), String> {
+        let (id, cable, address) = (self.child.id(), &self.cable, &self.address);
+        let (network, last) = address.rsplit_once('.').unwrap();
+        let inner = format!("{network}.{}", last.parse::<u8>().unwrap() + 1);
+        ip(&format!("link add {cable} type veth peer name eth0 netns {id}"))?;
+        ip(&format!("addr add {address}/30 dev {cable}"))?;
+        ip(&format!("link set {cable} up"))?;
+        let inside = |arguments: &str| {
+            let status =
+                Command::new("nsenter").args(["-t", &id.to_string(), "-n", "ip"]).args(arguments.split(' ')).status();
+            status.is_ok_and(|status| status.success()).then_some(()).ok_or_else(|| format!("nsenter ip {arguments}"))
+        };
+        inside(&format!("addr add {inner}/30 dev eth0"))?;
+        inside("link set eth0 up")
+    }
+
+    /// Has it send so many megabytes to this host.
+    fn send(&mut self) {
+        let listener = TcpListener::bind((self.address.as_str(), 0)).unwrap();
+        let port = listener.local_addr().unwrap().port();
+        writeln!(self.stdin, "{}/{port}", self.address).unwrap();
+        let (mut stream, _) = listener.accept().unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+        let mut buffer = vec![0; 1 << 20];
+        let mut received = 0;
+        loop {
+            match stream.read(&mut buffer).unwrap() {
+                0 => break,
+                count => received += count as u64,
+            }
+        }
+        assert_eq!(received, MEGABYTES << 20);
+        assert_eq!(self.lines.next().unwrap().unwrap(), "sent");
+    }
+}
+
+impl Drop for Container {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        let _ = ip(&format!("link del {}", self.cable));
+    }
+}
+
+fn traffic(scope: &mut dyn Scope) -> Vec<(String, Traffic)> {
+    let seen = scope.read(SystemClock.monotonic()).unwrap().remove(0);
+    seen.reading.network.unwrap().into_iter().collect()
+}
+
+#[test]
+fn bytes_over_a_cable_count_once_and_in_their_direction() {
+    let Some(group) = ControlGroup::new("cable") else { return };
+    let Some(mut container) = Container::start(&group) else { return };
+    let open = |scope: String| scope.parse::<ScopeSpec>().unwrap().open(&ScopeOptions::default()).unwrap();
+    let mut scopes = [open(format!("cgroup:{}", group.path())), open(format!("pid:{}", container.child.id()))];
+    for scope in &mut scopes {
+        assert_eq!(traffic(scope.as_mut()), [], "there is no cable yet");
+    }
+    if let Err(why) = container.plug() {
+        eprintln!("skipped, since there is no cable: {why}");
+        return;
+    }
+    container.send();
+    for scope in &mut scopes {
+        let [(name, first)] = &traffic(scope.as_mut())[..] else { panic!("one interface") };
+        assert!(name.starts_with("eth0@"), "{name}");
+        assert_eq!(*first, Traffic::default(), "new, and so from zero");
+        let [(_, total)] = &traffic(scope.as_mut())[..] else { panic!("one interface") };
+        let sent = MEGABYTES << 20;
+        // Headers and acknowledgements come on top: little, since segments are long.
+        assert!(total.sent >= sent && total.sent < sent + sent / 50, "{total:?}");
+        assert!(total.received < sent / 20, "{total:?}");
+    }
+    // Its last process ends; what passed can be read on.
+    let before = traffic(scopes[0].as_mut());
+    container.child.kill().unwrap();
+    container.child.wait().unwrap();
+    let after = traffic(scopes[0].as_mut());
+    assert!(after[0].1.sent >= before[0].1.sent && after[0].0 == before[0].0, "{before:?} {after:?}");
+}
