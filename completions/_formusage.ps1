@@ -50,7 +50,7 @@ Register-ArgumentCompleter -Native -CommandName 'formusage' -ScriptBlock {
         }
         'formusage;collect' {
             [CompletionResult]::new('--interval', '--interval', [CompletionResultType]::ParameterName, 'How long a period is, in whole seconds; 30s unless given')
-            [CompletionResult]::new('--sample-interval', '--sample-interval', [CompletionResultType]::ParameterName, 'How often to look in between, for averages and GPU time; the shorter of 5s and the interval unless given')
+            [CompletionResult]::new('--sample-interval', '--sample-interval', [CompletionResultType]::ParameterName, 'How often to look in between, for averages and GPU time; the shorter of 5s (1s with --watch) and the interval unless given')
             [CompletionResult]::new('--count', '--count', [CompletionResultType]::ParameterName, 'End after so many periods of the schedule; one event of each instance comes with each')
             [CompletionResult]::new('--duration', '--duration', [CompletionResultType]::ParameterName, 'End after so long')
             [CompletionResult]::new('--scope', '--scope', [CompletionResultType]::ParameterName, 'What is metered: host (the default), cgroup:PATH or a pattern such as ''cgroup:system.slice/*.service'', systemd:UNIT, pid:N with its children. May stand several times')
@@ -66,6 +66,7 @@ Register-ArgumentCompleter -Native -CommandName 'formusage' -ScriptBlock {
             [CompletionResult]::new('--log-format', '--log-format', [CompletionResultType]::ParameterName, 'How log lines look')
             [CompletionResult]::new('--align', '--align', [CompletionResultType]::ParameterName, 'Let periods end at multiples of the interval on the wall clock: 30 s periods at :00 and :30 (the default; the first period is shorter)')
             [CompletionResult]::new('--no-align', '--no-align', [CompletionResultType]::ParameterName, 'Let every period have the whole interval, counted from the start')
+            [CompletionResult]::new('--watch', '--watch', [CompletionResultType]::ParameterName, 'Show the open period of each instance, live, on the terminal: a table with sparklines that keys sort and scroll; q ends it as SIGINT does. Events still go to standard output where that is a pipe or a file. Where it is a terminal they are not written, and no state is kept')
             [CompletionResult]::new('--no-state', '--no-state', [CompletionResultType]::ParameterName, 'Keep no state: every run starts anew, and what the last one did not write is lost')
             [CompletionResult]::new('-v', '-v', [CompletionResultType]::ParameterName, 'Log more: -v for what happens, -vv for every attempt')
             [CompletionResult]::new('--verbose', '--verbose', [CompletionResultType]::ParameterName, 'Log more: -v for what happens, -vv for every attempt')

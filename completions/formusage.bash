@@ -276,7 +276,7 @@ _formusage() {
             return 0
             ;;
         formusage__subcmd__collect)
-            opts="-v -q -h --interval --sample-interval --count --duration --align --no-align --scope --config --interface --mount --device --instance-id --user-id --org-id --state --no-state --verbose --quiet --log --log-format --help"
+            opts="-v -q -h --interval --sample-interval --count --duration --align --no-align --watch --scope --config --interface --mount --device --instance-id --user-id --org-id --state --no-state --verbose --quiet --log --log-format --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

@@ -47,7 +47,7 @@ complete -c formusage -n "__fish_formusage_needs_command" -f -a "schema" -d 'Pri
 complete -c formusage -n "__fish_formusage_needs_command" -f -a "completions" -d 'Print a completion script for a shell'
 complete -c formusage -n "__fish_formusage_needs_command" -f -a "man" -d 'Print a man page (roff)'
 complete -c formusage -n "__fish_formusage_using_subcommand collect" -l interval -d 'How long a period is, in whole seconds; 30s unless given' -r
-complete -c formusage -n "__fish_formusage_using_subcommand collect" -l sample-interval -d 'How often to look in between, for averages and GPU time; the shorter of 5s and the interval unless given' -r
+complete -c formusage -n "__fish_formusage_using_subcommand collect" -l sample-interval -d 'How often to look in between, for averages and GPU time; the shorter of 5s (1s with --watch) and the interval unless given' -r
 complete -c formusage -n "__fish_formusage_using_subcommand collect" -l count -d 'End after so many periods of the schedule; one event of each instance comes with each' -r
 complete -c formusage -n "__fish_formusage_using_subcommand collect" -l duration -d 'End after so long' -r
 complete -c formusage -n "__fish_formusage_using_subcommand collect" -l scope -d 'What is metered: host (the default), cgroup:PATH or a pattern such as \'cgroup:system.slice/*.service\', systemd:UNIT, pid:N with its children. May stand several times' -r
@@ -64,6 +64,7 @@ complete -c formusage -n "__fish_formusage_using_subcommand collect" -l log-form
 json\t'One JSON object a line'"
 complete -c formusage -n "__fish_formusage_using_subcommand collect" -l align -d 'Let periods end at multiples of the interval on the wall clock: 30 s periods at :00 and :30 (the default; the first period is shorter)'
 complete -c formusage -n "__fish_formusage_using_subcommand collect" -l no-align -d 'Let every period have the whole interval, counted from the start'
+complete -c formusage -n "__fish_formusage_using_subcommand collect" -l watch -d 'Show the open period of each instance, live, on the terminal: a table with sparklines that keys sort and scroll; q ends it as SIGINT does. Events still go to standard output where that is a pipe or a file. Where it is a terminal they are not written, and no state is kept'
 complete -c formusage -n "__fish_formusage_using_subcommand collect" -l no-state -d 'Keep no state: every run starts anew, and what the last one did not write is lost'
 complete -c formusage -n "__fish_formusage_using_subcommand collect" -s v -l verbose -d 'Log more: -v for what happens, -vv for every attempt'
 complete -c formusage -n "__fish_formusage_using_subcommand collect" -s q -l quiet -d 'Log nothing'

@@ -45,3 +45,5 @@ mod spool;
 mod support;
 mod thresholds;
 mod validate;
+#[cfg(target_os = "linux")]
+mod watch;

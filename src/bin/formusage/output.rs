@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::io::{self, IsTerminal, Write};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Whoever read our standard output has closed it.
 #[derive(Debug)]
@@ -95,6 +96,56 @@ fn without(text: &str, unwanted: impl Fn(char) -> bool) -> Cow<'_, str> {
     if text.contains(&unwanted) { Cow::Owned(text.replace(unwanted, "\u{fffd}")) } else { Cow::Borrowed(text) }
 }
 
+/// Words that wait until the terminal is free again, while a table is drawn on it: at most so many bytes, the newest.
+const HELD_BYTES: usize = 64 << 10;
+
+static HELD: Mutex<Option<Vec<u8>>> = Mutex::new(None);
+
+fn held() -> MutexGuard<'static, Option<Vec<u8>>> {
+    HELD.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// From now on words for people are held back, until [`release_words`].
+pub(crate) fn hold_words() {
+    held().get_or_insert_default();
+}
+
+/// Writes what was held back, and holds back nothing more.
+pub(crate) fn release_words() {
+    if let Some(words) = held().take() {
+        let _ = io::stderr().write_all(&words);
+    }
+}
+
+/// The last line that was held back.
+pub(crate) fn last_held_words() -> Option<String> {
+    let held = held();
+    let last = held.as_ref()?.trim_ascii_end().rsplit(|byte| *byte == b'\n').next()?;
+    // Without its colours.
+    let last = anstream::adapter::strip_str(&String::from_utf8_lossy(last)).to_string();
+    (!last.is_empty()).then_some(last)
+}
+
+/// Standard error for words, or where they are held back.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Words;
+
+impl Write for Words {
+    fn write(&mut self, words: &[u8]) -> io::Result<usize> {
+        let mut held = held();
+        let Some(kept) = held.as_mut() else { return io::stderr().write(words) };
+        kept.extend_from_slice(words);
+        if kept.len() > HELD_BYTES {
+            kept.drain(..kept.len() - HELD_BYTES);
+        }
+        Ok(words.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        io::stderr().flush()
+    }
+}
+
 /// A number and its noun: `1 event`, `2 events`.
 pub(crate) fn counted(count: u64, one: &str, many: &str) -> String {
     format!("{count} {}", if count == 1 { one } else { many })
@@ -108,5 +159,9 @@ pub(crate) fn complain(message: &str) {
 
 /// One line for people on standard error.
 pub(crate) fn say(message: &str) {
-    let _ = writeln!(anstream::stderr(), "{}", printable_lines(message));
+    if held().is_some() {
+        let _ = writeln!(Words, "{}", printable_lines(message));
+    } else {
+        let _ = writeln!(anstream::stderr(), "{}", printable_lines(message));
+    }
 }

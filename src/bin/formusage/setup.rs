@@ -15,6 +15,7 @@ use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::cli::{GlobalArgs, LogFormat};
+use crate::output::Words;
 
 /// Sends log lines to standard error: warnings and violations by default, more with `--verbose`, none with `--quiet`.
 pub(crate) fn logging(args: &GlobalArgs) {
@@ -36,7 +37,7 @@ pub(crate) fn logging(args: &GlobalArgs) {
     let filter = if args.quiet && args.log.is_none() { EnvFilter::new("off") } else { filter };
     let colour = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
     let builder: SubscriberBuilder<_, _, _, _> =
-        tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_ansi(colour);
+        tracing_subscriber::fmt().with_env_filter(filter).with_writer(Words::default).with_ansi(colour);
     // A second initialization is impossible here and harmless anyway.
     let _ = match args.log_format {
         LogFormat::Text => builder.with_target(false).finish().with(filter_fn(is_fit_to_log)).try_init(),

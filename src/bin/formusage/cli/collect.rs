@@ -22,7 +22,8 @@ pub(crate) struct CollectArgs {
     /// How long a period is, in whole seconds; 30s unless given
     #[arg(long, value_name = "TIME", env = "FORMUSAGE_INTERVAL", value_parser = whole_seconds, help_heading = "Periods")]
     pub(crate) interval: Option<Duration>,
-    /// How often to look in between, for averages and GPU time; the shorter of 5s and the interval unless given
+    /// How often to look in between, for averages and GPU time; the shorter of 5s (1s with --watch) and
+    /// the interval unless given
     #[arg(long, value_name = "TIME", env = "FORMUSAGE_SAMPLE_INTERVAL", value_parser = sample_interval, help_heading = "Periods")]
     pub(crate) sample_interval: Option<Duration>,
     /// End after so many periods of the schedule; one event of each instance comes with each
@@ -38,6 +39,12 @@ pub(crate) struct CollectArgs {
     /// Let every period have the whole interval, counted from the start
     #[arg(long, env = "FORMUSAGE_NO_ALIGN", overrides_with = "align", help_heading = "Periods")]
     pub(crate) no_align: bool,
+
+    /// Show the open period of each instance, live, on the terminal: a table with sparklines that keys sort and scroll;
+    /// q ends it as SIGINT does. Events still go to standard output where that is a pipe or a file. Where it is a
+    /// terminal they are not written, and no state is kept
+    #[arg(long, env = "FORMUSAGE_WATCH")]
+    pub(crate) watch: bool,
 
     /// What is metered: host (the default), cgroup:PATH or a pattern such as 'cgroup:system.slice/*.service',
     /// systemd:UNIT, pid:N with its children. May stand several times

@@ -15,3 +15,4 @@ pub(crate) mod schema;
 pub(crate) mod spool;
 pub(crate) mod thresholds;
 pub(crate) mod validate;
+mod watch;

@@ -13,6 +13,7 @@ use form_usage_events::collect::{Agent, Continuation, Now, Opened, Origin, Snaps
 use self::run::Collector;
 use self::settings::Settings;
 use crate::cli::CollectArgs;
+use crate::cmd::watch::{Screen, Writes};
 use crate::exit::Exit;
 use crate::setup::{self, Shutdown};
 
@@ -21,13 +22,18 @@ pub(crate) fn run(args: &CollectArgs) -> anyhow::Result<Exit> {
     let sources = open(&settings)?;
     setup::runtime()?.block_on(async {
         let shutdown = Shutdown::listen("")?;
+        let watched = args.watch.then(Screen::open).transpose()?;
+        let (screen, writes) = watched.map_or((None, Writes::Events), |(screen, writes)| (Some(screen), writes));
         let clock = &SystemClock;
         let origin = Origin::here();
-        let opened =
-            settings.state.as_deref().map(|path| StateFile::open(path, &origin, Now::of(clock))).transpose()?;
+        // What is written nowhere must not be taken from a later run either.
+        let state = settings.state.as_deref().filter(|_| writes == Writes::Events);
+        let opened = state.map(|path| StateFile::open(path, &origin, Now::of(clock))).transpose()?;
         let (agent, closing, file) = start(sources, &settings, opened, Now::of(clock));
         let mut collector = Collector::new(agent, clock, origin, file, closing)?;
         collector.count = args.count;
+        collector.writes = writes;
+        collector.screen = screen;
         collector.run(args, settings, &shutdown).await
     })
 }

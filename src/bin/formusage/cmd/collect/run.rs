@@ -7,6 +7,7 @@ use super::settings::Settings;
 use super::signs::{Hangup, Urgencies};
 use super::writer::{Batch, Outcome, Writer};
 use crate::cli::CollectArgs;
+use crate::cmd::watch::{self, Asked, Screen, Writes};
 use crate::exit::Exit;
 use crate::output::{self, StdoutClosed};
 use crate::setup::Shutdown;
@@ -24,6 +25,10 @@ pub(super) struct Collector<'a> {
     unsaved: bool,
     /// How many periods to close.
     pub(super) count: Option<u64>,
+    /// Whether events are written.
+    pub(super) writes: Writes,
+    /// Where somebody watches.
+    pub(super) screen: Option<Screen>,
     closed: u64,
 }
 
@@ -43,7 +48,19 @@ impl<'a> Collector<'a> {
     ) -> anyhow::Result<Self> {
         let keeps_state = file.is_some();
         let writer = Writer::start(file)?;
-        Ok(Self { agent, clock, origin, keeps_state, writer, pending: closing, unsaved: false, count: None, closed: 0 })
+        Ok(Self {
+            agent,
+            clock,
+            origin,
+            keeps_state,
+            writer,
+            pending: closing,
+            unsaved: false,
+            count: None,
+            writes: Writes::Events,
+            screen: None,
+            closed: 0,
+        })
     }
 
     pub(super) async fn run(
@@ -55,7 +72,10 @@ impl<'a> Collector<'a> {
         if let Some(duration) = args.duration {
             self.agent.end_after(duration);
         }
-        let end = self.go_on(args, settings, shutdown).await?;
+        let end = self.go_on(args, settings, shutdown).await;
+        // The terminal is given back before what may take long.
+        self.screen = None;
+        let end = end?;
         if matches!(end, End::Asked) {
             let tick = self.agent.finish(self.now());
             self.take(tick)?;
@@ -65,11 +85,14 @@ impl<'a> Collector<'a> {
     }
 
     async fn go_on(&mut self, args: &CollectArgs, mut settings: Settings, shutdown: &Shutdown) -> anyhow::Result<End> {
-        let mut hangup = Hangup::listen(args.config.is_some())?;
+        let mut hangup = Hangup::listen(args.config.is_some() || args.watch)?;
         let mut urgencies = Urgencies::of(&self.agent)?;
         // The settings of the scopes that the agent has, and those to come.
         let mut scopes = self.pair(&settings.scopes);
         let mut next: Option<(Settings, Vec<Plan>)> = None;
+        if let Some(screen) = &mut self.screen {
+            screen.draw()?;
+        }
         loop {
             let pause = match &next {
                 Some(_) => self.agent.wait().min(self.agent.until_whole_second()),
@@ -88,7 +111,15 @@ impl<'a> Collector<'a> {
                     self.take(tick)?;
                     continue;
                 }
+                asked = watch::key(&mut self.screen) => match asked? {
+                    Asked::End => return Ok(End::Asked),
+                    Asked::Nothing => continue,
+                },
                 () = hangup.next() => {
+                    // By default it ends the process, which would leave the terminal as it is.
+                    if args.config.is_none() {
+                        return Ok(End::Asked);
+                    }
                     if let Some(prepared) = prepare(args, &settings, &scopes) {
                         next = Some(prepared);
                     }
@@ -98,6 +129,7 @@ impl<'a> Collector<'a> {
             }
             let tick = self.agent.tick(self.now())?;
             let wrote = !tick.events.is_empty();
+            self.show(&tick)?;
             self.take(tick)?;
             if !wrote && output::stdout_is_closed() {
                 return Err(StdoutClosed.into());
@@ -121,6 +153,15 @@ impl<'a> Collector<'a> {
         self.agent.scopes().map(|(id, ..)| id).zip(scopes.iter().cloned()).collect()
     }
 
+    /// Shows the open periods; of what was closed just now, what it came to.
+    fn show(&mut self, tick: &Tick) -> anyhow::Result<()> {
+        let Some(screen) = &mut self.screen else { return Ok(()) };
+        let now = self.agent.second();
+        let closed = tick.events.iter().map(|metered| metered.event.clone());
+        screen.board.look(now, closed.chain(self.agent.current().filter_map(|current| current.meter.peek(now))));
+        screen.draw()
+    }
+
     fn now(&self) -> Now {
         Now::of(self.clock)
     }
@@ -128,6 +169,9 @@ impl<'a> Collector<'a> {
     /// Hands events on, and holds periods open as long as nobody takes them.
     fn take(&mut self, tick: Tick) -> anyhow::Result<()> {
         self.closed += u64::from(tick.closed);
+        if self.writes == Writes::Nothing {
+            return Ok(());
+        }
         let lines: Result<Vec<String>, _> = tick.events.iter().map(Metered::to_line).collect();
         self.pending.extend(lines?);
         self.submit()

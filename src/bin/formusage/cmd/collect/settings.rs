@@ -13,6 +13,8 @@ use crate::state_dir::state_dir;
 const INTERVAL: Duration = Duration::from_secs(30);
 /// How often to look unless asked otherwise, at most an interval.
 const SAMPLE_INTERVAL: Duration = Duration::from_secs(5);
+/// The same while somebody watches.
+const WATCH_INTERVAL: Duration = Duration::from_secs(1);
 /// The state's file in the state directory.
 const STATE: &str = "collect.state";
 
@@ -45,7 +47,8 @@ impl Settings {
             None => anyhow::bail!("the login name is not known; say who is billed with --user-id"),
         };
         let interval = args.interval.or(config.interval).unwrap_or(INTERVAL);
-        let sample_interval = args.sample_interval.or(config.sample_interval).unwrap_or(SAMPLE_INTERVAL);
+        let looks = if args.watch { WATCH_INTERVAL } else { SAMPLE_INTERVAL };
+        let sample_interval = args.sample_interval.or(config.sample_interval).unwrap_or(looks);
         let align = if args.align || args.no_align { !args.no_align } else { config.align.unwrap_or(true) };
         Ok(Self {
             scopes,

@@ -56,7 +56,8 @@ mod unix {
         }
     }
 
-    /// SIGHUP, where there is a file to read again. Without one it ends the process, as it does by default.
+    /// SIGHUP, where it is `wanted`: there is a file to read again, or a terminal to give back. Else it ends the process,
+    /// as it does by default.
     #[derive(Debug)]
     pub(in super::super) struct Hangup(Option<Signal>);
 
