@@ -181,3 +181,6 @@ fn free_name(path: &Path, now: i64) -> io::Result<PathBuf> {
     let free = names.map(|suffix| with_suffix(path, &suffix)).find(|name| name.symlink_metadata().is_err());
     free.ok_or_else(|| io::Error::other("there are a thousand states that were put aside; remove some"))
 }
+
+#[cfg(test)]
+mod tests;

@@ -90,6 +90,7 @@ impl EncodedEvent {
     ///
     /// # Errors
     /// When it is neither.
+    #[cfg(feature = "sqlite")]
     pub(crate) fn decode_stored(body: &[u8]) -> Result<Self, serde_json::Error> {
         let decoded = Self::decode(body);
         #[cfg(feature = "channels")]

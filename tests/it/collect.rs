@@ -30,7 +30,7 @@ fn running(options: &[&str]) -> Child {
 }
 
 /// Kernel's view of the CPU time used, in seconds, read independently of the library.
-fn cpu_seconds_used() -> f64 {
+pub(crate) fn cpu_seconds_used() -> f64 {
     let text = std::fs::read_to_string("/proc/stat").unwrap();
     let fields: Vec<f64> =
         text.lines().next().unwrap().split_whitespace().skip(1).map(|it| it.parse().unwrap()).collect();

@@ -11,6 +11,8 @@ mod cloudevents;
 mod cloudevents_setup;
 mod codes;
 mod collect;
+mod collect_cgroups;
+mod collect_state;
 mod concurrency;
 mod continuity;
 #[cfg(target_os = "linux")]

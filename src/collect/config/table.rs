@@ -22,7 +22,8 @@ const SHORTEST: Duration = Duration::from_millis(10);
 pub(super) struct Problems<'t> {
     file: &'t str,
     text: &'t str,
-    said: RefCell<Vec<String>>,
+    /// Each with the place where it is.
+    said: RefCell<Vec<(usize, String)>>,
 }
 
 impl<'t> Problems<'t> {
@@ -32,18 +33,21 @@ impl<'t> Problems<'t> {
 
     /// A fault of the file as a whole.
     pub(super) fn say(&self, problem: &str) {
-        self.said.borrow_mut().push(format!("{}: {problem}", self.file));
+        self.said.borrow_mut().push((usize::MAX, format!("{}: {problem}", self.file)));
     }
 
     fn at(&self, span: &Range<usize>, problem: &str) {
         let before = self.text.get(..span.start).unwrap_or(self.text);
         let line = before.matches('\n').count() + 1;
         let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
-        self.said.borrow_mut().push(format!("{}:{line}:{column}: {problem}", self.file));
+        self.said.borrow_mut().push((span.start, format!("{}:{line}:{column}: {problem}", self.file)));
     }
 
+    /// All of them, in the order of the file.
     pub(super) fn into_inner(self) -> Vec<String> {
-        self.said.into_inner()
+        let mut said = self.said.into_inner();
+        said.sort_by_key(|(place, _)| *place);
+        said.into_iter().map(|(_, problem)| problem).collect()
     }
 }
 

@@ -48,6 +48,7 @@ const fn decimals() -> [([u8; 4], u8); 256] {
 }
 
 /// The body of a write request.
+#[cfg(any(test, feature = "ping"))]
 pub(crate) fn write_request(topic_hash: &str, sub_topic: u8, body: &[u8]) -> Vec<u8> {
     let mut request = Vec::new();
     push_write_request(&mut request, topic_hash, sub_topic, body);
