@@ -130,7 +130,7 @@ fn flagged(out: &mut String, seconds: u64, class: &str) {
 
 fn peak(report: &Report, peak: Option<&Peak>, unit: &str, dated: bool) -> String {
     let Some(peak) = peak else { return "–".to_owned() };
-    let format = if dated { "%Y-%m-%d %H:%M" } else { "%H:%M" };
+    let format = if dated { "%Y-%m-%d<br>%H:%M" } else { "%H:%M" };
     format!("{} {unit}<small>{}</small>", short(peak.value), report.zone.format(peak.at, format))
 }
 
