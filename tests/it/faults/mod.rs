@@ -232,9 +232,10 @@ fn exists(path: &Path) -> bool {
 
 /// Reads lines until one has `text` in it.
 fn wait_for_line(lines: &mut impl BufRead, text: &str) {
-    let mut line = String::new();
+    let (mut line, mut seen) = (String::new(), String::new());
     while !line.contains(text) {
+        seen.push_str(&line);
         line.clear();
-        assert!(lines.read_line(&mut line).unwrap() > 0, "the end, and no {text:?}");
+        assert!(lines.read_line(&mut line).unwrap() > 0, "the end, and no {text:?} in:\n{seen}");
     }
 }
