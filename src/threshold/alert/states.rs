@@ -86,7 +86,7 @@ pub struct AlertCounts {
     pub repeated: u64,
 }
 
-/// The states of all thresholds on all instances; see [the module](super).
+/// The states of all thresholds on all instances.
 ///
 /// Memory is taken by what is not well, and by 16 bytes for each instance of the last seven days. (Thresholds with
 /// `no_data: alert` look after the instances where all is well too.)
