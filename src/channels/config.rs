@@ -12,6 +12,8 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use crate::validate::names::nearest;
+
 /// All channels and actions.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
@@ -187,7 +189,7 @@ impl ChannelsConfig {
             let said = error.to_string();
             // The place stands in front, as compilers have it.
             let what = said.rsplit_once(" at line ").map_or(&*said, |(what, _)| what);
-            format!("{name}:{}:{}: {what}{}", error.line(), error.column(), nearest(what))
+            format!("{name}:{}:{}: {what}{}", error.line(), error.column(), hint(what))
         })?;
         let mut faults = Vec::new();
         for (list, channels) in [("channels", &config.channels), ("actions", &config.actions)] {
@@ -268,13 +270,11 @@ impl SecretRef {
     }
 }
 
-/// ``; did you mean `NAME`?`` where serde lists what it expected.
-fn nearest(what: &str) -> String {
+/// `; did you mean …?` where serde lists what it expected.
+fn hint(what: &str) -> String {
     let mut names = what.split('`').skip(1).step_by(2);
-    let Some(found) = names.next() else { return String::new() };
-    let close = names.map(|name| (strsim::jaro_winkler(found, name), name)).filter(|(close, _)| *close > 0.8);
-    let best = close.max_by(|a, b| a.0.total_cmp(&b.0));
-    best.map(|(_, name)| format!("; did you mean `{name}`?")).unwrap_or_default()
+    let best = names.next().and_then(|found| nearest(found, names));
+    best.map(|name| format!("; did you mean `{name}`?")).unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -188,7 +188,6 @@ fn begin(
 impl ChannelNotifier {
     /// Puts one alert into the spool of each place it goes to; it is on disk when this returns.
     async fn hand_over(&self, alert: &ThresholdAlert) -> Result<(), UsageEventError> {
-        let refuse = |why: String| UsageEventError::Other(why);
         let encoded = ViolationEvent::of(alert).encode().map_err(UsageEventError::SerializationError)?;
         let mut failures = Vec::new();
         for (list, name) in targets(&alert.violation.config) {
@@ -202,7 +201,7 @@ impl ChannelNotifier {
                 failures.push(format!("{} `{name}`: {error}", list.name()));
             }
         }
-        if failures.is_empty() { Ok(()) } else { Err(refuse(failures.join("; "))) }
+        if failures.is_empty() { Ok(()) } else { Err(UsageEventError::Other(failures.join("; "))) }
     }
 }
 

@@ -30,6 +30,7 @@ use crate::events::EncodedEvent;
 use crate::threshold::{ActionType, AlertKind, ThresholdAlert, ThresholdConfig, ThresholdSet, ThresholdViolation};
 use crate::threshold::{ResourceType, ThresholdType};
 use crate::transport::{self, ConnectOptions, Failure, NatsOptions, Outcome, Sink};
+use crate::validate::names::nearest;
 
 impl ChannelConfig {
     /// What sends to it. Connects when the first alert is sent.
@@ -75,9 +76,8 @@ pub fn unbound(config: &ChannelsConfig, thresholds: &ThresholdSet, allow_exec: b
                 )),
                 Some(_) => {}
                 None => {
-                    let close = list.keys().map(|other| (strsim::jaro_winkler(name, other), other));
-                    let best = close.filter(|(close, _)| *close > 0.8).max_by(|a, b| a.0.total_cmp(&b.0));
-                    let hint = best.map(|(_, other)| format!("; did you mean `{other}`?")).unwrap_or_default();
+                    let best = nearest(name, list.keys().map(String::as_str));
+                    let hint = best.map(|other| format!("; did you mean `{other}`?")).unwrap_or_default();
                     faults.push(format!(
                         "threshold `{}`: nothing is bound to the {} `{name}`{hint}",
                         threshold.id,

@@ -6,6 +6,7 @@ use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, 
 
 use super::config::ThresholdConfig;
 use crate::database::{self, Kind, StoreError};
+use crate::validate::names;
 
 /// "futh" in ASCII, so that the file is known as ours.
 const KIND: Kind = Kind { application_id: 0x6675_7468, steps: &[SCHEMA] };
@@ -253,9 +254,7 @@ fn apply(
 fn nearest(connection: &Connection, id: &str) -> rusqlite::Result<Option<String>> {
     let mut rows = connection.prepare("SELECT id FROM thresholds")?;
     let ids = rows.query_map([], |row| row.get(0))?.collect::<rusqlite::Result<Vec<String>>>()?;
-    let close =
-        ids.into_iter().map(|other| (strsim::jaro_winkler(id, &other), other)).filter(|(close, _)| *close > 0.8);
-    Ok(close.max_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, id)| id))
+    Ok(names::nearest(id, ids.iter().map(String::as_str)).map(str::to_owned))
 }
 
 fn json(config: &ThresholdConfig) -> String {
