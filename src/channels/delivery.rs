@@ -186,38 +186,57 @@ fn begin(
 }
 
 impl ChannelNotifier {
-    /// Puts one alert into the spool of each place it goes to; it is on disk when this returns.
-    async fn hand_over(&self, alert: &ThresholdAlert) -> Result<(), UsageEventError> {
-        let encoded = ViolationEvent::of(alert).encode().map_err(UsageEventError::SerializationError)?;
-        let mut failures = Vec::new();
-        for (list, name) in targets(&alert.violation.config) {
-            let Some(spool) = self.channels.get(&(list, name.to_owned())) else {
-                failures.push(format!("nothing is bound to the {} `{name}`", list.name()));
-                continue;
+    /// Puts `alerts` into the spool of each place they go to, those of one place in one commit; they are on disk when this
+    /// returns.
+    async fn hand_over(&self, alerts: &[ThresholdAlert]) -> Vec<Result<(), UsageEventError>> {
+        let mut failures: Vec<Vec<String>> = vec![Vec::new(); alerts.len()];
+        let mut groups: BTreeMap<(Target, String), Vec<(usize, NewItem)>> = BTreeMap::new();
+        for (at, (alert, failures)) in alerts.iter().zip(&mut failures).enumerate() {
+            let encoded = match ViolationEvent::of(alert).encode() {
+                Ok(encoded) => encoded,
+                Err(error) => {
+                    failures.push(error.to_string());
+                    continue;
+                }
             };
-            let source: Arc<str> = format!("threshold {}", alert.violation.config.id).into();
-            let item = NewItem::Event(NewEvent { encoded: encoded.clone(), source, line: None });
-            if let Err((error, _)) = spool.take(vec![item]).await {
-                failures.push(format!("{} `{name}`: {error}", list.name()));
+            let config = &alert.violation.config;
+            for (list, name) in targets(config) {
+                let source: Arc<str> = format!("threshold {}", config.id).into();
+                let item = NewItem::Event(NewEvent { encoded: encoded.clone(), source, line: None });
+                groups.entry((list, name.to_owned())).or_default().push((at, item));
             }
         }
-        if failures.is_empty() { Ok(()) } else { Err(UsageEventError::Other(failures.join("; "))) }
+        for (place, group) in groups {
+            let (indices, items): (Vec<usize>, Vec<NewItem>) = group.into_iter().unzip();
+            let (list, name) = (place.0.name(), &place.1);
+            let failure = match self.channels.get(&place) {
+                Some(spool) => spool.take(items).await.err().map(|(error, _)| format!("{list} `{name}`: {error}")),
+                None => Some(format!("nothing is bound to the {list} `{name}`")),
+            };
+            let Some(failure) = failure else { continue };
+            for at in indices {
+                if let Some(failures) = failures.get_mut(at) {
+                    failures.push(failure.clone());
+                }
+            }
+        }
+        let outcome = |failures: Vec<String>| {
+            if failures.is_empty() { Ok(()) } else { Err(UsageEventError::Other(failures.join("; "))) }
+        };
+        failures.into_iter().map(outcome).collect()
     }
 }
 
 impl Notifier for ChannelNotifier {
     fn notify<'a>(&'a self, violation: &'a ThresholdViolation) -> Notified<'a> {
-        Box::pin(async move { self.hand_over(&ThresholdAlert::of_violation(violation.clone())).await })
+        Box::pin(async move {
+            let alert = ThresholdAlert::of_violation(violation.clone());
+            self.hand_over(std::slice::from_ref(&alert)).await.pop().unwrap_or(Ok(()))
+        })
     }
 
     fn notify_alerts<'a>(&'a self, alerts: &'a [ThresholdAlert]) -> AlertsNotified<'a> {
-        Box::pin(async move {
-            let mut outcomes = Vec::with_capacity(alerts.len());
-            for alert in alerts {
-                outcomes.push(self.hand_over(alert).await);
-            }
-            outcomes
-        })
+        Box::pin(self.hand_over(alerts))
     }
 }
 
