@@ -168,14 +168,17 @@ impl Store {
             return Ok(Some(SpoolError::LimitReached { path: path(), used, limit: self.options.max_bytes }));
         }
         let Some((total, left)) = reserve::disk(&self.path) else { return Ok(None) };
-        // What is in the log goes into the file before the log can be used anew.
+        // What is in the log goes into the file before the log can be used anew; so does what is coming, and its index.
         let log = with_suffix(&self.path, "-wal").metadata().map_or(0, |it| it.len());
+        let written = coming.saturating_add(coming / 4).saturating_add(64 << 10);
         let size = reserve::size(total);
         let missing = size.saturating_sub(reserve::held(&self.path));
-        // A small disk gives a quarter. Pages that are free within the file need no room on the disk; the reserve does.
-        let fits_within = free >= coming.saturating_mul(2).saturating_add(64 << 10);
-        let kept_free = if fits_within { 0 } else { RESERVED_BYTES.min(total / 4) };
-        let lacks = (missing > 0 || !fits_within) && left < kept_free.saturating_add(missing).saturating_add(log);
+        // Pages that are free within the file need no room on the disk; the reserve does.
+        let fits_within = free >= written * 2;
+        // A small disk gives a quarter.
+        let grows_by = if fits_within { 0 } else { RESERVED_BYTES.min(total / 4).saturating_add(written * 2) };
+        let needed = missing.saturating_add(log).saturating_add(grows_by);
+        let lacks = (missing > 0 || !fits_within) && left < needed;
         if lacks || (missing > 0 && reserve::hold(&self.path, size).is_err()) {
             return Ok(Some(StoreError::Full { path: path() }.into()));
         }
