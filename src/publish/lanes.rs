@@ -27,6 +27,8 @@ pub(super) struct Lanes {
     forget_at: usize,
     /// Lanes with events and none of them under way, the longest waiting first.
     ready: VecDeque<usize>,
+    /// Batches that are done, for their memory.
+    spent: Vec<Batch>,
     /// One lane for all instances.
     single: bool,
 }
@@ -65,6 +67,7 @@ impl Lanes {
             free: Vec::new(),
             forget_at: REMEMBERED,
             ready: VecDeque::new(),
+            spent: Vec::new(),
             single,
         }
     }
@@ -115,7 +118,7 @@ impl Lanes {
 
     /// The next events, as many as `limits` allow, of as many instances as it takes; `None` where none may go.
     pub(super) fn take(&mut self, limits: BatchLimits) -> Option<Batch> {
-        let mut batch = Batch::default();
+        let mut batch = self.spent.pop().unwrap_or_default();
         let mut bytes = 0usize;
         let most = limits.events.max(1);
         while batch.events.len() < most {
@@ -138,13 +141,17 @@ impl Lanes {
             lane.under_way = true;
             batch.lanes.push(number);
         }
-        (!batch.events.is_empty()).then_some(batch)
+        if batch.events.is_empty() {
+            self.spent.push(batch);
+            return None;
+        }
+        Some(batch)
     }
 
     /// Opens the lanes of a batch again, all of whose events are settled.
-    pub(super) fn release(&mut self, batch: Batch) {
+    pub(super) fn release(&mut self, mut batch: Batch) {
         debug_assert!(batch.events.is_empty(), "unsettled events");
-        for number in batch.lanes {
+        for number in batch.lanes.drain(..) {
             let Some(lane) = self.lanes.get_mut(number) else { continue };
             lane.under_way = false;
             if !lane.events.is_empty() {
@@ -152,6 +159,9 @@ impl Lanes {
             } else if lane.events.capacity() > KEPT_EVENTS {
                 lane.events = VecDeque::new();
             }
+        }
+        if batch.events.capacity() <= KEPT_EVENTS {
+            self.spent.push(batch);
         }
     }
 

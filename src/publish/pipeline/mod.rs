@@ -306,24 +306,25 @@ impl<'a> Run<'a> {
 
     /// Takes `item` and what else is there, as long as there is room.
     async fn take_all(&mut self, item: Intake, intake: &mut mpsc::Receiver<Intake>) -> Result<(), PipelineError> {
-        self.take(item).await?;
+        self.take(item)?;
         for _ in 1..AT_ONCE {
             if !self.wants_more() {
                 break;
             }
             let Ok(item) = intake.try_recv() else { break };
-            self.take(item).await?;
+            self.take(item)?;
         }
+        // What came together is told together.
+        self.pipeline.tell().await;
         Ok(())
     }
 
-    async fn take(&mut self, item: Intake) -> Result<(), PipelineError> {
+    fn take(&mut self, item: Intake) -> Result<(), PipelineError> {
         match item {
             Intake::Event(event) => {
                 if event.ticket.is_none() {
                     self.report.read += 1;
                     self.report.violations += self.pipeline.violations(&event.encoded);
-                    self.pipeline.tell().await;
                 }
                 if self.held == 0 {
                     // A quiet input is no lack of progress.
@@ -373,12 +374,12 @@ impl<'a> Run<'a> {
                 return Ok(());
             }
         };
-        let events = std::mem::take(&mut worker.batch.events);
+        let mut events = std::mem::take(&mut worker.batch.events);
         let alone = events.len() == 1;
         let mut failed: Option<Failure> = None;
         worker.note_refusal(endings.iter().any(|ending| matches!(ending, Ending::Deferred(Deferral::Refused(_)))));
         let mut endings = endings.into_iter();
-        for event in events {
+        for event in events.drain(..) {
             match endings.next() {
                 Some(Ending::Delivered { duplicate }) => {
                     self.release(&event);
@@ -410,6 +411,7 @@ impl<'a> Run<'a> {
             }
         }
         if worker.batch.events.is_empty() {
+            worker.batch.events = events;
             self.lanes.release(worker.batch);
         } else if self.signals.give_up.is_cancelled() {
             worker.batch.events.iter().try_for_each(|event| self.keep_undelivered(event))?;
