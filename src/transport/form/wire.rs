@@ -39,7 +39,8 @@ const fn decimals() -> [u64; 256] {
         } else {
             2
         };
-        let mut text = [b','; 4];
+        // Nothing behind the digits: the next text is put in there.
+        let mut text = [b',', 0, 0, 0];
         let mut at = skipped;
         while at < 3 {
             text[1 + at - skipped] = digits[at];
