@@ -43,6 +43,7 @@ mod scopes;
 mod settings;
 mod spool;
 mod support;
+mod tables;
 mod thresholds;
 mod validate;
 #[cfg(target_os = "linux")]

@@ -12,25 +12,30 @@ use serde_json::{Value, json};
 use super::spool::{open, shown, time};
 use crate::cli::{DlqAction, DlqArgs, DlqSelectArgs};
 use crate::exit::Exit;
+use crate::listing::{Column, Listing};
 use crate::output::{self, Stdout, stdout_is_terminal};
 
 pub(crate) fn run(args: &DlqArgs) -> anyhow::Result<Exit> {
     match &args.action {
         DlqAction::List(args) => {
-            let terminal = stdout_is_terminal();
-            let mut first = true;
-            each(&args.path.resolve()?, |letter, stdout| {
-                if terminal {
-                    if std::mem::take(&mut first) {
-                        stdout.line(b"     #  last                  kind     from: reason")?;
-                    }
-                    stdout.line(output::printable(&row(letter)).as_bytes())
-                } else {
-                    stdout.line(&serde_json::to_vec(&record(letter))?)
-                }
-            })
+            let mut table = stdout_is_terminal().then(|| Listing::new(COLUMNS.to_vec()));
+            let mut stdout = Stdout::new();
+            each(&args.path.resolve()?, |letter| match &mut table {
+                Some(table) => table.row(row(letter), &mut stdout),
+                None => stdout.line(&serde_json::to_vec(&record(letter))?),
+            })?;
+            if let Some(table) = &mut table {
+                table.write(&mut stdout)?;
+            }
+            stdout.flush()?;
+            Ok(Exit::Success)
         }
-        DlqAction::Export(args) => each(&args.path.resolve()?, |letter, stdout| stdout.line(&letter.raw)),
+        DlqAction::Export(args) => {
+            let mut stdout = Stdout::new();
+            each(&args.path.resolve()?, |letter| stdout.line(&letter.raw))?;
+            stdout.flush()?;
+            Ok(Exit::Success)
+        }
         DlqAction::Show(args) => show(&args.path.resolve()?, args.id),
         DlqAction::Replay(args) => {
             let to = args.to.as_ref().map(Destination::spool_key);
@@ -40,37 +45,40 @@ pub(crate) fn run(args: &DlqArgs) -> anyhow::Result<Exit> {
     }
 }
 
-fn each(
-    path: &std::path::Path,
-    mut write: impl FnMut(&DeadLetter, &mut Stdout) -> anyhow::Result<()>,
-) -> anyhow::Result<Exit> {
-    let Some(file) = open(path)? else { return Ok(Exit::Success) };
-    let mut stdout = Stdout::new();
+fn each(path: &std::path::Path, mut show: impl FnMut(&DeadLetter) -> anyhow::Result<()>) -> anyhow::Result<()> {
+    let Some(file) = open(path)? else { return Ok(()) };
     let mut after = 0;
     loop {
         let letters = file.letters(after)?;
-        let Some(last) = letters.last() else { break };
+        let Some(last) = letters.last() else { return Ok(()) };
         after = last.id;
-        letters.iter().try_for_each(|letter| write(letter, &mut stdout))?;
+        letters.iter().try_for_each(&mut show)?;
     }
-    stdout.flush()?;
-    Ok(Exit::Success)
 }
 
 fn place(letter: &DeadLetter) -> String {
     letter.line.map_or_else(|| letter.source.clone(), |line| format!("{}:{line}", letter.source))
 }
 
-fn row(letter: &DeadLetter) -> String {
-    let state = if letter.replaying { " (waits for its replay)" } else { "" };
-    format!(
-        "{:>6}  {}  {:<7}  {}{state}: {}",
-        letter.id,
+const COLUMNS: [Column; 6] = [
+    Column::figures("#"),
+    Column::text("last"),
+    Column::text("kind"),
+    Column::figures("tries"),
+    Column::long("from"),
+    Column::long("reason"),
+];
+
+fn row(letter: &DeadLetter) -> Vec<String> {
+    let state = if letter.replaying { "(waits for its replay) " } else { "" };
+    vec![
+        letter.id.to_string(),
         time(letter.last_at),
-        letter.kind.name(),
+        letter.kind.name().to_owned(),
+        letter.tries.to_string(),
         place(letter),
-        letter.reason
-    )
+        format!("{state}{}", letter.reason),
+    ]
 }
 
 /// The bytes as text where they are that, in base64 where they are not.

@@ -3,8 +3,9 @@
 use std::path::Path;
 
 use anyhow::bail;
-use comfy_table::{CellAlignment, Table, presets};
+use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 use form_usage_events::clock::{Clock, SystemClock};
+use form_usage_events::events::UsageEvent;
 use form_usage_events::publish::reconcile;
 use form_usage_events::spool::{SpoolFile, Spooled, Status, StatusFilter};
 use form_usage_events::transport::{self, Destination};
@@ -13,6 +14,7 @@ use serde_json::value::RawValue;
 
 use crate::cli::{ReconcileArgs, SpoolAction, SpoolCommandArgs, SpoolListArgs, SpoolPath, SpoolPurgeArgs};
 use crate::exit::Exit;
+use crate::listing::{Column, Listing};
 use crate::output::{self, Stdout, counted, stdout_is_terminal};
 use crate::setup;
 
@@ -60,7 +62,7 @@ pub(super) fn shown(url: &str) -> String {
 
 fn table(status: &Status) -> String {
     let mut table = Table::new();
-    table.load_style(presets::UTF8_HORIZONTAL_ONLY);
+    table.load_style(presets::UTF8_HORIZONTAL_ONLY).set_content_arrangement(ContentArrangement::Dynamic);
     table.set_header(["destination", "waiting", "oldest", "delivered, kept", "circuit breaker"]);
     let now = SystemClock.unix_seconds();
     for it in &status.destinations {
@@ -71,7 +73,7 @@ fn table(status: &Status) -> String {
             None => "closed".to_owned(),
         };
         table.add_row([
-            it.destination.clone(),
+            output::printable(&it.destination).into_owned(),
             it.waiting.to_string(),
             oldest.unwrap_or_default(),
             it.retained.to_string(),
@@ -86,7 +88,8 @@ fn table(status: &Status) -> String {
     let mib = status.bytes as f64 / 1_048_576.0;
     let letters = counted(status.dead_letters, "dead letter", "dead letters");
     let publishers = counted(status.publishers, "publisher", "publishers");
-    format!("{table}\n{}: {mib:.1} MB in use, {letters}, {publishers}", status.spool.display())
+    let path = status.spool.display().to_string();
+    format!("{table}\n{}: {mib:.1} MB in use, {letters}, {publishers}", output::printable(&path))
 }
 
 fn age(seconds: i64) -> String {
@@ -102,21 +105,36 @@ pub(super) fn time(seconds: i64) -> String {
 
 fn list(args: &SpoolListArgs, terminal: bool) -> anyhow::Result<Exit> {
     let mut stdout = Stdout::new();
-    let mut first = true;
-    each(args, |event| {
-        if terminal {
-            if std::mem::take(&mut first) {
-                stdout.line(b"     # taken                 from                  bytes  to")?;
-            }
-            let from = event.line.map_or_else(|| event.source.clone(), |line| format!("{}:{line}", event.source));
-            let (taken, size) = (time(event.taken_at), event.body.len());
-            let row = format!("{:>6} {taken}  {from:<20} {size:>6}  {}", event.seq, shown(&event.destination));
-            return stdout.line(output::printable(&row).as_bytes());
-        }
-        stdout.line(&serde_json::to_vec(&record(event)?)?)
+    let mut table = terminal.then(|| Listing::new(columns(args.delivered)));
+    each(args, |event| match &mut table {
+        Some(table) => table.row(row(event, args.delivered), &mut stdout),
+        None => stdout.line(&serde_json::to_vec(&record(event)?)?),
     })?;
+    if let Some(table) = &mut table {
+        table.write(&mut stdout)?;
+    }
     stdout.flush()?;
     Ok(Exit::Success)
+}
+
+fn columns(delivered: bool) -> Vec<Column> {
+    let delivered = delivered.then_some(Column::text("delivered"));
+    let before = [Column::figures("#"), Column::text("taken")].into_iter();
+    let behind = ["instance", "period", "from", "to"].map(Column::long);
+    before.chain(delivered).chain(behind).collect()
+}
+
+fn row(event: &Spooled, delivered: bool) -> Vec<String> {
+    let from = event.line.map_or_else(|| event.source.clone(), |line| format!("{}:{line}", event.source));
+    let delivered = delivered.then(|| event.delivered_at.map(time).unwrap_or_default());
+    let (instance, period) = serde_json::from_slice::<UsageEvent>(&event.body).map_or_else(
+        |_| ("?".to_owned(), format!("{} bytes", event.body.len())),
+        |it| {
+            (it.instance_id, format!("{} +{}s", time(it.period.start), it.period.end.saturating_sub(it.period.start)))
+        },
+    );
+    let before = [event.seq.to_string(), time(event.taken_at)].into_iter();
+    before.chain(delivered).chain([instance, period, from, shown(&event.destination)]).collect()
 }
 
 /// An event with what the spool knows about it.
