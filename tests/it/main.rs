@@ -23,6 +23,7 @@ mod faults;
 mod form_queue;
 mod form_source;
 mod formats;
+mod identity;
 mod large;
 mod metrics;
 mod monitoring;

@@ -129,9 +129,7 @@ fn row(event: &Spooled, delivered: bool) -> Vec<String> {
     let delivered = delivered.then(|| event.delivered_at.map(time).unwrap_or_default());
     let (instance, period) = serde_json::from_slice::<UsageEvent>(&event.body).map_or_else(
         |_| ("?".to_owned(), format!("{} bytes", event.body.len())),
-        |it| {
-            (it.instance_id, format!("{} +{}s", time(it.period.start), it.period.end.saturating_sub(it.period.start)))
-        },
+        |it| (it.instance_id, format!("{} +{}s", time(it.period.start), it.period.end.saturating_sub(it.period.start))),
     );
     let before = [event.seq.to_string(), time(event.taken_at)].into_iter();
     before.chain(delivered).chain([instance, period, from, shown(&event.destination)]).collect()
@@ -223,7 +221,7 @@ fn verify(path: &SpoolPath) -> anyhow::Result<Exit> {
 fn bring_back(args: &ReconcileArgs) -> anyhow::Result<Exit> {
     let path = args.path.resolve()?;
     let Some(mut file) = open(&path)? else { return Ok(Exit::Success) };
-    let options = crate::connect::options(&args.nats, args.token_file.as_deref(), args.timeout)?;
+    let options = crate::connect::options(&args.nats, &args.tls, args.token_file.as_deref(), args.timeout)?;
     let url = args.to.spool_key();
     let found = setup::runtime()?.block_on(async {
         let mut source = transport::open(&args.to, &options)?;

@@ -51,7 +51,9 @@ pub(crate) fn deliver_waiting(to: &Destination, spool: &Path, args: &ReconcileAr
     let files = [
         ("--token-file", &args.token_file),
         ("--nats-creds", &args.nats.nats_creds),
-        ("--ca-file", &args.nats.ca_file),
+        ("--ca-file", &args.tls.ca_file),
+        ("--client-cert", &args.tls.client_cert),
+        ("--client-key", &args.tls.client_key),
     ];
     for (option, file) in files {
         if let Some(file) = file {
