@@ -25,14 +25,15 @@
 //! - **A damaged file is put aside**, never deleted: renamed to `SPOOL.damaged-…`, what can be read of it is carried
 //!   over into a fresh one, and what happened is told ([`Damage`]). Other publishers follow and keep what they hold. An
 //!   event whose bytes are no longer those of its id becomes a dead letter. A file that is removed under a publisher is
-//!   made anew with what waited in it.
+//!   made anew with what waited in it; where another spool is put in its place, what waited goes over into that one.
 //!
 //! # The file
 //!
-//! Schema version 1 (`user_version`), `application_id` "fusp". Times are Unix seconds.
+//! Schema version 2 (`user_version`), `application_id` "fusp". Times are Unix seconds. A file of version 1, which does not
+//! know why a breaker opened, is brought up to date by the next publisher.
 //!
 //! ```text
-//! destinations  url, totals of what waits and what is retained, state of the circuit breaker
+//! destinations  url, totals of what waits and what is retained, state of the circuit breaker, when and why it opened
 //! runs          publishers at work, each with its lock file
 //! events        seq (order of taking), destination, run, id, instance, body, source, line, taken_at,
 //!               letter (the dead letter that this is a replay of), delivered_at (NULL while it waits)
@@ -49,6 +50,7 @@ mod handle;
 mod lease;
 mod letters;
 mod look;
+mod replaced;
 mod reserve;
 mod store;
 #[cfg(test)]
@@ -66,7 +68,10 @@ pub use look::{DestinationStatus, Lister, SpoolFile, Spooled, Status, StatusFilt
 use crate::database::{Kind, StoreError};
 use crate::events::EncodedEvent;
 
-const KIND: Kind = Kind { application_id: 0x6675_7370, steps: &[SCHEMA] };
+const KIND: Kind = Kind { application_id: 0x6675_7370, steps: &[SCHEMA, BREAKER_CAUSE] };
+
+/// The version from which on it is known why a breaker opened.
+const WITH_BREAKER_CAUSE: i32 = 2;
 
 const SCHEMA: &str = "
     CREATE TABLE destinations (
@@ -121,6 +126,11 @@ const SCHEMA: &str = "
         raw BLOB NOT NULL,
         replaying INTEGER NOT NULL DEFAULT 0
     ) STRICT;
+";
+
+const BREAKER_CAUSE: &str = "
+    ALTER TABLE destinations ADD COLUMN breaker_opened_at INTEGER;
+    ALTER TABLE destinations ADD COLUMN breaker_cause TEXT;
 ";
 
 /// When a commit counts as done.

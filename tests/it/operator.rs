@@ -48,6 +48,29 @@ fn the_log_says_why_the_breaker_opened() {
 }
 
 #[test]
+fn a_later_run_says_why_the_breaker_is_open() {
+    let queue = FormQueue::start();
+    queue.always(Answer::status(503));
+    let folder = tempfile::tempdir().unwrap();
+    let words = ["publish", "--to", &queue.url(), "--drain-timeout", "100ms", "--failure-threshold", "1"];
+    at(folder.path(), &words).write_stdin(line("a", 0)).assert().code(1);
+    let later = at(folder.path(), &words).write_stdin(line("a", 1)).assert().code(1);
+    let said = text(later.get_output().stderr.clone());
+    let why = said.lines().find(|line| line.contains("an earlier run opened the circuit breaker")).unwrap();
+    assert!(why.contains("503 Service Unavailable") && why.contains("left alone for another"), "{said}");
+    let status = at(folder.path(), &["spool", "status"]).assert().code(0);
+    let status: Value = serde_json::from_slice(&status.get_output().stdout).unwrap();
+    let cause = &status["destinations"][0]["breaker_cause"];
+    assert!(cause.as_str().is_some_and(|cause| cause.contains("503")), "{status}");
+    queue.always(Answer::Take);
+    let words = ["publish", "--to", &queue.url()];
+    at(folder.path(), &words).write_stdin("").assert().code(0);
+    let status = at(folder.path(), &["spool", "status"]).assert().code(0);
+    let status: Value = serde_json::from_slice(&status.get_output().stdout).unwrap();
+    assert_eq!(status["destinations"][0]["breaker_cause"], Value::Null);
+}
+
+#[test]
 fn who_was_told_that_the_breaker_opened_is_told_that_it_closed() {
     let queue = FormQueue::start();
     queue.script([Answer::status(503)]);
@@ -149,7 +172,7 @@ fn dead_letters_on_a_terminal_have_a_heading_and_do_not_act_on_it() {
     at(folder.path(), &words).assert().code(1);
     for action in ["list", "show 1"] {
         // `script` gives the command a terminal.
-        let command = format!("{} dlq {action}", env!("CARGO_BIN_EXE_formusage"));
+        let command = format!("stty cols 300; exec {} dlq {action}", env!("CARGO_BIN_EXE_formusage"));
         let mut terminal = assert_cmd::Command::new("script");
         terminal.env("FORMUSAGE_STATE_DIR", folder.path()).args(["-qec", &command, "/dev/null"]);
         let run = terminal.timeout(std::time::Duration::from_secs(60)).assert().code(0);

@@ -89,7 +89,14 @@ fn table(status: &Status) -> String {
     let letters = counted(status.dead_letters, "dead letter", "dead letters");
     let publishers = counted(status.publishers, "publisher", "publishers");
     let path = status.spool.display().to_string();
-    format!("{table}\n{}: {mib:.1} MB in use, {letters}, {publishers}", output::printable(&path))
+    let mut causes = String::new();
+    for it in status.destinations.iter().filter(|it| it.breaker_open_until_ms.is_some()) {
+        let (Some(at), Some(cause)) = (it.breaker_opened_at, &it.breaker_cause) else { continue };
+        let ago = age(now.saturating_sub(at));
+        let line = format!("the circuit breaker to {} opened {ago} ago: {cause}", it.destination);
+        causes.push_str(&format!("\n{}", output::printable(&line)));
+    }
+    format!("{table}\n{}: {mib:.1} MB in use, {letters}, {publishers}{causes}", output::printable(&path))
 }
 
 fn age(seconds: i64) -> String {

@@ -97,7 +97,7 @@ fn publish(args: &PublishArgs, inputs: Inputs) -> anyhow::Result<Exit> {
         let sink = transport::connect(&destination, &connect)?;
         let thresholds = Thresholds::start(args, spool.as_ref().map(Spool::path), clock.clone()).await?;
         if let (Some(breaker), Some(spool)) = (&breaker, &spool) {
-            breaker.resume(spool.breaker());
+            breaker.resume(spool.breaker().clone());
         }
         let delivery = Delivery::new(sink.into(), retrier, breaker.clone(), args.timeout, clock.clone())
             .with_concurrency(concurrency);
