@@ -167,8 +167,8 @@ impl Default for SpoolOptions {
 #[non_exhaustive]
 pub enum SpoolError {
     /// The file.
-    #[error(transparent)]
-    Store(#[from] StoreError),
+    #[error("{}", of_a_spool(.0))]
+    Store(StoreError),
     /// It holds as much as it may.
     #[error(
         "the spool {path} is full: {used} bytes of {limit} are in use; it takes more when events are delivered, dead letters purged (formusage dlq purge) or --spool-max-bytes is raised"
@@ -192,6 +192,23 @@ pub enum SpoolError {
     /// Its thread has ended, after an error that was reported.
     #[error("the spool is closed")]
     Closed,
+}
+
+impl From<StoreError> for SpoolError {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+/// A damaged spool needs nobody to put it aside.
+fn of_a_spool(error: &StoreError) -> String {
+    match error {
+        StoreError::Sqlite { path, error: cause } if error.is_damage() => format!(
+            "{}: {cause}; the spool is damaged: the next publish puts it aside and carries over what can be read (formusage spool verify looks at it)",
+            path.display()
+        ),
+        _ => error.to_string(),
+    }
 }
 
 impl SpoolError {

@@ -189,10 +189,12 @@ pub(crate) enum DlqAction {
     /// One of them, with everything that is known about it
     Show(DlqShowArgs),
     /// Put letters back among the events that wait; the next `publish` delivers them
+    #[command(override_usage = "formusage dlq replay [OPTIONS] <ID>...\n       formusage dlq replay [OPTIONS] --all")]
     Replay(DlqReplayArgs),
     /// Their raw bytes, a line each, to be mended and published again
     Export(SpoolStatusArgs),
     /// Throw letters away
+    #[command(override_usage = "formusage dlq purge [OPTIONS] <ID>...\n       formusage dlq purge [OPTIONS] --all")]
     Purge(DlqSelectArgs),
 }
 

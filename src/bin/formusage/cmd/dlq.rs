@@ -1,5 +1,7 @@
 //! `dlq`: dead letters.
 
+use std::collections::BTreeSet;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use form_usage_events::clock::{Clock, SystemClock};
@@ -157,9 +159,14 @@ fn replay(args: &DlqSelectArgs, to: Option<&str>) -> anyhow::Result<Exit> {
         }
     };
     let (mut waiting, mut refused) = (0u64, 0u64);
+    let mut urls = BTreeSet::new();
     for id in chosen(&file, args)? {
+        let url = to.map(str::to_owned).or(file.letter(id)?.map(|letter| letter.destination));
         match file.replay(id, to, now, &read)? {
-            Replayed::Waiting | Replayed::Already => waiting += 1,
+            Replayed::Waiting | Replayed::Already => {
+                waiting += 1;
+                urls.extend(url);
+            }
             Replayed::Invalid(reason) => {
                 output::complain(&format!(
                     "dead letter {id} is still no valid event: {reason}; export, mend and publish it"
@@ -172,10 +179,18 @@ fn replay(args: &DlqSelectArgs, to: Option<&str>) -> anyhow::Result<Exit> {
             }
         }
     }
-    output::say(&format!(
-        "{} for the next publish; try now with: formusage publish </dev/null",
-        output::counted(waiting, "letter waits", "letters wait")
-    ));
+    if waiting > 0 {
+        let spool = args.path.spool.as_ref().map(|path| format!(" --spool {}", path.display())).unwrap_or_default();
+        output::say(&format!(
+            "{} for the next publish; try now with:",
+            output::counted(waiting, "letter waits", "letters wait")
+        ));
+        for url in urls {
+            output::say(&format!("  formusage publish --to '{}'{spool} </dev/null", shown(&url)));
+        }
+    } else if refused == 0 {
+        output::say("there are no dead letters");
+    }
     Ok(if refused == 0 { Exit::Success } else { Exit::Objection })
 }
 

@@ -85,7 +85,10 @@ fn table(status: &Status) -> String {
             column.set_cell_alignment(CellAlignment::Right);
         }
     }
-    let mib = status.bytes as f64 / 1_048_576.0;
+    let used = match status.bytes {
+        bytes @ ..1_048_576 => format!("{} KB", bytes.div_ceil(1_024)),
+        bytes => format!("{:.1} MB", bytes as f64 / 1_048_576.0),
+    };
     let letters = counted(status.dead_letters, "dead letter", "dead letters");
     let publishers = counted(status.publishers, "publisher", "publishers");
     let path = status.spool.display().to_string();
@@ -96,7 +99,7 @@ fn table(status: &Status) -> String {
         let line = format!("the circuit breaker to {} opened {ago} ago: {cause}", it.destination);
         causes.push_str(&format!("\n{}", output::printable(&line)));
     }
-    format!("{table}\n{}: {mib:.1} MB in use, {letters}, {publishers}{causes}", output::printable(&path))
+    format!("{table}\n{}: {used} in use, {letters}, {publishers}{causes}", output::printable(&path))
 }
 
 fn age(seconds: i64) -> String {
@@ -112,10 +115,20 @@ pub(super) fn time(seconds: i64) -> String {
 
 fn list(args: &SpoolListArgs, terminal: bool) -> anyhow::Result<Exit> {
     let mut stdout = Stdout::new();
-    let mut table = terminal.then(|| Listing::new(columns(args.delivered)));
-    each(args, |event| match &mut table {
-        Some(table) => table.row(row(event, args.delivered), &mut stdout),
-        None => stdout.line(&serde_json::to_vec(&record(event)?)?),
+    let mut table: Option<Listing> = None;
+    let mut several = true;
+    each(args, |file, event| {
+        if !terminal {
+            return stdout.line(&serde_json::to_vec(&record(event)?)?);
+        }
+        let table = match &mut table {
+            Some(table) => table,
+            none => {
+                several = args.to.is_none() && file.status()?.destinations.len() > 1;
+                none.insert(Listing::new(columns(args.delivered, several)))
+            }
+        };
+        table.row(row(event, args.delivered, several), &mut stdout)
     })?;
     if let Some(table) = &mut table {
         table.write(&mut stdout)?;
@@ -124,22 +137,27 @@ fn list(args: &SpoolListArgs, terminal: bool) -> anyhow::Result<Exit> {
     Ok(Exit::Success)
 }
 
-fn columns(delivered: bool) -> Vec<Column> {
+fn columns(delivered: bool, several: bool) -> Vec<Column> {
     let delivered = delivered.then_some(Column::text("delivered"));
     let before = [Column::figures("#"), Column::text("taken")].into_iter();
-    let behind = ["instance", "period", "from", "to"].map(Column::long);
-    before.chain(delivered).chain(behind).collect()
+    let behind = ["instance", "period (UTC)", "from"].map(Column::long);
+    before.chain(delivered).chain(behind).chain(several.then_some(Column::long("to"))).collect()
 }
 
-fn row(event: &Spooled, delivered: bool) -> Vec<String> {
+/// An event; where there are several destinations, with its own.
+fn row(event: &Spooled, delivered: bool, several: bool) -> Vec<String> {
     let from = event.line.map_or_else(|| event.source.clone(), |line| format!("{}:{line}", event.source));
     let delivered = delivered.then(|| event.delivered_at.map(time).unwrap_or_default());
-    let (instance, period) = serde_json::from_slice::<UsageEvent>(&event.body).map_or_else(
-        |_| ("?".to_owned(), format!("{} bytes", event.body.len())),
-        |it| (it.instance_id, format!("{} +{}s", time(it.period.start), it.period.end.saturating_sub(it.period.start))),
-    );
+    let (instance, period) = match serde_json::from_slice::<UsageEvent>(&event.body) {
+        Ok(UsageEvent { instance_id, period, .. }) => {
+            let start = time(period.start).trim_end_matches('Z').replace('T', " ");
+            (instance_id, format!("{start} +{}s", period.end.saturating_sub(period.start)))
+        }
+        Err(_) => ("?".to_owned(), format!("{} bytes", event.body.len())),
+    };
     let before = [event.seq.to_string(), time(event.taken_at)].into_iter();
-    before.chain(delivered).chain([instance, period, from, shown(&event.destination)]).collect()
+    let to = several.then(|| shown(&event.destination));
+    before.chain(delivered).chain([instance, period, from]).chain(to).collect()
 }
 
 /// An event with what the spool knows about it.
@@ -169,12 +187,12 @@ fn record(event: &Spooled) -> anyhow::Result<Record<'_>> {
 
 fn export(args: &SpoolListArgs) -> anyhow::Result<Exit> {
     let mut stdout = Stdout::new();
-    each(args, |event| stdout.line(&event.body))?;
+    each(args, |_, event| stdout.line(&event.body))?;
     stdout.flush()?;
     Ok(Exit::Success)
 }
 
-fn each(args: &SpoolListArgs, mut show: impl FnMut(&Spooled) -> anyhow::Result<()>) -> anyhow::Result<()> {
+fn each(args: &SpoolListArgs, mut show: impl FnMut(&SpoolFile, &Spooled) -> anyhow::Result<()>) -> anyhow::Result<()> {
     let path = args.path.resolve()?;
     let Some(file) = open(&path)? else { return Ok(()) };
     let filter = if args.delivered { StatusFilter::Delivered } else { StatusFilter::Waiting };
@@ -185,7 +203,7 @@ fn each(args: &SpoolListArgs, mut show: impl FnMut(&Spooled) -> anyhow::Result<(
         if piece.is_empty() {
             return Ok(());
         }
-        piece.iter().try_for_each(&mut show)?;
+        piece.iter().try_for_each(|event| show(&file, event))?;
     }
 }
 

@@ -352,10 +352,14 @@ fn finish(
     if let Some(place) = place {
         let at_least = if unread.whole { "" } else { "at least " };
         report.not_taken = Some(NotTaken { from: place.clone(), lines });
-        report.errors.push(format!(
-            "not read to the end: {at_least}{} not taken; publish again from {place} on",
-            output::counted(lines, "line was", "lines were")
-        ));
+        report.errors.push(if args.event.is_some() {
+            "the event of --event was not taken; publish it again".to_owned()
+        } else {
+            format!(
+                "not read to the end: {at_least}{} not taken; publish again from {place} on",
+                output::counted(lines, "line was", "lines were")
+            )
+        });
     }
     let exit = if !report.errors.is_empty() {
         Exit::Error
