@@ -17,7 +17,9 @@ pub(crate) struct UserCredentials {
     /// The whole file.
     #[cfg_attr(not(feature = "nats"), expect(dead_code, reason = "the client of NATS reads it"))]
     pub(crate) text: String,
+    #[cfg_attr(not(feature = "ping"), expect(dead_code, reason = "ping sends it itself"))]
     pub(crate) jwt: String,
+    #[cfg_attr(not(feature = "ping"), expect(dead_code, reason = "ping signs by itself"))]
     key: KeyPair,
     expires_at: Option<i64>,
 }
