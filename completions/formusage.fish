@@ -83,8 +83,10 @@ complete -c formusage -n "__fish_formusage_using_subcommand publish" -l concurre
 complete -c formusage -n "__fish_formusage_using_subcommand publish" -l drain-timeout -d 'After the end of input, go on for so long without delivering anything' -r
 complete -c formusage -n "__fish_formusage_using_subcommand publish" -l poison-after -d 'An event that was refused by name in so many rounds, while others went through, is a dead letter' -r
 complete -c formusage -n "__fish_formusage_using_subcommand publish" -l token-file -d 'A file that holds a bearer token for the destination (or set FORMUSAGE_TOKEN to the token itself)' -r -F
-complete -c formusage -n "__fish_formusage_using_subcommand publish" -l nats-creds -d 'A NATS credentials file, as nsc writes it (for a user and a password set FORMUSAGE_NATS_USER and FORMUSAGE_NATS_PASSWORD, for a token FORMUSAGE_TOKEN or --token-file)' -r -F
 complete -c formusage -n "__fish_formusage_using_subcommand publish" -l ca-file -d 'Trust the certificates in this PEM file instead of the system\'s' -r -F
+complete -c formusage -n "__fish_formusage_using_subcommand publish" -l client-cert -d 'Show this certificate to a server that demands one: a PEM file, with the intermediate authorities behind it. It is read anew when it changes' -r -F
+complete -c formusage -n "__fish_formusage_using_subcommand publish" -l client-key -d 'The private key of --client-cert: a PEM file, not encrypted; the same file unless given' -r -F
+complete -c formusage -n "__fish_formusage_using_subcommand publish" -l nats-creds -d 'A NATS credentials file, as nsc writes it (for a user and a password set FORMUSAGE_NATS_USER and FORMUSAGE_NATS_PASSWORD, for a token FORMUSAGE_TOKEN or --token-file)' -r -F
 complete -c formusage -n "__fish_formusage_using_subcommand publish" -l stream-replicas -d 'How many servers hold each event of a stream that is made' -r
 complete -c formusage -n "__fish_formusage_using_subcommand publish" -l stream-max-age -d 'How long a stream that is made keeps events; for ever unless given' -r
 complete -c formusage -n "__fish_formusage_using_subcommand publish" -l stream-max-bytes -d 'The most bytes that a stream that is made keeps' -r
@@ -106,6 +108,8 @@ complete -c formusage -n "__fish_formusage_using_subcommand publish" -l half-ope
 complete -c formusage -n "__fish_formusage_using_subcommand publish" -l thresholds-token-file -d 'A file that holds a token for the source of the thresholds (or set FORMUSAGE_THRESHOLDS_TOKEN to the token itself)' -r -F
 complete -c formusage -n "__fish_formusage_using_subcommand publish" -l thresholds-nats-creds -d 'A NATS credentials file for the source of the thresholds' -r -F
 complete -c formusage -n "__fish_formusage_using_subcommand publish" -l thresholds-ca-file -d 'Trust the certificates in this PEM file for the source of the thresholds instead of the system\'s' -r -F
+complete -c formusage -n "__fish_formusage_using_subcommand publish" -l thresholds-client-cert -d 'Show this certificate to the source of the thresholds: a PEM file' -r -F
+complete -c formusage -n "__fish_formusage_using_subcommand publish" -l thresholds-client-key -d 'The private key of --thresholds-client-cert: a PEM file; the same file unless given' -r -F
 complete -c formusage -n "__fish_formusage_using_subcommand publish" -l channels -d 'What the channels and actions of thresholds stand for: a JSON file (see formusage schema channels). Without it, alerts are logged' -r -F
 complete -c formusage -n "__fish_formusage_using_subcommand publish" -l alert-spool -d 'The spool of alerts on their way; by default alerts.db beside the spool of events' -r -F
 complete -c formusage -n "__fish_formusage_using_subcommand publish" -l cloudevents-mode -d 'How an event becomes a request, where --to is https: or http:' -r -f -a "binary\t'One a request, its attributes as headers'
@@ -141,6 +145,8 @@ complete -c formusage -n "__fish_formusage_using_subcommand check" -l max-line-b
 complete -c formusage -n "__fish_formusage_using_subcommand check" -l thresholds-token-file -d 'A file that holds a token for the source of the thresholds (or set FORMUSAGE_THRESHOLDS_TOKEN to the token itself)' -r -F
 complete -c formusage -n "__fish_formusage_using_subcommand check" -l thresholds-nats-creds -d 'A NATS credentials file for the source of the thresholds' -r -F
 complete -c formusage -n "__fish_formusage_using_subcommand check" -l thresholds-ca-file -d 'Trust the certificates in this PEM file for the source of the thresholds instead of the system\'s' -r -F
+complete -c formusage -n "__fish_formusage_using_subcommand check" -l thresholds-client-cert -d 'Show this certificate to the source of the thresholds: a PEM file' -r -F
+complete -c formusage -n "__fish_formusage_using_subcommand check" -l thresholds-client-key -d 'The private key of --thresholds-client-cert: a PEM file; the same file unless given' -r -F
 complete -c formusage -n "__fish_formusage_using_subcommand check" -l log -d 'What to log, as tracing directives, e.g. "info,form_usage_events::publish=debug"' -r
 complete -c formusage -n "__fish_formusage_using_subcommand check" -l log-format -d 'How log lines look' -r -f -a "text\t'For people'
 json\t'One JSON object a line'"
@@ -190,10 +196,12 @@ complete -c formusage -n "__fish_formusage_using_subcommand read" -l format -d '
 json\t'One JSON array'
 ndjson\t'One event a line, byte for byte as it stands in the source'"
 complete -c formusage -n "__fish_formusage_using_subcommand read" -l consumer -d 'Read as this durable JetStream consumer: it keeps its place, and all that read by the same name share what there is. What was shown is acknowledged. Without it, a stream is read from its start' -r
-complete -c formusage -n "__fish_formusage_using_subcommand read" -l timeout -d 'How long the source may be silent: before it answers, and between the parts of a long answer' -r
+complete -c formusage -n "__fish_formusage_using_subcommand read" -l timeout -d 'How long the source may be silent: before it answers, and between the parts of a long answer. The whole of an answer that keeps coming may take longer' -r
 complete -c formusage -n "__fish_formusage_using_subcommand read" -l token-file -d 'A file that holds a bearer token for the source (or set FORMUSAGE_TOKEN to the token itself)' -r -F
 complete -c formusage -n "__fish_formusage_using_subcommand read" -l nats-creds -d 'A NATS credentials file, as nsc writes it (for a user and a password set FORMUSAGE_NATS_USER and FORMUSAGE_NATS_PASSWORD, for a token FORMUSAGE_TOKEN or --token-file)' -r -F
 complete -c formusage -n "__fish_formusage_using_subcommand read" -l ca-file -d 'Trust the certificates in this PEM file instead of the system\'s' -r -F
+complete -c formusage -n "__fish_formusage_using_subcommand read" -l client-cert -d 'Show this certificate to a server that demands one: a PEM file, with the intermediate authorities behind it. It is read anew when it changes' -r -F
+complete -c formusage -n "__fish_formusage_using_subcommand read" -l client-key -d 'The private key of --client-cert: a PEM file, not encrypted; the same file unless given' -r -F
 complete -c formusage -n "__fish_formusage_using_subcommand read" -l log -d 'What to log, as tracing directives, e.g. "info,form_usage_events::publish=debug"' -r
 complete -c formusage -n "__fish_formusage_using_subcommand read" -l log-format -d 'How log lines look' -r -f -a "text\t'For people'
 json\t'One JSON object a line'"
@@ -202,10 +210,12 @@ complete -c formusage -n "__fish_formusage_using_subcommand read" -s v -l verbos
 complete -c formusage -n "__fish_formusage_using_subcommand read" -s q -l quiet -d 'Log nothing'
 complete -c formusage -n "__fish_formusage_using_subcommand read" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c formusage -n "__fish_formusage_using_subcommand report" -l from -d 'Read the events from here instead: form://HOST[:3003]/TOPIC?sub_topic=N, form+https://…, sqlite:PATH, nats://HOST/SUBJECT?stream=NAME, tls://…, file:PATH; passed over where files are named' -r
-complete -c formusage -n "__fish_formusage_using_subcommand report" -l timeout -d 'How long the source may be silent: before it answers, and between the parts of a long answer' -r
+complete -c formusage -n "__fish_formusage_using_subcommand report" -l timeout -d 'How long the source may be silent: before it answers, and between the parts of a long answer. The whole of an answer that keeps coming may take longer' -r
 complete -c formusage -n "__fish_formusage_using_subcommand report" -l token-file -d 'A file that holds a bearer token for the source (or set FORMUSAGE_TOKEN to the token itself)' -r -F
 complete -c formusage -n "__fish_formusage_using_subcommand report" -l nats-creds -d 'A NATS credentials file, as nsc writes it (for a user and a password set FORMUSAGE_NATS_USER and FORMUSAGE_NATS_PASSWORD, for a token FORMUSAGE_TOKEN or --token-file)' -r -F
 complete -c formusage -n "__fish_formusage_using_subcommand report" -l ca-file -d 'Trust the certificates in this PEM file instead of the system\'s' -r -F
+complete -c formusage -n "__fish_formusage_using_subcommand report" -l client-cert -d 'Show this certificate to a server that demands one: a PEM file, with the intermediate authorities behind it. It is read anew when it changes' -r -F
+complete -c formusage -n "__fish_formusage_using_subcommand report" -l client-key -d 'The private key of --client-cert: a PEM file, not encrypted; the same file unless given' -r -F
 complete -c formusage -n "__fish_formusage_using_subcommand report" -l by -d 'What rows are told apart by, in this order: day, org, user, instance; none gives one row for all' -r -f -a "day\t''
 org\t''
 user\t''
@@ -289,10 +299,12 @@ complete -c formusage -n "__fish_formusage_using_subcommand spool; and __fish_se
 complete -c formusage -n "__fish_formusage_using_subcommand spool; and __fish_seen_subcommand_from verify" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c formusage -n "__fish_formusage_using_subcommand spool; and __fish_seen_subcommand_from reconcile" -l spool -d 'The spool\'s file; by default spool.db in $FORMUSAGE_STATE_DIR, else $STATE_DIRECTORY, else $XDG_STATE_HOME/formusage, else /var/lib/formusage for root, else ~/.local/state/formusage' -r -F
 complete -c formusage -n "__fish_formusage_using_subcommand spool; and __fish_seen_subcommand_from reconcile" -l to -d 'The destination to compare with' -r
-complete -c formusage -n "__fish_formusage_using_subcommand spool; and __fish_seen_subcommand_from reconcile" -l timeout -d 'How long one request may take' -r
+complete -c formusage -n "__fish_formusage_using_subcommand spool; and __fish_seen_subcommand_from reconcile" -l timeout -d 'How long the destination may be silent while it is read, and how long one attempt to send may take' -r
 complete -c formusage -n "__fish_formusage_using_subcommand spool; and __fish_seen_subcommand_from reconcile" -l token-file -d 'A file that holds a bearer token for the destination (or set FORMUSAGE_TOKEN to the token itself)' -r -F
 complete -c formusage -n "__fish_formusage_using_subcommand spool; and __fish_seen_subcommand_from reconcile" -l nats-creds -d 'A NATS credentials file, as nsc writes it (for a user and a password set FORMUSAGE_NATS_USER and FORMUSAGE_NATS_PASSWORD, for a token FORMUSAGE_TOKEN or --token-file)' -r -F
 complete -c formusage -n "__fish_formusage_using_subcommand spool; and __fish_seen_subcommand_from reconcile" -l ca-file -d 'Trust the certificates in this PEM file instead of the system\'s' -r -F
+complete -c formusage -n "__fish_formusage_using_subcommand spool; and __fish_seen_subcommand_from reconcile" -l client-cert -d 'Show this certificate to a server that demands one: a PEM file, with the intermediate authorities behind it. It is read anew when it changes' -r -F
+complete -c formusage -n "__fish_formusage_using_subcommand spool; and __fish_seen_subcommand_from reconcile" -l client-key -d 'The private key of --client-cert: a PEM file, not encrypted; the same file unless given' -r -F
 complete -c formusage -n "__fish_formusage_using_subcommand spool; and __fish_seen_subcommand_from reconcile" -l log -d 'What to log, as tracing directives, e.g. "info,form_usage_events::publish=debug"' -r
 complete -c formusage -n "__fish_formusage_using_subcommand spool; and __fish_seen_subcommand_from reconcile" -l log-format -d 'How log lines look' -r -f -a "text\t'For people'
 json\t'One JSON object a line'"
@@ -367,6 +379,8 @@ ndjson\t'One JSON object a line'"
 complete -c formusage -n "__fish_formusage_using_subcommand thresholds; and __fish_seen_subcommand_from list" -l thresholds-token-file -d 'A file that holds a token for the source of the thresholds (or set FORMUSAGE_THRESHOLDS_TOKEN to the token itself)' -r -F
 complete -c formusage -n "__fish_formusage_using_subcommand thresholds; and __fish_seen_subcommand_from list" -l thresholds-nats-creds -d 'A NATS credentials file for the source of the thresholds' -r -F
 complete -c formusage -n "__fish_formusage_using_subcommand thresholds; and __fish_seen_subcommand_from list" -l thresholds-ca-file -d 'Trust the certificates in this PEM file for the source of the thresholds instead of the system\'s' -r -F
+complete -c formusage -n "__fish_formusage_using_subcommand thresholds; and __fish_seen_subcommand_from list" -l thresholds-client-cert -d 'Show this certificate to the source of the thresholds: a PEM file' -r -F
+complete -c formusage -n "__fish_formusage_using_subcommand thresholds; and __fish_seen_subcommand_from list" -l thresholds-client-key -d 'The private key of --thresholds-client-cert: a PEM file; the same file unless given' -r -F
 complete -c formusage -n "__fish_formusage_using_subcommand thresholds; and __fish_seen_subcommand_from list" -l log -d 'What to log, as tracing directives, e.g. "info,form_usage_events::publish=debug"' -r
 complete -c formusage -n "__fish_formusage_using_subcommand thresholds; and __fish_seen_subcommand_from list" -l log-format -d 'How log lines look' -r -f -a "text\t'For people'
 json\t'One JSON object a line'"
@@ -438,9 +452,12 @@ complete -c formusage -n "__fish_formusage_using_subcommand ping" -l timeout -d 
 complete -c formusage -n "__fish_formusage_using_subcommand ping" -l format -d 'How the steps are shown; a table on a terminal, NDJSON (a step a line) in a pipe' -r -f -a "table\t'For people: a row for each step, and what to do'
 json\t'One JSON document: addresses, and the steps of each'
 ndjson\t'One JSON object a step'"
-complete -c formusage -n "__fish_formusage_using_subcommand ping" -l ca-file -d 'Trust the certificates in this PEM file instead of the system\'s, as publish does' -r -F
 complete -c formusage -n "__fish_formusage_using_subcommand ping" -l token-file -d 'A file that holds a token for the destination (or set FORMUSAGE_TOKEN to the token itself)' -r -F
 complete -c formusage -n "__fish_formusage_using_subcommand ping" -l header-file -d 'A file of further headers for https: and http:, such as an API key: a line for each, "Name: value"' -r -F
+complete -c formusage -n "__fish_formusage_using_subcommand ping" -l nats-creds -d 'A NATS credentials file, as nsc writes it (for a user and a password set FORMUSAGE_NATS_USER and FORMUSAGE_NATS_PASSWORD, for a token FORMUSAGE_TOKEN or --token-file)' -r -F
+complete -c formusage -n "__fish_formusage_using_subcommand ping" -l ca-file -d 'Trust the certificates in this PEM file instead of the system\'s' -r -F
+complete -c formusage -n "__fish_formusage_using_subcommand ping" -l client-cert -d 'Show this certificate to a server that demands one: a PEM file, with the intermediate authorities behind it. It is read anew when it changes' -r -F
+complete -c formusage -n "__fish_formusage_using_subcommand ping" -l client-key -d 'The private key of --client-cert: a PEM file, not encrypted; the same file unless given' -r -F
 complete -c formusage -n "__fish_formusage_using_subcommand ping" -l log -d 'What to log, as tracing directives, e.g. "info,form_usage_events::publish=debug"' -r
 complete -c formusage -n "__fish_formusage_using_subcommand ping" -l log-format -d 'How log lines look' -r -f -a "text\t'For people'
 json\t'One JSON object a line'"

@@ -129,6 +129,12 @@ pub struct WebhookConfig {
     /// Trust the certificates in this PEM file instead of the system's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ca_file: Option<PathBuf>,
+    /// Show this certificate to a server that demands one: a PEM file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_cert: Option<PathBuf>,
+    /// The private key of `client_cert`: a PEM file; the same file unless given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_key: Option<PathBuf>,
 }
 
 /// A Slack incoming webhook. Who knows its URL may write, so the URL is a secret.
@@ -176,6 +182,12 @@ pub struct QueueConfig {
     /// A NATS credentials file.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub nats_creds: Option<PathBuf>,
+    /// Show this certificate to a server that demands one: a PEM file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_cert: Option<PathBuf>,
+    /// The private key of `client_cert`: a PEM file; the same file unless given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_key: Option<PathBuf>,
 }
 
 impl ChannelsConfig {

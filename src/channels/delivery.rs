@@ -157,7 +157,7 @@ fn begin(
     let spool = Spool::open(path, name, options, clock.clone()).map_err(|error| error.to_string())?;
     let breaker = CircuitBreaker::with_clock(CircuitBreakerConfig::default(), clock.clone());
     let breaker = breaker.map_err(|error| error.to_string())?;
-    breaker.resume(spool.breaker());
+    breaker.resume(spool.breaker().clone());
     let retrier = Retrier::with(RetryConfig::default(), clock.clone(), Random::default());
     let retrier = retrier.map_err(|error| error.to_string())?;
     let attempt = match channel {

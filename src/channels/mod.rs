@@ -17,6 +17,7 @@ mod slack;
 mod smtp;
 mod webhook;
 
+use std::path::Path;
 use std::sync::Arc;
 
 pub use config::{
@@ -29,7 +30,7 @@ use crate::clock::Clock;
 use crate::events::EncodedEvent;
 use crate::threshold::{ActionType, AlertKind, ThresholdAlert, ThresholdConfig, ThresholdSet, ThresholdViolation};
 use crate::threshold::{ResourceType, ThresholdType};
-use crate::transport::{self, ConnectOptions, Failure, NatsOptions, Outcome, Sink};
+use crate::transport::{self, ClientCertificate, ConnectOptions, Failure, NatsOptions, Outcome, Sink};
 use crate::validate::names::nearest;
 
 impl ChannelConfig {
@@ -54,10 +55,23 @@ fn queue(config: &QueueConfig) -> Result<Box<dyn Sink>, Failure> {
     let options = ConnectOptions {
         token,
         ca_file: config.ca_file.clone(),
+        client_certificate: certificate(config.client_cert.as_deref(), config.client_key.as_deref())?,
         nats: NatsOptions { credentials_file: config.nats_creds.clone(), ..NatsOptions::default() },
         ..ConnectOptions::default()
     };
     transport::connect(&destination, &options)
+}
+
+/// Who we are over TLS: a certificate, and its key in the same file unless in one of its own.
+fn certificate(certificate: Option<&Path>, key: Option<&Path>) -> Result<Option<ClientCertificate>, Failure> {
+    match (certificate, key) {
+        (Some(certificate), key) => {
+            let key = key.unwrap_or(certificate);
+            Ok(Some(ClientCertificate { certificate: certificate.into(), key: key.into() }))
+        }
+        (None, Some(_)) => Err(Failure::destination("the channel has a client_key and no client_cert: name both")),
+        (None, None) => Ok(None),
+    }
 }
 
 /// Why thresholds and channels do not fit together: a line for each name that nothing is bound to, and for each program

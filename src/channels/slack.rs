@@ -42,7 +42,7 @@ impl std::fmt::Debug for SlackSink {
 impl SlackSink {
     pub(super) fn new(config: &SlackConfig) -> Result<Self, Failure> {
         let url = config.url.read().map_err(Failure::destination)?;
-        let (client, shown) = webhook::client(&url, None, config.ca_file.as_deref(), SLACK)?;
+        let (client, shown) = webhook::client(&url, None, config.ca_file.as_deref(), None, SLACK)?;
         Ok(Self { client, url, shown })
     }
 }

@@ -19,7 +19,7 @@ use super::message::{NOTICE_TYPE, ViolationEvent};
 use crate::clock::{Clock, unix_seconds};
 use crate::events::{EncodedEvent, EventId};
 use crate::transport::http_client::{self, HttpClient, Peer};
-use crate::transport::{BatchLimits, BoxFuture, ConnectOptions, Failure, Outcome, Sink};
+use crate::transport::{BatchLimits, BoxFuture, ClientCertificate, ConnectOptions, Failure, Outcome, Sink};
 
 /// What one request tells of.
 const LIMITS: BatchLimits = BatchLimits { events: 100, bytes: 256 << 10 };
@@ -57,7 +57,10 @@ impl WebhookSink {
     pub(super) fn new(config: &WebhookConfig, clock: Arc<dyn Clock>) -> Result<Self, Failure> {
         let token = config.token.as_ref().map(|token| token.read()).transpose().map_err(Failure::destination)?;
         let secret = config.secret.read().map_err(Failure::destination)?;
-        let (client, shown) = client(&config.url, token, config.ca_file.as_deref(), RECEIVER)?;
+        let (client, shown) = {
+            let certificate = super::certificate(config.client_cert.as_deref(), config.client_key.as_deref())?;
+            client(&config.url, token, config.ca_file.as_deref(), certificate, RECEIVER)?
+        };
         Ok(Self { client, url: config.url.clone(), shown, key: key(&secret)?, clock })
     }
 
@@ -107,6 +110,7 @@ pub(super) fn client(
     url: &str,
     token: Option<String>,
     ca_file: Option<&std::path::Path>,
+    client_certificate: Option<ClientCertificate>,
     peer: Peer,
 ) -> Result<(HttpClient, String), Failure> {
     let refuse = |why: &str| Failure::destination(format!("the URL of the channel {why}; write https://HOST/PATH"));
@@ -119,7 +123,8 @@ pub(super) fn client(
     let host = parsed.host_str().unwrap_or_default();
     let port = parsed.port().map(|port| format!(":{port}")).unwrap_or_default();
     let shown = format!("{}://{host}{port}", parsed.scheme());
-    let options = ConnectOptions { token, ca_file: ca_file.map(Into::into), ..ConnectOptions::default() };
+    let options =
+        ConnectOptions { token, ca_file: ca_file.map(Into::into), client_certificate, ..ConnectOptions::default() };
     Ok((HttpClient::new(peer, host, tls, &options, HeaderMap::new())?, shown))
 }
 

@@ -21,7 +21,7 @@ use std::time::Duration;
 
 pub use machine::{CircuitState, Refusal};
 
-use crate::clock::{Clock, SystemClock, unix_millis};
+use crate::clock::{Clock, SystemClock, unix_millis, unix_seconds};
 use crate::errors::InvalidConfig;
 use machine::{Admission, Machine};
 
@@ -71,12 +71,23 @@ impl CircuitBreakerConfig {
 
 /// What a breaker knows, to be kept while no process runs: a job that starts every minute then does not begin by
 /// hammering a queue that the one before found dead.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct BreakerRecord {
     /// Failures in a row.
     pub failures: u32,
     /// Open until this time, in Unix milliseconds; `None` while it is closed.
     pub open_until_ms: Option<i64>,
+    /// Why it opened; `None` while it is closed, and where nobody knows.
+    pub opening: Option<BreakerOpening>,
+}
+
+/// Why a breaker opened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BreakerOpening {
+    /// When, in Unix seconds. Where a trial failed and it opened again, it is the last time.
+    pub at: i64,
+    /// The failure that opened it; without secrets.
+    pub cause: String,
 }
 
 /// A breaker that callers share; clones are the same breaker.
@@ -93,6 +104,8 @@ pub struct BreakerRecord {
 #[derive(Debug, Clone)]
 pub struct CircuitBreaker {
     machine: Arc<Mutex<Machine>>,
+    /// Why it is open, while it is not closed.
+    opening: Arc<Mutex<Option<BreakerOpening>>>,
     clock: Arc<dyn Clock>,
 }
 
@@ -111,7 +124,7 @@ impl CircuitBreaker {
     /// When `config` makes no sense.
     pub fn with_clock(config: CircuitBreakerConfig, clock: Arc<dyn Clock>) -> Result<Self, InvalidConfig> {
         config.validate()?;
-        Ok(Self { machine: Arc::new(Mutex::new(Machine::new(config))), clock })
+        Ok(Self { machine: Arc::new(Mutex::new(Machine::new(config))), opening: Arc::default(), clock })
     }
 
     /// What a call would meet now. An open breaker whose `reset_timeout` has passed shows as half-open.
@@ -139,7 +152,18 @@ impl CircuitBreaker {
         let (now, wall) = (self.clock.monotonic(), unix_millis(self.clock.wall()));
         let (failures, open_until) = self.locked(|machine| machine.record(now));
         let left = |until: Duration| i64::try_from(until.saturating_sub(now).as_millis()).unwrap_or(i64::MAX);
-        BreakerRecord { failures, open_until_ms: open_until.map(|until| wall.saturating_add(left(until))) }
+        let open_until_ms = open_until.map(|until| wall.saturating_add(left(until)));
+        BreakerRecord { failures, open_until_ms, opening: open_until_ms.and_then(|_| self.opening()) }
+    }
+
+    /// Why it opened; `None` while it is closed, and where nobody said why.
+    #[must_use]
+    pub fn opening(&self) -> Option<BreakerOpening> {
+        self.opening.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn set_opening(&self, opening: Option<BreakerOpening>) {
+        *self.opening.lock().unwrap_or_else(PoisonError::into_inner) = opening;
     }
 
     /// Goes on where an earlier process left off. An opening lasts for `reset_timeout` at most, whatever the wall clock
@@ -149,6 +173,7 @@ impl CircuitBreaker {
         let left = |until: i64| Duration::from_millis(u64::try_from(until.saturating_sub(wall)).unwrap_or(0));
         let open_until = record.open_until_ms.map(|until| now.saturating_add(left(until)));
         self.locked(|machine| machine.resume(record.failures, open_until, now));
+        self.set_opening(record.opening.filter(|_| open_until.is_some()));
     }
 
     /// Somebody wants to know now: an open breaker lets its next trial through at once.
@@ -192,6 +217,13 @@ impl CircuitBreaker {
             let result = change(machine);
             (before, result, machine.stored_state())
         });
+        match after {
+            CircuitState::Open if before != after => self.set_opening(
+                cause.map(|cause| BreakerOpening { at: unix_seconds(self.clock.wall()), cause: cause.to_owned() }),
+            ),
+            CircuitState::Closed if before != after => self.set_opening(None),
+            _ => {}
+        }
         match (before, after) {
             (before, after) if before == after => {}
             (_, CircuitState::Open) => tracing::warn!(from = %before, to = %after, cause, "circuit breaker opened"),
@@ -352,11 +384,28 @@ mod tests {
         assert_eq!(asked.refusal(), Some(Refusal::Until(Duration::from_secs(30))));
         // The wall clock was set back by a year: the wait is an opening's at most.
         let fourth = again();
-        fourth.resume(BreakerRecord { failures: 0, open_until_ms: Some(i64::MAX) });
+        fourth.resume(BreakerRecord { open_until_ms: Some(i64::MAX), ..BreakerRecord::default() });
         assert_eq!(fourth.refusal(), Some(Refusal::Until(Duration::from_secs(30))));
         clock.advance(Duration::from_secs(30));
         fourth.try_acquire().unwrap().success();
         assert_eq!(fourth.record(), BreakerRecord::default());
+    }
+
+    #[test]
+    fn why_it_opened_is_known_to_a_later_process_until_it_closes() {
+        let (first, clock) = breaker(1, 1);
+        first.try_acquire().unwrap().failure_because("503 from h");
+        let opening = BreakerOpening { at: 0, cause: "503 from h".to_owned() };
+        assert_eq!(first.record().opening, Some(opening.clone()));
+        let (later, _) = breaker(1, 1);
+        later.resume(first.record());
+        assert_eq!(later.opening(), Some(opening));
+        clock.advance(Duration::from_secs(30));
+        first.try_acquire().unwrap().failure_because("refused");
+        assert_eq!(first.opening(), Some(BreakerOpening { at: 30, cause: "refused".to_owned() }));
+        clock.advance(Duration::from_secs(30));
+        first.try_acquire().unwrap().success();
+        assert_eq!((first.opening(), first.record()), (None, BreakerRecord::default()));
     }
 
     #[test]

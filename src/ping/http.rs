@@ -70,7 +70,7 @@ pub(super) struct Connection {
     headers: Vec<(String, String)>,
     buffer: Vec<u8>,
     /// A reply has come over it.
-    used: bool,
+    pub(super) used: bool,
 }
 
 impl Connection {

@@ -44,6 +44,8 @@ use self::target::Place;
 use self::trust::Trust;
 use self::web::Web;
 use crate::clock::Clock;
+use crate::transport::ClientCertificate;
+use crate::transport::nats::UserCredentials;
 
 /// How a destination is probed.
 #[derive(Clone)]
@@ -60,6 +62,10 @@ pub struct PingOptions {
     pub write: bool,
     /// PEM certificates that are trusted instead of the system's roots.
     pub ca_file: Option<PathBuf>,
+    /// A NATS credentials file, as `nsc` writes it.
+    pub credentials_file: Option<PathBuf>,
+    /// Who we are, where TLS is spoken and the server asks.
+    pub client_certificate: Option<ClientCertificate>,
 }
 
 impl Default for PingOptions {
@@ -71,6 +77,8 @@ impl Default for PingOptions {
             nats: None,
             write: false,
             ca_file: None,
+            credentials_file: None,
+            client_certificate: None,
         }
     }
 }
@@ -84,6 +92,8 @@ impl fmt::Debug for PingOptions {
             .field("nats", &self.nats)
             .field("write", &self.write)
             .field("ca_file", &self.ca_file)
+            .field("credentials_file", &self.credentials_file)
+            .field("client_certificate", &self.client_certificate)
             .finish()
     }
 }
@@ -118,6 +128,7 @@ pub struct Pinger {
     options: PingOptions,
     clock: Arc<dyn Clock>,
     trust: Option<Arc<Trust>>,
+    user: Option<UserCredentials>,
     tally: Tally,
 }
 
@@ -125,14 +136,19 @@ impl Pinger {
     /// A pinger for `target`. Connects to nothing yet.
     ///
     /// # Errors
-    /// When the roots of TLS can't be read, or the token or a header can't stand in a request over HTTP.
+    /// When the roots of TLS, the certificate of the client or the credentials can't be read, or the token or a header
+    /// can't stand in a request over HTTP.
     pub fn new(target: Target, options: PingOptions, clock: Arc<dyn Clock>) -> Result<Self, PingError> {
-        let mut trust = None;
+        let (mut trust, mut user) = (None, None);
         if let Place::Network(network) = &target.place {
             let nats = matches!(network.protocol, Protocol::Nats { .. });
             // A NATS server may ask for TLS whatever the URL says.
             if network.tls || nats {
-                trust = Some(Arc::new(Trust::new(options.ca_file.as_deref(), clock.clone())?));
+                let certificate = options.client_certificate.as_ref();
+                trust = Some(Arc::new(Trust::new(options.ca_file.as_deref(), certificate, clock.clone())?));
+            }
+            if let Some(path) = options.credentials_file.as_deref().filter(|_| nats) {
+                user = Some(UserCredentials::read(path).map_err(PingError)?);
             }
             let visible = |text: &String| text.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' ');
             if let Some((name, _)) = options.headers.iter().find(|(name, value)| !visible(name) || !visible(value)) {
@@ -144,7 +160,7 @@ impl Pinger {
                 ));
             }
         }
-        Ok(Self { target, options, clock, trust, tally: Tally::default() })
+        Ok(Self { target, options, clock, trust, user, tally: Tally::default() })
     }
 
     /// Takes every step once, for every address. Dropping the future gives the round up.
@@ -194,7 +210,8 @@ impl Pinger {
     fn scrub(&self, taken: &mut step::Taken) {
         let password = self.options.nats.as_ref().map(|nats| nats.password.as_str());
         let headers = self.options.headers.iter().map(|(_, value)| value.as_str());
-        let secrets = self.options.token.as_deref().into_iter().chain(password).chain(headers);
+        let jwt = self.user.as_ref().map(|user| user.jwt.as_str());
+        let secrets = self.options.token.as_deref().into_iter().chain(password).chain(jwt).chain(headers);
         for secret in secrets.filter(|secret| !secret.is_empty()) {
             step::scrub(&mut taken.detail, secret);
             if let Some(problem) = &mut taken.problem {
@@ -236,6 +253,7 @@ impl Pinger {
                 stream: stream.as_deref(),
                 token: self.options.token.as_deref(),
                 credentials: self.options.nats.as_ref(),
+                user: self.options.credentials_file.as_deref().zip(self.user.as_ref()),
                 probe: probe.as_deref(),
             };
             return nats::steps(trail, &route, tcp, &wanted).await;
@@ -257,7 +275,7 @@ impl Pinger {
         }
         let has_token = !headers.is_empty();
         let connection = Connection::new(stream, route, headers);
-        let mut web = Web { trail, connection, address, tls: network.tls, has_token };
+        let mut web = Web { trail, connection, address, tls: network.tls, has_token, trust: self.trust.clone() };
         match &network.protocol {
             Protocol::CloudEvents { path } => cloud_events::steps(&mut web, path).await,
             Protocol::Form { topic, sub_topic } => {

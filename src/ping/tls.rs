@@ -11,6 +11,7 @@ use super::dial::{Route, is_tls, speaks_plain_http};
 use super::http;
 use super::step::{Problem, Step, Stopped, Trail};
 use super::trust::{Kept, Shown, Trust};
+use crate::transport::tls::client_certificate_advice;
 
 /// A certificate that ends sooner than this, in days, is worth a warning.
 const SOON_DAYS: i64 = 14;
@@ -41,7 +42,15 @@ pub(super) async fn step(
             });
             let taken = match soon {
                 Some(problem) => trail.warn(Step::Tls, measured.elapsed, problem),
-                None => trail.ok(Step::Tls, measured.elapsed, facts.as_ref().map(summary).unwrap_or_default()),
+                None => {
+                    let asks = match (trust.was_asked(), trust.lacks_certificate()) {
+                        (false, _) => "",
+                        (true, true) => "; it asks for a certificate of the client, and none is set",
+                        (true, false) => "; ours is shown",
+                    };
+                    let summary = facts.as_ref().map(summary).unwrap_or_default();
+                    trail.ok(Step::Tls, measured.elapsed, summary + asks)
+                }
             };
             taken.tls = facts;
             Ok(stream)
@@ -93,10 +102,12 @@ async fn explain(
         return Problem::new(found, EXPECTED, "another program listens there: check host and port");
     }
     match (rustls, error) {
-        (Some(rustls::Error::AlertReceived(alert)), _) => Problem::new(
+        (Some(rustls @ rustls::Error::AlertReceived(alert)), _) => Problem::new(
             format!("the server ended the handshake with the alert {alert:?}"),
             EXPECTED,
-            "see the server's log: it wants another version of TLS, another name (SNI), or a client certificate",
+            client_certificate_advice(rustls).unwrap_or(
+                "see the server's log: it wants another version of TLS, another name (SNI), or a client certificate",
+            ),
         ),
         (Some(other), _) => {
             Problem::new(other.to_string(), "a handshake of TLS 1.2 or 1.3", "update or set up TLS on the server")
@@ -112,6 +123,25 @@ async fn explain(
             "the service hangs, or something else listens there: check it, and the port",
         ),
     }
+}
+
+/// Why a connection ended behind its handshake, where that is about who we are: with TLS 1.3 a server judges the
+/// certificate of the client when the client believes to be through.
+pub(super) fn refused_behind_handshake(trust: Option<&Trust>, error: Option<&io::Error>) -> Option<Problem> {
+    let rustls = error.and_then(|error| error.get_ref()?.downcast_ref::<rustls::Error>());
+    let advice = rustls.and_then(client_certificate_advice);
+    // The alert may be lost where the server closes the connection at once.
+    let lacks = trust.is_some_and(Trust::lacks_certificate);
+    let fix = match (advice, lacks) {
+        (_, true) => "name a certificate that the server trusts with --client-cert, and its key with --client-key",
+        (Some(advice), false) => advice,
+        (None, false) => return None,
+    };
+    let found = match (rustls, lacks) {
+        (Some(error), _) => format!("the server ended TLS behind the handshake: {error}"),
+        (None, _) => "the server asked for a certificate of the client, got none, and closed the connection".to_owned(),
+    };
+    Some(Problem::new(found, "a server that takes us for who we are", fix))
 }
 
 fn certificate_problem(why: &CertificateError, facts: &TlsFacts, host: &str) -> Problem {

@@ -4,15 +4,17 @@ use std::fmt;
 use std::io;
 use std::path::Path;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::UNIX_EPOCH;
 
-use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::{ResolvesClientCert, WebPkiServerVerifier};
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::sign::CertifiedKey;
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
@@ -22,6 +24,8 @@ use tokio_rustls::client::TlsStream;
 use super::PingError;
 use super::certificate::TlsFacts;
 use crate::clock::Clock;
+use crate::transport::ClientCertificate;
+use crate::transport::tls::Identity;
 
 /// So much of the first reply is kept, to say what spoke in place of TLS.
 const KEPT_BYTES: usize = 256;
@@ -32,6 +36,10 @@ pub(super) struct Trust {
     verifier: Arc<dyn ServerCertVerifier>,
     provider: Arc<CryptoProvider>,
     clock: Arc<dyn Clock>,
+    /// Who we are, where a server asks.
+    identity: Option<Arc<Identity>>,
+    /// A server has asked who we are.
+    asked: Arc<AtomicBool>,
 }
 
 impl fmt::Debug for Trust {
@@ -41,7 +49,12 @@ impl fmt::Debug for Trust {
 }
 
 impl Trust {
-    pub(super) fn new(ca_file: Option<&Path>, clock: Arc<dyn Clock>) -> Result<Self, PingError> {
+    pub(super) fn new(
+        ca_file: Option<&Path>,
+        certificate: Option<&ClientCertificate>,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, PingError> {
+        let identity = certificate.map(Identity::read).transpose().map_err(PingError)?.map(Arc::new);
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let refuse = |error: rustls::Error| PingError(format!("TLS can't be set up: {error}"));
         let verifier: Arc<dyn ServerCertVerifier> = match ca_file {
@@ -63,7 +76,17 @@ impl Trust {
                     .map_err(|error| refuse_file(format!("can't be used: {error}")))?
             }
         };
-        Ok(Self { verifier, provider, clock })
+        Ok(Self { verifier, provider, clock, identity, asked: Arc::default() })
+    }
+
+    /// A server has asked for a certificate of the client, and there is none.
+    pub(super) fn lacks_certificate(&self) -> bool {
+        self.identity.is_none() && self.was_asked()
+    }
+
+    /// A server has asked for a certificate of the client.
+    pub(super) fn was_asked(&self) -> bool {
+        self.asked.load(Ordering::Relaxed)
     }
 
     /// A connection beside the steps.
@@ -80,8 +103,26 @@ impl Trust {
             .map_err(io::Error::other)?
             .dangerous()
             .with_custom_certificate_verifier(Arc::new(verifier))
-            .with_no_client_auth();
+            .with_client_cert_resolver(Arc::new(Asked { identity: self.identity.clone(), asked: self.asked.clone() }));
         TlsConnector::from(Arc::new(config)).connect(name, Kept { inner: tcp, start: shown.start.clone() }).await
+    }
+}
+
+/// Shows our certificate, if we have one, and remembers that a server asked.
+#[derive(Debug)]
+struct Asked {
+    identity: Option<Arc<Identity>>,
+    asked: Arc<AtomicBool>,
+}
+
+impl ResolvesClientCert for Asked {
+    fn resolve(&self, hints: &[&[u8]], schemes: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
+        self.asked.store(true, Ordering::Relaxed);
+        self.identity.as_ref()?.resolve(hints, schemes)
+    }
+
+    fn has_certs(&self) -> bool {
+        true
     }
 }
 

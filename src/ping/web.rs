@@ -1,10 +1,13 @@
 //! What the services over HTTP share: asking, telling faults apart, the clock.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::dial::speaks_tls;
 use super::http::{Connection, Fault, Reply, Request, excerpt, foreign};
 use super::step::{Measured, Problem, Status, Step, Stopped, Trail};
+use super::tls::refused_behind_handshake;
+use super::trust::Trust;
 use crate::clock::unix_seconds;
 
 /// Clocks this far apart, in seconds, are worth a warning: timestamps in the future are refused sooner or later.
@@ -17,6 +20,8 @@ pub(super) struct Web<'t, 'a> {
     pub(super) address: std::net::SocketAddr,
     pub(super) tls: bool,
     pub(super) has_token: bool,
+    /// Set where TLS is spoken.
+    pub(super) trust: Option<Arc<Trust>>,
 }
 
 impl Web<'_, '_> {
@@ -49,6 +54,16 @@ impl Web<'_, '_> {
     async fn explain(&mut self, fault: Fault) -> Problem {
         const EXPECTED: &str = "a reply over HTTP";
         let another = "another program listens there: check host and port (there: ss -ltnp shows what it is)";
+        let ended = match &fault {
+            // Who has answered has taken us for who we are.
+            _ if self.connection.used => None,
+            Fault::Closed => Some(None),
+            Fault::Io(error) => Some(Some(error)),
+            Fault::Foreign(_) | Fault::Broken(_) => None,
+        };
+        if let Some(problem) = ended.and_then(|error| refused_behind_handshake(self.trust.as_deref(), error)) {
+            return problem;
+        }
         match fault {
             Fault::Foreign(bytes) if !self.tls && super::dial::is_tls(&bytes) => spoken_tls(),
             Fault::Foreign(bytes) => {
@@ -68,7 +83,7 @@ impl Web<'_, '_> {
             Fault::Io(error) if error.get_ref().is_some_and(|inner| inner.is::<rustls::Error>()) => Problem::new(
                 format!("TLS was ended behind the handshake: {error}"),
                 EXPECTED,
-                "see the log of the server; it may want a certificate of the client, and none is sent",
+                "see the log of the server",
             ),
             Fault::Io(error) => Problem::new(error.to_string(), EXPECTED, "check the network in between"),
         }

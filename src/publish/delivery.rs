@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::concurrency::{Concurrency, Sample};
 use super::latency::{Latency, LatencyHistogram};
 use super::load::Load;
-use crate::circuit_breaker::{CircuitBreaker, Refusal};
+use crate::circuit_breaker::{BreakerOpening, CircuitBreaker, Refusal};
 use crate::clock::Clock;
 use crate::events::EncodedEvent;
 use crate::retry::{Retrier, Retryable, Verdict, next_wait};
@@ -189,6 +189,12 @@ impl Delivery {
     #[must_use]
     pub fn last_failure(&self) -> Option<String> {
         self.last_failure.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Why the breaker is open, in this run or since an earlier one; `None` while it is closed.
+    #[must_use]
+    pub fn breaker_opening(&self) -> Option<BreakerOpening> {
+        self.breaker.as_ref().and_then(CircuitBreaker::opening)
     }
 
     /// How long no attempt will be made, as far as it is known: the breaker is open, or the destination asked for it.

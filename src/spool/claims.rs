@@ -71,6 +71,16 @@ impl Claims {
         self.out.insert(seq, instance);
     }
 
+    /// The held events have other numbers from now on; one without a new number is held no more.
+    pub(super) fn renumber(&mut self, new_number: impl Fn(u64) -> Option<u64>) {
+        let held = std::mem::take(self);
+        for (seq, instance) in held.out {
+            if let Some(seq) = new_number(seq) {
+                self.hand_out(seq, &instance);
+            }
+        }
+    }
+
     /// The instances that nothing is held of once all of `settled` are.
     pub(super) fn freed_by(&self, settled: &[u64]) -> Vec<Arc<str>> {
         let mut counts: HashMap<&Arc<str>, usize> = HashMap::new();

@@ -181,6 +181,68 @@ fn a_file_that_is_removed_under_a_publisher_is_made_anew_with_what_waited() {
     });
 }
 
+#[test]
+fn what_waits_goes_over_into_a_spool_that_is_put_in_the_place_of_the_one_before() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, other) = (folder.path().join("spool.db"), folder.path().join("other.db"));
+    runtime().block_on(async {
+        // A sound spool with events of its own, whose numbers are those of the other file's.
+        let foreign = open(&other);
+        take(&foreign, "f", 0..4).await;
+        foreign.end().await.unwrap();
+
+        let (one, two) = (open(&path), open(&path));
+        take(&one, "a", 10..13).await;
+        take(&two, "b", 20..22).await;
+        take(&two, "c", 30..32).await;
+        let invalid =
+            NewLetter { source: "test".into(), line: None, piece: None, raw: b"x".to_vec(), reason: "no".into() };
+        one.take(vec![NewItem::Letter(invalid)]).await.unwrap();
+        let few = BatchLimits { events: 2, bytes: usize::MAX };
+        let held = one.fetch(few).await.unwrap();
+        assert_eq!(starts(&held), [10, 11]);
+        let theirs = two.fetch(BatchLimits { events: 1, bytes: usize::MAX }).await.unwrap();
+        assert_eq!(starts(&theirs), [20]);
+        for suffix in ["", "-wal", "-shm"] {
+            let name = |stem: &str| folder.path().join(format!("{stem}.db{suffix}"));
+            std::fs::rename(name("spool"), name("before")).unwrap();
+        }
+        std::fs::rename(&other, &path).unwrap();
+
+        // What is settled behind the change was handed out before it; nothing is handed out twice.
+        spool_settles(&one, &held, 1);
+        let more = one.fetch(ALL).await.unwrap();
+        assert_eq!(starts(&more), [0, 1, 2, 3, 12, 30, 31], "`b` is the second one's");
+        assert_eq!(
+            more.events.iter().map(|it| it.own).collect::<Vec<_>>(),
+            [false, false, false, false, true, false, false]
+        );
+        let rest = two.fetch(ALL).await.unwrap();
+        assert_eq!(starts(&rest), [21]);
+        acknowledge(&one, &held);
+        acknowledge(&one, &more);
+        acknowledge(&two, &theirs);
+        acknowledge(&two, &rest);
+        two.flush().await.unwrap();
+        one.flush().await.unwrap();
+        assert_eq!(one.tally().await.unwrap(), Tally::default());
+        assert_eq!(two.tally().await.unwrap(), Tally { delivered_elsewhere: 2, ..Tally::default() });
+        for file in ["spool.db", "before.db"] {
+            let file = SpoolFile::open(&folder.path().join(file)).unwrap().unwrap();
+            assert_eq!(file.verify().unwrap(), Vec::<String>::new());
+            assert_eq!(file.status().unwrap().destinations[0].waiting, 0);
+        }
+        let letters =
+            |file: &str| SpoolFile::open(&folder.path().join(file)).unwrap().unwrap().letters(0).unwrap().len();
+        assert_eq!((letters("spool.db"), letters("before.db")), (1, 0));
+    });
+}
+
+/// Acknowledges the first events alone.
+fn spool_settles(spool: &Spool, fetched: &Fetched, count: usize) {
+    fetched.events.iter().take(count).for_each(|it| spool.delivered(it.seq, it.encoded.id()));
+}
+
 /// A small file system of its own, unmounted when dropped; `None`, with a word, where none can be mounted.
 #[cfg(target_os = "linux")]
 struct Tmpfs(tempfile::TempDir);

@@ -1,5 +1,6 @@
 //! What is committed together: takings, settlements and the breaker's state, in one transaction with one sync.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
@@ -25,6 +26,16 @@ pub(super) struct Settlement {
     pub(super) dead: Option<String>,
     /// How often it was tried.
     pub(super) tries: u64,
+}
+
+impl Settlement {
+    /// The same by the number that the event has now.
+    fn renumbered(&self, numbers: &HashMap<(u64, EventId), u64>) -> Cow<'_, Self> {
+        match numbers.get(&(self.seq, self.id)) {
+            Some(seq) => Cow::Owned(Self { seq: *seq, ..self.clone() }),
+            None => Cow::Borrowed(self),
+        }
+    }
 }
 
 /// What is to be committed.
@@ -84,11 +95,12 @@ impl Store {
     /// and without retaining any, which takes more room than it frees. What was written before an error stays written;
     /// to settle it again changes nothing.
     pub(super) fn commit_in_parts(&mut self, group: &Group, now: i64) -> Result<(), SpoolError> {
-        let (mut rest, mut breaker) = (&group.settled[..], group.breaker);
+        let (mut rest, mut breaker) = (&group.settled[..], group.breaker.clone());
         let mut size = rest.len();
         while !rest.is_empty() || breaker.is_some() {
             let (part, behind) = rest.split_at(size.min(rest.len()));
-            match self.write(&Group { settled: part.to_vec(), breaker, ..Group::default() }, now, false) {
+            let part_of_it = Group { settled: part.to_vec(), breaker: breaker.clone(), ..Group::default() };
+            match self.write(&part_of_it, now, false) {
                 Ok(()) => (rest, breaker, size) = (behind, None, size.saturating_mul(2).max(1)),
                 Err(error) if error.is_full() && part.len() > 1 => {
                     self.fold_the_log();
@@ -103,20 +115,22 @@ impl Store {
     fn write(&mut self, group: &Group, now: i64, retains: bool) -> Result<(), SpoolError> {
         self.write_rows(group, now, retains).map_err(|error| self.refuse(error))?;
         for settlement in &group.settled {
-            self.claims.settle(settlement.seq);
+            self.claims.settle(settlement.renumbered(&self.numbers).seq);
         }
         Ok(())
     }
 
     fn write_rows(&mut self, group: &Group, now: i64, retains: bool) -> rusqlite::Result<()> {
-        let seqs: Vec<u64> = group.settled.iter().map(|settlement| settlement.seq).collect();
+        let settled: Vec<Cow<'_, Settlement>> =
+            group.settled.iter().map(|settlement| settlement.renumbered(&self.numbers)).collect();
+        let seqs: Vec<u64> = settled.iter().map(|settlement| settlement.seq).collect();
         let freed = self.claims.freed_by(&seqs);
         let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let mut changes = Changes::default();
         take(&transaction, &group.items, self.destination, self.run, now, changes.of(self.destination))?;
         let settling =
             Settling { connection: &transaction, destination: self.destination, run: self.run, now, retains };
-        for settlement in &group.settled {
+        for settlement in &settled {
             settling.settle(settlement, changes.of(self.destination))?;
         }
         {
@@ -126,10 +140,18 @@ impl Store {
                 release.execute(params![self.destination, &*instance, self.run])?;
             }
         }
-        if let Some(breaker) = group.breaker {
+        if let Some(breaker) = &group.breaker {
+            let opening = breaker.opening.as_ref();
             transaction.execute(
-                "UPDATE destinations SET breaker_failures = ?2, breaker_open_until_ms = ?3 WHERE id = ?1",
-                params![self.destination, breaker.failures, breaker.open_until_ms],
+                "UPDATE destinations SET breaker_failures = ?2, breaker_open_until_ms = ?3, breaker_opened_at = ?4,
+                     breaker_cause = ?5 WHERE id = ?1",
+                params![
+                    self.destination,
+                    breaker.failures,
+                    breaker.open_until_ms,
+                    opening.map(|it| it.at),
+                    opening.map(|it| &it.cause)
+                ],
             )?;
         }
         if retains && !group.settled.is_empty() {

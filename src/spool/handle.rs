@@ -78,8 +78,8 @@ impl Spool {
 
     /// The circuit breaker's state as the last run to this destination left it.
     #[must_use]
-    pub const fn breaker(&self) -> BreakerRecord {
-        self.breaker
+    pub const fn breaker(&self) -> &BreakerRecord {
+        &self.breaker
     }
 
     /// What was done about damage, so far.

@@ -55,6 +55,10 @@ pub struct DestinationStatus {
     pub breaker_failures: u32,
     /// The circuit breaker is open until then, in Unix milliseconds.
     pub breaker_open_until_ms: Option<i64>,
+    /// When it opened last, in Unix seconds; `None` where nobody knows why.
+    pub breaker_opened_at: Option<i64>,
+    /// The failure that opened it.
+    pub breaker_cause: Option<String>,
 }
 
 /// Which events to look at.
@@ -154,13 +158,17 @@ impl SpoolFile {
     pub fn status(&self) -> Result<Status, SpoolError> {
         let read = || {
             let count = |sql| self.connection.query_row(sql, [], |row| row.get(0));
-            let mut statement = self.connection.prepare(
+            // To look at a file does not change it.
+            let version: i32 = self.connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+            let cause =
+                if version < super::WITH_BREAKER_CAUSE { "NULL, NULL" } else { "breaker_opened_at, breaker_cause" };
+            let mut statement = self.connection.prepare(&format!(
                 "SELECT url, waiting_events, waiting_bytes,
                         (SELECT taken_at FROM events WHERE destination = destinations.id AND delivered_at IS NULL
                          ORDER BY seq LIMIT 1),
-                        retained_events, retained_bytes, breaker_failures, breaker_open_until_ms
-                 FROM destinations ORDER BY url",
-            )?;
+                        retained_events, retained_bytes, breaker_failures, breaker_open_until_ms, {cause}
+                 FROM destinations ORDER BY url"
+            ))?;
             let rows = statement.query_map([], |row| {
                 Ok(DestinationStatus {
                     destination: row.get(0)?,
@@ -171,6 +179,8 @@ impl SpoolFile {
                     retained_bytes: row.get(5)?,
                     breaker_failures: row.get(6)?,
                     breaker_open_until_ms: row.get(7)?,
+                    breaker_opened_at: row.get(8)?,
+                    breaker_cause: row.get(9)?,
                 })
             })?;
             Ok(Status {

@@ -25,14 +25,15 @@
 //! - **A damaged file is put aside**, never deleted: renamed to `SPOOL.damaged-…`, what can be read of it is carried
 //!   over into a fresh one, and what happened is told ([`Damage`]). Other publishers follow and keep what they hold. An
 //!   event whose bytes are no longer those of its id becomes a dead letter. A file that is removed under a publisher is
-//!   made anew with what waited in it.
+//!   made anew with what waited in it; where another spool is put in its place, what waited goes over into that one.
 //!
 //! # The file
 //!
-//! Schema version 1 (`user_version`), `application_id` "fusp". Times are Unix seconds.
+//! Schema version 2 (`user_version`), `application_id` "fusp". Times are Unix seconds. A file of version 1, which does not
+//! know why a breaker opened, is brought up to date by the next publisher.
 //!
 //! ```text
-//! destinations  url, totals of what waits and what is retained, state of the circuit breaker
+//! destinations  url, totals of what waits and what is retained, state of the circuit breaker, when and why it opened
 //! runs          publishers at work, each with its lock file
 //! events        seq (order of taking), destination, run, id, instance, body, source, line, taken_at,
 //!               letter (the dead letter that this is a replay of), delivered_at (NULL while it waits)
@@ -49,6 +50,7 @@ mod handle;
 mod lease;
 mod letters;
 mod look;
+mod replaced;
 mod reserve;
 mod store;
 #[cfg(test)]
@@ -66,7 +68,10 @@ pub use look::{DestinationStatus, Lister, SpoolFile, Spooled, Status, StatusFilt
 use crate::database::{Kind, StoreError};
 use crate::events::EncodedEvent;
 
-const KIND: Kind = Kind { application_id: 0x6675_7370, steps: &[SCHEMA] };
+const KIND: Kind = Kind { application_id: 0x6675_7370, steps: &[SCHEMA, BREAKER_CAUSE] };
+
+/// The version from which on it is known why a breaker opened.
+const WITH_BREAKER_CAUSE: i32 = 2;
 
 const SCHEMA: &str = "
     CREATE TABLE destinations (
@@ -123,6 +128,11 @@ const SCHEMA: &str = "
     ) STRICT;
 ";
 
+const BREAKER_CAUSE: &str = "
+    ALTER TABLE destinations ADD COLUMN breaker_opened_at INTEGER;
+    ALTER TABLE destinations ADD COLUMN breaker_cause TEXT;
+";
+
 /// When a commit counts as done.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Sync {
@@ -157,8 +167,8 @@ impl Default for SpoolOptions {
 #[non_exhaustive]
 pub enum SpoolError {
     /// The file.
-    #[error(transparent)]
-    Store(#[from] StoreError),
+    #[error("{}", of_a_spool(.0))]
+    Store(StoreError),
     /// It holds as much as it may.
     #[error(
         "the spool {path} is full: {used} bytes of {limit} are in use; it takes more when events are delivered, dead letters purged (formusage dlq purge) or --spool-max-bytes is raised"
@@ -182,6 +192,23 @@ pub enum SpoolError {
     /// Its thread has ended, after an error that was reported.
     #[error("the spool is closed")]
     Closed,
+}
+
+impl From<StoreError> for SpoolError {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+/// A damaged spool needs nobody to put it aside.
+fn of_a_spool(error: &StoreError) -> String {
+    match error {
+        StoreError::Sqlite { path, error: cause } if error.is_damage() => format!(
+            "{}: {cause}; the spool is damaged: the next publish puts it aside and carries over what can be read (formusage spool verify looks at it)",
+            path.display()
+        ),
+        _ => error.to_string(),
+    }
 }
 
 impl SpoolError {

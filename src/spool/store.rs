@@ -1,6 +1,6 @@
 //! The spool's file as one publisher works with it. Blocks; lives on the thread of [`super::handle`].
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -9,10 +9,11 @@ use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, 
 use super::claims::Claims;
 use super::damage::{self, Damage};
 use super::lease::{self, Lease};
+use super::replaced::{self, Publisher};
 use super::{Fetched, KIND, SpoolError, SpoolOptions, Sync, Tally, Waiting, reserve};
-use crate::circuit_breaker::BreakerRecord;
+use crate::circuit_breaker::{BreakerOpening, BreakerRecord};
 use crate::database::{self, StoreError};
-use crate::events::EncodedEvent;
+use crate::events::{EncodedEvent, EventId};
 use crate::transport::BatchLimits;
 
 /// So many rows are looked at in one go, so that a long stretch that another publisher holds costs little.
@@ -30,6 +31,8 @@ pub(super) struct Store {
     pub(super) claims: Claims,
     /// Events of other runs that were found damaged.
     other_dead: u64,
+    /// What is sent may have been handed out of another file, which this one replaced: its numbers there, and here.
+    pub(super) numbers: HashMap<(u64, EventId), u64>,
     lease: Lease,
     /// Which file the connection has open: it may be put aside or removed under us.
     identity: Option<(u64, u64)>,
@@ -55,6 +58,7 @@ impl Store {
             run,
             claims: Claims::default(),
             other_dead: 0,
+            numbers: HashMap::new(),
             lease,
             identity,
         };
@@ -96,11 +100,40 @@ impl Store {
             }
             true
         } else {
-            tracing::error!(%spool, "the spool was replaced under a running publisher; going on with the file that stands there now, and what waited in the one before waits there alone");
-            false
+            self.move_over(now)?
         };
         self.go_on(carried, now)?;
         Ok(true)
+    }
+
+    /// Another spool stands under the name; ours is still open, and what waits in it goes over. Whether it did.
+    fn move_over(&mut self, now: i64) -> Result<bool, SpoolError> {
+        let spool = self.path.display().to_string();
+        let there = connect(&self.path, self.options.sync)?;
+        // Whoever died holds nothing.
+        let _ = self.recover();
+        let old = Publisher { run: self.run, destination: self.destination };
+        let moved = begin(&there, &self.url, &self.lease.name(), now).and_then(|(destination, run)| {
+            let new = Publisher { run, destination };
+            Ok((run, replaced::move_over(&self.connection, &there, old, new, &self.claims)?))
+        });
+        match moved.map_err(|error| self.refuse(error)) {
+            Ok((run, moved)) => {
+                let (events, letters) = (moved.events, moved.letters);
+                tracing::error!(%spool, events, letters, "the spool was replaced under a running publisher; what waited in the one before was carried over into the file that stands there now");
+                let by_number: HashMap<u64, u64> = moved.numbers.iter().map(|((old, _), new)| (*old, *new)).collect();
+                self.claims.renumber(|seq| by_number.get(&seq).copied());
+                self.numbers.extend(moved.numbers);
+                self.run = run;
+                Ok(true)
+            }
+            // Nothing has changed; it is tried again when there is room.
+            Err(error) if error.may_pass() => Err(error),
+            Err(error) => {
+                tracing::error!(%spool, %error, "the spool was replaced under a running publisher; going on with the file that stands there now, and what waited in the one before waits there alone");
+                Ok(false)
+            }
+        }
     }
 
     /// Goes on with the file that stands under the name now. Where the one before was carried over into it, what was
@@ -305,9 +338,12 @@ impl Store {
 
     /// The state of the destination's circuit breaker as the last run left it.
     pub(super) fn breaker(&self) -> Result<BreakerRecord, SpoolError> {
-        let sql = "SELECT breaker_failures, breaker_open_until_ms FROM destinations WHERE id = ?1";
+        let sql = "SELECT breaker_failures, breaker_open_until_ms, breaker_opened_at, breaker_cause
+                   FROM destinations WHERE id = ?1";
         let read = self.connection.query_row(sql, [self.destination], |row| {
-            Ok(BreakerRecord { failures: row.get(0)?, open_until_ms: row.get(1)? })
+            let (at, cause): (Option<i64>, Option<String>) = (row.get(2)?, row.get(3)?);
+            let opening = at.zip(cause).map(|(at, cause)| BreakerOpening { at, cause });
+            Ok(BreakerRecord { failures: row.get(0)?, open_until_ms: row.get(1)?, opening })
         });
         read.map_err(|error| self.refuse(error))
     }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use proptest::prelude::*;
 
 use super::*;
-use crate::circuit_breaker::BreakerRecord;
+use crate::circuit_breaker::{BreakerOpening, BreakerRecord};
 use crate::clock::ManualClock;
 use crate::events::EventId;
 use crate::events::tests::sample;
@@ -200,10 +200,10 @@ fn a_spool_serves_several_destinations_and_hands_each_its_own() {
         take(&open(&path), "a", 0..2).await;
         let other = Spool::open(&path, "nats://h/s", SpoolOptions::default(), clock).unwrap();
         take(&other, "a", 5..6).await;
-        other.save_breaker(BreakerRecord { failures: 3, open_until_ms: None });
+        other.save_breaker(BreakerRecord { failures: 3, ..BreakerRecord::default() });
         assert_eq!(starts(&other.fetch(ALL).await.unwrap()), [5]);
         other.end().await.unwrap();
-        assert_eq!(open(&path).breaker(), BreakerRecord::default());
+        assert_eq!(open(&path).breaker(), &BreakerRecord::default());
         let status = SpoolFile::open(&path).unwrap().unwrap().status().unwrap();
         let waiting: Vec<_> = status.destinations.iter().map(|it| (it.waiting, it.breaker_failures)).collect();
         assert_eq!(waiting, [(2, 0), (1, 3)]);
@@ -346,4 +346,38 @@ proptest! {
             Ok(())
         })?;
     }
+}
+
+#[test]
+fn a_file_of_the_first_schema_is_looked_at_as_it_is_and_brought_up_to_date_by_a_publisher() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("spool.db");
+    let made = rusqlite::Connection::open(&path).unwrap();
+    made.execute_batch(include_str!("../../tests/fixtures/spool-version-1.sql")).unwrap();
+    let version = || made.pragma_query_value(None, "user_version", |row| row.get::<_, i32>(0)).unwrap();
+    let status = || SpoolFile::open(&path).unwrap().unwrap().status().unwrap();
+    let before = status();
+    assert_eq!((version(), before.dead_letters, before.destinations[0].waiting), (1, 1, 3));
+    assert!(before.destinations[0].breaker_open_until_ms.is_some() && before.destinations[0].breaker_cause.is_none());
+
+    runtime().block_on(async {
+        let url = &before.destinations[0].destination;
+        let clock = Arc::new(ManualClock::at_unix(1_626_350_430));
+        let spool = Spool::open(&path, url, SpoolOptions::default(), clock).unwrap();
+        assert_eq!((version(), status()), (2, Status { publishers: 1, bytes: status().bytes, ..before.clone() }));
+        assert_eq!(spool.breaker().open_until_ms, before.destinations[0].breaker_open_until_ms);
+        let opening = BreakerOpening { at: 7, cause: "refused".to_owned() };
+        spool.save_breaker(BreakerRecord { failures: 0, open_until_ms: Some(9), opening: Some(opening.clone()) });
+        let held = spool.fetch(ALL).await.unwrap();
+        assert_eq!(starts(&held), [1_626_350_400, 1_626_350_430, 1_626_350_460]);
+        held.events.iter().for_each(|it| spool.delivered(it.seq, it.encoded.id()));
+        spool.end().await.unwrap();
+        let after = status();
+        assert_eq!((after.dead_letters, after.destinations[0].waiting, after.destinations[0].retained), (1, 0, 3));
+        assert_eq!(after.destinations[0].breaker_cause.as_deref(), Some("refused"));
+        let clock = Arc::new(ManualClock::at_unix(1_626_350_430));
+        let again = Spool::open(&path, url, SpoolOptions::default(), clock).unwrap();
+        assert_eq!(again.breaker().opening, Some(opening));
+    });
+    assert_eq!(SpoolFile::open(&path).unwrap().unwrap().verify().unwrap(), Vec::<String>::new());
 }

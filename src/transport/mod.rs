@@ -16,7 +16,7 @@ pub(crate) mod nats;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 #[cfg(feature = "tls")]
-mod tls;
+pub(crate) mod tls;
 
 use std::fmt;
 use std::future::Future;
@@ -215,6 +215,16 @@ pub trait Source: Send + fmt::Debug {
     }
 }
 
+/// A certificate of our own, for servers that demand one of their clients (mutual TLS). Its files are read anew when they
+/// change.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClientCertificate {
+    /// A PEM file with the certificate, and behind it those of intermediate authorities.
+    pub certificate: PathBuf,
+    /// A PEM file with its private key, not encrypted (PKCS #8, PKCS #1 or SEC1); it may be the same file.
+    pub key: PathBuf,
+}
+
 /// What connecting needs beyond the address.
 #[derive(Clone)]
 pub struct ConnectOptions {
@@ -224,6 +234,8 @@ pub struct ConnectOptions {
     pub token: Option<String>,
     /// A PEM file with the authorities to trust instead of the system's, where TLS is spoken.
     pub ca_file: Option<PathBuf>,
+    /// Who we are, where TLS is spoken and the server asks.
+    pub client_certificate: Option<ClientCertificate>,
     /// How CloudEvents are sent; only for `https:` and `http:`.
     pub cloud_events: CloudEventsOptions,
     /// What NATS takes beyond that.
@@ -238,6 +250,7 @@ impl Default for ConnectOptions {
             timeout: Duration::from_secs(30),
             token: None,
             ca_file: None,
+            client_certificate: None,
             cloud_events: CloudEventsOptions::default(),
             nats: NatsOptions::default(),
         }
@@ -252,6 +265,7 @@ impl fmt::Debug for ConnectOptions {
             .field("token", &token)
             .field("cloud_events", &self.cloud_events)
             .field("ca_file", &self.ca_file)
+            .field("client_certificate", &self.client_certificate)
             .field("nats", &self.nats)
             .finish()
     }

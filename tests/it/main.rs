@@ -23,6 +23,7 @@ mod faults;
 mod form_queue;
 mod form_source;
 mod formats;
+mod identity;
 mod large;
 mod metrics;
 mod monitoring;
@@ -43,6 +44,7 @@ mod scopes;
 mod settings;
 mod spool;
 mod support;
+mod tables;
 mod thresholds;
 mod validate;
 #[cfg(target_os = "linux")]

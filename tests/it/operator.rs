@@ -27,7 +27,7 @@ fn what_a_queue_replies_does_not_act_on_a_terminal() {
     let reply = r#"{"Failure":{"reason":"disk \u001b[31mred\u001b]0;title\u0007\u009b2J\nerror: forged"}}"#;
     queue.always(Answer::Status(200, "", reply));
     let folder = tempfile::tempdir().unwrap();
-    let words = ["publish", "--to", &queue.url(), "--drain-timeout", "100ms", "--max-retries", "0"];
+    let words = ["publish", "--to", &queue.url(), "--drain-timeout", "5s", "--max-retries", "0"];
     let run = at(folder.path(), &words).write_stdin(line("a", 0)).assert().code(1);
     let said = text(run.get_output().stderr.clone());
     assert!(said.contains("disk"), "{said}");
@@ -40,11 +40,34 @@ fn the_log_says_why_the_breaker_opened() {
     let queue = FormQueue::start();
     queue.always(Answer::status(503));
     let folder = tempfile::tempdir().unwrap();
-    let words = ["publish", "--to", &queue.url(), "--drain-timeout", "100ms", "--failure-threshold", "1"];
+    let words = ["publish", "--to", &queue.url(), "--drain-timeout", "5s", "--failure-threshold", "1"];
     let run = at(folder.path(), &words).write_stdin(line("a", 0)).assert().code(1);
     let said = text(run.get_output().stderr.clone());
     let opened = said.lines().find(|line| line.contains("circuit breaker opened")).unwrap();
     assert!(opened.contains("503 Service Unavailable"), "{said}");
+}
+
+#[test]
+fn a_later_run_says_why_the_breaker_is_open() {
+    let queue = FormQueue::start();
+    queue.always(Answer::status(503));
+    let folder = tempfile::tempdir().unwrap();
+    let words = ["publish", "--to", &queue.url(), "--drain-timeout", "5s", "--failure-threshold", "1"];
+    at(folder.path(), &words).write_stdin(line("a", 0)).assert().code(1);
+    let later = at(folder.path(), &words).write_stdin(line("a", 1)).assert().code(1);
+    let said = text(later.get_output().stderr.clone());
+    let why = said.lines().find(|line| line.contains("an earlier run opened the circuit breaker")).unwrap();
+    assert!(why.contains("503 Service Unavailable") && why.contains("left alone for another"), "{said}");
+    let status = at(folder.path(), &["spool", "status"]).assert().code(0);
+    let status: Value = serde_json::from_slice(&status.get_output().stdout).unwrap();
+    let cause = &status["destinations"][0]["breaker_cause"];
+    assert!(cause.as_str().is_some_and(|cause| cause.contains("503")), "{status}");
+    queue.always(Answer::Take);
+    let words = ["publish", "--to", &queue.url()];
+    at(folder.path(), &words).write_stdin("").assert().code(0);
+    let status = at(folder.path(), &["spool", "status"]).assert().code(0);
+    let status: Value = serde_json::from_slice(&status.get_output().stdout).unwrap();
+    assert_eq!(status["destinations"][0]["breaker_cause"], Value::Null);
 }
 
 #[test]
@@ -149,7 +172,7 @@ fn dead_letters_on_a_terminal_have_a_heading_and_do_not_act_on_it() {
     at(folder.path(), &words).assert().code(1);
     for action in ["list", "show 1"] {
         // `script` gives the command a terminal.
-        let command = format!("{} dlq {action}", env!("CARGO_BIN_EXE_formusage"));
+        let command = format!("stty cols 300; exec {} dlq {action}", env!("CARGO_BIN_EXE_formusage"));
         let mut terminal = assert_cmd::Command::new("script");
         terminal.env("FORMUSAGE_STATE_DIR", folder.path()).args(["-qec", &command, "/dev/null"]);
         let run = terminal.timeout(std::time::Duration::from_secs(60)).assert().code(0);
@@ -157,4 +180,34 @@ fn dead_letters_on_a_terminal_have_a_heading_and_do_not_act_on_it() {
         assert!(shown.contains("reason") && shown.contains("evil"), "{shown:?}");
         assert!(!shown.contains('\u{1b}'), "{shown:?}");
     }
+}
+
+#[test]
+fn a_damaged_spool_says_that_the_next_publish_mends_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let words = ["publish", "--to", "form://127.0.0.1:1/t", "--drain-timeout", "10ms"];
+    at(folder.path(), &words).write_stdin(lines("a", 50)).assert().code(1);
+    let path = folder.path().join("spool.db");
+    let mut bytes = std::fs::read(&path).unwrap();
+    // Behind the header: every table's first page.
+    bytes[4096..].fill(0x55);
+    std::fs::write(&path, bytes).unwrap();
+    let run = at(folder.path(), &["spool", "status"]).assert().code(2);
+    let said = text(run.get_output().stderr.clone());
+    assert!(said.contains("the next publish puts it aside") && !said.contains("start a new one"), "{said}");
+}
+
+#[test]
+fn a_replay_says_how_to_try_now_and_no_letters_are_no_riddle() {
+    let queue = FormQueue::start();
+    queue.script([Answer::status(422)]);
+    let folder = tempfile::tempdir().unwrap();
+    at(folder.path(), &["publish", "--to", &queue.url()]).write_stdin(line("a", 0)).assert().code(1);
+    let run = at(folder.path(), &["dlq", "replay", "--all"]).assert().code(0);
+    let said = text(run.get_output().stderr.clone());
+    assert!(said.contains(&format!("formusage publish --to '{}", queue.url())), "{said}");
+    at(folder.path(), &["publish", "--to", &queue.url()]).write_stdin("").assert().code(0);
+    let none = at(folder.path(), &["dlq", "replay", "--all"]).assert().code(0);
+    none.stderr(contains("there are no dead letters"));
+    at(folder.path(), &["dlq", "replay"]).assert().code(2).stderr(contains("--all"));
 }

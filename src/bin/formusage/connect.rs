@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::bail;
 use form_usage_events::transport::{ConnectOptions, Destination, NatsOptions, StreamOptions};
 
-use crate::cli::{DestinationArgs, NatsArgs, ReadArgs, SourceArgs};
+use crate::cli::{DestinationArgs, NatsArgs, ReadArgs, SourceArgs, TlsArgs};
 use crate::secret;
 
 /// The options of a destination that is written to.
@@ -21,7 +21,7 @@ pub(crate) fn to_write(
         max_bytes: args.stream_max_bytes,
         duplicate_window: args.duplicate_window,
     });
-    let options = options(&args.nats, token_file, timeout)?;
+    let options = options(&args.nats, &args.tls, token_file, timeout)?;
     Ok(ConnectOptions { nats: NatsOptions { create_stream: stream, ..options.nats }, ..options })
 }
 
@@ -36,15 +36,21 @@ pub(crate) fn to_read(args: &ReadArgs) -> anyhow::Result<ConnectOptions> {
 
 /// The options of a source whose reader keeps no place there.
 pub(crate) fn of_source(args: &SourceArgs) -> anyhow::Result<ConnectOptions> {
-    options(&args.nats, args.token_file.as_deref(), args.timeout)
+    options(&args.nats, &args.tls, args.token_file.as_deref(), args.timeout)
 }
 
 /// The options that do not depend on the direction.
-pub(crate) fn options(args: &NatsArgs, token_file: Option<&Path>, timeout: Duration) -> anyhow::Result<ConnectOptions> {
+pub(crate) fn options(
+    args: &NatsArgs,
+    tls: &TlsArgs,
+    token_file: Option<&Path>,
+    timeout: Duration,
+) -> anyhow::Result<ConnectOptions> {
     Ok(ConnectOptions {
         timeout,
         token: secret::token(token_file)?,
-        ca_file: args.ca_file.clone(),
+        ca_file: tls.ca_file.clone(),
+        client_certificate: tls.certificate(),
         nats: NatsOptions {
             user: secret::variable("FORMUSAGE_NATS_USER")?,
             password: secret::variable("FORMUSAGE_NATS_PASSWORD")?,

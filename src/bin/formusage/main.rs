@@ -8,6 +8,7 @@ mod exit;
 mod findings;
 mod input;
 mod lines;
+mod listing;
 mod output;
 mod secret;
 mod setup;

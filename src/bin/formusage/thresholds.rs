@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::bail;
 use form_usage_events::threshold::{Loaded, SourceError, ThresholdReader, ThresholdSource};
-use form_usage_events::transport::{ConnectOptions, NatsOptions};
+use form_usage_events::transport::{ClientCertificate, ConnectOptions, NatsOptions};
 
 use crate::cli::ThresholdAccessArgs;
 use crate::output::say;
@@ -19,6 +19,10 @@ pub(crate) fn access(args: &ThresholdAccessArgs) -> anyhow::Result<ConnectOption
         timeout: TIME_LIMIT,
         token: secret::token_or(args.thresholds_token_file.as_deref(), "FORMUSAGE_THRESHOLDS_TOKEN")?,
         ca_file: args.thresholds_ca_file.clone(),
+        client_certificate: args.thresholds_client_cert.clone().map(|certificate| ClientCertificate {
+            key: args.thresholds_client_key.clone().unwrap_or_else(|| certificate.clone()),
+            certificate,
+        }),
         nats: NatsOptions {
             user: secret::variable("FORMUSAGE_NATS_USER")?,
             password: secret::variable("FORMUSAGE_NATS_PASSWORD")?,

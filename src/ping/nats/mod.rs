@@ -4,6 +4,7 @@ mod stream;
 mod wire;
 
 use std::fmt;
+use std::path::Path;
 
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
@@ -12,6 +13,9 @@ use self::wire::{Fault, Link};
 use super::dial::{Route, Stream, speaks_plain_http, speaks_tls};
 use super::http::excerpt;
 use super::step::{Problem, Step, Stopped, Trail};
+use super::tls::refused_behind_handshake;
+use super::trust::Trust;
+use crate::transport::nats::UserCredentials;
 
 /// User and password of a NATS server.
 #[derive(Clone, PartialEq, Eq)]
@@ -35,6 +39,8 @@ pub(super) struct Wanted<'a> {
     pub(super) stream: Option<&'a str>,
     pub(super) token: Option<&'a str>,
     pub(super) credentials: Option<&'a NatsCredentials>,
+    /// What a credentials file holds, and its path.
+    pub(super) user: Option<(&'a Path, &'a UserCredentials)>,
     /// The content of this round's probe, where writes are to be tried.
     pub(super) probe: Option<&'a str>,
 }
@@ -62,9 +68,9 @@ pub(super) async fn steps(
     match &route.trust {
         Some(trust) if wanted.tls || flag("tls_required") => {
             let stream = super::tls::step(trail, trust, route, link.into_stream()).await?;
-            inside(trail, &mut Link::new(stream), &info, wanted).await
+            inside(trail, &mut Link::new(stream), &info, wanted, Some(trust)).await
         }
-        _ => inside(trail, &mut link, &info, wanted).await,
+        _ => inside(trail, &mut link, &info, wanted, None).await,
     }
 }
 
@@ -118,6 +124,7 @@ async fn inside<S: Stream>(
     link: &mut Link<S>,
     info: &Value,
     wanted: &Wanted<'_>,
+    trust: Option<&Trust>,
 ) -> Result<(), Stopped> {
     let mut options = json!({
         "verbose": true, "pedantic": true, "headers": true, "no_responders": true, "echo": true, "protocol": 1,
@@ -130,6 +137,15 @@ async fn inside<S: Stream>(
         options["user"] = user.as_str().into();
         options["pass"] = password.as_str().into();
     }
+    if let Some((path, user)) = wanted.user {
+        let Some(signature) = user.sign(info["nonce"].as_str().unwrap_or_default()) else {
+            let found = format!("nothing can be signed with the seed in {}", path.display());
+            let problem = Problem::new(found, "a signature", "have new credentials made (nsc generate creds)");
+            return Err(trail.fail(Step::Permission, std::time::Duration::ZERO, problem));
+        };
+        options["jwt"] = user.jwt.as_str().into();
+        options["sig"] = signature.into();
+    }
     let measured = trail.measure(link.connect(&options)).await;
     match measured.result {
         Some(Ok(())) => {
@@ -138,16 +154,26 @@ async fn inside<S: Stream>(
         Some(Err(Fault::Refused(words))) => {
             let given = wanted.token.is_some() || wanted.credentials.is_some();
             let needed = info["auth_required"].as_bool().unwrap_or(false);
-            let fix = match (given, needed) {
-                (false, true) => "the server wants credentials and none were sent: set FORMUSAGE_TOKEN or --token-file",
-                (true, _) => "the credentials that were sent are not accepted: check them, and the server's accounts",
-                (false, false) => "see the log of the server",
+            let fix = match (wanted.user, given, needed) {
+                (Some((path, user)), ..) => user.advice(path, trail.clock.unix_seconds()),
+                (None, false, true) => "the server wants credentials and none were sent: set FORMUSAGE_TOKEN or --token-file, FORMUSAGE_NATS_USER and FORMUSAGE_NATS_PASSWORD, or --nats-creds".to_owned(),
+                (None, true, _) => {
+                    "the credentials that were sent are not accepted: check them, and the server's accounts".to_owned()
+                }
+                (None, false, false) => "see the log of the server".to_owned(),
             };
             let found = format!("the server refused us: {}", excerpt(words.as_bytes()));
             return Err(trail.fail(Step::Permission, measured.elapsed, Problem::new(found, "PONG", fix)));
         }
         other => {
-            let problem = silent(trail, other.and_then(Result::err), "the introduction");
+            let fault = other.and_then(Result::err);
+            let ended = match &fault {
+                Some(Fault::Closed) => Some(None),
+                Some(Fault::Io(error)) => Some(Some(error)),
+                _ => None,
+            };
+            let refused = ended.filter(|_| trust.is_some()).and_then(|error| refused_behind_handshake(trust, error));
+            let problem = refused.unwrap_or_else(|| silent(trail, fault, "the introduction"));
             return Err(trail.fail(Step::Permission, measured.elapsed, problem));
         }
     }

@@ -39,6 +39,7 @@ use crate::publish::report::Report;
 use crate::publish::worker::{Round, Signals, Worker};
 use crate::threshold::ThresholdManager;
 use crate::transport::{BoxFuture, Failure, FailureKind};
+use crate::units::rfc3339;
 
 pub use terms::{Keeper, PipelineError, PipelineOptions, Progress, Stop};
 
@@ -281,7 +282,17 @@ impl<'a> Run<'a> {
             && held > self.pipeline.options.drain_timeout
             && self.held > 0
         {
-            self.abandon(&format!("the destination is left alone for another {} s", held.as_secs_f64().ceil()));
+            let left = format!("the destination is left alone for another {} s", held.as_secs_f64().ceil());
+            let delivery = &self.pipeline.delivery;
+            // Where nothing was tried in this run, it is an earlier one that knows why.
+            let earlier = delivery.breaker_opening().filter(|_| delivery.last_failure().is_none());
+            self.abandon(&match earlier {
+                Some(opening) => {
+                    let at = rfc3339(opening.at).unwrap_or_else(|| opening.at.to_string());
+                    format!("{left}; an earlier run opened the circuit breaker at {at}: {}", opening.cause)
+                }
+                None => left,
+            });
         }
         if let Some(message) = self.misdirection.clone() {
             self.report.errors.push(message.clone());

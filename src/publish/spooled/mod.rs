@@ -79,7 +79,7 @@ pub async fn publish_through<'b>(
     let abort = stop.abort.child_token();
     let pipeline_stop = Stop { finish: stop.finish.clone(), abort: abort.clone(), draining: signals.draining.clone() };
     let mut keeper = SpoolKeeper { spool, letters: &letters, settled: &signals.settled };
-    let mut watched = Watched { inner: progress, takings: &takings, breaker, saved: spool.breaker(), spool };
+    let mut watched = Watched { inner: progress, takings: &takings, breaker, saved: spool.breaker().clone(), spool };
 
     let delivering = async {
         let report = pipeline.run(receiver, &mut keeper, &mut watched, pipeline_stop).await;
@@ -175,7 +175,7 @@ impl Progress for Watched<'_> {
             || now.open_until_ms.is_some() != self.saved.open_until_ms.is_some()
             || now.open_until_ms.zip(self.saved.open_until_ms).is_some_and(|(one, other)| one > other + 1_000);
         if differs {
-            self.spool.save_breaker(now);
+            self.spool.save_breaker(now.clone());
             self.saved = now;
         }
     }

@@ -54,6 +54,11 @@ pub(in crate::transport) fn transport_failure(error: &reqwest::Error, peer: &str
     if error.is_builder() {
         return Failure::destination(format!("the request to {url} can't be made: {cause}")).reached(Reach::Unreached);
     }
+    // With TLS 1.3 a server refuses the client behind its own handshake; nothing was taken either way.
+    #[cfg(feature = "tls")]
+    if let Some(advice) = find::<rustls::Error>(error).and_then(crate::transport::tls::client_certificate_advice) {
+        return Failure::destination(format!("{url} ended TLS ({cause}): {advice}")).reached(Reach::Unreached);
+    }
     if error.is_connect() {
         #[cfg(feature = "tls")]
         if find::<rustls::Error>(error).is_some() {

@@ -95,11 +95,13 @@ impl HttpClient {
         builder = builder.default_headers(headers);
         #[cfg(feature = "tls")]
         {
-            builder = builder.tls_backend_preconfigured(tls::client_config(match &options.ca_file {
+            let roots = match &options.ca_file {
                 _ if !tls_needed => tls::Roots::None,
                 Some(path) => tls::Roots::File(path),
                 None => tls::Roots::System,
-            })?);
+            };
+            let config = tls::client_config(roots, options.client_certificate.as_ref())?;
+            builder = builder.tls_backend_preconfigured(config);
         }
         if tls_needed && cfg!(not(feature = "tls")) {
             return Err(Failure::destination("this build speaks no TLS; build it with the feature `tls`"));

@@ -7,18 +7,24 @@ use async_nats::jetstream::context::{RequestError, RequestErrorKind};
 use async_nats::{ConnectError, ConnectErrorKind};
 
 use crate::transport::cause::{find, innermost};
+use crate::transport::tls::client_certificate_advice;
 use crate::transport::{Failure, FailureKind, Reach};
 
 /// What to check where credentials or permissions are wrong.
 pub(super) const CREDENTIALS: &str =
     "check FORMUSAGE_NATS_USER and FORMUSAGE_NATS_PASSWORD, FORMUSAGE_TOKEN (or --token-file), or --nats-creds";
 
-/// No connection to the server at `url`.
-pub(super) fn of_connecting(error: &ConnectError, url: &str) -> Failure {
+/// Whether the server refused the certificate of the client, or the lack of one.
+pub(super) fn is_about_our_certificate(error: &ConnectError) -> bool {
+    find::<rustls::Error>(error).and_then(client_certificate_advice).is_some()
+}
+
+/// No connection to the server at `url`; `credentials` says what to do where it refuses ours.
+pub(super) fn of_connecting(error: &ConnectError, url: &str, credentials: impl FnOnce() -> String) -> Failure {
     let cause = innermost(error);
     let failure = match error.kind() {
         ConnectErrorKind::AuthorizationViolation | ConnectErrorKind::Authentication => {
-            return Failure::destination(format!("{url} refused the credentials, or needs some: {CREDENTIALS}"));
+            return Failure::destination(format!("{url} refused the credentials, or needs some: {}", credentials()));
         }
         ConnectErrorKind::Dns => Failure::destination(format!(
             "the name in {url} does not resolve ({cause}); check the host in the destination URL, and the name server"
@@ -27,7 +33,9 @@ pub(super) fn of_connecting(error: &ConnectError, url: &str) -> Failure {
         ConnectErrorKind::TimedOut => Failure::service(format!("{url} did not answer as a NATS server in time")),
         ConnectErrorKind::Tls | ConnectErrorKind::Io | ConnectErrorKind::MaxReconnects => {
             let kind = find::<io::Error>(error).map(io::Error::kind);
-            if error.kind() == ConnectErrorKind::Tls || find::<rustls::Error>(error).is_some() {
+            if let Some(advice) = find::<rustls::Error>(error).and_then(client_certificate_advice) {
+                Failure::destination(format!("{url} ended TLS ({cause}): {advice}"))
+            } else if error.kind() == ConnectErrorKind::Tls || find::<rustls::Error>(error).is_some() {
                 Failure::destination(format!(
                     "no trusted TLS connection to {url}: {cause}; check the certificate (--ca-file), and that TLS is spoken there"
                 ))

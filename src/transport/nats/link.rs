@@ -4,7 +4,6 @@
 //! were lost with the old one, and so break their order. A [`Link`] is one connection; once it is lost, all that waits on
 //! it fails at once, and the next attempt makes a new one, to any server of the cluster.
 
-use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -15,7 +14,8 @@ use async_nats::jetstream::context::ContextBuilder;
 use async_nats::{Event, ServerError};
 use tokio::sync::watch;
 
-use super::failure;
+use super::{UserCredentials, failure};
+use crate::clock::{Clock as _, SystemClock};
 use crate::transport::tls::{Roots, client_config};
 use crate::transport::{ConnectOptions, Failure, FailureKind, NatsAddress, NatsServer};
 
@@ -110,7 +110,17 @@ impl Connector {
                     }
                 }
             });
-        let client = options.connect(url.as_str()).await.map_err(|error| failure::of_connecting(&error, &url))?;
+        let client = options.connect(url.as_str()).await.map_err(|error| {
+            let failure = failure::of_connecting(&error, &url, || self.credentials_advice());
+            // Which file it is that the server does not take.
+            match &self.options.client_certificate {
+                Some(files) if failure::is_about_our_certificate(&error) => {
+                    let message = format!("{} ({})", failure.message, files.certificate.display());
+                    Failure { message, ..failure }
+                }
+                _ => failure,
+            }
+        })?;
         self.discover(&client.server_info().connect_urls);
         let patience = (self.options.timeout / 10 * 9).min(ANSWER_TIMEOUT);
         let context = ContextBuilder::new().timeout(patience).max_ack_inflight(MAX_UNDER_WAY).build(client);
@@ -136,14 +146,29 @@ impl Connector {
             options = options.token(token.clone());
         }
         if let Some(path) = &nats.credentials_file {
-            options = credentials(options, path)?;
+            let credentials = UserCredentials::read(path).map_err(Failure::destination)?;
+            // Without the cause, which may quote the seed.
+            options = options.credentials(&credentials.text).map_err(|_| {
+                Failure::destination(format!("the credentials file {} holds no credentials", path.display()))
+            })?;
         }
         let roots = self.options.ca_file.as_deref().map(Roots::File);
+        let certificate = self.options.client_certificate.as_ref();
         // Without `tls://` the server may still ask for TLS; the client then reads the system's roots itself.
-        if let Some(roots) = roots.or(self.address.tls.then_some(Roots::System)) {
-            options = options.tls_client_config(client_config(roots)?).require_tls(self.address.tls);
+        if let Some(roots) = roots.or((self.address.tls || certificate.is_some()).then_some(Roots::System)) {
+            options = options.tls_client_config(client_config(roots, certificate)?).require_tls(self.address.tls);
         }
         Ok(options)
+    }
+
+    /// What to do where the server refuses whom we say we are.
+    fn credentials_advice(&self) -> String {
+        let file = self.options.nats.credentials_file.as_deref();
+        // What the file holds now is what was sent.
+        match file.and_then(|path| Some((path, UserCredentials::read(path).ok()?))) {
+            Some((path, credentials)) => credentials.advice(path, SystemClock.unix_seconds()),
+            None => failure::CREDENTIALS.to_owned(),
+        }
     }
 
     /// Remembers the other servers of the cluster. Over TLS they are left out: they come as addresses, and the
@@ -158,18 +183,6 @@ impl Connector {
         };
         *self.discovered.lock().unwrap_or_else(PoisonError::into_inner) = urls.iter().filter_map(server).collect();
     }
-}
-
-fn credentials(options: async_nats::ConnectOptions, path: &Path) -> Result<async_nats::ConnectOptions, Failure> {
-    let refuse = |why: &str| {
-        Failure::destination(format!(
-            "the credentials file {} {why}; it must be one that nsc wrote, with a JWT and a seed",
-            path.display()
-        ))
-    };
-    let text = std::fs::read_to_string(path).map_err(|error| refuse(&format!("can't be read ({error})")))?;
-    // Without the cause, which may quote the seed.
-    options.credentials(&text).map_err(|_| refuse("holds no credentials"))
 }
 
 impl Link {

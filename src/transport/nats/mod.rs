@@ -14,6 +14,8 @@
 
 mod options;
 
+#[cfg(any(feature = "nats", feature = "ping"))]
+mod credentials;
 #[cfg(feature = "nats")]
 mod failure;
 #[cfg(feature = "nats")]
@@ -25,6 +27,8 @@ mod source;
 #[cfg(feature = "nats")]
 mod stream;
 
+#[cfg(any(feature = "nats", feature = "ping"))]
+pub(crate) use credentials::UserCredentials;
 #[cfg(feature = "nats")]
 pub(crate) use link::{Connector, Link};
 pub use options::{NatsOptions, StreamOptions};

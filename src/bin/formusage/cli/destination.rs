@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
+use form_usage_events::transport::ClientCertificate;
 
 /// How a NATS server is spoken to.
 #[derive(Debug, Args)]
@@ -12,15 +13,36 @@ pub(crate) struct NatsArgs {
     /// FORMUSAGE_NATS_PASSWORD, for a token FORMUSAGE_TOKEN or --token-file)
     #[arg(long, value_name = "FILE", env = "FORMUSAGE_NATS_CREDS", help_heading = "NATS")]
     pub(crate) nats_creds: Option<PathBuf>,
+}
+
+/// Whom to trust over TLS, and who we are there.
+#[derive(Debug, Args)]
+pub(crate) struct TlsArgs {
     /// Trust the certificates in this PEM file instead of the system's
-    #[arg(long, value_name = "FILE", env = "FORMUSAGE_CA_FILE", help_heading = "NATS")]
+    #[arg(long, value_name = "FILE", env = "FORMUSAGE_CA_FILE", help_heading = "TLS")]
     pub(crate) ca_file: Option<PathBuf>,
+    /// Show this certificate to a server that demands one: a PEM file, with the intermediate authorities behind it. It is
+    /// read anew when it changes
+    #[arg(long, value_name = "FILE", env = "FORMUSAGE_CLIENT_CERT", help_heading = "TLS")]
+    pub(crate) client_cert: Option<PathBuf>,
+    /// The private key of --client-cert: a PEM file, not encrypted; the same file unless given
+    #[arg(long, value_name = "FILE", env = "FORMUSAGE_CLIENT_KEY", requires = "client_cert", help_heading = "TLS")]
+    pub(crate) client_key: Option<PathBuf>,
+}
+
+impl TlsArgs {
+    /// The certificate with its key.
+    pub(crate) fn certificate(&self) -> Option<ClientCertificate> {
+        let certificate = self.client_cert.clone()?;
+        Some(ClientCertificate { key: self.client_key.clone().unwrap_or_else(|| certificate.clone()), certificate })
+    }
 }
 
 /// What a source takes that is read from.
 #[derive(Debug, Args)]
 pub(crate) struct SourceArgs {
-    /// How long the source may be silent: before it answers, and between the parts of a long answer
+    /// How long the source may be silent: before it answers, and between the parts of a long answer. The whole of an
+    /// answer that keeps coming may take longer
     #[arg(long, value_name = "TIME", env = "FORMUSAGE_TIMEOUT", default_value = "30s", value_parser = super::parse_limit, help_heading = "Source")]
     pub(crate) timeout: Duration,
     /// A file that holds a bearer token for the source (or set FORMUSAGE_TOKEN to the token itself)
@@ -28,11 +50,15 @@ pub(crate) struct SourceArgs {
     pub(crate) token_file: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) nats: NatsArgs,
+    #[command(flatten)]
+    pub(crate) tls: TlsArgs,
 }
 
 /// What a destination takes that is written to.
 #[derive(Debug, Args)]
 pub(crate) struct DestinationArgs {
+    #[command(flatten)]
+    pub(crate) tls: TlsArgs,
     #[command(flatten)]
     pub(crate) nats: NatsArgs,
     /// Make the JetStream stream where there is none: kept in files, and when it is full it refuses new events instead of

@@ -27,7 +27,7 @@ use clap::{ArgAction, Args, CommandFactory as _, FromArgMatches as _, Parser, Su
 pub(crate) use channels::{ChannelsAction, ChannelsArgs, ChannelsFileArgs, ChannelsListArgs, ChannelsTestArgs};
 pub(crate) use check::{CheckArgs, CheckFormat};
 pub(crate) use collect::CollectArgs;
-pub(crate) use destination::{DestinationArgs, NatsArgs, SourceArgs};
+pub(crate) use destination::{DestinationArgs, NatsArgs, SourceArgs, TlsArgs};
 pub(crate) use documents::{CompletionsArgs, ManArgs, SchemaArgs, SchemaName};
 pub(crate) use environment::settle;
 pub(crate) use lines::LineArgs;

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
+use super::{NatsArgs, TlsArgs};
+
 /// Find out why events do not arrive: try the way to a destination, step by step
 ///
 /// For every address that the name resolves to: name, TCP, TLS with its certificate, HTTP or NATS, health, protocol,
@@ -38,10 +40,6 @@ pub(crate) struct PingArgs {
     #[arg(long, value_enum, value_name = "FORMAT", env = "FORMUSAGE_FORMAT")]
     pub(crate) format: Option<PingFormat>,
 
-    /// Trust the certificates in this PEM file instead of the system's, as publish does
-    #[arg(long, value_name = "FILE", env = "FORMUSAGE_CA_FILE")]
-    pub(crate) ca_file: Option<PathBuf>,
-
     /// A file that holds a token for the destination (or set FORMUSAGE_TOKEN to the token itself)
     #[arg(long, value_name = "FILE", env = "FORMUSAGE_TOKEN_FILE")]
     pub(crate) token_file: Option<PathBuf>,
@@ -49,6 +47,11 @@ pub(crate) struct PingArgs {
     /// A file of further headers for https: and http:, such as an API key: a line for each, "Name: value"
     #[arg(long, value_name = "FILE", env = "FORMUSAGE_HEADER_FILE")]
     pub(crate) header_file: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub(crate) nats: NatsArgs,
+    #[command(flatten)]
+    pub(crate) tls: TlsArgs,
 }
 
 /// How the steps are shown.

@@ -8,7 +8,7 @@ use form_usage_events::spool::{SpoolOptions, Sync};
 use form_usage_events::transport::Destination;
 use form_usage_events::units;
 
-use super::NatsArgs;
+use super::{NatsArgs, TlsArgs};
 
 /// Where the spool is.
 #[derive(Debug, Args)]
@@ -159,7 +159,7 @@ pub(crate) struct ReconcileArgs {
     /// Only say what is missing
     #[arg(long, env = "FORMUSAGE_DRY_RUN")]
     pub(crate) dry_run: bool,
-    /// How long one request may take
+    /// How long the destination may be silent while it is read, and how long one attempt to send may take
     #[arg(long, value_name = "TIME", env = "FORMUSAGE_TIMEOUT", default_value = "30s", value_parser = humantime::parse_duration)]
     pub(crate) timeout: Duration,
     /// A file that holds a bearer token for the destination (or set FORMUSAGE_TOKEN to the token itself)
@@ -167,6 +167,8 @@ pub(crate) struct ReconcileArgs {
     pub(crate) token_file: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) nats: NatsArgs,
+    #[command(flatten)]
+    pub(crate) tls: TlsArgs,
 }
 
 /// Look at dead letters: what can never be delivered as it is
@@ -187,10 +189,12 @@ pub(crate) enum DlqAction {
     /// One of them, with everything that is known about it
     Show(DlqShowArgs),
     /// Put letters back among the events that wait; the next `publish` delivers them
+    #[command(override_usage = "formusage dlq replay [OPTIONS] <ID>...\n       formusage dlq replay [OPTIONS] --all")]
     Replay(DlqReplayArgs),
     /// Their raw bytes, a line each, to be mended and published again
     Export(SpoolStatusArgs),
     /// Throw letters away
+    #[command(override_usage = "formusage dlq purge [OPTIONS] <ID>...\n       formusage dlq purge [OPTIONS] --all")]
     Purge(DlqSelectArgs),
 }
 

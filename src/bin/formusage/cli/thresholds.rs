@@ -19,6 +19,12 @@ pub(crate) struct ThresholdAccessArgs {
     /// Trust the certificates in this PEM file for the source of the thresholds instead of the system's
     #[arg(long, value_name = "FILE", env = "FORMUSAGE_THRESHOLDS_CA_FILE")]
     pub(crate) thresholds_ca_file: Option<PathBuf>,
+    /// Show this certificate to the source of the thresholds: a PEM file
+    #[arg(long, value_name = "FILE", env = "FORMUSAGE_THRESHOLDS_CLIENT_CERT")]
+    pub(crate) thresholds_client_cert: Option<PathBuf>,
+    /// The private key of --thresholds-client-cert: a PEM file; the same file unless given
+    #[arg(long, value_name = "FILE", env = "FORMUSAGE_THRESHOLDS_CLIENT_KEY", requires = "thresholds_client_cert")]
+    pub(crate) thresholds_client_key: Option<PathBuf>,
 }
 
 /// Look after thresholds that are kept in a store, with their history

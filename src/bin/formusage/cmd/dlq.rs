@@ -1,5 +1,7 @@
 //! `dlq`: dead letters.
 
+use std::collections::BTreeSet;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use form_usage_events::clock::{Clock, SystemClock};
@@ -12,25 +14,30 @@ use serde_json::{Value, json};
 use super::spool::{open, shown, time};
 use crate::cli::{DlqAction, DlqArgs, DlqSelectArgs};
 use crate::exit::Exit;
+use crate::listing::{Column, Listing};
 use crate::output::{self, Stdout, stdout_is_terminal};
 
 pub(crate) fn run(args: &DlqArgs) -> anyhow::Result<Exit> {
     match &args.action {
         DlqAction::List(args) => {
-            let terminal = stdout_is_terminal();
-            let mut first = true;
-            each(&args.path.resolve()?, |letter, stdout| {
-                if terminal {
-                    if std::mem::take(&mut first) {
-                        stdout.line(b"     #  last                  kind     from: reason")?;
-                    }
-                    stdout.line(output::printable(&row(letter)).as_bytes())
-                } else {
-                    stdout.line(&serde_json::to_vec(&record(letter))?)
-                }
-            })
+            let mut table = stdout_is_terminal().then(|| Listing::new(COLUMNS.to_vec()));
+            let mut stdout = Stdout::new();
+            each(&args.path.resolve()?, |letter| match &mut table {
+                Some(table) => table.row(row(letter), &mut stdout),
+                None => stdout.line(&serde_json::to_vec(&record(letter))?),
+            })?;
+            if let Some(table) = &mut table {
+                table.write(&mut stdout)?;
+            }
+            stdout.flush()?;
+            Ok(Exit::Success)
         }
-        DlqAction::Export(args) => each(&args.path.resolve()?, |letter, stdout| stdout.line(&letter.raw)),
+        DlqAction::Export(args) => {
+            let mut stdout = Stdout::new();
+            each(&args.path.resolve()?, |letter| stdout.line(&letter.raw))?;
+            stdout.flush()?;
+            Ok(Exit::Success)
+        }
         DlqAction::Show(args) => show(&args.path.resolve()?, args.id),
         DlqAction::Replay(args) => {
             let to = args.to.as_ref().map(Destination::spool_key);
@@ -40,37 +47,40 @@ pub(crate) fn run(args: &DlqArgs) -> anyhow::Result<Exit> {
     }
 }
 
-fn each(
-    path: &std::path::Path,
-    mut write: impl FnMut(&DeadLetter, &mut Stdout) -> anyhow::Result<()>,
-) -> anyhow::Result<Exit> {
-    let Some(file) = open(path)? else { return Ok(Exit::Success) };
-    let mut stdout = Stdout::new();
+fn each(path: &std::path::Path, mut show: impl FnMut(&DeadLetter) -> anyhow::Result<()>) -> anyhow::Result<()> {
+    let Some(file) = open(path)? else { return Ok(()) };
     let mut after = 0;
     loop {
         let letters = file.letters(after)?;
-        let Some(last) = letters.last() else { break };
+        let Some(last) = letters.last() else { return Ok(()) };
         after = last.id;
-        letters.iter().try_for_each(|letter| write(letter, &mut stdout))?;
+        letters.iter().try_for_each(&mut show)?;
     }
-    stdout.flush()?;
-    Ok(Exit::Success)
 }
 
 fn place(letter: &DeadLetter) -> String {
     letter.line.map_or_else(|| letter.source.clone(), |line| format!("{}:{line}", letter.source))
 }
 
-fn row(letter: &DeadLetter) -> String {
-    let state = if letter.replaying { " (waits for its replay)" } else { "" };
-    format!(
-        "{:>6}  {}  {:<7}  {}{state}: {}",
-        letter.id,
+const COLUMNS: [Column; 6] = [
+    Column::figures("#"),
+    Column::text("last"),
+    Column::text("kind"),
+    Column::figures("tries"),
+    Column::long("from"),
+    Column::long("reason"),
+];
+
+fn row(letter: &DeadLetter) -> Vec<String> {
+    let state = if letter.replaying { "(waits for its replay) " } else { "" };
+    vec![
+        letter.id.to_string(),
         time(letter.last_at),
-        letter.kind.name(),
+        letter.kind.name().to_owned(),
+        letter.tries.to_string(),
         place(letter),
-        letter.reason
-    )
+        format!("{state}{}", letter.reason),
+    ]
 }
 
 /// The bytes as text where they are that, in base64 where they are not.
@@ -149,9 +159,14 @@ fn replay(args: &DlqSelectArgs, to: Option<&str>) -> anyhow::Result<Exit> {
         }
     };
     let (mut waiting, mut refused) = (0u64, 0u64);
+    let mut urls = BTreeSet::new();
     for id in chosen(&file, args)? {
+        let url = to.map(str::to_owned).or(file.letter(id)?.map(|letter| letter.destination));
         match file.replay(id, to, now, &read)? {
-            Replayed::Waiting | Replayed::Already => waiting += 1,
+            Replayed::Waiting | Replayed::Already => {
+                waiting += 1;
+                urls.extend(url);
+            }
             Replayed::Invalid(reason) => {
                 output::complain(&format!(
                     "dead letter {id} is still no valid event: {reason}; export, mend and publish it"
@@ -164,10 +179,18 @@ fn replay(args: &DlqSelectArgs, to: Option<&str>) -> anyhow::Result<Exit> {
             }
         }
     }
-    output::say(&format!(
-        "{} for the next publish; try now with: formusage publish </dev/null",
-        output::counted(waiting, "letter waits", "letters wait")
-    ));
+    if waiting > 0 {
+        let spool = args.path.spool.as_ref().map(|path| format!(" --spool {}", path.display())).unwrap_or_default();
+        output::say(&format!(
+            "{} for the next publish; try now with:",
+            output::counted(waiting, "letter waits", "letters wait")
+        ));
+        for url in urls {
+            output::say(&format!("  formusage publish --to '{}'{spool} </dev/null", shown(&url)));
+        }
+    } else if refused == 0 {
+        output::say("there are no dead letters");
+    }
     Ok(if refused == 0 { Exit::Success } else { Exit::Objection })
 }
 

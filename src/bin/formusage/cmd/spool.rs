@@ -3,8 +3,9 @@
 use std::path::Path;
 
 use anyhow::bail;
-use comfy_table::{CellAlignment, Table, presets};
+use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 use form_usage_events::clock::{Clock, SystemClock};
+use form_usage_events::events::UsageEvent;
 use form_usage_events::publish::reconcile;
 use form_usage_events::spool::{SpoolFile, Spooled, Status, StatusFilter};
 use form_usage_events::transport::{self, Destination};
@@ -13,6 +14,7 @@ use serde_json::value::RawValue;
 
 use crate::cli::{ReconcileArgs, SpoolAction, SpoolCommandArgs, SpoolListArgs, SpoolPath, SpoolPurgeArgs};
 use crate::exit::Exit;
+use crate::listing::{Column, Listing};
 use crate::output::{self, Stdout, counted, stdout_is_terminal};
 use crate::setup;
 
@@ -60,7 +62,7 @@ pub(super) fn shown(url: &str) -> String {
 
 fn table(status: &Status) -> String {
     let mut table = Table::new();
-    table.load_style(presets::UTF8_HORIZONTAL_ONLY);
+    table.load_style(presets::UTF8_HORIZONTAL_ONLY).set_content_arrangement(ContentArrangement::Dynamic);
     table.set_header(["destination", "waiting", "oldest", "delivered, kept", "circuit breaker"]);
     let now = SystemClock.unix_seconds();
     for it in &status.destinations {
@@ -71,7 +73,7 @@ fn table(status: &Status) -> String {
             None => "closed".to_owned(),
         };
         table.add_row([
-            it.destination.clone(),
+            output::printable(&it.destination).into_owned(),
             it.waiting.to_string(),
             oldest.unwrap_or_default(),
             it.retained.to_string(),
@@ -83,10 +85,21 @@ fn table(status: &Status) -> String {
             column.set_cell_alignment(CellAlignment::Right);
         }
     }
-    let mib = status.bytes as f64 / 1_048_576.0;
+    let used = match status.bytes {
+        bytes @ ..1_048_576 => format!("{} KB", bytes.div_ceil(1_024)),
+        bytes => format!("{:.1} MB", bytes as f64 / 1_048_576.0),
+    };
     let letters = counted(status.dead_letters, "dead letter", "dead letters");
     let publishers = counted(status.publishers, "publisher", "publishers");
-    format!("{table}\n{}: {mib:.1} MB in use, {letters}, {publishers}", status.spool.display())
+    let path = status.spool.display().to_string();
+    let mut causes = String::new();
+    for it in status.destinations.iter().filter(|it| it.breaker_open_until_ms.is_some()) {
+        let (Some(at), Some(cause)) = (it.breaker_opened_at, &it.breaker_cause) else { continue };
+        let ago = age(now.saturating_sub(at));
+        let line = format!("the circuit breaker to {} opened {ago} ago: {cause}", it.destination);
+        causes.push_str(&format!("\n{}", output::printable(&line)));
+    }
+    format!("{table}\n{}: {used} in use, {letters}, {publishers}{causes}", output::printable(&path))
 }
 
 fn age(seconds: i64) -> String {
@@ -102,21 +115,49 @@ pub(super) fn time(seconds: i64) -> String {
 
 fn list(args: &SpoolListArgs, terminal: bool) -> anyhow::Result<Exit> {
     let mut stdout = Stdout::new();
-    let mut first = true;
-    each(args, |event| {
-        if terminal {
-            if std::mem::take(&mut first) {
-                stdout.line(b"     # taken                 from                  bytes  to")?;
-            }
-            let from = event.line.map_or_else(|| event.source.clone(), |line| format!("{}:{line}", event.source));
-            let (taken, size) = (time(event.taken_at), event.body.len());
-            let row = format!("{:>6} {taken}  {from:<20} {size:>6}  {}", event.seq, shown(&event.destination));
-            return stdout.line(output::printable(&row).as_bytes());
+    let mut table: Option<Listing> = None;
+    let mut several = true;
+    each(args, |file, event| {
+        if !terminal {
+            return stdout.line(&serde_json::to_vec(&record(event)?)?);
         }
-        stdout.line(&serde_json::to_vec(&record(event)?)?)
+        let table = match &mut table {
+            Some(table) => table,
+            none => {
+                several = args.to.is_none() && file.status()?.destinations.len() > 1;
+                none.insert(Listing::new(columns(args.delivered, several)))
+            }
+        };
+        table.row(row(event, args.delivered, several), &mut stdout)
     })?;
+    if let Some(table) = &mut table {
+        table.write(&mut stdout)?;
+    }
     stdout.flush()?;
     Ok(Exit::Success)
+}
+
+fn columns(delivered: bool, several: bool) -> Vec<Column> {
+    let delivered = delivered.then_some(Column::text("delivered"));
+    let before = [Column::figures("#"), Column::text("taken")].into_iter();
+    let behind = ["instance", "period (UTC)", "from"].map(Column::long);
+    before.chain(delivered).chain(behind).chain(several.then_some(Column::long("to"))).collect()
+}
+
+/// An event; where there are several destinations, with its own.
+fn row(event: &Spooled, delivered: bool, several: bool) -> Vec<String> {
+    let from = event.line.map_or_else(|| event.source.clone(), |line| format!("{}:{line}", event.source));
+    let delivered = delivered.then(|| event.delivered_at.map(time).unwrap_or_default());
+    let (instance, period) = match serde_json::from_slice::<UsageEvent>(&event.body) {
+        Ok(UsageEvent { instance_id, period, .. }) => {
+            let start = time(period.start).trim_end_matches('Z').replace('T', " ");
+            (instance_id, format!("{start} +{}s", period.end.saturating_sub(period.start)))
+        }
+        Err(_) => ("?".to_owned(), format!("{} bytes", event.body.len())),
+    };
+    let before = [event.seq.to_string(), time(event.taken_at)].into_iter();
+    let to = several.then(|| shown(&event.destination));
+    before.chain(delivered).chain([instance, period, from]).chain(to).collect()
 }
 
 /// An event with what the spool knows about it.
@@ -146,12 +187,12 @@ fn record(event: &Spooled) -> anyhow::Result<Record<'_>> {
 
 fn export(args: &SpoolListArgs) -> anyhow::Result<Exit> {
     let mut stdout = Stdout::new();
-    each(args, |event| stdout.line(&event.body))?;
+    each(args, |_, event| stdout.line(&event.body))?;
     stdout.flush()?;
     Ok(Exit::Success)
 }
 
-fn each(args: &SpoolListArgs, mut show: impl FnMut(&Spooled) -> anyhow::Result<()>) -> anyhow::Result<()> {
+fn each(args: &SpoolListArgs, mut show: impl FnMut(&SpoolFile, &Spooled) -> anyhow::Result<()>) -> anyhow::Result<()> {
     let path = args.path.resolve()?;
     let Some(file) = open(&path)? else { return Ok(()) };
     let filter = if args.delivered { StatusFilter::Delivered } else { StatusFilter::Waiting };
@@ -162,7 +203,7 @@ fn each(args: &SpoolListArgs, mut show: impl FnMut(&Spooled) -> anyhow::Result<(
         if piece.is_empty() {
             return Ok(());
         }
-        piece.iter().try_for_each(&mut show)?;
+        piece.iter().try_for_each(|event| show(&file, event))?;
     }
 }
 
@@ -205,7 +246,7 @@ fn verify(path: &SpoolPath) -> anyhow::Result<Exit> {
 fn bring_back(args: &ReconcileArgs) -> anyhow::Result<Exit> {
     let path = args.path.resolve()?;
     let Some(mut file) = open(&path)? else { return Ok(Exit::Success) };
-    let options = crate::connect::options(&args.nats, args.token_file.as_deref(), args.timeout)?;
+    let options = crate::connect::options(&args.nats, &args.tls, args.token_file.as_deref(), args.timeout)?;
     let url = args.to.spool_key();
     let found = setup::runtime()?.block_on(async {
         let mut source = transport::open(&args.to, &options)?;

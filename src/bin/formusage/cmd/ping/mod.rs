@@ -24,7 +24,9 @@ pub(crate) fn run(args: &PingArgs) -> anyhow::Result<Exit> {
         headers: args.header_file.as_deref().map(secret::headers).transpose()?.unwrap_or_default(),
         nats: nats_credentials()?,
         write: args.write,
-        ca_file: args.ca_file.clone(),
+        credentials_file: args.nats.nats_creds.clone(),
+        ca_file: args.tls.ca_file.clone(),
+        client_certificate: args.tls.certificate(),
     };
     let mut pinger = Pinger::new(target, options, Arc::new(SystemClock))?;
     let runtime = setup::runtime()?;

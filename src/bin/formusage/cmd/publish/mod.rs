@@ -51,7 +51,9 @@ pub(crate) fn deliver_waiting(to: &Destination, spool: &Path, args: &ReconcileAr
     let files = [
         ("--token-file", &args.token_file),
         ("--nats-creds", &args.nats.nats_creds),
-        ("--ca-file", &args.nats.ca_file),
+        ("--ca-file", &args.tls.ca_file),
+        ("--client-cert", &args.tls.client_cert),
+        ("--client-key", &args.tls.client_key),
     ];
     for (option, file) in files {
         if let Some(file) = file {
@@ -95,7 +97,7 @@ fn publish(args: &PublishArgs, inputs: Inputs) -> anyhow::Result<Exit> {
         let sink = transport::connect(&destination, &connect)?;
         let thresholds = Thresholds::start(args, spool.as_ref().map(Spool::path), clock.clone()).await?;
         if let (Some(breaker), Some(spool)) = (&breaker, &spool) {
-            breaker.resume(spool.breaker());
+            breaker.resume(spool.breaker().clone());
         }
         let delivery = Delivery::new(sink.into(), retrier, breaker.clone(), args.timeout, clock.clone())
             .with_concurrency(concurrency);
@@ -350,10 +352,14 @@ fn finish(
     if let Some(place) = place {
         let at_least = if unread.whole { "" } else { "at least " };
         report.not_taken = Some(NotTaken { from: place.clone(), lines });
-        report.errors.push(format!(
-            "not read to the end: {at_least}{} not taken; publish again from {place} on",
-            output::counted(lines, "line was", "lines were")
-        ));
+        report.errors.push(if args.event.is_some() {
+            "the event of --event was not taken; publish it again".to_owned()
+        } else {
+            format!(
+                "not read to the end: {at_least}{} not taken; publish again from {place} on",
+                output::counted(lines, "line was", "lines were")
+            )
+        });
     }
     let exit = if !report.errors.is_empty() {
         Exit::Error

@@ -1,12 +1,12 @@
 //! How events are shown.
 
-use comfy_table::{CellAlignment, Table, presets};
+use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 use form_usage_events::events::EncodedEvent;
 use form_usage_events::transport::Message;
 use form_usage_events::units::rfc3339;
 
 use crate::cli::ReadFormat;
-use crate::output::{Stdout, stdout_is_terminal};
+use crate::output::{Stdout, printable, stdout_is_terminal};
 
 /// A table is drawn once so many rows are there, so that a long source is seen as it comes and memory stays flat.
 const ROWS: usize = 200;
@@ -83,7 +83,8 @@ impl Shower {
 
 fn new_table() -> Table {
     let mut table = Table::new();
-    table.load_style(presets::UTF8_HORIZONTAL_ONLY).set_header(COLUMNS);
+    table.load_style(presets::UTF8_HORIZONTAL_ONLY).set_content_arrangement(ContentArrangement::Dynamic);
+    table.set_header(COLUMNS);
     for column in table.column_iter_mut().enumerate().filter(|(n, _)| *n == 0 || *n > 3).map(|(_, column)| column) {
         column.set_cell_alignment(CellAlignment::Right);
     }
@@ -93,13 +94,14 @@ fn new_table() -> Table {
 fn row(message: &Message, event: Option<&EncodedEvent>) -> Vec<String> {
     let number = message.position.to_string();
     let Some(event) = event.map(EncodedEvent::event) else {
-        return vec![number, String::from_utf8_lossy(&message.body).chars().take(40).collect()];
+        let start: String = String::from_utf8_lossy(&message.body).chars().take(40).collect();
+        return vec![number, printable(&start).into_owned()];
     };
     let metrics = &event.metrics;
     vec![
         number,
-        event.instance_id.clone(),
-        event.user_id.clone(),
+        printable(&event.instance_id).into_owned(),
+        printable(&event.user_id).into_owned(),
         span(event.period.start, event.period.end),
         metrics.cpu_seconds.to_string(),
         format!("{:.1}", metrics.cpu_percent_avg),

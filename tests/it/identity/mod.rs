@@ -1,0 +1,4 @@
+//! Who we are: credentials of NATS accounts, certificates of clients.
+
+mod certificates;
+mod credentials;
