@@ -7,6 +7,7 @@ mod agreement;
 mod alerts;
 mod channels;
 mod check;
+mod check_channels;
 mod cloudevents;
 mod cloudevents_setup;
 mod codes;
@@ -35,6 +36,7 @@ mod publish;
 mod publisher;
 mod queue;
 mod read;
+mod reload;
 mod report;
 #[cfg(target_os = "linux")]
 mod scope_network;
