@@ -135,7 +135,7 @@ fn a_name_that_nothing_is_bound_to_ends_the_run_before_it_begins() {
     job.file("channels.json", r#"{"channels":{"ops":{"exec":{"command":["true"]}}}}"#);
     job.check(&events(0..5), &["--format", "nagios"]).code(3).stdout(contains("UNKNOWN").and(contains("--allow-exec")));
     job.check(&events(0..5), &["--allow-exec", "--format", "nagios"]).code(1).stdout(contains("WARNING"));
-    job.check(&events(0..5), &["--allow-exec", "--alert-spool", "none/alerts.db"])
+    job.check(&events(0..5), &["--allow-exec", "--alert-spool", "channels.json/alerts.db"])
         .code(2)
         .stderr(contains("alerts.db"));
 }

@@ -118,6 +118,7 @@ fn an_edit_takes_effect_within_a_second_renamed_or_in_place() {
 #[test]
 fn what_cannot_be_used_is_said_once_a_version_and_leaves_the_old_in_force() {
     let mut publisher = Publisher::start(&threshold("first", 60, r#""Log""#));
+    publisher.until(&["\"threshold\":\"first\""]);
     // A name that nothing is bound to, long before the threshold is exceeded.
     for (text, words) in [
         ("[{\"id\":".to_owned(), ["t.json:1:", "unclosed"]),

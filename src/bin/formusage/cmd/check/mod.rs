@@ -14,8 +14,8 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
 use form_usage_events::clock::{Clock, SystemClock};
-use form_usage_events::events::{Line, LinePart, LineReader, Sifted, UsageEvent, sift};
-use form_usage_events::threshold::{ThresholdAlert, ThresholdManager, ThresholdSet};
+use form_usage_events::events::{Line, LinePart, LineReader, Sifted, UsageEvent, UsagePeriod, sift};
+use form_usage_events::threshold::{InstanceKey, NoData, ThresholdAlert, ThresholdManager, ThresholdSet};
 use form_usage_events::transport::ConnectOptions;
 use form_usage_events::validate::{EventRules, Severity, clean_event, line_findings};
 
@@ -178,21 +178,37 @@ impl Check {
 
     fn input(&mut self, name: &str, opened: impl std::io::Read + Send) -> anyhow::Result<()> {
         let lines = LineReader::with_limit(opened, self.max_line_bytes);
-        // An event that exceeds nothing may end what fires.
-        if self.tee.is_some() || self.explain || self.thresholds.has_states() {
+        // Each event of each instance is of interest to a threshold that tells of silence.
+        let watched = || self.thresholds.configs().any(|it| it.enabled && it.no_data == Some(NoData::Alert));
+        if self.tee.is_some() || self.explain || watched() {
             return self.every_line(name, lines);
         }
-        let sieve = Unremarkable::new(Arc::clone(&self.thresholds), self.followed.clone(), self.max_skew);
+        let (thresholds, keys) = (Arc::clone(&self.thresholds), self.states.keys());
+        let sieve = Unremarkable::new(thresholds, self.followed.clone(), keys, self.max_skew);
         let end = sift(lines, &sieve, &mut |found| match found {
             Sifted::Passed(count) => {
                 self.totals.events += count;
                 Ok(())
             }
             Sifted::Held(line) => self.line(name, &line),
-            Sifted::Noted(..) => Ok(()),
+            Sifted::Noted(line, note) => self.noted(name, &line, note, sieve.is_by(&self.thresholds)),
             Sifted::Idle => self.pause(),
         })?;
         end.error.map_or(Ok(()), |error| self.broken_off(name, end.lines, error))
+    }
+
+    /// A line that exceeds nothing, by thresholds that still hold or not. It may end what fires.
+    fn noted(
+        &mut self,
+        name: &str,
+        line: &Line<'_>,
+        note: (InstanceKey, UsagePeriod),
+        still_hold: bool,
+    ) -> anyhow::Result<()> {
+        let passed = still_hold.then(|| self.states.pass(&self.thresholds, note)).flatten();
+        let Some(alerts) = passed else { return self.line(name, line) };
+        self.totals.events += 1;
+        if alerts.is_empty() { Ok(()) } else { self.alerts(name, line.number, &alerts) }
     }
 
     /// Each line in turn: the next command of a pipeline waits for them.

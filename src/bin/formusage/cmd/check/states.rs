@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use form_usage_events::clock::{Clock, Monotonic, SystemClock};
-use form_usage_events::events::UsageEvent;
+use form_usage_events::events::{UsageEvent, UsagePeriod};
 use form_usage_events::threshold::{
-    AlertCounts, AlertFile, AlertKind, AlertRecord, AlertStates, AlertStatus, Notifier, ThresholdAlert,
-    ThresholdManager, ThresholdSet, watch,
+    AlertCounts, AlertFile, AlertKind, AlertRecord, AlertStates, AlertStatus, InstanceKey, InstanceKeys, Notifier,
+    ThresholdAlert, ThresholdManager, ThresholdSet, watch,
 };
 use form_usage_events::transport::ConnectOptions;
 use serde::Serialize;
@@ -74,6 +74,22 @@ impl States {
         let alerts = self.states.observe(set, event);
         self.count(&alerts);
         alerts
+    }
+
+    /// What makes the keys that [`States::pass`] takes.
+    pub(super) const fn keys(&self) -> InstanceKeys {
+        self.states.keys()
+    }
+
+    /// Takes in an event that exceeds nothing; `None` where it has to be looked at in full.
+    pub(super) fn pass(
+        &mut self,
+        set: &ThresholdSet,
+        (instance, period): (InstanceKey, UsagePeriod),
+    ) -> Option<Vec<ThresholdAlert>> {
+        let alerts = self.states.pass(set, instance, period)?;
+        self.count(&alerts);
+        Some(alerts)
     }
 
     pub(super) fn reload(&mut self, old: &ThresholdSet, new: &ThresholdSet) -> Vec<ThresholdAlert> {
