@@ -137,7 +137,7 @@ fn a_name_that_nothing_is_bound_to_ends_the_run_before_it_begins() {
     job.check(&events(0..5), &["--allow-exec", "--format", "nagios"]).code(1).stdout(contains("WARNING"));
     job.check(&events(0..5), &["--allow-exec", "--alert-spool", "channels.json/alerts.db"])
         .code(2)
-        .stderr(contains("alerts.db"));
+        .stderr(contains("channels of channels.json can't be used"));
 }
 
 #[test]
