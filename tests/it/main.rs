@@ -47,5 +47,6 @@ mod spool;
 mod support;
 mod thresholds;
 mod validate;
+mod validate_channels;
 #[cfg(target_os = "linux")]
 mod watch;

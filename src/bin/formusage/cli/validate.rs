@@ -33,7 +33,8 @@ pub(crate) struct ValidateArgs {
     /// Leave findings of this code out
     #[arg(long, value_name = "CODE", value_delimiter = ',', value_parser = code, env = "FORMUSAGE_IGNORE", help_heading = "Rules")]
     pub(crate) ignore: Vec<Code>,
-    /// Hold the channels and actions of thresholds against this channels file: what it does not bind is an error
+    /// Hold the channels and actions of thresholds against this channels file: what it does not bind is an error. (Named
+    /// as a file to validate, it is validated itself)
     #[arg(long, value_name = "FILE", env = "FORMUSAGE_CHANNELS", help_heading = "Rules")]
     pub(crate) channels: Option<PathBuf>,
     /// How long the periods of events are, for the `for` of thresholds
