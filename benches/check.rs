@@ -135,7 +135,7 @@ fn programs() {
         path
     };
     let bound = |number: u32, config: ThresholdConfig| ThresholdConfig {
-        user_id: if number % 2 == 0 { "user_123456".into() } else { format!("user_{number}") },
+        user_id: if number.is_multiple_of(2) { "user_123456".into() } else { format!("user_{number}") },
         instance_id: Some(format!("instance-{:08}", number % 1_000)),
         ..config
     };

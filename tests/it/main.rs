@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr)]
 
 mod accept;
+mod action;
 mod agreement;
 mod alerts;
 mod channels;

@@ -65,7 +65,7 @@ fn a_file_that_the_schema_takes_is_valid_and_the_other_way_round() {
     let schema = formusage().args(["schema", "channels"]).output().unwrap();
     let schema = jsonschema::validator_for(&serde_json::from_slice(&schema.stdout).unwrap()).unwrap();
     let folder = TempDir::new().unwrap();
-    let mut validate = |file: &Value, valid: bool| {
+    let validate = |file: &Value, valid: bool| {
         let path = folder.path().join("c.json");
         std::fs::write(&path, file.to_string()).unwrap();
         assert_eq!(schema.is_valid(file), valid, "the schema on {file}");
