@@ -2,7 +2,10 @@
 //!
 //! `cargo bench --bench check` reports events a second, and in the end each case as a ratio to decoding alone, measured
 //! in the same run. 10,000 thresholds that are each for one user and instance should cost about as much as one.
-#![allow(missing_docs, clippy::unwrap_used, clippy::print_stderr)]
+//! Then the program itself reads files, next to other tools that do: see `yardstick`.
+#![allow(missing_docs, clippy::unwrap_used, clippy::print_stderr, clippy::print_stdout)]
+
+mod yardstick;
 
 use std::hint::black_box;
 use std::time::Duration;
@@ -11,6 +14,9 @@ use criterion::{Criterion, Throughput};
 use form_usage_events::clock::{Clock, SystemClock};
 use form_usage_events::events::{UsageEvent, UsageMetrics, UsagePeriod, to_compact_json};
 use form_usage_events::threshold::{ActionType, ResourceType, ThresholdConfig, ThresholdSet, ThresholdType};
+use form_usage_events::units::TimeSpan;
+
+use yardstick::{compare, events, formusage, others, typed};
 
 const EVENTS: u32 = 1000;
 
@@ -94,13 +100,13 @@ fn main() {
     }
     group.finish();
 
-    let events: Vec<UsageEvent> = (0..EVENTS).map(event).collect();
+    let sample: Vec<UsageEvent> = (0..EVENTS).map(event).collect();
     let mut group = criterion.benchmark_group("evaluate alone");
     group.throughput(Throughput::Elements(EVENTS.into()));
     for (name, thresholds) in &cases {
         let Some(thresholds) = thresholds else { continue };
         group.bench_function(name, |bencher| {
-            bencher.iter(|| events.iter().map(|event| thresholds.violations(event).len()).sum::<usize>());
+            bencher.iter(|| sample.iter().map(|event| thresholds.violations(event).len()).sum::<usize>());
         });
     }
     group.finish();
@@ -111,5 +117,42 @@ fn main() {
         for ((name, _), time) in cases.iter().zip(&fastest) {
             eprintln!("{name:<40} {:.3} × decode alone", time.as_secs_f64() / fastest[0].as_secs_f64());
         }
+        if std::env::args().count() == 2 {
+            programs();
+        }
     }
+}
+
+/// The program with sets of thresholds that healthy events do not exceed.
+fn programs() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = events(folder.path(), None);
+    let name = file.display().to_string();
+    let write = |name: &str, count: u32, change: &dyn Fn(u32, ThresholdConfig) -> ThresholdConfig| {
+        let configs: Vec<_> = (0..count).map(|number| change(number, threshold(number, false))).collect();
+        let path = folder.path().join(name).display().to_string();
+        std::fs::write(&path, serde_json::to_vec(&configs).unwrap()).unwrap();
+        path
+    };
+    let bound = |number: u32, config: ThresholdConfig| ThresholdConfig {
+        user_id: if number.is_multiple_of(2) { "user_123456".into() } else { format!("user_{number}") },
+        instance_id: Some(format!("instance-{:08}", number % 1_000)),
+        ..config
+    };
+    let stated = |config: ThresholdConfig| ThresholdConfig { hold: Some(TimeSpan::from_seconds(300)), ..config };
+    let hundred = write("100.json", 100, &|_, config| config);
+    let many = write("10000.json", 10_000, &bound);
+    let states = write("states.json", 100, &|_, config| stated(config));
+    let many_states = write("10000-states.json", 10_000, &|number, config| stated(bound(number, config)));
+    let way = |title: &str, set: &str, more: &[&str]| formusage(title, &file, &[&["check", set, &name], more].concat());
+    let mut ways = vec![
+        way("100 thresholds", &hundred, &[]),
+        way("10,000 thresholds, each for one instance", &many, &[]),
+        way("100 thresholds with states", &states, &[]),
+        way("10,000 thresholds with states, each for one instance", &many_states, &[]),
+        way("100 thresholds with states, line by line (--tee)", &states, &["--tee"]),
+        typed(&file),
+    ];
+    ways.extend(others(&file));
+    compare("check", &ways, "typed serde_json, one core");
 }

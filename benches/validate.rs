@@ -1,17 +1,23 @@
 //! The validation of NDJSON against typed serde_json, in one run: what naming every fault costs those that have none.
 //!
 //! `cargo bench --bench validate`. Read the throughputs as a ratio; they differ from machine to machine. The cases over
-//! 20,000 events use every processor once the input has proved to be large; `line by line` is one thread's share.
+//! 20,000 events use every processor once the input has proved to be large; `line by line` is one thread's share. Then the
+//! program itself reads files, next to other tools that do: see `yardstick`.
 
-#![allow(missing_docs, clippy::unwrap_used)]
+#![allow(missing_docs, clippy::unwrap_used, clippy::print_stdout)]
 
 use std::hint::black_box;
 use std::io;
 
-use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use criterion::{Criterion, Throughput, criterion_group};
 use form_usage_events::events::UsageEvent;
 use form_usage_events::validate::{ContentOptions, ContentValidator, EventRules, line_findings};
 
+use yardstick::{compare, events, formusage, others, seconds, typed};
+
+mod yardstick;
+
+const THRESHOLD: &str = r#"{"id":"cpu-high","resource_type":"Cpu","threshold_type":{"Percentage":{"value":80.0}},"action":"Notify","user_id":"*","notification_channels":["email"]}"#;
 const EVENT: &str = include_str!("../tests/fixtures/event.json");
 const EVENTS: usize = 20_000;
 const RULES: EventRules = EventRules::at(1_800_000_000);
@@ -39,7 +45,7 @@ fn validate(input: &[u8]) -> u64 {
     tally.unwrap().errors
 }
 
-fn benches(criterion: &mut Criterion) {
+fn cases(criterion: &mut Criterion) {
     let sound = input(None);
     let some_faults = input(Some(1000));
     let all_faults = input(Some(1));
@@ -79,5 +85,40 @@ fn benches(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(validation, benches);
-criterion_main!(validation);
+fn programs() {
+    let folder = tempfile::tempdir().unwrap();
+    let (sound, faulty) = (events(folder.path(), None), events(folder.path(), Some(1000)));
+    let (sound_name, faulty_name) = (sound.display().to_string(), faulty.display().to_string());
+    let mut ways = vec![
+        formusage("validate", &sound, &["validate", &sound_name]),
+        formusage("validate, a fault in a thousand lines", &faulty, &["validate", &faulty_name]),
+        formusage("validate --continuity", &sound, &["validate", "--continuity", &sound_name]),
+        typed(&sound),
+    ];
+    ways.extend(others(&sound));
+    compare("validate", &ways, "typed serde_json, one core");
+
+    let thresholds = folder.path().join("thresholds");
+    std::fs::create_dir(&thresholds).unwrap();
+    for number in 0..10_000 {
+        let text =
+            THRESHOLD.replace("cpu-high", &format!("cpu-high-{number}")).replace("80.0", &format!("{}", number % 99));
+        std::fs::write(thresholds.join(format!("{number}.json")), text).unwrap();
+    }
+    let channels = folder.path().join("channels.json");
+    std::fs::write(&channels, r#"{"channels":{"email":{"slack":{"url":{"env":"CHAT_URL"}}}}}"#).unwrap();
+    let [thresholds, channels] = [thresholds, channels].map(|path| path.display().to_string());
+    let ways =
+        [formusage("validate, 10,000 threshold files", &sound, &["validate", &thresholds, "--channels", &channels])];
+    seconds(&ways);
+}
+
+fn main() {
+    benches();
+    // The programs are measured only when asked for benchmarks, and no case by its name.
+    if std::env::args().any(|argument| argument == "--bench") && std::env::args().count() == 2 {
+        programs();
+    }
+}
+
+criterion_group!(benches, cases);

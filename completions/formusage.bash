@@ -222,7 +222,7 @@ _formusage() {
             return 0
             ;;
         formusage__subcmd__check)
-            opts="-v -q -h --test --state --tee --explain --format --max-skew --max-line-bytes --thresholds-token-file --thresholds-nats-creds --thresholds-ca-file --thresholds-client-cert --thresholds-client-key --verbose --quiet --log --log-format --help"
+            opts="-v -q -h --test --state --channels --allow-exec --alert-spool --drain-timeout --tee --explain --format --max-skew --max-line-bytes --thresholds-token-file --thresholds-nats-creds --thresholds-ca-file --verbose --quiet --log --log-format --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -233,6 +233,18 @@ _formusage() {
                     return 0
                     ;;
                 --state)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --channels)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --alert-spool)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --drain-timeout)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -257,14 +269,6 @@ _formusage() {
                     return 0
                     ;;
                 --thresholds-ca-file)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --thresholds-client-cert)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --thresholds-client-key)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -558,7 +562,7 @@ _formusage() {
             return 0
             ;;
         formusage__subcmd__ping)
-            opts="-n -v -q -h --to --write --count --timeout --format --token-file --header-file --nats-creds --ca-file --client-cert --client-key --verbose --quiet --log --log-format --help"
+            opts="-n -v -q -h --to --write --count --timeout --format --ca-file --token-file --header-file --verbose --quiet --log --log-format --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -584,27 +588,15 @@ _formusage() {
                     COMPREPLY=($(compgen -W "table json ndjson" -- "${cur}"))
                     return 0
                     ;;
+                --ca-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --token-file)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 --header-file)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --nats-creds)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --ca-file)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --client-cert)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --client-key)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -624,7 +616,7 @@ _formusage() {
             return 0
             ;;
         formusage__subcmd__publish)
-            opts="-v -q -h --event --to --thresholds --state --dry-run --dead-letter --report --strict --max-skew --max-line-bytes --timeout --concurrency --drain-timeout --poison-after --token-file --ca-file --client-cert --client-key --nats-creds --create-stream --stream-replicas --stream-max-age --stream-max-bytes --duplicate-window --spool --no-spool --spool-max-bytes --spool-sync --retain --retain-max-bytes --max-retries --initial-backoff --max-backoff --backoff-multiplier --jitter-factor --failure-threshold --reset-timeout --half-open-allowed-calls --no-circuit-breaker --thresholds-token-file --thresholds-nats-creds --thresholds-ca-file --thresholds-client-cert --thresholds-client-key --channels --allow-exec --alert-spool --cloudevents-mode --cloudevents-source --header-file --metrics-listen --stats-interval --verbose --quiet --log --log-format --help"
+            opts="-v -q -h --event --to --thresholds --state --dry-run --dead-letter --report --strict --max-skew --max-line-bytes --timeout --concurrency --drain-timeout --poison-after --token-file --nats-creds --ca-file --create-stream --stream-replicas --stream-max-age --stream-max-bytes --duplicate-window --spool --no-spool --spool-max-bytes --spool-sync --retain --retain-max-bytes --max-retries --initial-backoff --max-backoff --backoff-multiplier --jitter-factor --failure-threshold --reset-timeout --half-open-allowed-calls --no-circuit-breaker --thresholds-token-file --thresholds-nats-creds --thresholds-ca-file --channels --allow-exec --alert-spool --cloudevents-mode --cloudevents-source --header-file --metrics-listen --stats-interval --verbose --quiet --log --log-format --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -682,19 +674,11 @@ _formusage() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
-                --ca-file)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --client-cert)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --client-key)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
                 --nats-creds)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --ca-file)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -778,14 +762,6 @@ _formusage() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
-                --thresholds-client-cert)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --thresholds-client-key)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
                 --channels)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -864,7 +840,7 @@ _formusage() {
             return 0
             ;;
         formusage__subcmd__read)
-            opts="-f -n -v -q -h --from --follow --poll-interval --start --limit --format --consumer --timeout --token-file --nats-creds --ca-file --client-cert --client-key --verbose --quiet --log --log-format --help"
+            opts="-f -n -v -q -h --from --follow --poll-interval --start --limit --format --consumer --timeout --token-file --nats-creds --ca-file --verbose --quiet --log --log-format --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -914,14 +890,6 @@ _formusage() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
-                --client-cert)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --client-key)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
                 --log)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -938,7 +906,7 @@ _formusage() {
             return 0
             ;;
         formusage__subcmd__report)
-            opts="-v -q -h --from --timeout --token-file --nats-creds --ca-file --client-cert --client-key --by --since --until --tz --thresholds --fail-on --format --html --max-skew --max-line-bytes --verbose --quiet --log --log-format --help"
+            opts="-v -q -h --from --timeout --token-file --nats-creds --ca-file --by --since --until --tz --thresholds --fail-on --format --html --max-skew --max-line-bytes --verbose --quiet --log --log-format --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -961,14 +929,6 @@ _formusage() {
                     return 0
                     ;;
                 --ca-file)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --client-cert)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --client-key)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -1162,7 +1122,7 @@ _formusage() {
             return 0
             ;;
         formusage__subcmd__spool__subcmd__reconcile)
-            opts="-v -q -h --spool --to --dry-run --timeout --token-file --nats-creds --ca-file --client-cert --client-key --verbose --quiet --log --log-format --help"
+            opts="-v -q -h --spool --to --dry-run --timeout --token-file --nats-creds --ca-file --verbose --quiet --log --log-format --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1189,14 +1149,6 @@ _formusage() {
                     return 0
                     ;;
                 --ca-file)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --client-cert)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --client-key)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -1380,7 +1332,7 @@ _formusage() {
             return 0
             ;;
         formusage__subcmd__thresholds__subcmd__list)
-            opts="-v -q -h --thresholds --format --thresholds-token-file --thresholds-nats-creds --thresholds-ca-file --thresholds-client-cert --thresholds-client-key --verbose --quiet --log --log-format --help"
+            opts="-v -q -h --thresholds --format --thresholds-token-file --thresholds-nats-creds --thresholds-ca-file --verbose --quiet --log --log-format --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1403,14 +1355,6 @@ _formusage() {
                     return 0
                     ;;
                 --thresholds-ca-file)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --thresholds-client-cert)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --thresholds-client-key)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

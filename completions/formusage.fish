@@ -34,7 +34,7 @@ complete -c formusage -n "__fish_formusage_needs_command" -s V -l version -d 'Pr
 complete -c formusage -n "__fish_formusage_needs_command" -f -a "collect" -d 'Sample this host, or what runs on it, into usage events'
 complete -c formusage -n "__fish_formusage_needs_command" -f -a "publish" -d 'Deliver usage events to a destination'
 complete -c formusage -n "__fish_formusage_needs_command" -f -a "check" -d 'Evaluate usage events against thresholds, and test thresholds'
-complete -c formusage -n "__fish_formusage_needs_command" -f -a "validate" -d 'Check that usage events and threshold files are valid'
+complete -c formusage -n "__fish_formusage_needs_command" -f -a "validate" -d 'Check that usage events, threshold files and channels files are valid'
 complete -c formusage -n "__fish_formusage_needs_command" -f -a "queue" -d 'Serve the embedded queue with the Form protocol'
 complete -c formusage -n "__fish_formusage_needs_command" -f -a "read" -d 'Read events back from a destination'
 complete -c formusage -n "__fish_formusage_needs_command" -f -a "report" -d 'Sum up usage events: totals, peaks, gaps and overlaps per user, organization, instance and day'
@@ -133,6 +133,9 @@ complete -c formusage -n "__fish_formusage_using_subcommand publish" -s q -l qui
 complete -c formusage -n "__fish_formusage_using_subcommand publish" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c formusage -n "__fish_formusage_using_subcommand check" -l test -d 'Run the cases of these files, tests of thresholds, instead of reading events' -r -F
 complete -c formusage -n "__fish_formusage_using_subcommand check" -l state -d 'Keep the states of thresholds in this file from one run to the next, so that what fires is told once' -r -F
+complete -c formusage -n "__fish_formusage_using_subcommand check" -l channels -d 'What the channels and actions of thresholds stand for: a JSON file (see formusage schema channels). Without it, alerts are logged' -r -F
+complete -c formusage -n "__fish_formusage_using_subcommand check" -l alert-spool -d 'The spool of alerts on their way; by default alerts.db beside the spool of events' -r -F
+complete -c formusage -n "__fish_formusage_using_subcommand check" -l drain-timeout -d 'After the end of input, go on for so long without delivering an alert; what is left waits in their spool' -r
 complete -c formusage -n "__fish_formusage_using_subcommand check" -l format -d 'How the report is written; without it, a table on a terminal and ndjson elsewhere' -r -f -a "table\t'For people'
 json\t'One JSON document: the violations, then how many events there were'
 ndjson\t'One JSON object a violation'
@@ -150,6 +153,7 @@ complete -c formusage -n "__fish_formusage_using_subcommand check" -l thresholds
 complete -c formusage -n "__fish_formusage_using_subcommand check" -l log -d 'What to log, as tracing directives, e.g. "info,form_usage_events::publish=debug"' -r
 complete -c formusage -n "__fish_formusage_using_subcommand check" -l log-format -d 'How log lines look' -r -f -a "text\t'For people'
 json\t'One JSON object a line'"
+complete -c formusage -n "__fish_formusage_using_subcommand check" -l allow-exec -d 'Let channels and actions run programs'
 complete -c formusage -n "__fish_formusage_using_subcommand check" -l tee -d 'Pass every line on to standard output as it was read, at once; the report goes to standard error'
 complete -c formusage -n "__fish_formusage_using_subcommand check" -l explain -d 'Report for each event why each threshold did or did not fire, in place of the violations'
 complete -c formusage -n "__fish_formusage_using_subcommand check" -s v -l verbose -d 'Log more: -v for what happens, -vv for every attempt'
@@ -158,7 +162,7 @@ complete -c formusage -n "__fish_formusage_using_subcommand check" -s h -l help 
 complete -c formusage -n "__fish_formusage_using_subcommand validate" -l error -d 'Make findings of this code errors; several with commas, or given several times' -r
 complete -c formusage -n "__fish_formusage_using_subcommand validate" -l warn -d 'Make findings of this code warnings' -r
 complete -c formusage -n "__fish_formusage_using_subcommand validate" -l ignore -d 'Leave findings of this code out' -r
-complete -c formusage -n "__fish_formusage_using_subcommand validate" -l channels -d 'Hold the channels and actions of thresholds against this channels file: what it does not bind is an error' -r -F
+complete -c formusage -n "__fish_formusage_using_subcommand validate" -l channels -d 'Hold the channels and actions of thresholds against this channels file: what it does not bind is an error. (Named as a file to validate, it is validated itself)' -r -F
 complete -c formusage -n "__fish_formusage_using_subcommand validate" -l period -d 'How long the periods of events are, for the `for` of thresholds' -r
 complete -c formusage -n "__fish_formusage_using_subcommand validate" -l explain -d 'Say what a code means, with an input that gives it and one that just does not; without a code, list all' -r
 complete -c formusage -n "__fish_formusage_using_subcommand validate" -l reorder-window -d 'How many further events of its instance a gap waits for one that comes late; 0 tells it at once' -r

@@ -1,12 +1,28 @@
-//! The threshold reader: whatever a file holds, no panic; what has no error is what a set of thresholds takes.
+//! The threshold reader: whatever a file holds, no panic; what has no error is what a set of thresholds takes. The same
+//! bytes as a whole input too, which may be a channels file.
 
 #![no_main]
 
+use std::io;
+
 use form_usage_events::threshold::{ThresholdConfig, ThresholdSet};
-use form_usage_events::validate::{Severity, threshold_findings};
+use form_usage_events::validate::{
+    Bindings, ContentOptions, ContentValidator, EventRules, Located, Severity, threshold_findings,
+};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|data: &[u8]| {
+    let options = ContentOptions {
+        rules: EventRules::at(4_000_000_000),
+        strict: false,
+        max_line_bytes: 4096,
+        max_findings: u64::MAX,
+    };
+    let mut validator = ContentValidator::new(options).with_bindings(Bindings::default()).with_period(30);
+    let mut take = |_: Located<'_>| Ok::<_, io::Error>(());
+    let _ = validator.validate("input", data, &mut take).expect("reading memory does not fail");
+    let _ = validator.finish(&mut take).expect("nothing to fail");
+
     let findings = threshold_findings(data);
     if findings.iter().any(|finding| finding.severity == Severity::Error) {
         return;

@@ -12,7 +12,7 @@ use tokio::task::JoinHandle;
 
 use super::config::{ChannelConfig, ChannelsConfig};
 use super::message::ViolationEvent;
-use super::{Target, targets};
+use super::{Target, targets, unbound};
 use crate::circuit_breaker::{CircuitBreaker, CircuitBreakerConfig};
 use crate::clock::Clock;
 use crate::errors::UsageEventError;
@@ -22,7 +22,7 @@ use crate::publish::{
 };
 use crate::retry::{Random, Retrier, RetryConfig};
 use crate::spool::{NewEvent, NewItem, Spool, SpoolOptions};
-use crate::threshold::{AlertsNotified, Notified, Notifier, ThresholdAlert, ThresholdViolation};
+use crate::threshold::{AlertsNotified, Notified, Notifier, ThresholdAlert, ThresholdSet, ThresholdViolation};
 use crate::transport::Failure;
 
 /// The longest that one message may take, a program's own limit aside.
@@ -66,6 +66,9 @@ pub struct AlertReport {
 pub struct ChannelNotifier {
     /// By list and name.
     channels: BTreeMap<(Target, String), Spool>,
+    /// What the names are bound to.
+    config: ChannelsConfig,
+    allow_exec: bool,
 }
 
 impl fmt::Debug for ChannelNotifier {
@@ -105,7 +108,8 @@ impl AlertDelivery {
                 Err(why) => faults.push(format!("{shown}: {why}")),
             }
         }
-        let delivery = Self { notifier: Arc::new(ChannelNotifier { channels }), runs, stop };
+        let notifier = Arc::new(ChannelNotifier { channels, config: config.clone(), allow_exec });
+        let delivery = Self { notifier, runs, stop };
         if faults.is_empty() {
             return Ok(delivery);
         }
@@ -237,6 +241,10 @@ impl Notifier for ChannelNotifier {
 
     fn notify_alerts<'a>(&'a self, alerts: &'a [ThresholdAlert]) -> AlertsNotified<'a> {
         Box::pin(self.hand_over(alerts))
+    }
+
+    fn objections(&self, thresholds: &ThresholdSet) -> Vec<String> {
+        unbound(&self.config, thresholds, self.allow_exec)
     }
 }
 

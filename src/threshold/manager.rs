@@ -136,6 +136,10 @@ impl ThresholdManager {
             return Ok(false);
         };
         let set = ThresholdSet::new(configs).map_err(|error| unusable(&source, &format!("{source}: {error}")))?;
+        let objections = self.notifier.objections(&set);
+        if !objections.is_empty() {
+            return Err(unusable(&source, &objections.join("\n")));
+        }
         for warning in warnings {
             tracing::warn!("{warning}");
         }

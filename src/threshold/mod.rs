@@ -39,7 +39,7 @@ mod watch;
 
 pub use alert::{
     ALERTS_FORMAT, ALERTS_VERSION, AlertCounts, AlertKind, AlertReason, AlertRecord, AlertState, AlertStates,
-    AlertStatus, RecordError, ThresholdAlert,
+    AlertStatus, InstanceKey, InstanceKeys, RecordError, ThresholdAlert,
 };
 pub use alert_file::{AlertFile, AlertFileError, Kept};
 pub use config::{ANY, ActionType, ResourceType, ThresholdConfig, ThresholdType, ThresholdViolation};

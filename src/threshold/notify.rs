@@ -6,6 +6,7 @@ use std::pin::Pin;
 
 use super::alert::{AlertKind, ThresholdAlert};
 use super::config::{ActionType, ThresholdViolation};
+use super::evaluate::ThresholdSet;
 use crate::errors::UsageEventError;
 
 /// What [`Notifier::notify`] returns.
@@ -45,6 +46,15 @@ pub trait Notifier: Send + Sync + fmt::Debug {
             }
             outcomes
         })
+    }
+
+    /// Why `thresholds` must not come in force with this notifier, a line each: names that nothing is bound to. The
+    /// manager asks whenever it reads thresholds, so that a name is missed when it is written and not when it matters.
+    ///
+    /// Unless implemented, there is never a reason.
+    fn objections(&self, thresholds: &ThresholdSet) -> Vec<String> {
+        let _ = thresholds;
+        Vec::new()
     }
 }
 

@@ -115,9 +115,9 @@ codes! {
     /// Nothing to validate.
     Empty = "empty",
     // Its shape.
-    /// JSON that is neither a usage event nor a threshold.
+    /// JSON that is neither a usage event, nor a threshold, nor a channels file.
     Unrecognized = "unrecognized",
-    /// Events and thresholds in one input.
+    /// Events, thresholds or channels in one input.
     Mixed = "mixed",
     /// A field that the format does not know.
     UnknownField = "unknown-field",
@@ -196,6 +196,17 @@ codes! {
     UnboundChannel = "unbound-channel",
     /// An action that nothing binds.
     UnboundAction = "unbound-action",
+    // Channels.
+    /// A secret that stands in the file itself.
+    PlainSecret = "plain-secret",
+    /// A password that would be sent without encryption.
+    CleartextPassword = "cleartext-password",
+    /// Text that is no address of a mailbox.
+    InvalidAddress = "invalid-address",
+    /// Text that is no URL that can be used.
+    InvalidUrl = "invalid-url",
+    /// A list that needs one entry at least, and has none.
+    EmptyList = "empty-list",
 }
 
 impl fmt::Display for Code {

@@ -4,7 +4,7 @@
 //! - [`is_valid`], [`event_findings`]: the rules for an event in memory;
 //! - [`line_findings`]: one line of NDJSON, with exact places, whatever the line holds;
 //! - [`threshold_findings`]: a threshold file;
-//! - [`ContentValidator`]: whole inputs, told apart by their content;
+//! - [`ContentValidator`]: whole inputs (events, thresholds, channels), told apart by their content;
 //! - [`explain`]: what each code means;
 //! - [`EventView`]: an event where it stands, for who reads millions of them;
 //! - [`continuity`]: whether the periods of each instance follow one another.
@@ -12,6 +12,7 @@
 //! All of it is pure: the time of day comes in through [`EventRules`].
 
 mod bindings;
+mod channels;
 mod content;
 pub mod continuity;
 mod event;

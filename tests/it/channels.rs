@@ -14,15 +14,15 @@ use serde_json::Value;
 use crate::support::{formusage, lines};
 
 /// How long something may take that comes within a second on a machine at rest.
-const PATIENCE: Duration = Duration::from_secs(40);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(40);
 
 /// `whsec_` and 32 bytes in base64.
-const SECRET: &str = "whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=";
+pub(crate) const SECRET: &str = "whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=";
 
 /// A request that was received: its head, its headers by lower-case names, its body.
-struct Received {
+pub(crate) struct Received {
     headers: Vec<(String, String)>,
-    body: String,
+    pub(crate) body: String,
 }
 
 impl Received {
@@ -32,7 +32,7 @@ impl Received {
 }
 
 /// Takes requests, answers the first ones with 503, and hands the others over.
-fn receiver(refusals: usize) -> (u16, Receiver<Received>) {
+pub(crate) fn receiver(refusals: usize) -> (u16, Receiver<Received>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     let (sender, received) = channel();
@@ -117,7 +117,7 @@ impl Bench {
     }
 }
 
-fn webhook(port: u16) -> String {
+pub(crate) fn webhook(port: u16) -> String {
     format!(
         r#"{{"channels":{{"ops":{{"webhook":{{"url":"http://127.0.0.1:{port}/hook","secret":{{"env":"HOOK_SECRET"}}}}}}}}}}"#
     )
@@ -226,15 +226,15 @@ fn a_queue_gets_a_violation_as_an_event() {
 }
 
 /// A mail server with a mailbox, killed when dropped: Debian's python3-aiosmtpd.
-struct MailServer {
+pub(crate) struct MailServer {
     process: Child,
-    port: u16,
+    pub(crate) port: u16,
     mailbox: PathBuf,
 }
 
 impl MailServer {
     /// `None` where it is not installed.
-    fn start(folder: &Path) -> Option<Self> {
+    pub(crate) fn start(folder: &Path) -> Option<Self> {
         let python = Path::new("/usr/bin/python3");
         let installed = Command::new(python).args(["-c", "import aiosmtpd"]).stderr(Stdio::null()).status();
         if !installed.is_ok_and(|status| status.success()) {
@@ -253,7 +253,7 @@ impl MailServer {
         Some(Self { process, port, mailbox })
     }
 
-    fn mails(&self) -> Vec<String> {
+    pub(crate) fn mails(&self) -> Vec<String> {
         let Ok(new) = self.mailbox.join("new").read_dir() else { return Vec::new() };
         new.map(|entry| std::fs::read_to_string(entry.unwrap().path()).unwrap()).collect()
     }

@@ -97,3 +97,50 @@ fn check_finds_violations_and_invalid_lines_in_order() {
         assert!(named.contains(&format!("events.ndjson:{line}:")), "{named}");
     }
 }
+
+#[test]
+fn states_are_the_same_on_several_threads_and_line_by_line() {
+    let folder = TempDir::new().unwrap();
+    let file = folder.path().join("events.ndjson");
+    let thresholds = folder.path().join("thresholds.json");
+    let threshold = r#"[{"id":"cpu","resource_type":"Cpu","threshold_type":{"Percentage":{"value":50.0}},"action":"Log","user_id":"*","for":"2m","clear_value":20,"no_data":"resolve"},
+        {"id":"plain","resource_type":"Cpu","threshold_type":{"Percentage":{"value":98.0}},"action":"Log","user_id":"*"}]"#;
+    std::fs::write(&thresholds, threshold).unwrap();
+    let mut text = String::new();
+    for n in 0..LINES {
+        // Eight instances in turn; one of them falls silent while it fires, and one comes late.
+        let (instance, period) = (n % 8, n / 8);
+        if instance == 3 && (400..600).contains(&period) {
+            continue;
+        }
+        let at = if instance == 5 && period % 90 == 0 { (period - 3).max(0) } else { period };
+        let mut event = crate::support::event(&format!("web-{instance}"), at);
+        event.metrics.cpu_percent_avg = match (period + 40 * instance) % 100 {
+            0..20 => 75.0,
+            20..25 => 30.0,
+            60..62 => 60.0,
+            99 => 99.0,
+            _ => 12.5,
+        };
+        writeln!(text, "{}", serde_json::to_string(&event).unwrap()).unwrap();
+    }
+    std::fs::write(&file, &text).unwrap();
+    let check = |options: &[&str], state: &str| {
+        let state = folder.path().join(state);
+        let mut command = formusage();
+        command.arg("check").arg(&thresholds).arg(&file).arg("--state").arg(&state).args(options);
+        let output = command.output().unwrap();
+        // Without what is random in it: the salt, and the keys that it makes.
+        let mut kept: Value = serde_json::from_slice(&std::fs::read(state).unwrap()).unwrap();
+        ["salt", "probe", "seen"].iter().for_each(|key| drop(kept.as_object_mut().unwrap().remove(*key)));
+        (output, kept)
+    };
+    let (quick, quick_kept) = check(&[], "quick.json");
+    let (slow, slow_kept) = check(&["--tee"], "slow.json");
+    assert_eq!(String::from_utf8(quick.stdout).unwrap(), String::from_utf8(slow.stderr.clone()).unwrap());
+    assert_eq!((quick_kept, quick.status.code()), (slow_kept, slow.status.code()));
+    let told = rows(&slow.stderr);
+    let of = |state: &str| told.iter().filter(|row| row["state"] == state).count();
+    assert!(of("firing") > 50 && of("pending") > 50 && of("resolved") > 50, "{}", told.len());
+    assert!(told.iter().any(|row| row["reason"] == "silent") && told.iter().any(|row| row["state"].is_null()));
+}

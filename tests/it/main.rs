@@ -3,10 +3,12 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr)]
 
 mod accept;
+mod action;
 mod agreement;
 mod alerts;
 mod channels;
 mod check;
+mod check_channels;
 mod cloudevents;
 mod cloudevents_setup;
 mod codes;
@@ -36,6 +38,7 @@ mod publish;
 mod publisher;
 mod queue;
 mod read;
+mod reload;
 mod report;
 #[cfg(target_os = "linux")]
 mod scope_network;
@@ -47,5 +50,6 @@ mod support;
 mod tables;
 mod thresholds;
 mod validate;
+mod validate_channels;
 #[cfg(target_os = "linux")]
 mod watch;

@@ -21,6 +21,7 @@
 //! An event whose period ends no later than one that was seen of its instance changes nothing and is counted.
 
 mod machine;
+mod passing;
 mod record;
 mod seen;
 mod silence;
@@ -36,6 +37,7 @@ use super::config::ThresholdViolation;
 use crate::events::EventId;
 
 pub use record::{ALERTS_FORMAT, ALERTS_VERSION, AlertRecord, RecordError};
+pub use seen::{InstanceKey, InstanceKeys};
 pub use states::{AlertCounts, AlertState, AlertStates, AlertStatus};
 
 /// What happened.

@@ -159,6 +159,7 @@ impl AlertRecord {
         (states.late, states.repeated) = (self.late, self.repeated);
         for row in self.alerts {
             let (instance, alert) = row.into_alert();
+            states.concerned.insert(states.seen.keys().of(&instance));
             states.instances.entry(instance).or_default().alerts.push(alert);
         }
         Ok((states, set))

@@ -29,6 +29,27 @@ pub(super) enum Order {
     Repeated,
 }
 
+/// Makes keys of instances, on any thread: [`AlertStates::pass`](super::AlertStates::pass) takes them.
+#[derive(Debug, Clone, Copy)]
+pub struct InstanceKeys {
+    salt: u64,
+}
+
+/// An instance in 64 bits of a salted hash.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct InstanceKey(u64);
+
+impl InstanceKeys {
+    /// The key of an instance.
+    #[must_use]
+    pub fn of(self, instance_id: &str) -> InstanceKey {
+        let mut hasher = DefaultHasher::new();
+        hasher.write_u64(self.salt);
+        hasher.write(instance_id.as_bytes());
+        InstanceKey(hasher.finish())
+    }
+}
+
 #[derive(Debug, Clone)]
 pub(super) struct Seen {
     salt: u64,
@@ -46,8 +67,7 @@ impl Seen {
     }
 
     /// Compares, and remembers what is new. `watermark` is the latest time of the stream.
-    pub(super) fn note(&mut self, instance: &str, period: UsagePeriod, watermark: i64) -> Order {
-        let key = self.key(instance);
+    pub(super) fn note(&mut self, InstanceKey(key): InstanceKey, period: UsagePeriod, watermark: i64) -> Order {
         let packed = pack(period);
         match self.last.get(&key) {
             Some(last) if *last == packed => return Order::Repeated,
@@ -63,16 +83,14 @@ impl Seen {
         Order::New
     }
 
-    fn key(&self, instance: &str) -> u64 {
-        let mut hasher = DefaultHasher::new();
-        hasher.write_u64(self.salt);
-        hasher.write(instance.as_bytes());
-        hasher.finish()
+    /// What makes the keys of its instances.
+    pub(super) const fn keys(&self) -> InstanceKeys {
+        InstanceKeys { salt: self.salt }
     }
 
     /// A key of no instance: another hash function, of another build, gives another one.
     pub(super) fn probe(&self) -> u64 {
-        self.key("\0probe")
+        self.keys().of("\0probe").0
     }
 
     /// The entries as hex digits, 32 an instance, in the order of the keys.
@@ -131,10 +149,11 @@ mod tests {
             ("a", 45, 90, Order::New),
             ("a", 99_999_999_000, 99_999_999_999, Order::New),
         ] {
-            assert_eq!(seen.note(instance, period(start, end), end), order, "{instance} {start}");
+            let key = seen.keys().of(instance);
+            assert_eq!(seen.note(key, period(start, end), end), order, "{instance} {start}");
         }
         let mut again = Seen::read(7, &seen.to_text()).unwrap();
-        assert_eq!(again.note("b", period(0, 30), 0), Order::Repeated);
+        assert_eq!(again.note(seen.keys().of("b"), period(0, 30), 0), Order::Repeated);
         assert_eq!(again.to_text(), seen.to_text());
         assert!(Seen::read(7, "x").is_none() && Seen::read(7, &"x".repeat(32)).is_none());
     }
@@ -144,9 +163,11 @@ mod tests {
         let mut seen = Seen::new(7);
         for number in 0..20_000i64 {
             let start = number * 86_400;
-            seen.note(&number.to_string(), period(start, start + 30), start + 30);
+            let key = seen.keys().of(&number.to_string());
+            seen.note(key, period(start, start + 30), start + 30);
         }
         assert!(seen.last.len() <= FIRST_PRUNE);
-        assert_eq!(seen.note("19999", period(19_999 * 86_400, 19_999 * 86_400 + 30), 0), Order::Repeated);
+        let last = seen.keys().of("19999");
+        assert_eq!(seen.note(last, period(19_999 * 86_400, 19_999 * 86_400 + 30), 0), Order::Repeated);
     }
 }

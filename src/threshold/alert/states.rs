@@ -6,10 +6,11 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::machine::{Alert, Phase, length};
+use super::passing::Concerned;
 use super::seen::{Order, Seen};
 use super::silence::silence_of;
-use super::{AlertKind, AlertReason, ThresholdAlert};
-use crate::events::UsageEvent;
+use super::{AlertKind, AlertReason, InstanceKey, ThresholdAlert};
+use crate::events::{UsageEvent, UsagePeriod};
 use crate::threshold::config::ThresholdConfig;
 use crate::threshold::evaluate::{Compiled, ThresholdSet};
 use crate::threshold::states::NoData;
@@ -93,6 +94,8 @@ pub struct AlertCounts {
 #[derive(Debug, Clone)]
 pub struct AlertStates {
     pub(super) instances: HashMap<Box<str>, Instance>,
+    /// The keys of these, and perhaps of some that were.
+    pub(super) concerned: Concerned,
     pub(super) seen: Seen,
     /// The latest end of a period; `None` before the first event.
     pub(super) watermark: Option<i64>,
@@ -123,6 +126,7 @@ impl AlertStates {
     pub fn new(salt: u64) -> Self {
         Self {
             instances: HashMap::new(),
+            concerned: Concerned::default(),
             seen: Seen::new(salt),
             watermark: None,
             clock: 0,
@@ -148,32 +152,39 @@ impl AlertStates {
         event: &UsageEvent,
         exceeded: &[usize],
     ) -> Vec<ThresholdAlert> {
-        match self.seen.note(&event.instance_id, event.period, self.watermark.unwrap_or(event.period.end)) {
-            Order::New => {}
-            Order::Late => {
-                self.late += 1;
-                return Vec::new();
-            }
-            Order::Repeated => {
-                self.repeated += 1;
-                return Vec::new();
-            }
-        }
-        self.advance(event);
         let mut out = Vec::new();
-        self.hear(set, event, exceeded, &mut out);
-        if self.clock >= self.swept + SWEEP_EVERY {
-            self.swept = self.clock;
-            self.sweep(set, &mut out);
+        if self.is_new(self.seen.keys().of(&event.instance_id), event.period) {
+            self.hear(set, event, exceeded, &mut out);
+            self.sweep_now_and_then(set, &mut out);
         }
         out
     }
 
-    fn advance(&mut self, event: &UsageEvent) {
-        let end = event.period.end;
-        let before = self.watermark.unwrap_or(end);
-        self.clock += end.saturating_sub(before).clamp(0, length(event.period).max(1));
-        self.watermark = Some(before.max(end));
+    /// Notes a period of an instance, and with a new one the stream's time advances.
+    pub(super) fn is_new(&mut self, instance: InstanceKey, period: UsagePeriod) -> bool {
+        let before = self.watermark.unwrap_or(period.end);
+        match self.seen.note(instance, period, before) {
+            Order::New => {}
+            Order::Late => {
+                self.late += 1;
+                return false;
+            }
+            Order::Repeated => {
+                self.repeated += 1;
+                return false;
+            }
+        }
+        self.clock += period.end.saturating_sub(before).clamp(0, length(period).max(1));
+        self.watermark = Some(before.max(period.end));
+        true
+    }
+
+    /// Looks for silent instances when the stream's time has advanced by enough.
+    pub(super) fn sweep_now_and_then(&mut self, set: &ThresholdSet, out: &mut Vec<ThresholdAlert>) {
+        if self.clock >= self.swept + SWEEP_EVERY {
+            self.swept = self.clock;
+            self.sweep(set, out);
+        }
     }
 
     fn hear(&mut self, set: &ThresholdSet, event: &UsageEvent, exceeded: &[usize], out: &mut Vec<ThresholdAlert>) {
@@ -183,6 +194,7 @@ impl AlertStates {
         if began.peek().is_none() && watchers.peek().is_none() && !self.instances.contains_key(&*event.instance_id) {
             return;
         }
+        self.concerned.insert(self.seen.keys().of(&event.instance_id));
         let instance = self.instances.entry(event.instance_id.as_str().into()).or_default();
         let has =
             |alerts: &[Alert], compiled: &Compiled| alerts.iter().any(|alert| *alert.threshold == *compiled.config.id);
@@ -251,6 +263,7 @@ impl AlertStates {
             }
             !state.alerts.is_empty()
         });
+        self.concerned.prune(&self.instances, self.seen.keys());
         if let Some(found) = out.get_mut(from..) {
             found.sort_by(|a, b| by_place(a).cmp(&by_place(b)));
         }

@@ -4,7 +4,7 @@ use std::io::{self, Read};
 
 use crate::events::{LinePart, LineReader};
 use crate::validate::json::{self, Text};
-use crate::validate::threshold;
+use crate::validate::{channels, threshold};
 
 /// A line that has been read ahead.
 pub(super) struct Held {
@@ -45,7 +45,9 @@ impl Beginning {
         }
         let text = Text::new(&first.bytes, 1, &mut |_| {});
         match json::read(&text, &mut |_| {}) {
-            Some(root) if threshold::looks_like_threshold(&root) => Self::Document,
+            Some(root) if threshold::looks_like_threshold(&root) || channels::looks_like_channels(&root) => {
+                Self::Document
+            }
             _ => Self::Lines,
         }
     }

@@ -1,7 +1,7 @@
 //! A whole input: what it holds is told by its content, and validated as that.
 //!
 //! Events come as NDJSON, which is read as a stream in flat memory, or as one JSON document: an event or an array of
-//! them. Thresholds come as one document. A document is held in memory, and bounded for that.
+//! them. Thresholds and channels come as one document. A document is held in memory, and bounded for that.
 
 mod beginning;
 mod run;
@@ -27,6 +27,8 @@ pub enum Kind {
     Events,
     /// Thresholds.
     Thresholds,
+    /// Channels and actions: a channels file.
+    Channels,
 }
 
 /// What was found in one input.
@@ -38,6 +40,8 @@ pub struct Tally {
     pub events: u64,
     /// Thresholds, the faulty ones included.
     pub thresholds: u64,
+    /// Channels and actions, the faulty ones included.
+    pub channels: u64,
     /// Findings that make it invalid.
     pub errors: u64,
     /// Findings that do not.
@@ -202,6 +206,7 @@ impl ContentValidator {
             findings,
             tally: Tally::default(),
             continuity,
+            withhold: false,
         };
         let first = Held::next(&mut lines)?;
         let mut second = None;

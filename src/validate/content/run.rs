@@ -10,7 +10,7 @@ use crate::validate::continuity::{Continuity, Here, Metered, digest};
 use crate::validate::json::{self, Node, Text, Value, quote};
 use crate::validate::shape::{Context, Spot};
 use crate::validate::together::Together;
-use crate::validate::{Code, EventSieve, Finding, Levels, Place, Severity, event, glance, threshold};
+use crate::validate::{Code, EventSieve, Finding, Levels, Place, Severity, channels, event, glance, threshold};
 
 /// The continuity of the input at hand.
 pub(super) struct Stream<'v> {
@@ -62,6 +62,8 @@ pub(super) struct Run<'v, 'h, E> {
     pub(super) findings: Findings<'v>,
     pub(super) tally: Tally,
     pub(super) continuity: Option<Stream<'v>>,
+    /// The text at hand may hold a secret, and is not shown.
+    pub(super) withhold: bool,
 }
 
 impl<E: From<io::Error>> Run<'_, '_, E> {
@@ -176,32 +178,46 @@ impl<E: From<io::Error>> Run<'_, '_, E> {
             Kind::Thresholds
         } else if event::looks_like_event(spot.node) {
             Kind::Events
+        } else if channels::looks_like_channels(spot.node) {
+            Kind::Channels
         } else if matches!(spot.node.value, Value::Broken) {
             return;
         } else {
-            let finding = Finding::error(Code::Unrecognized, "this is neither a usage event nor a threshold")
-                .found(keys(spot.node))
-                .expected("the fields of an event (`event_type`, …) or of a threshold (`threshold_type`, …)")
-                .help("formusage schema event|thresholds prints what they look like");
+            let finding = Finding::error(
+                Code::Unrecognized,
+                "this is neither a usage event, nor a threshold, nor a channels file",
+            )
+            .found(keys(spot.node))
+            .expected("the fields of an event (`event_type`, …), a threshold (`threshold_type`, …) or `channels`")
+            .help("formusage schema event|thresholds|channels prints what they look like");
             return self.findings.take(finding.at(text.place(spot.node.start, &*spot.pointer)));
         };
         let first = *self.tally.kind.get_or_insert(kind);
         let other = match kind {
             Kind::Events => &mut self.tally.events,
             Kind::Thresholds => &mut self.tally.thresholds,
+            Kind::Channels => &mut self.tally.channels,
         };
-        *other += 1;
-        if kind != first && *other == 1 {
-            let [before, now] = match first {
-                Kind::Events => ["events", "a threshold"],
-                Kind::Thresholds => ["thresholds", "an event"],
+        let is_first = *other == 0;
+        *other += u64::from(kind != Kind::Channels);
+        if kind != first && is_first {
+            let before = ["events", "thresholds", "channels"];
+            let now = ["an event", "a threshold", "a channels file"];
+            let word = |words: [&'static str; 3], kind| match kind {
+                Kind::Events => words[0],
+                Kind::Thresholds => words[1],
+                Kind::Channels => words[2],
             };
-            let finding = Finding::error(Code::Mixed, format!("{now} stands among {before}"))
-                .help("keep events and thresholds in files of their own");
+            let message = format!("{} stands among {}", word(now, kind), word(before, first));
+            let finding = Finding::error(Code::Mixed, message).help("keep each in files of their own");
             self.findings.take(finding.at(text.place(spot.node.start, &*spot.pointer)));
         }
         let context = &mut Context { text, report: &mut |finding| self.findings.take(finding) };
         match kind {
+            Kind::Channels => {
+                self.withhold |= channels::may_hold_secret(spot.node);
+                self.tally.channels += channels::check(spot, context);
+            }
             Kind::Events => {
                 let metered = event::check(spot, &self.options.rules, context);
                 if let (Some(metered), Some(_)) = (metered, &self.continuity) {
@@ -256,6 +272,7 @@ impl<E: From<io::Error>> Run<'_, '_, E> {
             }
         }
         self.findings.list.sort_by(Finding::by_place);
+        let text = if std::mem::take(&mut self.withhold) { "" } else { text };
         for finding in self.findings.list.drain(..) {
             (self.hand_out)(Located { file: self.name, finding: &finding, text, first_line })?;
         }

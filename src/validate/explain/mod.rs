@@ -2,6 +2,7 @@
 //!
 //! The examples are tested: what is said here is what validation does.
 
+mod channels;
 mod events;
 mod text;
 mod thresholds;
@@ -46,6 +47,8 @@ pub enum Example {
     Thresholds(&'static [(&'static str, &'static str)]),
     /// A threshold, validated with [`Example::CHANNELS`].
     Bound(&'static str, &'static str),
+    /// A sound channels file with one piece of it replaced by another.
+    Channels(&'static str, &'static str),
     /// Events of one instance, validated with continuity: start, end (seconds from the first), `cpu_seconds`.
     Stream(&'static [(i64, i64, u64)]),
     /// So many events of one instance, each with more `cpu_seconds` than the one before.
@@ -62,6 +65,11 @@ const EVENT: &str = "{\"event_type\":\"resource_usage\",\"version\":\"1.0\",\"ti
 const THRESHOLD: &str = "{\"id\":\"cpu-high\",\"resource_type\":\"Cpu\",\"threshold_type\":{\"Percentage\":{\"value\":80.0}},\
     \"action\":\"Notify\",\"user_id\":\"*\",\"notification_channels\":[\"email\"]}";
 
+/// A sound channels file.
+const CHANNELS: &str = "{\"channels\":{\"email\":{\"smtp\":{\"host\":\"mail.example.org\",\"user\":\"meter\",\
+    \"password\":{\"env\":\"MAIL_PASSWORD\"},\"from\":\"meter@example.org\",\"to\":[\"ops@example.org\"]}},\
+    \"pager\":{\"webhook\":{\"url\":\"https://pager.example.org/in\",\"secret\":{\"env\":\"PAGER_SECRET\"}}}}}";
+
 impl Example {
     /// The channels file of [`Example::Bound`].
     pub const CHANNELS: &'static str = "{\"channels\":{\"email\":{}},\"actions\":{\"scale-down\":{}}}";
@@ -76,6 +84,7 @@ impl Example {
             }
             Self::Event(from, to) => EVENT.replacen(from, to, 1).into_bytes(),
             Self::Threshold(from, to) | Self::Bound(from, to) => THRESHOLD.replacen(from, to, 1).into_bytes(),
+            Self::Channels(from, to) => CHANNELS.replacen(from, to, 1).into_bytes(),
             Self::Thresholds(changes) => {
                 let list: Vec<_> = changes.iter().map(|(from, to)| THRESHOLD.replacen(from, to, 1)).collect();
                 format!("[{}]", list.join(",\n")).into_bytes()
@@ -108,7 +117,9 @@ impl Example {
             }),
             Self::Repeated(before, piece, times, after) => format!("{before}{piece}… ({times} times){after}"),
             Self::Event(from, "") | Self::Threshold(from, "") | Self::Bound(from, "") => format!("without {from}"),
-            Self::Event(_, to) | Self::Threshold(_, to) | Self::Bound(_, to) => (*to).to_owned(),
+            Self::Event(_, to) | Self::Threshold(_, to) | Self::Bound(_, to) | Self::Channels(_, to) => {
+                (*to).to_owned()
+            }
             Self::Thresholds(changes) => {
                 changes.iter().map(|(_, to)| format!("{{…{to}…}}")).collect::<Vec<_>>().join(" and ")
             }
@@ -141,7 +152,7 @@ impl Explanation {
     /// What there is to say about `code`.
     #[must_use]
     pub fn of(code: Code) -> Option<Self> {
-        let tables = [text::TABLE, events::TABLE, thresholds::TABLE];
+        let tables = [text::TABLE, events::TABLE, thresholds::TABLE, channels::TABLE];
         tables.into_iter().flatten().find(|explanation| explanation.code == code).copied()
     }
 }

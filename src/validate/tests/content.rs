@@ -38,7 +38,7 @@ fn what_an_input_holds_is_told_by_its_content() {
         (format!("[{}]", vec![event.as_str(); 40].join(",")), Kind::Events, 40, 0),
     ] {
         let found = contents(&[&input], true, 10);
-        let expected = Tally { kind: Some(kind), events, thresholds, errors: 0, warnings: 0 };
+        let expected = Tally { kind: Some(kind), events, thresholds, ..Tally::default() };
         assert_eq!(found, [(expected, Vec::new())], "{input}");
     }
 }

@@ -1,6 +1,7 @@
 //! `check`.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
@@ -10,7 +11,8 @@ use crate::input::Input;
 /// Evaluate usage events against thresholds, and test thresholds
 ///
 /// Reads events, one JSON object a line, and reports each threshold that one of them exceeds, sorted by threshold id
-/// within an event. A threshold is exceeded by what is strictly greater. Nothing is notified: the report is the output.
+/// within an event. A threshold is exceeded by what is strictly greater. The report is the output; with --channels, alerts go
+/// to their channels too, as those of publish do.
 ///
 /// A line that is no valid event is named with its file, line and column on standard error. The other lines are still
 /// evaluated, and the exit code is 2 in the end.
@@ -25,6 +27,11 @@ use crate::input::Input;
 /// cpu_percent_avg 50x10 95x20, every 1m"],"alerts":[{"threshold":"cpu-high","instance":"web-1","kind":"pending",
 /// "at":"11m"},{"threshold":"cpu-high","instance":"web-1","kind":"firing","at":"15m"}],"states":[{"threshold":"cpu-high",
 /// "instance":"web-1","at":"12m","state":"pending"}]}]}
+///
+/// A job that runs now and then tells each alert once, and of its end, with --channels and --state: formusage check
+/// thresholds.json events.ndjson --channels channels.json --state alerts.json. It ends when every alert was delivered, or
+/// none was for as long as --drain-timeout; what is left waits in a spool for the next run. The exit code is that of the
+/// thresholds, whatever became of the alerts, unless one could not even be put into the spool.
 ///
 /// In a pipeline, --tee passes every line on: formusage collect | formusage check thresholds.json --tee | formusage
 /// publish. After SIGINT or SIGTERM it reads standard input to its end, for 5 s at most, so that what the producer writes
@@ -45,11 +52,16 @@ pub(crate) struct CheckArgs {
     /// (each the whole list, where it is given) and `states`. Times are spans from the start of the case. In a series `95`
     /// is one event, `95x20` are twenty, `10+5x4` are 10, 15, 20, 25, and `_x3` are three that never came. The thresholds
     /// are those that the file names in `threshold_files` or holds in `thresholds`, else those of the command line.
-    #[arg(long, value_name = "CASES", num_args = 1.., env = "FORMUSAGE_TEST", value_delimiter = None, conflicts_with_all = ["tee", "explain", "state"])]
+    #[arg(long, value_name = "CASES", num_args = 1.., env = "FORMUSAGE_TEST", value_delimiter = None, conflicts_with_all = ["tee", "explain", "state", "channels"])]
     pub(crate) test: Vec<PathBuf>,
     /// Keep the states of thresholds in this file from one run to the next, so that what fires is told once
     #[arg(long, value_name = "PATH", env = "FORMUSAGE_ALERT_STATE")]
     pub(crate) state: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) channels: super::ChannelsFileArgs,
+    /// After the end of input, go on for so long without delivering an alert; what is left waits in their spool
+    #[arg(long, value_name = "TIME", env = "FORMUSAGE_DRAIN_TIMEOUT", default_value = "10s", value_parser = humantime::parse_duration, help_heading = "Alerts")]
+    pub(crate) drain_timeout: Duration,
     /// Pass every line on to standard output as it was read, at once; the report goes to standard error
     ///
     /// Blank lines are left out, and every line ends in a line feed. An invalid line is passed on like any other, so

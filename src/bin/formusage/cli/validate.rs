@@ -10,10 +10,10 @@ use form_usage_events::validate::{Code, UnknownCode};
 use super::lines::LineArgs;
 use crate::input::Input;
 
-/// Check that usage events and threshold files are valid
+/// Check that usage events, threshold files and channels files are valid
 ///
 /// What a file holds is told by its content: usage events (one a line, or one JSON document with an event or an array
-/// of them), or thresholds (one JSON document). Every fault is named with its file, line, column and field, and with
+/// of them), thresholds, or channels (one JSON document). Every fault is named with its file, line, column and field, and with
 /// what to do. Every fault has a code: --explain CODE says what it means. Needs no network and no secret.
 #[derive(Debug, Args)]
 #[command(after_help = crate::exit::help_for("validate"))]
@@ -33,7 +33,8 @@ pub(crate) struct ValidateArgs {
     /// Leave findings of this code out
     #[arg(long, value_name = "CODE", value_delimiter = ',', value_parser = code, env = "FORMUSAGE_IGNORE", help_heading = "Rules")]
     pub(crate) ignore: Vec<Code>,
-    /// Hold the channels and actions of thresholds against this channels file: what it does not bind is an error
+    /// Hold the channels and actions of thresholds against this channels file: what it does not bind is an error. (Named
+    /// as a file to validate, it is validated itself)
     #[arg(long, value_name = "FILE", env = "FORMUSAGE_CHANNELS", help_heading = "Rules")]
     pub(crate) channels: Option<PathBuf>,
     /// How long the periods of events are, for the `for` of thresholds

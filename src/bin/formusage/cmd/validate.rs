@@ -155,6 +155,7 @@ impl Summary {
     fn add(&mut self, name: String, tally: Tally) {
         self.total.events += tally.events;
         self.total.thresholds += tally.thresholds;
+        self.total.channels += tally.channels;
         self.add_findings(&tally);
         self.rows.push(FileRow::read(name, tally));
     }
@@ -259,11 +260,10 @@ fn continuity_line(totals: &ContinuityTotals) -> String {
 }
 
 fn contents(tally: &Tally) -> String {
-    match (tally.events, tally.thresholds) {
-        (events, 0) => count(events, "event"),
-        (0, thresholds) => count(thresholds, "threshold"),
-        (events, thresholds) => format!("{} and {}", count(events, "event"), count(thresholds, "threshold")),
-    }
+    let all = [(tally.events, "event"), (tally.thresholds, "threshold"), (tally.channels, "channel")];
+    let some: Vec<_> =
+        all.iter().filter(|(number, _)| *number > 0).map(|(number, noun)| count(*number, noun)).collect();
+    if some.is_empty() { count(0, "event") } else { some.join(" and ") }
 }
 
 fn verdict(tally: &Tally) -> String {

@@ -164,7 +164,7 @@ impl Service {
         match totals {
             _ if self.critical => (2, "CRITICAL"),
             // What could not be looked at is worse than a warning: nobody knows.
-            totals if totals.invalid_lines + totals.unreadable > 0 => (3, "UNKNOWN"),
+            totals if totals.invalid_lines + totals.unreadable + totals.untold > 0 => (3, "UNKNOWN"),
             totals if totals.violations > 0 || totals.alerts.is_some_and(|it| it.fires()) => (1, "WARNING"),
             _ => (0, "OK"),
         }

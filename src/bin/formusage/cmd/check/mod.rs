@@ -7,20 +7,22 @@ mod report;
 mod sieve;
 mod states;
 mod table;
+mod telling;
 
 use std::io::IsTerminal as _;
 use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
 use form_usage_events::clock::{Clock, SystemClock};
-use form_usage_events::events::{Line, LinePart, LineReader, Sifted, UsageEvent, sift};
-use form_usage_events::threshold::{ThresholdManager, ThresholdSet};
+use form_usage_events::events::{Line, LinePart, LineReader, Sifted, UsageEvent, UsagePeriod, sift};
+use form_usage_events::threshold::{InstanceKey, NoData, ThresholdAlert, ThresholdManager, ThresholdSet};
 use form_usage_events::transport::ConnectOptions;
 use form_usage_events::validate::{EventRules, Severity, clean_event, line_findings};
 
 use self::report::{Report, Totals};
 use self::sieve::Unremarkable;
 use self::states::States;
+use self::telling::Telling;
 use crate::cli::{CheckArgs, CheckFormat};
 use crate::exit::Exit;
 use crate::input::Input;
@@ -48,11 +50,17 @@ pub(crate) fn run(args: &CheckArgs) -> anyhow::Result<Exit> {
 fn check(args: &CheckArgs) -> anyhow::Result<Exit> {
     let source = args.thresholds.as_deref().unwrap_or_default();
     let thresholds = Arc::new(load(source, crate::thresholds::access(&args.access)?)?);
+    let telling = Telling::start(&args.channels, args.drain_timeout)?;
+    telling.as_ref().map_or(Ok(()), |telling| telling.bind(&thresholds))?;
+    if telling.is_some() && args.state.is_none() && thresholds.has_states() {
+        say("without --state every run tells again what fires; --state FILE keeps what was told");
+    }
     let (states, alerts) = States::open(args.state.as_deref(), &thresholds)?;
     let mut check = Check {
         report: Report::new(args.format, args.explain, args.tee, &thresholds)?,
         thresholds,
         states,
+        telling,
         followed: None,
         read: Vec::new(),
         tee: args.tee.then(Stdout::new),
@@ -64,17 +72,23 @@ fn check(args: &CheckArgs) -> anyhow::Result<Exit> {
     let inputs = Input::or_stdin(&args.files);
     if inputs.contains(&Input::Stdin) && !std::io::stdin().is_terminal() {
         interrupt::outlive_the_first_signal("what came until then was checked")?;
-        let followed = states::follow(source, crate::thresholds::access(&args.access)?, &check.thresholds)?;
+        let notifier = check.telling.as_ref().map(Telling::notifier);
+        let followed = states::follow(source, crate::thresholds::access(&args.access)?, &check.thresholds, notifier)?;
         check.thresholds = followed.thresholds();
         check.followed = Some(followed);
     }
-    check.report.alerts("", 0, &alerts)?;
-    match check.all(&inputs) {
+    let checked = check.alerts("", 0, &alerts).and_then(|()| check.all(&inputs)).and_then(|()| check.finish());
+    let checked = match checked {
         // Whoever reads has what they wanted; the verdict is on what was checked until then.
-        Err(error) if error.chain().any(|cause| cause.is::<StdoutClosed>()) => {}
-        result => result?,
+        Err(error) if error.chain().any(|cause| cause.is::<StdoutClosed>()) => check.keep_what_was_told(),
+        result => result,
+    };
+    let exit = check.report.exit(&check.totals);
+    // Whatever else went wrong, alerts are delivered.
+    if let Some(telling) = check.telling {
+        telling.end(args.state.is_some());
     }
-    Ok(check.report.exit(&check.totals))
+    checked.map(|()| exit)
 }
 
 /// The thresholds of `source`, or every reason why they can't be used.
@@ -89,6 +103,8 @@ pub(crate) fn load(source: &str, access: ConnectOptions) -> anyhow::Result<Thres
 struct Check {
     thresholds: Arc<ThresholdSet>,
     states: States,
+    /// Where alerts go beside the report.
+    telling: Option<Telling>,
     /// The thresholds as they change, where the input may take its time.
     followed: Option<Arc<ThresholdManager>>,
     report: Report,
@@ -118,39 +134,88 @@ impl Check {
                 }
             }
         }
-        self.flush()?;
+        self.flush()
+    }
+
+    /// Ends the report, and saves the states.
+    fn finish(&mut self) -> anyhow::Result<()> {
+        self.hand_over();
         self.totals.alerts =
             (self.thresholds.has_states() || self.totals.alerts.is_some()).then(|| self.states.totals());
         self.report.finish(&self.totals, &self.read)?;
         // Behind the report: what was not reported is reported again.
-        self.states.save(&self.thresholds)
+        self.save()
+    }
+
+    /// Nobody takes the report any more. Where channels were told, the states say so.
+    fn keep_what_was_told(&mut self) -> anyhow::Result<()> {
+        if self.telling.is_none() {
+            return Ok(());
+        }
+        self.hand_over();
+        self.save()
+    }
+
+    /// Hands alerts to their channels; whether any was.
+    fn hand_over(&mut self) -> bool {
+        let Some(telling) = &mut self.telling else { return false };
+        let any = telling.hand_over();
+        self.totals.untold = telling.not_told();
+        any
+    }
+
+    fn save(&mut self) -> anyhow::Result<()> {
+        let untold = self.telling.as_ref().map_or_else(Vec::new, Telling::untold);
+        self.states.save(&self.thresholds, untold)
+    }
+
+    /// Before a wait: hands on all that is ready, and saves what that led to.
+    fn pause(&mut self) -> anyhow::Result<()> {
+        self.flush()?;
+        let told = self.hand_over();
+        if told || self.states.is_save_due() { self.save() } else { Ok(()) }
     }
 
     fn input(&mut self, name: &str, opened: impl std::io::Read + Send) -> anyhow::Result<()> {
         let lines = LineReader::with_limit(opened, self.max_line_bytes);
-        // An event that exceeds nothing may end what fires.
-        if self.tee.is_some() || self.explain || self.thresholds.has_states() {
+        // Each event of each instance is of interest to a threshold that tells of silence.
+        let watched = || self.thresholds.configs().any(|it| it.enabled && it.no_data == Some(NoData::Alert));
+        if self.tee.is_some() || self.explain || watched() {
             return self.every_line(name, lines);
         }
-        let sieve = Unremarkable::new(Arc::clone(&self.thresholds), self.followed.clone(), self.max_skew);
+        let (thresholds, keys) = (Arc::clone(&self.thresholds), self.states.keys());
+        let sieve = Unremarkable::new(thresholds, self.followed.clone(), keys, self.max_skew);
         let end = sift(lines, &sieve, &mut |found| match found {
             Sifted::Passed(count) => {
                 self.totals.events += count;
                 Ok(())
             }
             Sifted::Held(line) => self.line(name, &line),
-            Sifted::Noted(..) => Ok(()),
-            Sifted::Idle => self.flush(),
+            Sifted::Noted(line, note) => self.noted(name, &line, note, sieve.is_by(&self.thresholds)),
+            Sifted::Idle => self.pause(),
         })?;
         end.error.map_or(Ok(()), |error| self.broken_off(name, end.lines, error))
+    }
+
+    /// A line that exceeds nothing, by thresholds that still hold or not. It may end what fires.
+    fn noted(
+        &mut self,
+        name: &str,
+        line: &Line<'_>,
+        note: (InstanceKey, UsagePeriod),
+        still_hold: bool,
+    ) -> anyhow::Result<()> {
+        let passed = still_hold.then(|| self.states.pass(&self.thresholds, note)).flatten();
+        let Some(alerts) = passed else { return self.line(name, line) };
+        self.totals.events += 1;
+        if alerts.is_empty() { Ok(()) } else { self.alerts(name, line.number, &alerts) }
     }
 
     /// Each line in turn: the next command of a pipeline waits for them.
     fn every_line(&mut self, name: &str, mut lines: LineReader<impl std::io::Read>) -> anyhow::Result<()> {
         loop {
             if !lines.is_ready() {
-                self.flush()?;
-                self.states.save_now_and_then(&self.thresholds)?;
+                self.pause()?;
             }
             match lines.next_line() {
                 Ok(Some(line)) => self.line(name, &line)?,
@@ -203,9 +268,20 @@ impl Check {
         self.totals.events += 1;
         let alerts = self.states.observe(&self.thresholds, event);
         let seen = self.report.event(&self.thresholds, &self.states, name, line, event)?;
-        self.report.alerts(name, line, &alerts)?;
+        self.alerts(name, line, &alerts)?;
+        if let Some(telling) = self.telling.as_mut().filter(|_| seen.plain > 0) {
+            let plain = self.thresholds.violations(event).into_iter().filter(|it| !it.config.has_states());
+            telling.queue(plain.map(ThresholdAlert::of_violation));
+        }
         self.totals.violations += seen.plain as u64;
         self.totals.events_over += u64::from(seen.exceeded > 0);
+        Ok(())
+    }
+
+    /// Reports changes of states, and tells of them.
+    fn alerts(&mut self, name: &str, line: u64, alerts: &[ThresholdAlert]) -> anyhow::Result<()> {
+        self.report.alerts(name, line, alerts)?;
+        self.telling.iter_mut().for_each(|telling| telling.queue(alerts.iter().cloned()));
         Ok(())
     }
 
@@ -222,7 +298,7 @@ impl Check {
             self.report.show_states();
             self.totals.alerts = Some(self.states.totals());
         }
-        self.report.alerts(name, line, &alerts)
+        self.alerts(name, line, &alerts)
     }
 
     fn pass_on(&mut self, bytes: &[u8], ends: bool) -> anyhow::Result<()> {

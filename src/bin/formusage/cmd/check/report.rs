@@ -31,6 +31,9 @@ pub(super) struct Totals {
     pub(super) invalid_lines: u64,
     /// Inputs that could not be read, or not to their end.
     pub(super) unreadable: u64,
+    /// Alerts that could not be handed to their channels.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub(super) untold: u64,
     /// Where thresholds have states.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) alerts: Option<AlertTotals>,
@@ -38,7 +41,7 @@ pub(super) struct Totals {
 
 impl Totals {
     pub(super) fn exit(&self) -> Exit {
-        if self.invalid_lines + self.unreadable > 0 {
+        if self.invalid_lines + self.unreadable + self.untold > 0 {
             Exit::Error
         } else if self.violations > 0 || self.alerts.is_some_and(|it| it.fires()) {
             Exit::Objection
@@ -70,8 +73,16 @@ impl Totals {
         if self.unreadable > 0 {
             words += &format!("; {} not read to the end", count(self.unreadable, "input"));
         }
+        if self.untold > 0 {
+            words += &format!("; {} not told", count(self.untold, "alert"));
+        }
         words
     }
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)] // what serde calls
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 fn count(number: u64, noun: &str) -> String {

@@ -1,15 +1,18 @@
-//! The first look of `check` at many events: those that are valid and exceed nothing are only counted.
+//! The first look of `check` at many events: those that are valid and exceed nothing are only counted, or where
+//! thresholds have states, noted by their instance and period.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
 use form_usage_events::clock::{Clock, SystemClock};
-use form_usage_events::events::{Sieve, Verdict};
-use form_usage_events::threshold::{ThresholdManager, ThresholdSet};
+use form_usage_events::events::{Sieve, UsagePeriod, Verdict};
+use form_usage_events::threshold::{InstanceKey, InstanceKeys, ThresholdManager, ThresholdSet};
 use form_usage_events::validate::{EventRules, EventView, clean_event};
 
 /// Passes events that there is nothing to say about.
 pub(super) struct Unremarkable {
+    /// Where states want to know of what passes.
+    keys: Option<InstanceKeys>,
     thresholds: Arc<ThresholdSet>,
     followed: Option<Arc<ThresholdManager>>,
     /// Others are in force by now: every event is held, and looked at with those.
@@ -20,10 +23,26 @@ pub(super) struct Unremarkable {
 }
 
 impl Unremarkable {
-    /// Passes by `thresholds` for as long as those that are `followed` are the same.
-    pub(super) fn new(thresholds: Arc<ThresholdSet>, followed: Option<Arc<ThresholdManager>>, max_skew: i64) -> Self {
+    /// Passes by `thresholds` for as long as those that are `followed` are the same; `keys` are those of the states.
+    pub(super) fn new(
+        thresholds: Arc<ThresholdSet>,
+        followed: Option<Arc<ThresholdManager>>,
+        keys: InstanceKeys,
+        max_skew: i64,
+    ) -> Self {
+        let keys = thresholds.has_states().then_some(keys);
         let (hold, now) = (AtomicBool::new(false), AtomicI64::new(SystemClock.unix_seconds()));
-        Self { thresholds, followed, hold, max_skew, now }
+        Self { keys, thresholds, followed, hold, max_skew, now }
+    }
+
+    /// Whether it judges by these.
+    pub(super) fn is_by(&self, thresholds: &Arc<ThresholdSet>) -> bool {
+        Arc::ptr_eq(&self.thresholds, thresholds)
+    }
+
+    /// The verdict on an event that exceeds nothing.
+    fn passed(&self, instance_id: &str, period: UsagePeriod) -> Verdict<(InstanceKey, UsagePeriod)> {
+        self.keys.map_or(Verdict::Pass, |keys| Verdict::Note((keys.of(instance_id), period)))
     }
 
     fn rules(&self) -> EventRules {
@@ -32,7 +51,7 @@ impl Unremarkable {
 }
 
 impl Sieve for Unremarkable {
-    type Note = ();
+    type Note = (InstanceKey, UsagePeriod);
 
     fn begin(&self) {
         self.now.store(SystemClock.unix_seconds(), Ordering::Relaxed);
@@ -42,20 +61,20 @@ impl Sieve for Unremarkable {
         }
     }
 
-    fn start(&self, text: &[u8]) -> Option<(usize, Verdict<()>)> {
+    fn start(&self, text: &[u8]) -> Option<(usize, Verdict<Self::Note>)> {
         let (event, length) = EventView::at_start(text, &self.rules())?;
         let exceeds = self.hold.load(Ordering::Relaxed)
             || self.thresholds.exceeds_any(event.user_id, event.instance_id, &event.metrics);
-        Some((length, if exceeds { Verdict::Hold } else { Verdict::Pass }))
+        Some((length, if exceeds { Verdict::Hold } else { self.passed(event.instance_id, event.period) }))
     }
 
-    fn line(&self, line: &[u8]) -> Verdict<()> {
+    fn line(&self, line: &[u8]) -> Verdict<Self::Note> {
         if self.hold.load(Ordering::Relaxed) {
             return Verdict::Hold;
         }
         match clean_event(line, &self.rules()) {
             Some(event) if !self.thresholds.exceeds_any(&event.user_id, &event.instance_id, &event.metrics) => {
-                Verdict::Pass
+                self.passed(&event.instance_id, event.period)
             }
             _ => Verdict::Hold,
         }

@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use form_usage_events::clock::{Clock, Monotonic, SystemClock};
-use form_usage_events::events::UsageEvent;
+use form_usage_events::events::{UsageEvent, UsagePeriod};
 use form_usage_events::threshold::{
-    AlertCounts, AlertFile, AlertKind, AlertRecord, AlertStates, AlertStatus, ThresholdAlert, ThresholdManager,
-    ThresholdSet, watch,
+    AlertCounts, AlertFile, AlertKind, AlertRecord, AlertStates, AlertStatus, InstanceKey, InstanceKeys, Notifier,
+    ThresholdAlert, ThresholdManager, ThresholdSet, watch,
 };
 use form_usage_events::transport::ConnectOptions;
 use serde::Serialize;
@@ -76,6 +76,22 @@ impl States {
         alerts
     }
 
+    /// What makes the keys that [`States::pass`] takes.
+    pub(super) const fn keys(&self) -> InstanceKeys {
+        self.states.keys()
+    }
+
+    /// Takes in an event that exceeds nothing; `None` where it has to be looked at in full.
+    pub(super) fn pass(
+        &mut self,
+        set: &ThresholdSet,
+        (instance, period): (InstanceKey, UsagePeriod),
+    ) -> Option<Vec<ThresholdAlert>> {
+        let alerts = self.states.pass(set, instance, period)?;
+        self.count(&alerts);
+        Some(alerts)
+    }
+
     pub(super) fn reload(&mut self, old: &ThresholdSet, new: &ThresholdSet) -> Vec<ThresholdAlert> {
         let alerts = self.states.reload(old, new);
         self.count(&alerts);
@@ -103,15 +119,15 @@ impl States {
         AlertTotals { now: self.states.counts(), ..self.totals }
     }
 
-    /// Saves them now and then. What led to them must have been reported before.
-    pub(super) fn save_now_and_then(&mut self, set: &ThresholdSet) -> anyhow::Result<()> {
-        let due = self.file.is_some() && SystemClock.monotonic().saturating_sub(self.saved_at) >= SAVE_EVERY;
-        if due { self.save(set) } else { Ok(()) }
+    /// Whether it is time to save them again.
+    pub(super) fn is_save_due(&self) -> bool {
+        self.file.is_some() && SystemClock.monotonic().saturating_sub(self.saved_at) >= SAVE_EVERY
     }
 
-    pub(super) fn save(&mut self, set: &ThresholdSet) -> anyhow::Result<()> {
+    /// Saves them, and what is still to be told. What led to them must have been reported and told before.
+    pub(super) fn save(&mut self, set: &ThresholdSet, untold: Vec<ThresholdAlert>) -> anyhow::Result<()> {
         let Some(file) = &self.file else { return Ok(()) };
-        file.save(&AlertRecord::of(&self.states, set, Vec::new()))?;
+        file.save(&AlertRecord::of(&self.states, set, untold))?;
         self.saved_at = SystemClock.monotonic();
         Ok(())
     }
@@ -124,13 +140,20 @@ fn fastrand() -> u64 {
 }
 
 /// Thresholds that are kept up to date on a thread of their own, since the main thread waits for events. Until the
-/// source was read again they are those of `set`.
+/// source was read again they are those of `set`. With a `notifier`, those that it objects to do not come in force.
 pub(super) fn follow(
     source: &str,
     access: ConnectOptions,
     set: &ThresholdSet,
+    notifier: Option<Arc<dyn Notifier>>,
 ) -> anyhow::Result<Arc<ThresholdManager>> {
-    let manager = Arc::new(ThresholdManager::new(source).with_source_options(access));
+    let manager = ThresholdManager::new(source).with_source_options(access);
+    let objecting = notifier.clone();
+    let manager = match notifier {
+        Some(notifier) => manager.with_notifier(notifier),
+        None => manager,
+    };
+    let manager = Arc::new(manager);
     manager.put_in_force(set.clone());
     let followed = manager.clone();
     let runtime = crate::setup::runtime()?;
@@ -142,7 +165,10 @@ pub(super) fn follow(
             match reader.poll().await {
                 Ok(loaded) => {
                     let set = ThresholdSet::new(loaded.unwrap_or_default().configs)?;
-                    if !set.configs().eq(followed.thresholds().configs()) {
+                    let objections = objecting.map_or_else(Vec::new, |notifier| notifier.objections(&set));
+                    if !objections.is_empty() {
+                        complain(&format!("{}\nthe thresholds from before stay in force", objections.join("\n")));
+                    } else if !set.configs().eq(followed.thresholds().configs()) {
                         followed.put_in_force(set);
                     }
                 }

@@ -48,9 +48,6 @@ impl Thresholds {
             Ok::<_, UsageEventError>(reader)
         };
         let reader = loaded.await.context("the thresholds can't be used")?;
-        if let Some(channels) = &channels {
-            channels.bind(&manager.thresholds())?;
-        }
         if !args.dry_run {
             keep_states(&manager, args.state.as_deref(), spool)?;
         }
