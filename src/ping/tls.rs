@@ -84,12 +84,13 @@ async fn explain(
     if start.starts_with(b"HTTP/") {
         return Problem::new("plain HTTP, without TLS", EXPECTED, PLAIN_FIX);
     }
+    // Some servers answer a garbled request with a page and no status line.
+    if !is_tls(start) && speaks_plain_http(trail, route.address).await {
+        return Problem::new("plain HTTP, without TLS", EXPECTED, PLAIN_FIX);
+    }
     if !start.is_empty() && !is_tls(start) {
         let found = format!("something that is no TLS: {}", http::foreign(start));
         return Problem::new(found, EXPECTED, "another program listens there: check host and port");
-    }
-    if start.is_empty() && speaks_plain_http(trail, route.address).await {
-        return Problem::new("plain HTTP, without TLS", EXPECTED, PLAIN_FIX);
     }
     match (rustls, error) {
         (Some(rustls::Error::AlertReceived(alert)), _) => Problem::new(

@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use super::servers::{Issued, form, http, https, issue};
+use super::servers::{Issued, answer_http, form, http, https, issue, tcp};
 use super::{FORM_STEPS, Pinged, ping};
 
 /// A queue behind TLS with this certificate, probed by someone who trusts its issuer.
@@ -53,6 +53,17 @@ fn plain_and_tls_mistaken_for_each_other() {
     ping(&format!("form://{encrypted}"), &[]).failed_at("http", "TLS is spoken");
     let plain = http(|method, path, body| form(method, path, body, ""));
     ping(&format!("form+https://{plain}"), &["--timeout", "500ms"]).failed_at("tls", "plain HTTP");
+    // Some answer what is no request with a page alone.
+    let pages = tcp(|mut connection| match first_byte(&connection) {
+        Some(0x16) => drop(connection.write_all(b"<!DOCTYPE HTML><title>400</title>")),
+        _ => answer_http(connection, &|method: &str, path: &str, body: &[u8]| form(method, path, body, "")),
+    });
+    ping(&format!("form+https://{pages}"), &["--timeout", "500ms"]).failed_at("tls", "plain HTTP");
+}
+
+fn first_byte(connection: &std::net::TcpStream) -> Option<u8> {
+    let mut first = [0];
+    matches!(connection.peek(&mut first), Ok(1)).then_some(first[0])
 }
 
 #[test]
