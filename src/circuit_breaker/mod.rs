@@ -162,8 +162,11 @@ impl CircuitBreaker {
     /// # Errors
     /// When no call may be made now; says when one may.
     pub fn try_acquire(&self) -> Result<Permit, Refusal> {
-        let now = self.clock.monotonic();
-        let admission = self.transition(None, |machine| machine.admit(now))?;
+        let admission = self.transition(None, |machine| {
+            // While it is closed, whatever the time is.
+            let is_closed = machine.stored_state() == CircuitState::Closed;
+            machine.admit(if is_closed { Duration::ZERO } else { self.clock.monotonic() })
+        })?;
         Ok(Permit { breaker: self.clone(), admission: Some(admission) })
     }
 

@@ -171,8 +171,9 @@ pub fn to_compact_json(event: &UsageEvent) -> Result<String, serde_json::Error> 
 pub fn compact(text: &[u8]) -> Result<Vec<u8>, serde_json::Error> {
     let opens = |byte: &u8| matches!(byte, b'{' | b'[');
     let is_space = |byte: &u8| matches!(byte, b' ' | b'\t' | b'\n' | b'\r');
-    // Most lines are compact, and nest twice.
-    if !text.iter().any(is_space) && text.iter().filter(|byte| opens(byte)).count() <= MAX_DEPTH {
+    // Most lines are compact, and nest twice. Without an early end the search takes many bytes at a time.
+    let has_space = text.iter().fold(false, |found, byte| found | is_space(byte));
+    if !has_space && text.iter().filter(|byte| opens(byte)).count() <= MAX_DEPTH {
         return Ok(text.to_vec());
     }
     let mut out = Vec::with_capacity(text.len());

@@ -10,7 +10,7 @@ use super::concurrency::{Concurrency, Sample};
 use super::latency::{Latency, LatencyHistogram};
 use super::load::Load;
 use crate::circuit_breaker::{CircuitBreaker, Refusal};
-use crate::clock::{Clock, Monotonic};
+use crate::clock::Clock;
 use crate::events::EncodedEvent;
 use crate::retry::{Retrier, Retryable, Verdict, next_wait};
 use crate::transport::{Failure, FailureKind, Outcome, Reach, Sink};
@@ -95,8 +95,8 @@ pub struct Delivery {
     breaker: Option<CircuitBreaker>,
     timeout: Duration,
     clock: Arc<dyn Clock>,
-    /// No attempt before this time: the destination asked for it.
-    hold_until: Arc<Mutex<Option<Monotonic>>>,
+    /// No attempt before this time, in nanoseconds: the destination asked for it.
+    hold_until: Arc<AtomicU64>,
     /// What the last attempt failed by, if it did.
     last_failure: Arc<Mutex<Option<String>>>,
     counters: Arc<Counters>,
@@ -379,15 +379,15 @@ impl Delivery {
             self.counters.unknown.fetch_add(1, Ordering::Relaxed);
         }
         if let Some(wish) = failures.iter().filter_map(|failure| failure.retry_after).max() {
-            let until = self.clock.monotonic() + wish.min(crate::retry::MAX_RETRY_AFTER);
-            let mut hold = self.hold_until.lock().unwrap_or_else(PoisonError::into_inner);
-            *hold = Some(hold.map_or(until, |before| before.max(until)));
+            let until = self.clock.monotonic().saturating_add(wish.min(crate::retry::MAX_RETRY_AFTER));
+            let until = u64::try_from(until.as_nanos()).unwrap_or(u64::MAX);
+            self.hold_until.fetch_max(until, Ordering::Relaxed);
         }
     }
 
     fn hold_left(&self) -> Option<Duration> {
-        let until = (*self.hold_until.lock().unwrap_or_else(PoisonError::into_inner))?;
-        until.checked_sub(self.clock.monotonic()).filter(|left| !left.is_zero())
+        let until = Some(self.hold_until.load(Ordering::Relaxed)).filter(|until| *until > 0)?;
+        Duration::from_nanos(until).checked_sub(self.clock.monotonic()).filter(|left| !left.is_zero())
     }
 }
 

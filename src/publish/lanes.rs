@@ -7,12 +7,28 @@ use std::sync::Arc;
 use super::intake::Taken;
 use crate::transport::BatchLimits;
 
+/// So many instances are remembered before those without events are forgotten.
+const REMEMBERED: usize = 1_024;
+
+/// A larger buffer of an instance without events is not kept.
+const KEPT_EVENTS: usize = 16;
+
 /// Events that wait, by instance.
-#[derive(Debug, Default)]
+///
+/// An event costs one look-up by name, when it comes: from then on its lane goes by number, and a lane that runs empty
+/// stays for the instance's next event.
+#[derive(Debug)]
 pub(super) struct Lanes {
-    lanes: HashMap<Arc<str>, Lane>,
+    numbers: HashMap<Arc<str>, usize>,
+    lanes: Vec<Lane>,
+    /// Numbers that no instance has.
+    free: Vec<usize>,
+    /// So many instances make it worth while to look for those without events.
+    forget_at: usize,
     /// Lanes with events and none of them under way, the longest waiting first.
-    ready: VecDeque<Arc<str>>,
+    ready: VecDeque<usize>,
+    /// Batches that are done, for their memory.
+    spent: Vec<Batch>,
     /// One lane for all instances.
     single: bool,
 }
@@ -23,41 +39,91 @@ struct Lane {
     under_way: bool,
 }
 
+impl Lane {
+    fn is_idle(&self) -> bool {
+        self.events.is_empty() && !self.under_way
+    }
+}
+
 /// Events to be delivered together. Their lanes are closed to others until [`Lanes::release`].
 #[derive(Debug, Default)]
 pub(super) struct Batch {
     pub(super) events: Vec<Taken>,
-    lanes: Vec<Arc<str>>,
+    lanes: Vec<usize>,
+}
+
+impl Default for Lanes {
+    fn default() -> Self {
+        Self::new(false)
+    }
 }
 
 impl Lanes {
     /// Lanes by instance, or a `single` one that keeps the order of all events.
     pub(super) fn new(single: bool) -> Self {
-        Self { single, ..Self::default() }
+        Self {
+            numbers: HashMap::new(),
+            lanes: Vec::new(),
+            free: Vec::new(),
+            forget_at: REMEMBERED,
+            ready: VecDeque::new(),
+            spent: Vec::new(),
+            single,
+        }
+    }
+
+    /// How many instances have events that may go.
+    pub(super) fn ready(&self) -> usize {
+        self.ready.len()
     }
 
     pub(super) fn push(&mut self, event: Taken) {
         let instance = if self.single { "" } else { event.encoded.event().instance_id.as_str() };
-        if let Some(lane) = self.lanes.get_mut(instance) {
-            if lane.events.is_empty() && !lane.under_way {
-                self.ready.push_back(instance.into());
-            }
-            lane.events.push_back(event);
-            return;
+        let number = match self.numbers.get(instance) {
+            Some(&number) => number,
+            None => self.open(instance.into()),
+        };
+        let Some(lane) = self.lanes.get_mut(number) else { return };
+        if lane.is_idle() {
+            self.ready.push_back(number);
         }
-        let instance: Arc<str> = instance.into();
-        self.ready.push_back(instance.clone());
-        self.lanes.insert(instance, Lane { events: VecDeque::from([event]), under_way: false });
+        lane.events.push_back(event);
+    }
+
+    /// A lane for an instance that has none.
+    fn open(&mut self, instance: Arc<str>) -> usize {
+        if self.numbers.len() >= self.forget_at {
+            self.forget_the_idle();
+        }
+        let number = self.free.pop().unwrap_or_else(|| {
+            self.lanes.push(Lane::default());
+            self.lanes.len() - 1
+        });
+        self.numbers.insert(instance, number);
+        number
+    }
+
+    /// Forgets the instances without events. The next time is when there are twice as many as are left, so that it costs
+    /// an event no more than if each were forgotten at once.
+    fn forget_the_idle(&mut self) {
+        let Self { numbers, lanes, free, .. } = self;
+        numbers.retain(|_, &mut number| {
+            let Some(lane) = lanes.get_mut(number).filter(|lane| lane.is_idle()) else { return true };
+            *lane = Lane::default();
+            free.push(number);
+            false
+        });
+        self.forget_at = REMEMBERED.max(2 * self.numbers.len());
     }
 
     /// The next events, as many as `limits` allow, of as many instances as it takes; `None` where none may go.
     pub(super) fn take(&mut self, limits: BatchLimits) -> Option<Batch> {
-        let mut batch = Batch::default();
+        let mut batch = self.spent.pop().unwrap_or_default();
         let mut bytes = 0usize;
         let most = limits.events.max(1);
         while batch.events.len() < most {
-            let Some(instance) = self.ready.pop_front() else { break };
-            let Some(lane) = self.lanes.get_mut(&instance) else { continue };
+            let Some(number) = self.ready.pop_front() else { break };
+            let Some(lane) = self.lanes.get_mut(number) else { continue };
             let before = batch.events.len();
             while batch.events.len() < most {
                 let fits = lane.events.front().is_some_and(|event| {
@@ -69,33 +135,42 @@ impl Lanes {
             }
             if batch.events.len() == before {
                 // Full by bytes.
-                self.ready.push_front(instance);
+                self.ready.push_front(number);
                 break;
             }
             lane.under_way = true;
-            batch.lanes.push(instance);
+            batch.lanes.push(number);
         }
-        (!batch.events.is_empty()).then_some(batch)
+        if batch.events.is_empty() {
+            self.spent.push(batch);
+            return None;
+        }
+        Some(batch)
     }
 
     /// Opens the lanes of a batch again, all of whose events are settled.
-    pub(super) fn release(&mut self, batch: Batch) {
+    pub(super) fn release(&mut self, mut batch: Batch) {
         debug_assert!(batch.events.is_empty(), "unsettled events");
-        for instance in batch.lanes {
-            let Some(lane) = self.lanes.get_mut(&instance) else { continue };
+        for number in batch.lanes.drain(..) {
+            let Some(lane) = self.lanes.get_mut(number) else { continue };
             lane.under_way = false;
-            if lane.events.is_empty() {
-                self.lanes.remove(&instance);
-            } else {
-                self.ready.push_back(instance);
+            if !lane.events.is_empty() {
+                self.ready.push_back(number);
+            } else if lane.events.capacity() > KEPT_EVENTS {
+                lane.events = VecDeque::new();
             }
+        }
+        if batch.events.capacity() <= KEPT_EVENTS {
+            self.spent.push(batch);
         }
     }
 
     /// Everything that waits, in order within each instance.
     pub(super) fn drain(&mut self) -> impl Iterator<Item = Taken> + '_ {
         self.ready.clear();
-        self.lanes.drain().flat_map(|(_, lane)| lane.events)
+        self.free.clear();
+        self.numbers.clear();
+        self.lanes.drain(..).flat_map(|lane| lane.events)
     }
 }
 
@@ -149,6 +224,26 @@ mod tests {
         // An event over the limit goes alone rather than never.
         settle(&mut lanes, batch);
         assert_eq!(lines(&lanes.take(BatchLimits { events: 10, bytes: 1 }).unwrap()), [4]);
+    }
+
+    #[test]
+    fn instances_without_events_are_forgotten_in_time() {
+        let mut lanes = Lanes::default();
+        let busy = taken("busy", 0);
+        lanes.push(busy);
+        let under_way = lanes.take(BatchLimits::ONE).unwrap();
+        for line in 1..=10_000 {
+            lanes.push(taken(&line.to_string(), line));
+            let batch = lanes.take(BatchLimits::ONE).unwrap();
+            assert_eq!(lines(&batch), [line]);
+            settle(&mut lanes, batch);
+        }
+        assert!(lanes.numbers.len() <= REMEMBERED && lanes.lanes.len() <= REMEMBERED, "{}", lanes.lanes.len());
+        // One that is under way keeps its lane.
+        lanes.push(taken("busy", 10_001));
+        assert!(lanes.take(BatchLimits::ONE).is_none());
+        settle(&mut lanes, under_way);
+        assert_eq!(lines(&lanes.take(BatchLimits::ONE).unwrap()), [10_001]);
     }
 
     proptest! {

@@ -99,11 +99,22 @@ impl<'a> Worker<'a> {
     }
 
     pub(super) async fn round(self) -> Round<'a> {
-        let events: Vec<EncodedEvent> = self.batch.events.iter().map(|event| event.encoded.clone()).collect();
-        let endings = tokio::select! {
-            biased;
-            () = self.signals.give_up.cancelled() => Vec::new(),
-            endings = self.attempt(&events) => endings,
+        let several: Vec<EncodedEvent>;
+        let events = if let [event] = self.batch.events.as_slice() {
+            std::slice::from_ref(&event.encoded)
+        } else {
+            several = self.batch.events.iter().map(|event| event.encoded.clone()).collect();
+            &several
+        };
+        let endings = if self.signals.give_up.is_cancelled() {
+            Vec::new()
+        } else {
+            // The endings first: what was delivered counts as such, also in the moment of giving up.
+            tokio::select! {
+                biased;
+                endings = self.attempt(events) => endings,
+                () = self.signals.give_up.cancelled() => Vec::new(),
+            }
         };
         Round { worker: self, endings }
     }

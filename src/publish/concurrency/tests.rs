@@ -58,6 +58,23 @@ fn a_fast_queue_has_its_level_within_a_second() {
 }
 
 #[test]
+fn a_near_queue_gets_many_at_a_time_though_fewer_would_do() {
+    // 100,000 a second, one after the other: 64 at a time wait for less than a millisecond.
+    let near = Queue::new(1, 10e-6, 0.1e-3);
+    // The same one, slower for each further attempt: 64 at a time would cost it two thirds.
+    let touchy = Queue { drag: 0.03, ..near };
+    for seed in SEEDS {
+        let mut it = endless(seed);
+        it.run(near, 3.0);
+        assert!(it.limits(1.0, 3.0).0 >= 24, "{:?}", it.limits(1.0, 3.0));
+        let best = best(touchy, 0.4);
+        let mut it = endless(seed);
+        it.run(touchy, 3.0);
+        assert!(it.rate(1.0, 3.0) >= 0.85 * best, "{} of {best}", it.rate(1.0, 3.0));
+    }
+}
+
+#[test]
 fn where_writes_share_a_commit_more_at_a_time_is_better() {
     // At 256 at a time a commit takes 10 ms.
     let queue = Queue { together: Some(20e-6), ..Queue::new(1, 5e-3, 0.2e-3) };

@@ -14,6 +14,13 @@ const OWN_WORK: Duration = Duration::from_millis(1);
 const LONG: (Duration, u32) = (Duration::from_secs(1), 100);
 const VERY_LONG: (Duration, u32) = (Duration::from_secs(5), 16);
 
+/// While answers come within this time, up to this limit: a further attempt then keeps nobody waiting, and replies that
+/// come together cost both sides less work each than replies that come one by one. It need not bring more, as long as it
+/// does not bring less by more than this share.
+const NEAR: Duration = Duration::from_millis(2);
+const TOGETHER: usize = 64;
+const MAY_COST: f64 = 0.03;
+
 /// How long a window lasts: both, unless it takes too long.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Extent {
@@ -42,8 +49,12 @@ pub(super) struct Measured {
     /// Events a second.
     pub(super) rate: f64,
     answered: u32,
+    /// Mean time to an answer.
+    latency: Duration,
     /// The destination was kept as busy as the limit allows.
     pub(super) busy: bool,
+    /// It was so all the time, and not in bursts of input.
+    steady: bool,
 }
 
 impl Window {
@@ -86,9 +97,11 @@ impl Window {
             return None;
         }
         let elapsed = elapsed.as_secs_f64();
+        let latency = self.latencies / self.attempts.max(1);
         let in_use = self.latencies.as_secs_f64() / elapsed / limit as f64;
-        let busy = in_use >= BUSY || self.at_limit >= self.attempts / 2;
-        Some(Measured { limit, rate: self.events as f64 / elapsed, answered: self.answered, busy })
+        let steady = in_use >= BUSY;
+        let busy = steady || self.at_limit >= self.attempts / 2;
+        Some(Measured { limit, rate: self.events as f64 / elapsed, answered: self.answered, latency, busy, steady })
     }
 }
 
@@ -110,9 +123,12 @@ impl Measured {
     }
 
     /// Compares with the rate at a `lower` limit. More pays if it brings at least `elasticity` of what it would if each
-    /// attempt brought its share. It is unclear within `doubt` times what may be chance.
+    /// attempt brought its share; while answers are [`NEAR`], if it costs hardly anything. It is unclear within `doubt` times
+    /// what may be chance.
     pub(super) fn gain(&self, lower: &Self, elasticity: f64, doubt: f64) -> Gain {
-        let wanted = elasticity * (self.limit as f64 / lower.limit as f64).ln();
+        let is_cheap = self.steady && self.limit <= TOGETHER && self.latency <= NEAR;
+        let share = elasticity * (self.limit as f64 / lower.limit as f64).ln();
+        let (wanted, doubt) = if is_cheap { (-MAY_COST, 0.0) } else { (share, doubt) };
         let found = (self.rate / lower.rate).ln();
         let doubt = doubt * self.chance().hypot(lower.chance());
         if found > wanted + doubt {

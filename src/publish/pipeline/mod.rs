@@ -48,6 +48,10 @@ pub(in crate::publish) const INTAKE_GRACE: Duration = Duration::from_secs(2);
 
 const OUT_OF_PATIENCE: &str = "the destination took nothing for as long as --drain-timeout allows";
 
+/// Nothing more is read while so many batches may go at once. What is read ahead of its need by thousands of events leaves
+/// the processor's cache before it is sent, and to fetch it back takes longer than to send it.
+const READY: usize = 128;
+
 /// So many rounds are settled, and so many events taken, before anything else is looked at.
 const AT_ONCE: usize = 64;
 
@@ -195,7 +199,7 @@ impl<'a> Run<'a> {
                 () = stop.finish.cancelled(), if self.asked_at.is_none() => self.asked_at = Some(clock.monotonic()),
                 () = stop.draining.cancelled(), if !self.draining => self.start_draining(),
                 Some(round) = self.workers.next() => self.settle_all(round)?,
-                item = intake.recv(), if !self.ended && (self.has_room() || intake.is_closed()) => match item {
+                item = intake.recv(), if !self.ended && (self.wants_more() || intake.is_closed()) => match item {
                     Some(item) => self.take_all(item, &mut intake).await?,
                     None => self.end_of_intake(),
                 },
@@ -227,6 +231,15 @@ impl<'a> Run<'a> {
 
     fn has_room(&self) -> bool {
         self.held < self.pipeline.options.max_events && self.bytes < self.pipeline.options.max_bytes
+    }
+
+    /// Whether to read on: there is room, and what may go at once does not keep the workers busy anyway. While the
+    /// destination is left alone, what there is room for is taken off the writer's hands.
+    fn wants_more(&self) -> bool {
+        let delivery = &self.pipeline.delivery;
+        self.has_room()
+            && (self.lanes.ready() < READY.saturating_mul(delivery.sink().limits().events)
+                || delivery.held_for().is_some())
     }
 
     fn start_workers(&mut self) {
@@ -293,24 +306,25 @@ impl<'a> Run<'a> {
 
     /// Takes `item` and what else is there, as long as there is room.
     async fn take_all(&mut self, item: Intake, intake: &mut mpsc::Receiver<Intake>) -> Result<(), PipelineError> {
-        self.take(item).await?;
+        self.take(item)?;
         for _ in 1..AT_ONCE {
-            if !self.has_room() {
+            if !self.wants_more() {
                 break;
             }
             let Ok(item) = intake.try_recv() else { break };
-            self.take(item).await?;
+            self.take(item)?;
         }
+        // What came together is told together.
+        self.pipeline.tell().await;
         Ok(())
     }
 
-    async fn take(&mut self, item: Intake) -> Result<(), PipelineError> {
+    fn take(&mut self, item: Intake) -> Result<(), PipelineError> {
         match item {
             Intake::Event(event) => {
                 if event.ticket.is_none() {
                     self.report.read += 1;
                     self.report.violations += self.pipeline.violations(&event.encoded);
-                    self.pipeline.tell().await;
                 }
                 if self.held == 0 {
                     // A quiet input is no lack of progress.
@@ -335,11 +349,15 @@ impl<'a> Run<'a> {
 
     /// Settles a round and those that have ended beside it; what waits takes their places at once.
     fn settle_all(&mut self, round: Ended<'a>) -> Result<(), PipelineError> {
+        let before = self.delivered();
         self.settle(round)?;
         for _ in 1..AT_ONCE {
             self.start_workers();
             let Some(Some(round)) = self.workers.next().now_or_never() else { break };
             self.settle(round)?;
+        }
+        if self.delivered() > before {
+            self.last_advance = self.pipeline.delivery.clock().monotonic();
         }
         Ok(())
     }
@@ -356,12 +374,12 @@ impl<'a> Run<'a> {
                 return Ok(());
             }
         };
-        let events = std::mem::take(&mut worker.batch.events);
+        let mut events = std::mem::take(&mut worker.batch.events);
         let alone = events.len() == 1;
         let mut failed: Option<Failure> = None;
         worker.note_refusal(endings.iter().any(|ending| matches!(ending, Ending::Deferred(Deferral::Refused(_)))));
         let mut endings = endings.into_iter();
-        for event in events {
+        for event in events.drain(..) {
             match endings.next() {
                 Some(Ending::Delivered { duplicate }) => {
                     self.release(&event);
@@ -372,7 +390,6 @@ impl<'a> Run<'a> {
                     }
                     self.keeper.delivered(&event);
                     self.report.duplicates += u64::from(duplicate);
-                    self.last_advance = self.pipeline.delivery.clock().monotonic();
                     self.misdirection = None;
                 }
                 Some(Ending::Dead(failure)) => self.bury(&event, &failure, worker.rounds())?,
@@ -394,6 +411,7 @@ impl<'a> Run<'a> {
             }
         }
         if worker.batch.events.is_empty() {
+            worker.batch.events = events;
             self.lanes.release(worker.batch);
         } else if self.signals.give_up.is_cancelled() {
             worker.batch.events.iter().try_for_each(|event| self.keep_undelivered(event))?;

@@ -58,16 +58,20 @@ impl FormSink {
                 Text { bytes, whole: true } => bytes,
                 Text { bytes, whole: false } => return Err(client::too_long(&bytes, WHAT, &self.url)),
             },
-            None => {
-                let request = self.client.post(&self.url).header(CONTENT_TYPE, "application/json").body(request);
-                let response = self.client.send(request, WHAT, &self.url).await?;
-                client::small_body(response, WHAT, &self.url).await?
-            }
+            // Its state is large, and not carried along where it is not needed.
+            None => Box::pin(self.post(request)).await?,
         };
         match wire::read_reply(&text) {
             Reply::Success => Ok(()),
             other => Err(wire::reply_failure(other, &text, WHAT, &self.url)),
         }
+    }
+
+    /// The reply's text, by the client for all that is not direct.
+    async fn post(&self, request: Vec<u8>) -> Result<Vec<u8>, Failure> {
+        let request = self.client.post(&self.url).header(CONTENT_TYPE, "application/json").body(request);
+        let response = self.client.send(request, WHAT, &self.url).await?;
+        client::small_body(response, WHAT, &self.url).await
     }
 }
 

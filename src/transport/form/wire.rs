@@ -20,11 +20,14 @@ pub fn topic_hash(topic: &str) -> String {
     Sha3_256::digest(topic.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// A comma and the decimal text of each byte, and how long both are together.
-const DECIMALS: [([u8; 4], u8); 256] = decimals();
+/// A comma and the decimal text of each byte in the lower four bytes, first byte lowest, and how long both are together
+/// above them: one load for both.
+const DECIMALS: [u64; 256] = decimals();
 
-const fn decimals() -> [([u8; 4], u8); 256] {
-    let mut table = [([b','; 4], 0); 256];
+const TEXT: u64 = u32::MAX as u64;
+
+const fn decimals() -> [u64; 256] {
+    let mut table = [0; 256];
     let mut byte = 0;
     while byte < 256 {
         let (hundreds, tens, ones) = (byte / 100, byte / 10 % 10, byte % 10);
@@ -36,12 +39,14 @@ const fn decimals() -> [([u8; 4], u8); 256] {
         } else {
             2
         };
+        // Nothing behind the digits: the next text is put in there.
+        let mut text = [b',', 0, 0, 0];
         let mut at = skipped;
         while at < 3 {
-            table[byte].0[1 + at - skipped] = digits[at];
+            text[1 + at - skipped] = digits[at];
             at += 1;
         }
-        table[byte].1 = 4 - skipped as u8;
+        table[byte] = u32::from_le_bytes(text) as u64 | ((4 - skipped as u64) << 32);
         byte += 1;
     }
     table
@@ -66,14 +71,22 @@ pub(super) fn push_write_request(request: &mut Vec<u8>, topic_hash: &str, sub_to
     let start = request.len();
     request.resize(start + most, 0);
     let (first, length) = decimal(sub_topic);
-    let mut used = usize::from(length - 1);
+    let mut used = length - 1;
     let left = &mut request[start..];
     left[..used].copy_from_slice(&first[1..][..used]);
-    // Four bytes are written for each, of which the next ones overwrite what is too many.
-    for &byte in body {
+    // Eight bytes are written for two, of which the next ones overwrite what is too many.
+    let (pairs, last) = body.as_chunks::<2>();
+    for &[one, other] in pairs {
+        let (one, other) = (DECIMALS[usize::from(one)], DECIMALS[usize::from(other)]);
+        let length = (one >> 32) as usize;
+        let text = (one & TEXT) | ((other & TEXT) << (8 * length));
+        left[used..used + 8].copy_from_slice(&text.to_le_bytes());
+        used += length + (other >> 32) as usize;
+    }
+    for &byte in last {
         let (text, length) = decimal(byte);
         left[used..used + 4].copy_from_slice(&text);
-        used += usize::from(length);
+        used += length;
     }
     request.truncate(start + used);
     request.extend_from_slice(MIDDLE);
@@ -81,8 +94,9 @@ pub(super) fn push_write_request(request: &mut Vec<u8>, topic_hash: &str, sub_to
     request.extend_from_slice(TAIL);
 }
 
-const fn decimal(byte: u8) -> ([u8; 4], u8) {
-    DECIMALS[byte as usize]
+const fn decimal(byte: u8) -> ([u8; 4], usize) {
+    let entry = DECIMALS[byte as usize];
+    ((entry as u32).to_le_bytes(), (entry >> 32) as usize)
 }
 
 /// What a reply with status 200 says.

@@ -10,6 +10,7 @@ mod framing;
 
 use std::collections::VecDeque;
 use std::fmt;
+use std::io::Write as _;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
@@ -144,8 +145,12 @@ impl DirectPost {
     /// Writes the head right in front of the body. Where it starts.
     fn frame(&self, request: &mut [u8]) -> usize {
         let room = self.head_room();
-        let length = format!("{}\r\n\r\n", request.len().saturating_sub(room));
-        let parts = [self.head.as_slice(), length.as_bytes()];
+        let mut length = [0; LENGTH_ROOM];
+        let mut left = length.as_mut_slice();
+        // A length of twenty digits fits.
+        let _ = write!(left, "{}\r\n\r\n", request.len().saturating_sub(room));
+        let unused = left.len();
+        let parts = [self.head.as_slice(), length.get(..LENGTH_ROOM - unused).unwrap_or_default()];
         let start = room.saturating_sub(parts.iter().map(|part| part.len()).sum());
         let mut at = start;
         for part in parts {
