@@ -24,7 +24,7 @@ pub(super) struct Guarded<T> {
 }
 
 /// What is known.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub(super) enum Answer<T> {
     /// As of now, or of a moment ago.
     Known(T),
@@ -36,7 +36,7 @@ pub(super) enum Answer<T> {
     Never,
 }
 
-impl<T: Copy + Send + 'static> Guarded<T> {
+impl<T: Clone + Send + 'static> Guarded<T> {
     /// `make` runs in the new thread, and makes what reads. `None` ends it: there is nothing to be read.
     pub(super) fn new<R: FnMut() -> T>(name: &str, make: impl FnOnce() -> Option<R> + Send + 'static) -> Self {
         let (ask, questions) = sync_channel::<()>(1);
@@ -69,8 +69,8 @@ impl<T: Copy + Send + 'static> Guarded<T> {
             Err(RecvTimeoutError::Timeout) => self.late = true,
             Err(RecvTimeoutError::Disconnected) => return Answer::Never,
         }
-        match (self.last, self.open) {
-            (Some((when, value)), _) if at <= when.saturating_add(STANDS_FOR) => Answer::Known(value),
+        match (&self.last, self.open) {
+            (Some((when, value)), _) if at <= when.saturating_add(STANDS_FOR) => Answer::Known(value.clone()),
             (_, Some(asked)) if at > asked.saturating_add(STANDS_FOR) => Answer::Stuck,
             _ => Answer::Waiting,
         }
@@ -93,7 +93,7 @@ mod tests {
     }
 
     /// Asks until there is an answer, for as long as a busy machine may need.
-    fn until_known<T: Copy + Send + 'static>(guarded: &mut Guarded<T>, at: Monotonic) -> Answer<T> {
+    fn until_known<T: Clone + Send + 'static>(guarded: &mut Guarded<T>, at: Monotonic) -> Answer<T> {
         loop {
             match guarded.ask(at) {
                 Answer::Waiting => std::thread::yield_now(),

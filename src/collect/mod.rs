@@ -14,6 +14,8 @@ mod agent;
 pub mod cgroup;
 #[cfg(feature = "collect")]
 mod config;
+#[cfg(all(feature = "collect", target_os = "linux"))]
+mod drm;
 mod fleet;
 #[cfg(feature = "collect")]
 mod gpu;
@@ -33,6 +35,8 @@ mod mountinfo;
 mod namespace;
 #[cfg(all(feature = "collect", target_os = "linux"))]
 mod net_dev;
+#[cfg(all(feature = "collect", target_os = "linux"))]
+mod nvidia;
 #[cfg(all(feature = "collect", target_os = "linux"))]
 mod once;
 #[cfg(feature = "collect")]
@@ -84,6 +88,15 @@ pub struct Traffic {
     pub received: u64,
 }
 
+/// How long one client of a GPU's driver has kept the GPU busy.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GpuTime {
+    /// Since the client was made.
+    pub used: Duration,
+    /// What of it was before the client came to the instance, and is not the instance's.
+    pub before: Duration,
+}
+
 /// One look at what an instance has consumed so far and holds now.
 ///
 /// Counters are cumulative, as the kernel keeps them; the meter takes differences. What could not be read is `None`
@@ -104,8 +117,11 @@ pub struct Reading {
     pub memory_total: u64,
     /// Storage in use, in bytes.
     pub storage_used: Option<u64>,
-    /// How many GPUs are busy: 0.5 for one at half load, 2 for two at full load.
+    /// How many GPUs are busy: 0.5 for one at half load, 2 for two at full load. Of those whose time is counted, nothing.
     pub gpus_busy: f64,
+    /// GPU time where the driver counts it, by its clients. One that comes after the first look is counted from zero.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gpu: Option<BTreeMap<String, GpuTime>>,
 }
 
 /// One instance as a scope sees it at one look.

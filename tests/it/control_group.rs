@@ -6,9 +6,22 @@ use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+/// Where a limit of CPU time stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Limit {
+    /// In the group itself.
+    Here,
+    /// In a hierarchy of version 1 beside it, which has the controller.
+    Beside,
+    /// Nowhere: there is no controller to be had.
+    None,
+}
+
 /// A control group of a test's own, emptied and removed at its end.
 pub(crate) struct ControlGroup {
     folder: PathBuf,
+    /// The group of version 1 that limits it.
+    beside: std::cell::RefCell<Option<PathBuf>>,
     /// From the root of the hierarchy.
     path: String,
 }
@@ -31,7 +44,7 @@ impl ControlGroup {
             fs::create_dir(&folder).map_err(|error| format!("{}: {error}", folder.display())).map(|()| folder)
         });
         match made {
-            Ok(folder) => Some(Self { folder, path }),
+            Ok(folder) => Some(Self { folder, path, beside: None.into() }),
             Err(why) => {
                 eprintln!("skipped, since no control group can be made: {why}");
                 None
@@ -43,11 +56,31 @@ impl ControlGroup {
     pub(crate) fn child(&self, name: &str) -> Self {
         let folder = self.folder.join(name);
         fs::create_dir(&folder).unwrap();
-        Self { folder, path: format!("{}/{name}", self.path) }
+        Self { folder, path: format!("{}/{name}", self.path), beside: None.into() }
     }
 
     pub(crate) fn path(&self) -> &str {
         &self.path
+    }
+
+    /// Lets what will be started in it use so many CPUs, where that can be said.
+    pub(crate) fn limit(&self, cpus: f64) -> Limit {
+        #[allow(clippy::cast_possible_truncation)]
+        let quota = (cpus * 100_000.0) as i64;
+        for above in self.folder.ancestors().skip(1).take(2).collect::<Vec<_>>().into_iter().rev() {
+            let _ = fs::write(above.join("cgroup.subtree_control"), "+cpu");
+        }
+        if fs::write(self.folder.join("cpu.max"), format!("{quota} 100000")).is_ok() {
+            return Limit::Here;
+        }
+        let folder = PathBuf::from("/sys/fs/cgroup/cpu").join(self.path.replace('/', "-"));
+        if fs::create_dir(&folder).is_ok() {
+            *self.beside.borrow_mut() = Some(folder.clone());
+            if fs::write(folder.join("cpu.cfs_quota_us"), quota.to_string()).is_ok() {
+                return Limit::Beside;
+            }
+        }
+        Limit::None
     }
 
     /// Runs a shell script in it.
@@ -58,7 +91,9 @@ impl ControlGroup {
     /// A shell script that will run in it.
     pub(crate) fn command(&self, script: &str) -> Command {
         let mut command = Command::new("sh");
-        command.arg("-c").arg(format!("echo $$ >\"$0\" && {script}")).arg(self.folder.join("cgroup.procs"));
+        let beside = self.beside.borrow().as_ref().map_or("/dev/null".into(), |folder| folder.join("cgroup.procs"));
+        command.arg("-c").arg(format!("echo $$ >\"$0\" && echo $$ >\"$1\" && {script}"));
+        command.arg(self.folder.join("cgroup.procs")).arg(beside);
         command.stdin(Stdio::null());
         command
     }
@@ -78,6 +113,15 @@ impl ControlGroup {
 
 impl Drop for ControlGroup {
     fn drop(&mut self) {
+        self.empty();
+        if let Some(folder) = self.beside.take() {
+            let _ = fs::remove_dir(folder);
+        }
+    }
+}
+
+impl ControlGroup {
+    fn empty(&self) {
         if self.folder.exists() {
             let _ = fs::write(self.folder.join("cgroup.kill"), "1");
             // The kernel takes a moment to empty it.

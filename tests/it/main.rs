@@ -21,6 +21,8 @@ mod continuity;
 mod control_group;
 mod documents;
 mod event_service;
+#[cfg(target_os = "linux")]
+mod exact;
 mod faults;
 mod form_queue;
 mod form_source;

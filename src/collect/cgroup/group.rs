@@ -7,13 +7,16 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::limits::{LimitCache, Limits, is_fresh};
+use super::members::Members;
 use crate::clock::Monotonic;
+use crate::collect::drm::{Drm, DrmClients};
 use crate::collect::kernel_file::{KernelFile, is_gone};
 use crate::collect::machine::Machine;
 use crate::collect::namespace::{NamespaceTraffic, Namespaces};
+use crate::collect::nvidia::{Shares, share_of};
 use crate::collect::once::Once;
 use crate::collect::template::Names;
-use crate::collect::{Observed, Reading, Traffic};
+use crate::collect::{GpuTime, Observed, Reading, Traffic};
 
 /// Processes that are asked for their namespace before it is given up for this look.
 const PROCESSES: usize = 8;
@@ -26,6 +29,11 @@ pub(super) struct Shared {
     pub(super) machine: Machine,
     pub(super) namespaces: Namespaces,
     pub(super) limits: LimitCache,
+    pub(super) drm: Drm,
+    /// Who keeps GPUs of NVIDIA's driver busy now.
+    pub(super) shares: Option<Shares>,
+    /// When the scope was last looked at.
+    pub(super) looked: Option<Monotonic>,
     pub(super) once: Once,
     pub(super) buffer: Vec<u8>,
 }
@@ -39,6 +47,8 @@ pub(super) struct Group {
     /// Without the memory controller there are none.
     memory: Option<(KernelFile, KernelFile)>,
     traffic: NamespaceTraffic,
+    members: Members,
+    clients: DrmClients,
     limits: Option<(Monotonic, Limits)>,
     /// What was seen at the last look.
     pub(super) last: Observed,
@@ -55,6 +65,8 @@ impl Group {
             cpu: file("cpu.stat"),
             memory: Some((file("memory.current"), file("memory.stat"))),
             traffic: NamespaceTraffic::new(!born),
+            members: Members::default(),
+            clients: DrmClients::default(),
             limits: None,
             last: Observed { instance, life, born, user, org, reading: Reading::default() },
             folder,
@@ -87,6 +99,7 @@ impl Group {
             self.limits = Some((at, limits));
         }
         let limits = self.limits.map_or(Limits { cpus: 0.0, memory: 0 }, |(_, limits)| limits);
+        let (gpus_busy, gpu) = self.gpus(at, shared);
         let reading = Reading {
             at,
             cpu,
@@ -96,7 +109,8 @@ impl Group {
             memory_total: limits.memory,
             // The kernel counts no files by group.
             storage_used: Some(0),
-            gpus_busy: 0.0,
+            gpus_busy,
+            gpu,
         };
         self.last.reading = reading;
         true
@@ -122,6 +136,18 @@ impl Group {
         let inactive = stat.read_at_once(&mut shared.buffer).and_then(|text| field(text, "inactive_file"));
         let inactive = shared.once.part(&self.last.instance, "inactive file pages", inactive)?;
         Some(used.saturating_sub(inactive))
+    }
+
+    /// The share of time of GPUs that tell no more, and the counters of the others.
+    fn gpus(&mut self, at: Monotonic, shared: &mut Shared) -> (f64, Option<BTreeMap<String, GpuTime>>) {
+        let counted = shared.drm.is_present(at);
+        if !counted && shared.shares.is_none() {
+            return (0.0, None);
+        }
+        let processes = self.members.processes(&self.folder, at, &mut shared.buffer);
+        let before = shared.looked.filter(|_| self.last.born);
+        let clients = counted.then(|| self.clients.read(&mut shared.drm, at, before, processes, &mut shared.buffer));
+        (share_of(shared.shares.as_ref(), processes), clients)
     }
 
     fn network(&mut self, shared: &mut Shared) -> Option<BTreeMap<String, Traffic>> {

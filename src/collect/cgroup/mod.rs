@@ -8,6 +8,7 @@
 //! | memory that may be used | `memory.max` | the tightest of the group, of those above it, and of the machine |
 //! | network | `/proc/PID/net/dev` | of the network namespace of one of its processes; 0 where that is the host's |
 //! | storage | | 0: the kernel counts none by group |
+//! | GPU time | `/proc/PID/fdinfo`, NVML | of the GPUs' clients that its processes have open; for NVIDIA's driver by shares of time |
 //!
 //! A group under a group is metered for itself, and is in the figures of the one above. Groups that come and go under a
 //! pattern are followed; `cgroup.events` tells when a group became empty, so that its counters are read once more before
@@ -17,6 +18,7 @@
 mod group;
 mod hierarchy;
 mod limits;
+mod members;
 mod names;
 mod unit;
 mod walk;
@@ -31,8 +33,10 @@ pub(super) use self::limits::GroupLimits;
 use self::limits::LimitCache;
 use self::walk::{Found, Levels};
 use self::watch::Watch;
+use super::drm::Drm;
 use super::machine::Machine;
 use super::namespace::Namespaces;
+use super::nvidia::NvidiaShares;
 use super::once::Once;
 use super::template::{Names, Naming};
 use super::{CollectError, Observed, Scope, ScopeOptions};
@@ -57,6 +61,7 @@ pub struct Cgroups {
     groups: BTreeMap<String, Group>,
     /// Groups that have another's id.
     clashing: BTreeSet<String>,
+    nvidia: NvidiaShares,
     /// Groups whose files may stay open.
     keep_open: usize,
     looked: bool,
@@ -112,12 +117,16 @@ impl Cgroups {
                 machine: Machine::new(root),
                 namespaces: Namespaces::new(root, &options.interfaces),
                 limits: LimitCache::default(),
+                drm: Drm::new(root),
+                shares: None,
+                looked: None,
                 once: Once::default(),
                 buffer: Vec::new(),
             },
             watch: Watch::new(),
             groups: BTreeMap::new(),
             clashing: BTreeSet::new(),
+            nvidia: NvidiaShares::find(root),
             keep_open: usize::try_from(keep_open).unwrap_or(usize::MAX),
             looked: false,
         }
@@ -187,6 +196,7 @@ impl Cgroups {
     /// Looks at the groups that `wanted` picks, and drops those that are no more.
     fn look(&mut self, at: Monotonic, wanted: impl Fn(&Group) -> bool) -> Vec<Observed> {
         let shared = &mut self.shared;
+        shared.shares = self.nvidia.look(at);
         let mut seen = Vec::with_capacity(self.groups.len());
         self.groups.retain(|_, group| {
             if wanted(group) && !group.look(at, shared) {
@@ -198,6 +208,7 @@ impl Cgroups {
             true
         });
         self.looked = true;
+        shared.looked = Some(at);
         seen
     }
 }

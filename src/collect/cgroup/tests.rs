@@ -121,3 +121,45 @@ fn groups_come_and_go() {
     make("three", 3);
     assert_eq!(seen(scope.read(seconds(7)).unwrap()), [("three".to_owned(), 7, true, 3)]);
 }
+
+/// A process with a GPU's file open, which has used so many seconds of it.
+fn gpu_process(root: &std::path::Path, process: u32, client: u32, seconds: u64) {
+    let folder = root.join(format!("proc/{process}"));
+    std::fs::create_dir_all(folder.join("fdinfo")).unwrap();
+    std::fs::create_dir_all(folder.join("fd")).unwrap();
+    let _ = std::os::unix::fs::symlink("/dev/dri/renderD128", folder.join("fd/4"));
+    let text = format!("drm-driver:\ti915\ndrm-client-id:\t{client}\ndrm-engine-render:\t{seconds}000000000 ns\n");
+    std::fs::write(folder.join("fdinfo/4"), text).unwrap();
+}
+
+#[test]
+fn gpu_time_is_that_of_the_processes_below_also_of_those_that_ended() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path();
+    std::fs::create_dir_all(root.join("proc/self")).unwrap();
+    std::fs::create_dir_all(root.join("sys/class/drm/card0")).unwrap();
+    std::fs::write(root.join("proc/self/mountinfo"), "30 23 0:26 / /cg rw - cgroup2 cgroup2 rw").unwrap();
+    std::fs::create_dir_all(root.join("cg/a/deep")).unwrap();
+    std::fs::write(root.join("cg/a/cpu.stat"), "usage_usec 0").unwrap();
+    std::fs::write(root.join("cg/a/cgroup.procs"), "20\n").unwrap();
+    std::fs::write(root.join("cg/a/deep/cgroup.procs"), "21\n0\n").unwrap();
+    gpu_process(root, 20, 1, 5);
+    gpu_process(root, 21, 2, 7);
+    gpu_process(root, 22, 3, 9);
+    let options = ScopeOptions { root: root.to_owned(), ..ScopeOptions::default() };
+    let mut scope = Cgroups::open("a", &options).unwrap();
+    let mut used = |at: u64| -> Vec<(String, u64)> {
+        let seen = scope.read(Duration::from_secs(at)).unwrap().remove(0).reading.gpu.unwrap();
+        seen.into_iter().map(|(client, time)| (client, time.used.as_secs())).collect()
+    };
+    assert_eq!(used(1), [("i915/1".to_owned(), 5), ("i915/2".to_owned(), 7)]);
+    std::fs::remove_dir_all(root.join("proc/21")).unwrap();
+    std::fs::write(root.join("cg/a/deep/cgroup.procs"), "").unwrap();
+    gpu_process(root, 20, 1, 6);
+    assert_eq!(used(2), [("i915/1".to_owned(), 6), ("i915/2".to_owned(), 7)]);
+}
+
+#[test]
+fn without_a_gpu_nobody_is_asked_for_one() {
+    assert!(read("system.slice/*", None).iter().all(|seen| seen.reading.gpu.is_none()));
+}

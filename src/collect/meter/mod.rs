@@ -10,6 +10,9 @@
 //! wrong bill is worse than a missing moment. Where a reading comes with another life of the instance, its CPU time
 //! began at zero with that life, and all of it counts.
 //!
+//! **GPU time** is the difference of the drivers' counters where there are any, and what the share of busy GPUs comes to
+//! between two looks where there are none.
+//!
 //! **Gauges** are time-weighted averages: between two readings the value is taken to run straight.
 
 mod carry;
@@ -22,7 +25,7 @@ use serde::{Deserialize, Serialize};
 
 use self::carry::Carry;
 use self::gauge::Gauge;
-use super::{Reading, Traffic};
+use super::{GpuTime, Reading, Traffic};
 use crate::clock::Monotonic;
 use crate::events::{EVENT_TYPE, MAX_ID_BYTES, UsageEvent, UsageMetrics, UsagePeriod, VERSION};
 use crate::units::{BYTES_PER_GB, BYTES_PER_MB};
@@ -104,6 +107,9 @@ pub struct Chain {
     /// The last counters that could be read.
     cpu: Option<Duration>,
     network: BTreeMap<String, Traffic>,
+    /// By client; `None` before the first look at them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    gpu: Option<BTreeMap<String, GpuTime>>,
     cpu_carry: Carry,
     gpu_carry: Carry,
     period: Sums,
@@ -135,6 +141,7 @@ impl Meter {
             start,
             cpu: last.cpu,
             network: last.network.take().unwrap_or_default(),
+            gpu: last.gpu.take(),
             last,
             cpu_carry: Carry::default(),
             gpu_carry: Carry::default(),
@@ -154,6 +161,7 @@ impl Meter {
             cpu: Some(Duration::ZERO),
             cpus: first.cpus,
             network: first.network.clone(),
+            gpu: first.gpu.as_ref().map(|_| BTreeMap::new()),
             memory_total: first.memory_total,
             ..Reading::default()
         };
@@ -245,6 +253,7 @@ impl Chain {
     fn forget_counters(&mut self, reading: &Reading) {
         self.cpu = Some(Duration::ZERO);
         self.network = reading.network.clone().unwrap_or_default();
+        self.gpu = reading.gpu.as_ref().map(|_| BTreeMap::new());
     }
 
     fn add(&mut self, reading: Reading) {
@@ -272,6 +281,15 @@ impl Chain {
                 }
             }
             self.network = network;
+        }
+        if let Some(gpu) = reading.gpu.take() {
+            for (client, now) in
+                self.gpu.iter().flat_map(|known| gpu.iter().map(move |(name, now)| (known.get(name), now)))
+            {
+                let before = client.map_or(now.before, |known| known.used);
+                period.gpu = period.gpu.saturating_add(now.used.saturating_sub(before));
+            }
+            self.gpu = Some(gpu);
         }
         period.memory.add(self.last.memory_used.map(as_float), reading.memory_used.map(as_float), seconds);
         period.memory_share.add(memory_share(&self.last), memory_share(&reading), seconds);

@@ -115,6 +115,30 @@ fn busy_gpus_add_up() {
 }
 
 #[test]
+fn gpu_time_is_counted_by_client() {
+    let with = |at: u64, clients: &[(&str, u64, u64)]| {
+        let time = |used, before| GpuTime { used: Duration::from_secs(used), before: Duration::from_secs(before) };
+        let gpu = clients.iter().map(|(name, used, before)| ((*name).to_owned(), time(*used, *before))).collect();
+        Reading { at: Duration::from_secs(at), gpu: Some(gpu), ..Reading::default() }
+    };
+    let mut meter = Meter::new(identity(), START, with(0, &[("a", 100, 0)]));
+    // One that runs on, one that is new, one that was moved here.
+    meter.add(with(10, &[("a", 105, 0), ("b", 3, 0), ("c", 50, 48)]));
+    assert_eq!(meter.close(START + 10).unwrap().metrics.gpu_seconds, 5 + 3 + 2);
+    // One is behind what it said, one is gone, another process goes on.
+    meter.add(with(20, &[("a", 104, 0), ("c", 51, 48)]));
+    let chain: Chain = serde_json::from_str(&serde_json::to_string(meter.chain()).unwrap()).unwrap();
+    let mut meter = Meter::resume(identity(), chain);
+    meter.add(with(30, &[("a", 110, 0), ("d", 4, 0)]));
+    assert_eq!(meter.close(START + 30).unwrap().metrics.gpu_seconds, 1 + 6 + 4);
+    // Another life: all is its own.
+    meter.add_of_new_life(with(40, &[("a", 2, 0)]));
+    assert_eq!(meter.close(START + 40).unwrap().metrics.gpu_seconds, 2);
+    let born = Meter::from_birth(identity(), START, Duration::ZERO, with(5, &[("a", 2, 0)])).close(START + 5).unwrap();
+    assert_eq!(born.metrics.gpu_seconds, 2);
+}
+
+#[test]
 fn ids_are_checked() {
     for (id, why) in [("", "empty"), ("a\nb", "control"), (&"x".repeat(257), "257 bytes")] {
         let error = Identity::new("i".into(), id.into(), None).unwrap_err().to_string();
@@ -182,6 +206,7 @@ proptest! {
                 memory_used,
                 memory_total,
                 storage_used: memory_used,
+                gpu: cpu.map(|used| BTreeMap::from([("g".to_owned(), GpuTime { used: Duration::from_nanos(used), before: Duration::ZERO })])),
             });
             if let Some(event) = meter.close(now) {
                 prop_assert_eq!(event.period.start, end);

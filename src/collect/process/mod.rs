@@ -8,6 +8,7 @@
 //! | memory that may be used | `/proc/meminfo`, the control group | the tightest |
 //! | network | `/proc/PID/net/dev` | of its network namespace; 0 where that is the host's |
 //! | storage | | 0 |
+//! | GPU time | `/proc/PID/fdinfo`, NVML | of the GPUs' clients that the processes have open; for NVIDIA's driver by shares of time |
 //!
 //! The tree is the process, its children, theirs, and all that was seen in it once, whoever adopts them. What a process
 //! consumes is seen at looks; what can't be known:
@@ -20,7 +21,7 @@
 //! written since count in each process; exact shares (`smaps_rollup`) cost milliseconds for each gigabyte.
 
 mod ledger;
-mod stat;
+pub(super) mod stat;
 mod tree;
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -32,8 +33,10 @@ use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use self::ledger::{Id, Ledger};
 use self::tree::{Look, Walker};
 use super::cgroup::GroupLimits;
+use super::drm::{Drm, DrmClients};
 use super::machine::{Machine, count_of};
 use super::namespace::{NamespaceTraffic, Namespaces};
+use super::nvidia::{NvidiaShares, share_of};
 use super::once::Once;
 use super::template::{Names, Naming};
 use super::{CollectError, Observed, Reading, Scope, ScopeOptions};
@@ -55,6 +58,9 @@ pub struct ProcessTree {
     limits: Option<(Monotonic, f64, u64)>,
     namespaces: Namespaces,
     traffic: NamespaceTraffic,
+    drm: Drm,
+    clients: DrmClients,
+    nvidia: NvidiaShares,
     /// Tells of the end of the process at the top.
     end: Option<OwnedFd>,
     over: bool,
@@ -95,6 +101,9 @@ impl ProcessTree {
             limits: None,
             namespaces: Namespaces::new(root, &options.interfaces),
             traffic: NamespaceTraffic::new(true),
+            drm: Drm::new(root),
+            clients: DrmClients::default(),
+            nvidia: NvidiaShares::find(root),
             end: pid.and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok()),
             over: false,
             once: Once::default(),
@@ -153,6 +162,10 @@ impl Scope for ProcessTree {
         let (cpus, memory_total) = self.limits(at);
         let number = self.top.0;
         let network = self.traffic.read(&self.namespaces, || Ok(vec![number]), &mut self.buffer);
+        let processes: Vec<u32> = look.entries.keys().map(|id| id.0).collect();
+        let gpu =
+            self.drm.is_present(at).then(|| self.clients.read(&mut self.drm, at, None, &processes, &mut self.buffer));
+        let shares = self.nvidia.look(at);
         let page = rustix::param::page_size() as u64;
         let per_second = u128::from(rustix::param::clock_ticks_per_second().max(1));
         let nanos = u128::from(ticks) * 1_000_000_000 / per_second;
@@ -164,7 +177,8 @@ impl Scope for ProcessTree {
             memory_used: Some(look.pages.private.saturating_add(look.pages.shared).saturating_mul(page)),
             memory_total,
             storage_used: Some(0),
-            gpus_busy: 0.0,
+            gpus_busy: share_of(shares.as_ref(), &processes),
+            gpu,
         };
         let Names { instance, user, org } = self.names.clone();
         Ok(vec![Observed { instance, life: self.life.clone(), born: false, user, org, reading }])

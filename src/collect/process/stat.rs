@@ -4,7 +4,7 @@ use std::io;
 
 /// A process as one look sees it. Times in ticks.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Stat {
+pub(in crate::collect) struct Stat {
     pub(super) name: String,
     pub(super) parent: u32,
     /// User and system time of it and of all threads that it ever had.
@@ -12,13 +12,13 @@ pub(super) struct Stat {
     /// The same of children that it waited for, and of those that they waited for.
     pub(super) waited: u64,
     /// When it started, since the boot: with its number it is told from every other process.
-    pub(super) start: u64,
+    pub(in crate::collect) start: u64,
     /// It ended, and nobody has waited for it yet.
     pub(super) ended: bool,
 }
 
 /// `1234 (a name) S 1 …`; the name may hold anything.
-pub(super) fn stat(text: &str) -> io::Result<Stat> {
+pub(in crate::collect) fn stat(text: &str) -> io::Result<Stat> {
     let parsed = || {
         let (_, rest) = text.split_once('(')?;
         let (name, rest) = rest.rsplit_once(')')?;

@@ -78,3 +78,30 @@ fn what_is_no_process_is_told() {
     fs::write(proc.folder(7).join("status"), "Tgid:\t5\n").unwrap();
     assert!(proc.open(7).unwrap_err().to_string().contains("a thread of process 5; meter pid:5"));
 }
+
+#[test]
+fn gpu_time_is_that_of_the_tree() {
+    let proc = Proc::new();
+    fs::create_dir_all(proc.0.path().join("sys/class/drm/renderD128")).unwrap();
+    proc.process(10, 1, 0, 0);
+    proc.process(11, 10, 0, 0);
+    let client = |process: u32, id: u32, nanos: u64| {
+        let folder = proc.folder(process);
+        fs::create_dir_all(folder.join("fd")).unwrap();
+        fs::create_dir_all(folder.join("fdinfo")).unwrap();
+        let _ = std::os::unix::fs::symlink("/dev/dri/renderD128", folder.join("fd/3"));
+        let text = format!("drm-pdev:\t0000:03:00.0\ndrm-client-id:\t{id}\ndrm-engine-compute:\t{nanos} ns\n");
+        fs::write(folder.join("fdinfo/3"), text).unwrap();
+    };
+    client(10, 1, 40);
+    client(11, 2, 2);
+    let mut tree = proc.open(10).unwrap();
+    let mut used = || -> u128 {
+        let gpu = tree.read(Duration::ZERO).unwrap().remove(0).reading.gpu.unwrap();
+        gpu.values().map(|time| time.used.as_nanos()).sum()
+    };
+    assert_eq!(used(), 42);
+    fs::remove_dir_all(proc.folder(11)).unwrap();
+    client(10, 1, 50);
+    assert_eq!(used(), 52);
+}

@@ -83,6 +83,9 @@ pub(super) fn of_answer(error: &async_nats::jetstream::Error, what: &str, url: &
     // The server's own text ends with its codes, which people can look up.
     let said = format!("JetStream at {url} refused {what}: {error}");
     match kind(code, error.code()) {
+        _ if code == ErrorCode::CLUSTER_NO_PEERS => Failure::service(format!(
+            "{said}; fewer servers of the cluster are up than the stream is to have replicas (--stream-replicas)"
+        )),
         FailureKind::Service => Failure::service(format!("{said}; it may take it later")),
         FailureKind::Event => Failure::event(format!("{said}; this event can't be delivered as it is")),
         FailureKind::Destination => {
@@ -95,15 +98,16 @@ pub(super) fn of_answer(error: &async_nats::jetstream::Error, what: &str, url: &
 fn kind(code: ErrorCode, status: usize) -> FailureKind {
     match code {
         ErrorCode::STREAM_MESSAGE_EXCEEDS_MAXIMUM | ErrorCode::STREAM_HEADER_EXCEEDS_MAXIMUM => FailureKind::Event,
-        // Room may be made, leaders are elected.
+        // Room may be made, leaders are elected, servers come back or join.
         ErrorCode::ACCOUNT_RESOURCES_EXCEEDED
         | ErrorCode::INSUFFICIENT_RESOURCES
         | ErrorCode::STORAGE_RESOURCES_EXCEEDED
         | ErrorCode::MEMORY_RESOURCES_EXCEEDED
         | ErrorCode::STREAM_STORE_FAILED
         | ErrorCode::CLUSTER_NOT_AVAILABLE
-        | ErrorCode::CLUSTER_NOT_LEADER => FailureKind::Service,
-        ErrorCode::STREAM_REPLICAS_NOT_SUPPORTED | ErrorCode::CLUSTER_NO_PEERS => FailureKind::Destination,
+        | ErrorCode::CLUSTER_NOT_LEADER
+        | ErrorCode::CLUSTER_NO_PEERS => FailureKind::Service,
+        ErrorCode::STREAM_REPLICAS_NOT_SUPPORTED => FailureKind::Destination,
         _ if (400..500).contains(&status) && ![408, 429].contains(&status) => FailureKind::Destination,
         _ => FailureKind::Service,
     }
@@ -120,6 +124,7 @@ mod tests {
             (ErrorCode::STREAM_STORE_FAILED, 503, FailureKind::Service),
             (ErrorCode::ACCOUNT_RESOURCES_EXCEEDED, 400, FailureKind::Service),
             (ErrorCode::CLUSTER_NOT_AVAILABLE, 503, FailureKind::Service),
+            (ErrorCode::CLUSTER_NO_PEERS, 400, FailureKind::Service),
             (ErrorCode::STREAM_NOT_MATCH, 400, FailureKind::Destination),
             (ErrorCode::STREAM_NOT_FOUND, 404, FailureKind::Destination),
             (ErrorCode(99_999), 500, FailureKind::Service),

@@ -101,6 +101,7 @@ impl Scope for LinuxHost {
             memory_total: memory.map_or(0, |memory| memory.total),
             storage_used: storage,
             gpus_busy: self.gpus.busy(at),
+            gpu: None,
         };
         let Names { instance, user, org } = self.names.clone();
         Ok(vec![Observed { instance, life: self.boot.clone(), born: false, user, org, reading }])

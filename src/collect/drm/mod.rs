@@ -1,0 +1,208 @@
+//! GPU time of processes, from the kernel's own counters.
+//!
+//! A driver of the kernel's DRM (amdgpu, i915, xe, msm, panfrost and others) says for every file of a GPU that a process
+//! has open how long each kind of engine worked for it (`/proc/PID/fdinfo`). An instance has used what its processes'
+//! clients have, each once however many descriptors lead to it, and all its engines together: who computes and copies
+//! at the same time has both.
+//!
+//! **What it costs.** Nothing without a GPU. With one, descriptors are listed for a process that is new, and again for
+//! one without a GPU's file after a pause that grows to a minute; a client that was found late loses nothing, since it
+//! counts from zero. At other looks only the files of GPUs are read. What can't be known: what a client used between the
+//! last look and its end, and one that was opened and closed between two lists.
+
+mod account;
+mod fdinfo;
+
+use std::collections::{BTreeMap, HashMap};
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use self::account::Account;
+use super::GpuTime;
+use super::kernel_file::{KernelFile, is_gone};
+use super::process::stat;
+use crate::clock::Monotonic;
+
+/// Drivers are loaded seldom.
+const REFRESHED: Duration = Duration::from_secs(60);
+/// Pauses between two lists of the descriptors of one process.
+const FIRST_PAUSE: Duration = Duration::from_secs(2);
+const LAST_PAUSE: Duration = Duration::from_secs(60);
+/// How long a client that nobody has open is remembered: a descriptor may be on its way to another process.
+const REMEMBERED: Duration = Duration::from_secs(600);
+/// Starts of processes are told in ticks.
+const TICK: Duration = Duration::from_millis(10);
+
+/// What the instances of a scope share.
+#[derive(Debug)]
+pub(super) struct Drm {
+    proc: PathBuf,
+    class: PathBuf,
+    present: Option<(Monotonic, bool)>,
+    /// It was said that descriptors can't be listed.
+    denied: bool,
+}
+
+impl Drm {
+    pub(super) fn new(root: &Path) -> Self {
+        Self { proc: root.join("proc"), class: root.join("sys/class/drm"), present: None, denied: false }
+    }
+
+    /// Whether there is a GPU with such a driver.
+    pub(super) fn is_present(&mut self, at: Monotonic) -> bool {
+        match self.present {
+            Some((when, present)) if at < when.saturating_add(REFRESHED) => present,
+            _ => {
+                // The folder alone says no more than that the kernel could have a driver.
+                let entries = fs::read_dir(&self.class).into_iter().flatten().flatten();
+                let is_gpu = |name: &str| name.starts_with("card") || name.starts_with("renderD");
+                let present = entries.into_iter().any(|entry| entry.file_name().to_str().is_some_and(is_gpu));
+                self.present = Some((at, present));
+                present
+            }
+        }
+    }
+
+    fn is_denied(&mut self, error: &io::Error) {
+        if !std::mem::replace(&mut self.denied, true) {
+            tracing::warn!(%error, "can't see what others' processes have open, so that their GPU time is not metered; run as root, or with CAP_SYS_PTRACE");
+        }
+    }
+}
+
+/// The clients of one instance.
+#[derive(Debug, Default)]
+pub(super) struct DrmClients {
+    processes: HashMap<u32, Process>,
+    /// By device and number.
+    clients: BTreeMap<String, Account>,
+    looked: Option<Monotonic>,
+}
+
+#[derive(Debug)]
+struct Process {
+    /// When its descriptors are listed again.
+    list: Monotonic,
+    pause: Duration,
+    /// Its descriptors of GPUs, as their folder names them.
+    files: Vec<String>,
+    /// It was in the instance when that was last looked at, or began since.
+    own: bool,
+}
+
+impl DrmClients {
+    /// What the clients of `processes` have used. `before` is when the scope was last looked at, for an instance that
+    /// was made since.
+    pub(super) fn read(
+        &mut self,
+        shared: &mut Drm,
+        at: Monotonic,
+        before: Option<Monotonic>,
+        processes: &[u32],
+        buffer: &mut Vec<u8>,
+    ) -> BTreeMap<String, GpuTime> {
+        let before = self.looked.or(before);
+        self.processes.retain(|number, _| processes.contains(number));
+        for number in processes {
+            let folder = shared.proc.join(number.to_string());
+            let process = self.processes.entry(*number).or_insert_with(|| Process {
+                list: at,
+                pause: FIRST_PAUSE,
+                files: Vec::new(),
+                own: true,
+            });
+            let is_new = process.list == at && process.pause == FIRST_PAUSE;
+            let mut listed = false;
+            if process.list <= at {
+                process.relist(&folder, at, shared);
+                listed = true;
+            }
+            if is_new && !process.files.is_empty() {
+                process.own =
+                    before.is_none_or(|before| began(&folder, buffer).is_none_or(|began| began + TICK >= before));
+            }
+            let from_zero = before.is_some() && process.own;
+            if !read(&mut self.clients, process, &folder, at, from_zero, buffer) && !listed {
+                process.relist(&folder, at, shared);
+                read(&mut self.clients, process, &folder, at, from_zero, buffer);
+            }
+            process.own = true;
+        }
+        self.clients.retain(|_, client| at < client.seen.saturating_add(REMEMBERED));
+        self.looked = Some(at);
+        self.clients.iter().map(|(name, client)| (name.clone(), client.time())).collect()
+    }
+}
+
+impl Process {
+    fn relist(&mut self, folder: &Path, at: Monotonic, shared: &mut Drm) {
+        match gpu_files(&folder.join("fd")) {
+            Ok(files) => self.files = files,
+            Err(error) if is_gone(&error) => self.files.clear(),
+            Err(error) => shared.is_denied(&error),
+        }
+        self.list = at.saturating_add(self.pause);
+        // Who has a GPU open may open it again.
+        self.pause = if self.files.is_empty() { (2 * self.pause).min(LAST_PAUSE) } else { FIRST_PAUSE * 2 };
+    }
+}
+
+/// Reads the files of a process; `false` where one of them is no longer what it was.
+fn read(
+    clients: &mut BTreeMap<String, Account>,
+    process: &Process,
+    folder: &Path,
+    at: Monotonic,
+    from_zero: bool,
+    buffer: &mut Vec<u8>,
+) -> bool {
+    let mut as_known = true;
+    for name in &process.files {
+        let mut file = KernelFile::reopened(folder.join("fdinfo").join(name));
+        let Ok(text) = file.read(buffer) else {
+            as_known = false;
+            continue;
+        };
+        // Drivers that tell nothing have no number for their clients; whether it is still a GPU's file can't be known.
+        let Some(client) = fdinfo::client(text) else { continue };
+        let key = format!("{}/{}", client.device, client.id);
+        match clients.get_mut(&key) {
+            Some(account) => account.look(&client, at),
+            None => {
+                let mut account = Account::new(from_zero);
+                account.look(&client, at);
+                if !process.own {
+                    account.came_with();
+                }
+                clients.insert(key, account);
+            }
+        }
+    }
+    as_known
+}
+
+/// The descriptors in `folder` that lead to a GPU.
+fn gpu_files(folder: &Path) -> io::Result<Vec<String>> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder)?.flatten() {
+        if fs::read_link(entry.path()).is_ok_and(|path| path.starts_with("/dev/dri"))
+            && let Ok(name) = entry.file_name().into_string()
+        {
+            found.push(name);
+        }
+    }
+    Ok(found)
+}
+
+/// When a process began, since the boot.
+fn began(folder: &Path, buffer: &mut Vec<u8>) -> Option<Duration> {
+    let stat = KernelFile::reopened(folder.join("stat")).read_at_once(buffer).and_then(stat::stat).ok()?;
+    let per_second = rustix::param::clock_ticks_per_second().max(1);
+    let nanos = u128::from(stat.start) * 1_000_000_000 / u128::from(per_second);
+    Some(Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX)))
+}
+
+#[cfg(test)]
+mod tests;

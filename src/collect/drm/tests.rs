@@ -1,0 +1,126 @@
+//! Clients of processes in a root of the test's own.
+
+use std::os::unix::fs::symlink;
+
+use super::*;
+
+struct Proc(tempfile::TempDir);
+
+impl Proc {
+    fn new() -> Self {
+        let root = tempfile::tempdir().unwrap();
+        fs::create_dir_all(root.path().join("sys/class/drm/renderD128")).unwrap();
+        Self(root)
+    }
+
+    fn folder(&self, process: u32) -> PathBuf {
+        self.0.path().join(format!("proc/{process}"))
+    }
+
+    /// A process that began so many seconds after the boot, with nothing open but its terminal.
+    fn process(&self, process: u32, began: u64) {
+        let folder = self.folder(process);
+        fs::create_dir_all(folder.join("fd")).unwrap();
+        fs::create_dir_all(folder.join("fdinfo")).unwrap();
+        let ticks = began * rustix::param::clock_ticks_per_second();
+        fs::write(folder.join("stat"), format!("{process} (x) S 1 1 1 0 -1 0 1 2 3 4 5 6 7 8 20 0 1 0 {ticks} 1 2"))
+            .unwrap();
+        symlink("/dev/pts/0", folder.join("fd/0")).unwrap();
+        fs::write(folder.join("fdinfo/0"), "pos:\t0\nflags:\t02\n").unwrap();
+    }
+
+    /// Opens a GPU's file, or says what the client has used by now.
+    fn client(&self, process: u32, descriptor: u32, client: u32, render: u64, copy: u64) {
+        let folder = self.folder(process);
+        let _ = symlink("/dev/dri/renderD128", folder.join(format!("fd/{descriptor}")));
+        let text = format!(
+            "pos:\t0\ndrm-driver:\tamdgpu\ndrm-client-id:\t{client}\ndrm-pdev:\t0000:03:00.0\n\
+             drm-engine-gfx:\t{render} ns\ndrm-engine-dma:\t{copy} ns\n"
+        );
+        fs::write(folder.join(format!("fdinfo/{descriptor}")), text).unwrap();
+    }
+
+    fn close(&self, process: u32, descriptor: u32) {
+        fs::remove_file(self.folder(process).join(format!("fd/{descriptor}"))).unwrap();
+        fs::remove_file(self.folder(process).join(format!("fdinfo/{descriptor}"))).unwrap();
+    }
+}
+
+fn seconds(n: u64) -> Duration {
+    Duration::from_secs(n)
+}
+
+/// Client, used, before.
+fn look(shared: &mut Drm, clients: &mut DrmClients, at: u64, processes: &[u32]) -> Vec<(String, u128, u128)> {
+    let seen = clients.read(shared, seconds(at), None, processes, &mut Vec::new());
+    seen.into_iter().map(|(name, time)| (name, time.used.as_nanos(), time.before.as_nanos())).collect()
+}
+
+fn one(client: u32, used: u128, before: u128) -> (String, u128, u128) {
+    (format!("0000:03:00.0/{client}"), used, before)
+}
+
+#[test]
+fn a_client_counts_once_and_stays_when_it_is_closed() {
+    let proc = Proc::new();
+    proc.process(10, 1);
+    proc.process(11, 1);
+    proc.client(10, 5, 7, 1000, 50);
+    // The same client, duplicated and inherited.
+    proc.client(10, 6, 7, 1000, 50);
+    proc.client(11, 5, 7, 1000, 50);
+    proc.client(11, 9, 8, 3, 0);
+    let (mut shared, mut clients) = (Drm::new(proc.0.path()), DrmClients::default());
+    assert!(shared.is_present(seconds(0)));
+    assert_eq!(look(&mut shared, &mut clients, 100, &[10, 11]), [one(7, 1050, 0), one(8, 3, 0)]);
+    proc.client(10, 5, 7, 2000, 50);
+    proc.close(11, 9);
+    assert_eq!(look(&mut shared, &mut clients, 101, &[10, 11]), [one(7, 2050, 0), one(8, 3, 0)]);
+    // All ended; the last readings stay for a while.
+    assert_eq!(look(&mut shared, &mut clients, 102, &[]), [one(7, 2050, 0), one(8, 3, 0)]);
+    assert_eq!(look(&mut shared, &mut clients, 700, &[]), [one(7, 2050, 0)], "8 was last seen at 100");
+}
+
+#[test]
+fn a_client_that_is_opened_later_is_found_and_loses_nothing() {
+    let proc = Proc::new();
+    proc.process(10, 1);
+    let (mut shared, mut clients) = (Drm::new(proc.0.path()), DrmClients::default());
+    assert_eq!(look(&mut shared, &mut clients, 100, &[10]), []);
+    proc.client(10, 5, 7, 10, 0);
+    assert_eq!(look(&mut shared, &mut clients, 101, &[10]), [], "its descriptors are not listed each time");
+    assert_eq!(look(&mut shared, &mut clients, 102, &[10]), [one(7, 10, 0)]);
+    // The descriptor leads elsewhere now, and another one to a new client.
+    proc.close(10, 5);
+    proc.client(10, 6, 8, 4, 0);
+    assert_eq!(look(&mut shared, &mut clients, 103, &[10]), [one(7, 10, 0), one(8, 4, 0)]);
+}
+
+#[test]
+fn what_a_process_used_elsewhere_is_not_the_instances() {
+    let proc = Proc::new();
+    proc.process(10, 1);
+    let (mut shared, mut clients) = (Drm::new(proc.0.path()), DrmClients::default());
+    look(&mut shared, &mut clients, 100, &[10]);
+    // One began since the last look, one long ago: it was moved here.
+    proc.process(11, 101);
+    proc.client(11, 3, 1, 40, 0);
+    proc.process(12, 50);
+    proc.client(12, 3, 2, 900, 0);
+    assert_eq!(look(&mut shared, &mut clients, 105, &[10, 11, 12]), [one(1, 40, 0), one(2, 900, 900)]);
+    proc.client(12, 3, 2, 950, 0);
+    // What it opens from here on is the instance's.
+    proc.client(12, 4, 3, 20, 0);
+    assert_eq!(look(&mut shared, &mut clients, 110, &[10, 11, 12]), [one(1, 40, 0), one(2, 950, 900), one(3, 20, 0)]);
+}
+
+#[test]
+fn a_machine_without_a_gpu_is_left_alone() {
+    let root = tempfile::tempdir().unwrap();
+    fs::create_dir_all(root.path().join("sys/class/drm")).unwrap();
+    fs::write(root.path().join("sys/class/drm/version"), "drm 1.1.0").unwrap();
+    let mut shared = Drm::new(root.path());
+    assert!(!shared.is_present(seconds(0)));
+    fs::create_dir(root.path().join("sys/class/drm/card0")).unwrap();
+    assert!(!shared.is_present(seconds(59)) && shared.is_present(seconds(60)), "a driver that is loaded is noticed");
+}
