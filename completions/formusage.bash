@@ -222,7 +222,7 @@ _formusage() {
             return 0
             ;;
         formusage__subcmd__check)
-            opts="-v -q -h --test --state --channels --allow-exec --alert-spool --drain-timeout --tee --explain --format --max-skew --max-line-bytes --thresholds-token-file --thresholds-nats-creds --thresholds-ca-file --verbose --quiet --log --log-format --help"
+            opts="-v -q -h --test --state --channels --allow-exec --alert-spool --drain-timeout --tee --explain --format --max-skew --max-line-bytes --thresholds-token-file --thresholds-nats-creds --thresholds-ca-file --thresholds-client-cert --thresholds-client-key --verbose --quiet --log --log-format --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -269,6 +269,14 @@ _formusage() {
                     return 0
                     ;;
                 --thresholds-ca-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --thresholds-client-cert)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --thresholds-client-key)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -562,7 +570,7 @@ _formusage() {
             return 0
             ;;
         formusage__subcmd__ping)
-            opts="-n -v -q -h --to --write --count --timeout --format --ca-file --token-file --header-file --verbose --quiet --log --log-format --help"
+            opts="-n -v -q -h --to --write --count --timeout --format --token-file --header-file --nats-creds --ca-file --client-cert --client-key --verbose --quiet --log --log-format --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -588,15 +596,27 @@ _formusage() {
                     COMPREPLY=($(compgen -W "table json ndjson" -- "${cur}"))
                     return 0
                     ;;
-                --ca-file)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
                 --token-file)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 --header-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --nats-creds)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --ca-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --client-cert)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --client-key)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -616,7 +636,7 @@ _formusage() {
             return 0
             ;;
         formusage__subcmd__publish)
-            opts="-v -q -h --event --to --thresholds --state --dry-run --dead-letter --report --strict --max-skew --max-line-bytes --timeout --concurrency --drain-timeout --poison-after --token-file --nats-creds --ca-file --create-stream --stream-replicas --stream-max-age --stream-max-bytes --duplicate-window --spool --no-spool --spool-max-bytes --spool-sync --retain --retain-max-bytes --max-retries --initial-backoff --max-backoff --backoff-multiplier --jitter-factor --failure-threshold --reset-timeout --half-open-allowed-calls --no-circuit-breaker --thresholds-token-file --thresholds-nats-creds --thresholds-ca-file --channels --allow-exec --alert-spool --cloudevents-mode --cloudevents-source --header-file --metrics-listen --stats-interval --verbose --quiet --log --log-format --help"
+            opts="-v -q -h --event --to --thresholds --state --dry-run --dead-letter --report --strict --max-skew --max-line-bytes --timeout --concurrency --drain-timeout --poison-after --token-file --ca-file --client-cert --client-key --nats-creds --create-stream --stream-replicas --stream-max-age --stream-max-bytes --duplicate-window --spool --no-spool --spool-max-bytes --spool-sync --retain --retain-max-bytes --max-retries --initial-backoff --max-backoff --backoff-multiplier --jitter-factor --failure-threshold --reset-timeout --half-open-allowed-calls --no-circuit-breaker --thresholds-token-file --thresholds-nats-creds --thresholds-ca-file --thresholds-client-cert --thresholds-client-key --channels --allow-exec --alert-spool --cloudevents-mode --cloudevents-source --header-file --metrics-listen --stats-interval --verbose --quiet --log --log-format --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -674,11 +694,19 @@ _formusage() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
-                --nats-creds)
+                --ca-file)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
-                --ca-file)
+                --client-cert)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --client-key)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --nats-creds)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -762,6 +790,14 @@ _formusage() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --thresholds-client-cert)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --thresholds-client-key)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --channels)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -840,7 +876,7 @@ _formusage() {
             return 0
             ;;
         formusage__subcmd__read)
-            opts="-f -n -v -q -h --from --follow --poll-interval --start --limit --format --consumer --timeout --token-file --nats-creds --ca-file --verbose --quiet --log --log-format --help"
+            opts="-f -n -v -q -h --from --follow --poll-interval --start --limit --format --consumer --timeout --token-file --nats-creds --ca-file --client-cert --client-key --verbose --quiet --log --log-format --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -890,6 +926,14 @@ _formusage() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --client-cert)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --client-key)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --log)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -906,7 +950,7 @@ _formusage() {
             return 0
             ;;
         formusage__subcmd__report)
-            opts="-v -q -h --from --timeout --token-file --nats-creds --ca-file --by --since --until --tz --thresholds --fail-on --format --html --max-skew --max-line-bytes --verbose --quiet --log --log-format --help"
+            opts="-v -q -h --from --timeout --token-file --nats-creds --ca-file --client-cert --client-key --by --since --until --tz --thresholds --fail-on --format --html --max-skew --max-line-bytes --verbose --quiet --log --log-format --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -929,6 +973,14 @@ _formusage() {
                     return 0
                     ;;
                 --ca-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --client-cert)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --client-key)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -1122,7 +1174,7 @@ _formusage() {
             return 0
             ;;
         formusage__subcmd__spool__subcmd__reconcile)
-            opts="-v -q -h --spool --to --dry-run --timeout --token-file --nats-creds --ca-file --verbose --quiet --log --log-format --help"
+            opts="-v -q -h --spool --to --dry-run --timeout --token-file --nats-creds --ca-file --client-cert --client-key --verbose --quiet --log --log-format --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1149,6 +1201,14 @@ _formusage() {
                     return 0
                     ;;
                 --ca-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --client-cert)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --client-key)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -1332,7 +1392,7 @@ _formusage() {
             return 0
             ;;
         formusage__subcmd__thresholds__subcmd__list)
-            opts="-v -q -h --thresholds --format --thresholds-token-file --thresholds-nats-creds --thresholds-ca-file --verbose --quiet --log --log-format --help"
+            opts="-v -q -h --thresholds --format --thresholds-token-file --thresholds-nats-creds --thresholds-ca-file --thresholds-client-cert --thresholds-client-key --verbose --quiet --log --log-format --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1355,6 +1415,14 @@ _formusage() {
                     return 0
                     ;;
                 --thresholds-ca-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --thresholds-client-cert)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --thresholds-client-key)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
