@@ -222,10 +222,15 @@ impl Agent {
         self.begun
     }
 
-    /// How long to wait for a whole second.
+    /// How long to wait for a whole second, where `passed` has passed since the last look: none of the seconds that
+    /// began in between, but the next one.
     #[must_use]
-    pub fn until_whole_second(&self) -> Duration {
-        self.line.until(self.line.second() + 1)
+    pub fn until_whole_second(&self, passed: Duration) -> Duration {
+        let first = self.line.until(self.line.second() + 1);
+        first.checked_sub(passed).unwrap_or_else(|| {
+            let since = passed.saturating_sub(first).subsec_nanos();
+            Duration::from_nanos(if since == 0 { 0 } else { 1_000_000_000 - u64::from(since) })
+        })
     }
 
     /// The next edge of a period.
@@ -291,6 +296,7 @@ impl Agent {
         for source in &mut self.sources {
             source.look_on(&mut self.fleet, moment, false, events, &mut problems);
         }
+        self.fleet.flush(moment.second, events);
         say(&problems);
     }
 
@@ -336,9 +342,11 @@ impl Agent {
                 }
             }
         }
-        let moment = self.moment();
+        let mut moment = self.moment();
         for gone in old {
-            self.fleet.drop_scope(gone.id, moment, &mut tick.events);
+            // The same may be metered under another name now, which must not have the same second.
+            let end = self.fleet.drop_scope(gone.id, moment, &mut tick.events);
+            moment.second = moment.second.max(end.unwrap_or(i64::MIN).min(moment.ceiling));
         }
         if periods != self.periods {
             self.periods = periods;
@@ -362,7 +370,8 @@ impl Agent {
         if self.begun {
             self.look(&mut tick.events);
             self.close(self.line.ceiling(), &mut tick.events);
-            self.fleet.close_seen(&mut tick.events);
+            self.fleet.close_seen(self.line.ceiling(), &mut tick.events);
+            self.fleet.flush(self.line.ceiling(), &mut tick.events);
         }
         tick
     }
@@ -397,7 +406,8 @@ impl Agent {
     }
 
     fn moment(&self) -> Moment {
-        Moment { at: self.line.monotonic(), second: self.line.second(), settled: self.line.settled() }
+        let line = &self.line;
+        Moment { at: line.monotonic(), second: line.second(), settled: line.settled(), ceiling: line.ceiling() }
     }
 
     fn move_to(&mut self, now: Now) {

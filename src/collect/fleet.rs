@@ -8,7 +8,9 @@
 //! | the same in another life | starts where it could have begun, never before the last one's end | began at zero |
 //!
 //! An instance that is missing from a look has ended: its last event covers what was seen of it, to its last look. Its
-//! chain is remembered for a while, since a look may have missed what is there all the same.
+//! chain is remembered for a while, since a look may have missed what is there all the same. Its last event waits until
+//! the second that it ends with is over: lives that follow within that second are of the same period, since each cannot
+//! have a second of its own.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -32,6 +34,9 @@ pub(super) struct Moment {
     pub(super) second: i64,
     /// The second up to which the look covers everything.
     pub(super) settled: i64,
+    /// The end of the second that runs: nothing that was seen is later.
+    #[serde(skip)]
+    pub(super) ceiling: i64,
 }
 
 /// One look at one scope.
@@ -116,6 +121,8 @@ pub struct Current<'a> {
 pub(super) struct Fleet {
     members: BTreeMap<String, Member>,
     past: BTreeMap<String, Past>,
+    /// Those that ended and whose last event waits for its second to be over.
+    waiting: BTreeSet<String>,
     /// What was said already: scope and instance.
     said: BTreeSet<(ScopeId, String)>,
     looks: u64,
@@ -185,10 +192,11 @@ impl Fleet {
         };
         let labels = Arc::clone(&owner.labels);
         let known = self.past.values().any(|past| past.life == life);
+        self.waiting.remove(&instance);
         let meter = match self.past.remove(&instance) {
             Some(mut past) if past.life == life => {
                 if past.identity != identity || past.labels != labels {
-                    past.last_event(events);
+                    past.last_event(look.now.ceiling, events);
                 }
                 let mut meter = Meter::resume(identity, past.chain);
                 meter.add(reading);
@@ -199,10 +207,13 @@ impl Fleet {
                 let since = look.before.filter(|_| born || (look.first && !known));
                 let start = since.map_or(look.now.second, |before| before.second);
                 let floor = past.as_mut().map_or(i64::MIN, |past| {
-                    past.last_event(events);
+                    let same = past.identity == identity && past.labels == labels;
+                    past.last_event(if same { look.now.second } else { look.now.ceiling }, events);
                     past.chain.start()
                 });
-                let start = start.max(floor);
+                // What is in no event yet is of the period that goes on.
+                let open = past.as_ref().is_some_and(|past| past.chain.has_seen());
+                let start = if open { floor } else { start.max(floor) };
                 let mut meter = match since {
                     Some(before) => Meter::from_birth(identity, start, before.at, reading),
                     None => Meter::new(identity, start, reading),
@@ -222,20 +233,38 @@ impl Fleet {
     fn retire(&mut self, which: impl Fn(&Member) -> bool, now: Moment, events: &mut Vec<Metered>) {
         for (instance, member) in self.members.extract_if(.., |_, member| which(member)) {
             let mut past = member.into_past(Some(now.at));
-            past.last_event(events);
+            past.last_event(now.second, events);
+            if past.chain.has_seen() {
+                self.waiting.insert(instance.clone());
+            }
             self.past.insert(instance, past);
         }
     }
 
-    /// Ends all instances of a scope that is no longer metered.
-    pub(super) fn drop_scope(&mut self, scope: ScopeId, now: Moment, events: &mut Vec<Metered>) {
+    /// Gives the last events that waited and that end at the second `limit` at the latest.
+    pub(super) fn flush(&mut self, limit: i64, events: &mut Vec<Metered>) {
+        let past = &mut self.past;
+        self.waiting.retain(|instance| {
+            past.get_mut(instance).is_some_and(|past| {
+                past.last_event(limit, events);
+                past.chain.has_seen()
+            })
+        });
+    }
+
+    /// Ends all instances of a scope that is no longer metered, and gives the second where the last of their events
+    /// ends: what is metered in their place starts there.
+    pub(super) fn drop_scope(&mut self, scope: ScopeId, now: Moment, events: &mut Vec<Metered>) -> Option<i64> {
+        let dropped = |member: &&Member| member.scope == scope;
+        let end = self.members.values().filter(dropped).map(Member::last_end).max();
         self.retire(|member| member.scope == scope, now, events);
         self.said.retain(|(said, _)| *said != scope);
+        end
     }
 
     /// Gives the last events of those whose process ended while a period was open, and that are not there any more.
     pub(super) fn settle(&mut self, events: &mut Vec<Metered>) {
-        self.past.values_mut().for_each(|past| past.last_event(events));
+        self.past.values_mut().for_each(|past| past.last_event(i64::MAX, events));
     }
 
     /// Closes the open periods of those that `which` picks by their scope.
@@ -246,9 +275,10 @@ impl Fleet {
     }
 
     /// Closes the open periods where something was seen in them, at the last look that saw it.
-    pub(super) fn close_seen(&mut self, events: &mut Vec<Metered>) {
+    /// None ends after the second `limit`.
+    pub(super) fn close_seen(&mut self, limit: i64, events: &mut Vec<Metered>) {
         for member in self.members.values_mut().filter(|member| member.meter.chain().has_seen()) {
-            member.close(member.seen.max(member.meter.start() + 1), events);
+            member.close(member.last_end().min(limit), events);
         }
     }
 
@@ -269,6 +299,12 @@ impl Fleet {
 }
 
 impl Member {
+    /// Where its last event would end, if this was its last look.
+    fn last_end(&self) -> i64 {
+        let start = self.meter.start();
+        if self.meter.chain().has_seen() { self.seen.max(start + 1) } else { start }
+    }
+
     fn close(&mut self, end: i64, events: &mut Vec<Metered>) {
         if let Some(event) = self.meter.close(end) {
             events.push(Metered { event, labels: Arc::clone(&self.labels) });
@@ -313,12 +349,14 @@ impl Past {
     }
 
     /// The event of the open period, where something was seen in it: to the last look, and a second at least.
-    fn last_event(&mut self, events: &mut Vec<Metered>) {
-        if self.chain.has_seen() {
-            let end = self.seen.max(self.chain.start() + 1);
-            if let Some(event) = self.chain.close_for(&self.identity, end) {
-                events.push(Metered { event, labels: Arc::clone(&self.labels) });
-            }
+    /// Nothing where it would end after the second `limit`; it stays open then.
+    fn last_event(&mut self, limit: i64, events: &mut Vec<Metered>) {
+        let end = self.seen.max(self.chain.start() + 1);
+        if self.chain.has_seen()
+            && end <= limit
+            && let Some(event) = self.chain.close_for(&self.identity, end)
+        {
+            events.push(Metered { event, labels: Arc::clone(&self.labels) });
         }
     }
 }

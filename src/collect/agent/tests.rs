@@ -285,6 +285,47 @@ fn another_configuration_leaves_no_gap() {
 }
 
 #[test]
+fn many_lives_within_a_second_share_it_and_none_ends_after_the_second_that_runs() {
+    let world = world(&[]);
+    let mut agent = Agent::new(vec![source("s", &world)], periods(10), now(0));
+    tick(&mut agent, 0);
+    let id = agent.scopes().next().unwrap().0;
+    let mut events = Vec::new();
+    for life in 0..40u32 {
+        let at = 10 + u64::from(life) * 75;
+        set(&world, "a", life, 50);
+        events.extend(short(&agent.glance(id, now(at)).events));
+        set(&world, "a", life, 60);
+        events.extend(short(&agent.glance(id, now(at + 30)).events));
+        world.borrow_mut().instances.clear();
+        events.extend(short(&agent.tick(now(at + 50)).unwrap().events));
+        let ceiling = i64::try_from((at + 50).div_ceil(1_000)).unwrap();
+        assert!(events.iter().all(|event| event.2 <= ceiling), "{at}: {events:?}");
+    }
+    events.extend(short(&agent.finish(now(2_990)).events));
+    assert!(events.iter().all(|event| event.2 <= 3), "{events:?}");
+    assert!(events.windows(2).all(|pair| pair[0].2 <= pair[1].1), "{events:?}");
+    assert_eq!(events.iter().map(|event| event.3).sum::<u64>(), 2, "40 lives of 0.06 s: {events:?}");
+}
+
+#[test]
+fn a_reload_waits_for_a_whole_second_from_now_and_another_name_starts_where_the_old_one_ended() {
+    let world = world(&[("a", 1, 0)]);
+    let mut agent = Agent::new(vec![source("s", &world)], periods(30), now(0));
+    tick(&mut agent, 0);
+    let ms = Duration::from_millis;
+    let waits = [0, 400, 1_000, 2_300, 7_000].map(|passed| agent.until_whole_second(ms(passed)));
+    assert_eq!(waits, [ms(1_000), ms(600), ms(0), ms(700), ms(0)]);
+    // Far too late for a whole second.
+    let renamed = self::world(&[("b", 1, 0)]);
+    let reloaded = agent.reconfigure(vec![Plan::Open(source("t", &renamed))], periods(30), now(2_500));
+    let mut events = short(&reloaded.events);
+    events.extend(tick(&mut agent, 3_000));
+    events.extend(tick(&mut agent, 30_000));
+    assert_eq!(events, [e("a", 0, 3, 0), e("b", 3, 30, 0)]);
+}
+
+#[test]
 fn a_duration_ends_it() {
     let world = world(&[("a", 1, 0)]);
     let mut agent = Agent::new(vec![source("s", &world)], periods(10), now(0));
@@ -375,6 +416,8 @@ proptest! {
                 }
                 Step::Set(by) => wall = wall.saturating_add(by),
             }
+            let ceiling = agent.line.ceiling();
+            prop_assert!(events.iter().all(|it| it.event.period.end <= ceiling));
         }
         monotonic += 1_000;
         events.extend(agent.finish(clocks(monotonic, wall)).events);

@@ -26,6 +26,12 @@ impl Gauge {
         }
     }
 
+    /// Adds what another one saw in the same period.
+    pub(super) fn absorb(&mut self, other: &Self) {
+        self.weighted += other.weighted;
+        self.seconds += other.seconds;
+    }
+
     pub(super) fn average(&self) -> f64 {
         if self.seconds > 0.0 { self.weighted / self.seconds } else { self.held }
     }

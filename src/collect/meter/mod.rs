@@ -131,6 +131,19 @@ struct Sums {
     storage: Gauge,
 }
 
+impl Sums {
+    fn absorb(&mut self, other: &Self) {
+        self.cpu = self.cpu.saturating_add(other.cpu);
+        self.capacity += other.capacity;
+        self.gpu = self.gpu.saturating_add(other.gpu);
+        self.sent = self.sent.saturating_add(other.sent);
+        self.received = self.received.saturating_add(other.received);
+        self.memory.absorb(&other.memory);
+        self.memory_share.absorb(&other.memory_share);
+        self.storage.absorb(&other.storage);
+    }
+}
+
 impl Meter {
     /// Starts metering with a first reading, taken at the second `start` (Unix seconds). What its counters show was
     /// consumed before.
@@ -186,10 +199,15 @@ impl Meter {
         (self.identity, self.chain)
     }
 
-    /// Starts with what rounding left over in another chain of the same instance.
+    /// Starts with what another chain of the same instance has in no event yet: its open period, and what rounding left
+    /// over.
     pub(super) fn inherit(&mut self, ended: &Chain) {
         self.chain.cpu_carry = ended.cpu_carry.clone();
         self.chain.gpu_carry = ended.gpu_carry.clone();
+        if ended.seen {
+            self.chain.period.absorb(&ended.period);
+            self.chain.seen = true;
+        }
     }
 
     /// Who is metered and who is billed.

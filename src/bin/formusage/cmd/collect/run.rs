@@ -94,11 +94,12 @@ impl<'a> Collector<'a> {
             screen.draw()?;
         }
         loop {
-            let pause = match &next {
-                Some(_) => self.agent.wait().min(self.agent.until_whole_second()),
-                None => self.agent.wait(),
-            };
             let passed = self.clock.monotonic().saturating_sub(self.agent.looked_at());
+            let due = self.agent.wait().saturating_sub(passed);
+            let whole = self.agent.until_whole_second(passed);
+            // Other settings are taken over at a whole second, not at any look before.
+            let reload = next.is_some() && whole <= due;
+            let pause = if reload { whole } else { due };
             tokio::select! {
                 biased;
                 () = shutdown.finish.cancelled() => return Ok(End::Asked),
@@ -125,7 +126,7 @@ impl<'a> Collector<'a> {
                     }
                     continue;
                 }
-                () = self.clock.sleep(pause.saturating_sub(passed)) => {}
+                () = self.clock.sleep(pause) => {}
             }
             let tick = self.agent.tick(self.now())?;
             let wrote = !tick.events.is_empty();
@@ -134,7 +135,7 @@ impl<'a> Collector<'a> {
             if !wrote && output::stdout_is_closed() {
                 return Err(StdoutClosed.into());
             }
-            if let Some((wanted, plan)) = next.take() {
+            if let Some((wanted, plan)) = next.take_if(|_| reload) {
                 let tick = self.agent.reconfigure(plan, wanted.periods, self.now());
                 self.take(tick)?;
                 settings = wanted;
