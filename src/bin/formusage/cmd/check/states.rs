@@ -57,6 +57,7 @@ impl States {
             Self { states: AlertStates::new(fastrand()), file: None, saved_at, totals: AlertTotals::default() };
         let mut alerts = Vec::new();
         if let Some(path) = path {
+            AlertFile::refuse_others(path)?;
             let (file, kept) = AlertFile::open(path, SystemClock.unix_seconds())?;
             kept.put_aside.iter().for_each(|message| say(message));
             states.file = Some(file);
