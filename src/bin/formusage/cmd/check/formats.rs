@@ -11,6 +11,7 @@ use super::report::Totals;
 use crate::cli::CheckFormat;
 use crate::exit::Exit;
 use crate::findings::{Commands, Log, Remark, Rule, Suites, unreadable};
+use crate::output::printable;
 
 /// The rule of lines that are no valid event.
 const INVALID: &str = "invalid-event";
@@ -194,7 +195,7 @@ impl Service {
 
 /// What can't go where the monitoring reads on: a bar begins the data, a line end the next line.
 fn tame(text: &str) -> String {
-    text.replace(['|', '\n', '\r'], " ")
+    printable(&text.replace(['|', '\n', '\r'], " ")).into_owned()
 }
 
 /// The line for a run that could not begin.

@@ -345,7 +345,8 @@ impl Report {
             }
         }
         let UsageEvent { instance_id, user_id, timestamp, .. } = event;
-        self.out.text(&format!("{file}:{line}: instance {instance_id}, user {user_id}, {}\n", time(*timestamp)))?;
+        let head = format!("{file}:{line}: instance {instance_id}, user {user_id}, {}", time(*timestamp));
+        self.out.text(&format!("{}\n", printable(&head)))?;
         let width = exceeded.iter().chain(&within).chain(&others).map(|why| why.config.id.chars().count()).max();
         let width = width.unwrap_or(0).min(40);
         for why in exceeded.iter().chain(&within).chain(&others) {
