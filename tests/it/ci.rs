@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Output;
 
-use crate::support::formusage;
+use crate::support::{formusage, line};
 
 const CPU: &str = r#"[{"id":"cpu","resource_type":"Cpu","threshold_type":{"Percentage":{"value":80.0}},"for":"5m","action":"Log","user_id":"*"}]"#;
 
@@ -109,4 +109,52 @@ fn states_take_the_place_of_no_other_file() {
     }
     assert_eq!(check("new.json").0, 0);
     assert_eq!(check("new.json").0, 0);
+}
+
+#[test]
+fn what_fires_is_named_and_what_is_over_no_more_is_over_by_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    fs::write(path("t.json"), CPU).unwrap();
+    let events = |periods: std::ops::Range<i64>, cpu: f64| -> String {
+        let event = |index: i64| {
+            let mut event: serde_json::Value = serde_json::from_str(&line("web-1", 0)).unwrap();
+            let start = 1_626_350_400 + index * 30;
+            event["period"] = serde_json::json!({"start": start, "end": start + 30});
+            event["timestamp"] = (start + 30).into();
+            event["metrics"]["cpu_percent_avg"] = cpu.into();
+            event.to_string() + "\n"
+        };
+        periods.map(event).collect()
+    };
+    fs::write(path("high.ndjson"), events(0..20, 95.0)).unwrap();
+    fs::write(path("none.ndjson"), "").unwrap();
+    fs::write(path("low.ndjson"), events(20..22, 50.0)).unwrap();
+    let check = |thresholds: &str, file: &str, format: &str| {
+        run(folder.path(), &["check", thresholds, "--state", "alerts.json", "--format", format, file])
+    };
+    let fires = "cpu fires on web-1 since 2021-07-15T12:00:00Z";
+    let (code, stdout, stderr) = check("t.json", "high.ndjson", "table");
+    assert_eq!(code, 1, "{stdout} {stderr}");
+    assert!(
+        stderr.contains("thresholds are exceeded in 20 of 20 events; 1 alert fired") && stderr.contains(fires),
+        "{stderr}"
+    );
+    let (code, stdout, stderr) = check("t.json", "none.ndjson", "table");
+    assert!(code == 1 && stdout.is_empty() && stderr.contains(fires), "{stdout} {stderr}");
+    let (_, _, stderr) = check("t.json", "high.ndjson", "table");
+    assert!(stderr.contains("20 events late or again"), "{stderr}");
+    let (code, stdout, _) = check("t.json", "none.ndjson", "nagios");
+    assert!(code == 1 && stdout.starts_with(&format!("FORMUSAGE WARNING - {fires}; ")), "{stdout}");
+    assert!(stdout.contains(" violations=1;0;;0 ") && stdout.contains(" firing=1;0;;0 "), "{stdout}");
+    assert!(!stdout.contains("late or again"), "of this run alone: {stdout}");
+    fs::copy(path("alerts.json"), path("kept.json")).unwrap();
+    for (thresholds, text) in [("t.json", CPU), ("no.json", "[]")] {
+        fs::copy(path("kept.json"), path("alerts.json")).unwrap();
+        fs::write(path(thresholds), text).unwrap();
+        let (_, stdout, stderr) = check(thresholds, "low.ndjson", "table");
+        let head = stdout.lines().next().unwrap_or_default();
+        assert!(head.ends_with("state") && stdout.contains("resolved after"), "{stdout} {stderr}");
+        assert!(!stdout.contains("-37.5 %") && !stderr.contains("fires on"), "{stdout} {stderr}");
+    }
 }

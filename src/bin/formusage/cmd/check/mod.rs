@@ -142,7 +142,7 @@ impl Check {
         self.hand_over();
         self.totals.alerts =
             (self.thresholds.has_states() || self.totals.alerts.is_some()).then(|| self.states.totals());
-        self.report.finish(&self.totals, &self.read)?;
+        self.report.finish(&self.totals, &self.states.firing(&self.thresholds), &self.read)?;
         // Behind the report: what was not reported is reported again.
         self.save()
     }
