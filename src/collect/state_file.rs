@@ -13,6 +13,8 @@ use super::timeline::Now;
 
 /// Far more than the state of any host; a file that is larger is none.
 const MAX_BYTES: u64 = 1 << 30;
+/// As many links as Linux follows.
+const MAX_LINKS: usize = 40;
 
 /// A state file that is ours as long as this lives.
 #[derive(Debug)]
@@ -85,6 +87,11 @@ impl StateFile {
     /// When another process has it, when the file or its folder can't be read or written.
     pub fn open(path: &Path, here: &Origin, now: Now) -> Result<Opened, StateFileError> {
         let refuse = |path: &Path, error| StateFileError::Io { path: path.to_owned(), error };
+        let path = &*behind_links(path).map_err(|error| refuse(path, error))?;
+        // Said before a lock file stands beside what is no state.
+        if path.metadata().is_ok_and(|it| !it.is_file()) {
+            return Err(refuse(path, no_regular_file()));
+        }
         if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
             private_folder(folder).map_err(|error| refuse(folder, error))?;
         }
@@ -139,11 +146,28 @@ impl StateFile {
     }
 }
 
+/// What `path` names once links are followed, whether it is there yet or not: two names of one state share one lock, and
+/// a link stays one.
+fn behind_links(path: &Path) -> io::Result<PathBuf> {
+    let mut path = path.to_owned();
+    for _ in 0..MAX_LINKS {
+        match std::fs::read_link(&path) {
+            Ok(target) => path = path.parent().unwrap_or(Path::new("")).join(target),
+            Err(_) => return Ok(path),
+        }
+    }
+    Err(io::Error::other("its links lead in a circle"))
+}
+
+fn no_regular_file() -> io::Error {
+    io::Error::other("it is no regular file")
+}
+
 fn read(path: &Path) -> io::Result<Vec<u8>> {
     use io::Read as _;
     // Opening a pipe waits for whoever writes to it.
     if !std::fs::metadata(path)?.is_file() {
-        return Err(io::Error::other("it is no regular file"));
+        return Err(no_regular_file());
     }
     let mut bytes = Vec::new();
     if File::open(path)?.take(MAX_BYTES + 1).read_to_end(&mut bytes)? as u64 > MAX_BYTES {

@@ -15,6 +15,7 @@ mod cloudevents_setup;
 mod codes;
 mod collect;
 mod collect_cgroups;
+mod collect_output;
 mod collect_state;
 mod concurrency;
 mod continuity;

@@ -1,7 +1,8 @@
 //! Standard output carries data, standard error carries words.
 
 use std::borrow::Cow;
-use std::io::{self, IsTerminal, Write};
+use std::fs::File;
+use std::io::{self, IsTerminal, Read as _, Seek as _, SeekFrom, Write};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Whoever read our standard output has closed it.
@@ -48,11 +49,81 @@ impl Stdout {
     }
 }
 
+/// Standard output for lines that are there whole or not at all, also in a file on a disk that fills up.
+#[derive(Debug)]
+pub(crate) struct WholeLines {
+    stdout: Stdout,
+    file: Option<OutputFile>,
+}
+
+impl WholeLines {
+    pub(crate) fn new() -> Self {
+        Self { stdout: Stdout::new(), file: OutputFile::of_stdout() }
+    }
+
+    /// Writes `lines`, each with its end. Of what a file could not take all of, it holds nothing.
+    pub(crate) fn write(&mut self, lines: &[u8]) -> anyhow::Result<()> {
+        match &mut self.file {
+            Some(file) => file.write(lines).map_err(explain),
+            None => self.stdout.bytes(lines).and_then(|()| self.stdout.flush()),
+        }
+    }
+}
+
+/// A regular file that is our standard output.
+#[derive(Debug)]
+struct OutputFile {
+    file: File,
+    appends: bool,
+    /// It ends in half a line of somebody who was killed or had no room.
+    torn: bool,
+}
+
+impl OutputFile {
+    #[cfg(target_os = "linux")]
+    fn of_stdout() -> Option<Self> {
+        use rustix::fs::{OFlags, fcntl_getfl};
+        use std::os::fd::AsFd as _;
+        let mut file = File::from(io::stdout().as_fd().try_clone_to_owned().ok()?);
+        let length = file.metadata().ok().filter(std::fs::Metadata::is_file)?.len();
+        let appends = fcntl_getfl(&file).ok()?.contains(OFlags::APPEND);
+        let at_end = appends || file.stream_position().ok()? == length;
+        let mut last = [b'\n'];
+        if length > 0 && at_end {
+            // Ours can only be written to.
+            let readable = File::open("/proc/self/fd/1");
+            let _ = readable.and_then(|mut it| it.seek(SeekFrom::End(-1)).and_then(|_| it.read_exact(&mut last)));
+        }
+        Some(Self { file, appends, torn: last != [b'\n'] })
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn of_stdout() -> Option<Self> {
+        None
+    }
+
+    fn write(&mut self, lines: &[u8]) -> io::Result<()> {
+        let start = if self.appends { self.file.metadata()?.len() } else { self.file.stream_position()? };
+        let end: &[u8] = if self.torn { b"\n" } else { b"" };
+        let written = self.file.write_all(&[end, lines].concat());
+        if written.is_ok() {
+            self.torn = false;
+        } else if (start..=start + (end.len() + lines.len()) as u64).contains(&self.file.metadata()?.len()) {
+            // Nobody else has written behind it.
+            self.file.set_len(start)?;
+            self.file.seek(SeekFrom::Start(start))?;
+        }
+        written
+    }
+}
+
 fn explain(error: io::Error) -> anyhow::Error {
     if error.kind() == io::ErrorKind::BrokenPipe {
         anyhow::Error::new(StdoutClosed)
     } else {
-        anyhow::Error::new(error).context("could not write to standard output")
+        let is_full = matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded);
+        let advice = if is_full { " (make room, and run it again)" } else { "" };
+        anyhow::Error::new(error).context(format!("could not write to standard output{advice}"))
     }
 }
 
@@ -69,6 +140,24 @@ pub(crate) fn stdout_is_closed() -> bool {
     }
     #[cfg(not(target_os = "linux"))]
     false
+}
+
+/// Refuses where standard output was closed before we began (`>&-`): Rust's runtime puts the null device in its place,
+/// opened for reading too, and data would vanish without a word. Whoever wants that writes `> /dev/null`.
+pub(crate) fn expect_stdout() -> anyhow::Result<()> {
+    #[cfg(target_os = "linux")]
+    {
+        use rustix::fs::{OFlags, fcntl_getfl, fstat};
+        let stdout = io::stdout();
+        let null = std::fs::metadata("/dev/null").map(|it| std::os::unix::fs::MetadataExt::rdev(&it));
+        let is_null = fstat(&stdout).is_ok_and(|it| null.is_ok_and(|null| it.st_rdev == null));
+        if is_null && fcntl_getfl(&stdout).is_ok_and(|flags| flags & OFlags::ACCMODE == OFlags::RDWR) {
+            anyhow::bail!(
+                "standard output is closed, and nobody would get what is written there; give it a reader, a file, or > /dev/null"
+            );
+        }
+    }
+    Ok(())
 }
 
 /// Whether a person reads our standard output.

@@ -9,7 +9,7 @@ use std::sync::mpsc;
 use form_usage_events::collect::StateFile;
 use tokio::sync::mpsc as back;
 
-use crate::output::Stdout;
+use crate::output::WholeLines;
 
 /// What a pipe takes whole or not at all (`PIPE_BUF` on Linux): whoever is killed leaves no half of a line there.
 const WHOLE_BYTES: usize = 4096;
@@ -47,7 +47,7 @@ impl Writer {
         let (batches, inbox) = mpsc::channel::<Batch>();
         let (told, outcomes) = back::unbounded_channel();
         std::thread::Builder::new().name("writer".to_owned()).spawn(move || {
-            let mut stdout = Stdout::new();
+            let mut stdout = WholeLines::new();
             for batch in inbox {
                 if told.send(write(&mut stdout, file.as_ref(), batch)).is_err() {
                     break;
@@ -78,7 +78,7 @@ impl Writer {
     }
 }
 
-fn write(stdout: &mut Stdout, file: Option<&StateFile>, batch: Batch) -> Outcome {
+fn write(stdout: &mut WholeLines, file: Option<&StateFile>, batch: Batch) -> Outcome {
     let Batch { lines, states } = batch;
     let states = file.zip(states);
     if let Some((file, (before, _))) = &states
@@ -98,16 +98,15 @@ fn write(stdout: &mut Stdout, file: Option<&StateFile>, batch: Batch) -> Outcome
     Outcome::Written
 }
 
-fn write_lines(stdout: &mut Stdout, lines: &[String]) -> anyhow::Result<()> {
-    let mut held = 0;
+fn write_lines(stdout: &mut WholeLines, lines: &[String]) -> anyhow::Result<()> {
+    let mut piece = Vec::with_capacity(WHOLE_BYTES);
     for line in lines {
-        let length = line.len() + 1;
-        if held > 0 && held + length > WHOLE_BYTES {
-            stdout.flush()?;
-            held = 0;
+        if !piece.is_empty() && piece.len() + line.len() + 1 > WHOLE_BYTES {
+            stdout.write(&piece)?;
+            piece.clear();
         }
-        stdout.line(line.as_bytes())?;
-        held += length;
+        piece.extend_from_slice(line.as_bytes());
+        piece.push(b'\n');
     }
-    stdout.flush()
+    if piece.is_empty() { Ok(()) } else { stdout.write(&piece) }
 }
