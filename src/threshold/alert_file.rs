@@ -2,7 +2,8 @@
 //!
 //! It is written whole under another name, synced and renamed, so that a crash leaves the old states or the new ones.
 //! One process uses it at a time: a second one finds it locked. What can't be used (damaged, of a newer version, or no
-//! such file at all) is put aside under another name, never deleted.
+//! such file at all) is put aside under another name, never deleted. Where a person names the file, one that holds
+//! anything else, such as the thresholds, is refused first ([`AlertFile::refuse_others`]) and left where it is.
 
 use std::fmt;
 use std::fs::{self, File, OpenOptions, TryLockError};
@@ -14,6 +15,12 @@ use super::evaluate::ThresholdSet;
 
 /// The largest file that is read, in bytes: 1 GiB, room for some 30 million instances.
 const MAX_BYTES: u64 = 1 << 30;
+
+/// How a file of states begins, without its blanks.
+const HEADER: &[u8] = br#"{"format":"formusage-alerts""#;
+
+/// So much of the beginning is looked at.
+const HEAD_BYTES: u64 = 4096;
 
 /// The file, held by this process.
 #[derive(Debug)]
@@ -40,6 +47,8 @@ pub struct Kept {
 pub enum AlertFileError {
     /// Another process holds it.
     InUse(PathBuf),
+    /// It is there and holds something else, or is no regular file.
+    Foreign(PathBuf, &'static str),
     /// It can't be read or written.
     Io(PathBuf, io::Error),
 }
@@ -50,6 +59,12 @@ impl fmt::Display for AlertFileError {
             Self::InUse(path) => write!(
                 f,
                 "another process keeps the states of its thresholds in {}; name another file with --state",
+                path.display()
+            ),
+            Self::Foreign(path, what) => write!(
+                f,
+                "{} {what}, so the states of thresholds are not kept there; name a file of their own with --state, which \
+                 is made where there is none",
                 path.display()
             ),
             Self::Io(path, error) => {
@@ -97,6 +112,30 @@ impl AlertFile {
         Ok((file, kept))
     }
 
+    /// Refuses a file that is there and is neither a file of states nor what was left of one. Touches nothing.
+    ///
+    /// # Errors
+    /// [`AlertFileError::Foreign`]; [`AlertFileError::Io`] when it can't be looked at.
+    pub fn refuse_others(path: &Path) -> Result<(), AlertFileError> {
+        let failed = |error| AlertFileError::Io(path.to_owned(), error);
+        match fs::metadata(path) {
+            // Opening a named pipe would wait for whoever writes into it.
+            Ok(metadata) if !metadata.is_file() => {
+                return Err(AlertFileError::Foreign(path.to_owned(), "is no regular file"));
+            }
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            Err(error) => return Err(failed(error)),
+        }
+        let mut head = Vec::new();
+        File::open(path).and_then(|file| file.take(HEAD_BYTES).read_to_end(&mut head)).map_err(failed)?;
+        // Whoever formats JSON may have put the fields in another order.
+        if begins_as_ours(&head) || matches!(read(path), Ok(Some(text)) if is_ours(&text)) {
+            return Ok(());
+        }
+        Err(AlertFileError::Foreign(path.to_owned(), "is there and holds something else than states of thresholds"))
+    }
+
     /// Where it is.
     #[must_use]
     pub fn path(&self) -> &Path {
@@ -128,6 +167,18 @@ impl AlertFile {
         let _ = folder;
         Ok(())
     }
+}
+
+/// Whether a file that begins like this was written here, or broke off before that could be told.
+fn begins_as_ours(head: &[u8]) -> bool {
+    let start: Vec<u8> =
+        head.iter().copied().filter(|byte| !byte.is_ascii_whitespace() && *byte != 0).take(HEADER.len()).collect();
+    HEADER.starts_with(&start)
+}
+
+/// Whether a whole text says that it holds states, of whatever version.
+fn is_ours(text: &[u8]) -> bool {
+    matches!(AlertRecord::parse(text), Ok(_) | Err(RecordError::Newer(_)))
 }
 
 fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {
@@ -202,11 +253,14 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("alerts.json");
         let newer = r#"{"format":"formusage-alerts","version":9}"#;
+        assert!(AlertFile::refuse_others(&path).is_ok(), "it is not there yet");
         for (number, (text, says)) in [
             ("{\"format\":", "damaged"),
             ("", "damaged"),
             ("{\"id\":\"cpu\"}", "no states of thresholds"),
             ("[]", "no states of thresholds"),
+            ("\0\0\0\0", "damaged"),
+            ("{\n  \"format\": \"formusage-alerts\", \"vers", "damaged"),
             (newer, "newer version"),
             (r#"{"format":"formusage-alerts","version":1}"#, "damaged"),
         ]
@@ -220,6 +274,38 @@ mod tests {
             assert!(kept.states.is_none() && !path.exists());
             let aside = fs::read_dir(folder.path()).unwrap().flatten();
             assert_eq!(aside.filter(|it| it.file_name().to_string_lossy().contains("-77")).count(), number + 1);
+        }
+    }
+
+    #[test]
+    fn what_is_somebody_elses_is_refused_and_not_touched() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("thresholds.json");
+        let spread = serde_json::to_string_pretty(&serde_json::json!({"a": "formusage-alerts"})).unwrap();
+        for text in [r#"{"id":"cpu"}"#, "[]", "[{", "a: 1\n", "\x7fELF", &spread, r#"{"format":"formusage-spool""#] {
+            fs::write(&path, text).unwrap();
+            let error = AlertFile::refuse_others(&path).unwrap_err();
+            assert!(matches!(error, AlertFileError::Foreign(..)) && error.to_string().contains("--state"), "{error}");
+            assert_eq!(fs::read_to_string(&path).unwrap(), text);
+            assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "nothing is made beside it");
+        }
+        let error = AlertFile::refuse_others(folder.path()).unwrap_err().to_string();
+        assert!(error.contains("no regular file"), "{error}");
+    }
+
+    #[test]
+    fn states_that_somebody_formatted_are_still_states() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("alerts.json");
+        let (states, set) = firing();
+        // A map of serde_json sorts its fields.
+        let record = serde_json::to_value(AlertRecord::of(&states, &set, Vec::new())).unwrap();
+        fs::write(&path, serde_json::to_string_pretty(&record).unwrap()).unwrap();
+        assert!(AlertFile::refuse_others(&path).is_ok());
+        assert!(AlertFile::open(&path, 0).unwrap().1.states.is_some());
+        for text in ["", "\0\0\0\0", "{\n  \"format\": \"formusage-alerts\", \"vers", "{\"for"] {
+            fs::write(&path, text).unwrap();
+            assert!(AlertFile::refuse_others(&path).is_ok(), "{text}");
         }
     }
 }

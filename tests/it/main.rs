@@ -9,6 +9,7 @@ mod alerts;
 mod channels;
 mod check;
 mod check_channels;
+mod ci;
 mod cloudevents;
 mod cloudevents_setup;
 mod codes;

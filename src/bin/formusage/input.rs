@@ -8,6 +8,8 @@ use std::str::FromStr;
 
 use anyhow::{Context as _, anyhow, bail};
 
+use crate::output::printable;
+
 /// A file, or `-` for standard input.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Input {
@@ -23,11 +25,12 @@ impl FromStr for Input {
     }
 }
 
+/// For people; [`Input::name`] is for data.
 impl fmt::Display for Input {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Stdin => f.write_str("<stdin>"),
-            Self::File(path) => path.display().fmt(f),
+            Self::File(path) => f.write_str(&shown(path)),
         }
     }
 }
@@ -35,7 +38,20 @@ impl fmt::Display for Input {
 /// A started read: what was peeked at, then the rest.
 pub(crate) type Opened = io::Chain<Cursor<Vec<u8>>, Box<dyn Read + Send>>;
 
+/// A path as words for people have it.
+fn shown(path: &Path) -> String {
+    printable(&path.display().to_string()).into_owned()
+}
+
 impl Input {
+    /// What it is called in reports for programs, which write control characters in their own way.
+    pub(crate) fn name(&self) -> String {
+        match self {
+            Self::Stdin => self.to_string(),
+            Self::File(path) => path.display().to_string(),
+        }
+    }
+
     /// The inputs that `files` name; standard input where they name none.
     pub(crate) fn or_stdin(files: &[Self]) -> Vec<Self> {
         if files.is_empty() { vec![Self::Stdin] } else { files.to_vec() }
@@ -51,7 +67,7 @@ impl Input {
                     let mut found = Vec::new();
                     match walk(&path, &mut found) {
                         Ok(()) if found.is_empty() => {
-                            let error = anyhow!("{} holds no *.json, *.jsonl or *.ndjson file", path.display());
+                            let error = anyhow!("{} holds no *.json, *.jsonl or *.ndjson file", shown(&path));
                             all.push(Err((path.display().to_string(), error)));
                         }
                         Ok(()) => {
@@ -80,9 +96,9 @@ impl Input {
                 Box::new(stdin)
             }
             Self::File(path) => {
-                let file = File::open(path).with_context(|| format!("can't open {}", path.display()))?;
+                let file = File::open(path).with_context(|| format!("can't open {self}"))?;
                 if file.metadata().is_ok_and(|metadata| metadata.is_dir()) {
-                    bail!("{} is a directory; name the files in it, as in {0}/*.json", path.display());
+                    bail!("{self} is a directory; name the files in it, as in {self}/*.json");
                 }
                 Box::new(file)
             }
@@ -104,9 +120,9 @@ impl Input {
 
 /// Collects the files below `folder`. Links to folders are not followed: they may lead back.
 fn walk(folder: &Path, found: &mut Vec<PathBuf>) -> anyhow::Result<()> {
-    let entries = std::fs::read_dir(folder).with_context(|| format!("can't read the folder {}", folder.display()))?;
+    let entries = std::fs::read_dir(folder).with_context(|| format!("can't read the folder {}", shown(folder)))?;
     for entry in entries {
-        let entry = entry.with_context(|| format!("can't read the folder {}", folder.display()))?;
+        let entry = entry.with_context(|| format!("can't read the folder {}", shown(folder)))?;
         if entry.file_name().as_encoded_bytes().starts_with(b".") {
             continue;
         }
@@ -122,21 +138,37 @@ fn walk(folder: &Path, found: &mut Vec<PathBuf>) -> anyhow::Result<()> {
 
 /// What a file is that starts like this and can't be JSON, and what to do about it.
 fn not_text(start: &[u8]) -> Option<&'static str> {
+    const BINARY: &str = "a binary file; JSON text is expected";
     const MAGIC: &[(&[u8], &str)] = &[
         (b"\x1f\x8b", "compressed with gzip; pass it through zcat"),
         (b"\x28\xb5\x2f\xfd", "compressed with zstd; pass it through zstdcat"),
         (b"BZh", "compressed with bzip2; pass it through bzcat"),
         (b"\xfd7zXZ\0", "compressed with xz; pass it through xzcat"),
         (b"SQLite format 3\0", "an SQLite database; read it with: formusage read --from sqlite:FILE"),
+        (b"\x7fELF", BINARY),
+        (b"\x89PNG", BINARY),
+        (b"PK\x03\x04", "a ZIP archive; unpack it first"),
         (b"\xff\xfe", "UTF-16 text; convert it with: iconv -f UTF-16 -t UTF-8"),
         (b"\xfe\xff", "UTF-16 text; convert it with: iconv -f UTF-16 -t UTF-8"),
     ];
     let known = MAGIC.iter().find(|(magic, _)| start.starts_with(magic)).map(|(_, what)| *what);
-    // Behind a first line of JSON a NUL is a fault of its own line (a crash leaves such blocks), not of the file.
-    let mut lines = start.split(|byte| *byte == b'\n').filter(|line| !line.trim_ascii().is_empty());
-    let starts_as_json = lines.next().is_some_and(|line| line.trim_ascii().starts_with(b"{") && !line.contains(&0));
-    let binary = start.contains(&0) && !starts_as_json;
-    known.or_else(|| binary.then_some("a binary file; JSON text is expected"))
+    known.or_else(|| (start.contains(&0) && mostly_no_text(start)).then_some(BINARY))
+}
+
+/// Whether `start` is not the text of somebody in whose file a few bytes went wrong. A NUL among text is a fault of its
+/// line, and so are the blocks of them that a crash leaves between lines.
+fn mostly_no_text(start: &[u8]) -> bool {
+    let is_line = |line: &[u8]| {
+        let line = line.trim_ascii();
+        line.starts_with(b"{") && line.ends_with(b"}") && !line.contains(&0)
+    };
+    if start.split(|byte| *byte == b'\n').any(is_line) {
+        return false;
+    }
+    let control = |byte: &&u8| byte.is_ascii_control() && !byte.is_ascii_whitespace();
+    let broken: usize = start.utf8_chunks().map(|chunk| chunk.invalid().len()).sum();
+    // Three in ten: UTF-16 has five, text with a few wrong bytes far less than one.
+    (start.iter().filter(control).count() + broken) * 10 >= start.len() * 3
 }
 
 #[cfg(test)]
@@ -150,7 +182,12 @@ mod tests {
         assert_eq!(not_text(b"\xef\xbb\xbf{}"), None);
         assert!(not_text(b"\x89PNG\r\n\x1a\n\0\0").unwrap().contains("binary"));
         assert!(not_text(b"{\0\"\0a\0").unwrap().contains("binary"));
+        assert!(not_text(b"\0\x01\x02\xfe\xff\xee rest").unwrap().contains("binary"));
+        // A NUL among text is a fault of its line, wherever it stands.
         assert_eq!(not_text(b"{\"a\":1}\n\0\0\n{}"), None);
+        assert_eq!(not_text(b"{\"a\":\0}\n{\"a\":2}\n"), None);
+        assert_eq!(not_text(b"\0{\"a\":1}\n"), None);
+        assert_eq!(not_text(&[&[0; 4000][..], b"\n{\"a\":1}\n"].concat()), None);
         assert_eq!(not_text(b""), None);
     }
 }

@@ -176,9 +176,17 @@ pub(crate) fn printable(text: &str) -> Cow<'_, str> {
     without(text, char::is_control)
 }
 
-/// The same for a text of several lines.
+/// The same for a text of several lines. None of them is what the runners of workflows take for a command, whether it
+/// comes in a name or in what a line holds: they read our standard error too.
 fn printable_lines(text: &str) -> Cow<'_, str> {
-    without(text, |char| char.is_control() && char != '\n')
+    let text = without(text, |char| char.is_control() && char != '\n');
+    let begins_command = |line: &str| line.trim_start().starts_with("::");
+    // This older form is one wherever it stands in its line.
+    if !text.split('\n').any(begins_command) && !text.contains("##[") {
+        return text;
+    }
+    let lines = text.split('\n').map(|line| if begins_command(line) { format!("\u{fffd}{line}") } else { line.into() });
+    Cow::Owned(lines.collect::<Vec<_>>().join("\n").replace("##[", "##\u{fffd}["))
 }
 
 fn without(text: &str, unwanted: impl Fn(char) -> bool) -> Cow<'_, str> {
@@ -252,5 +260,23 @@ pub(crate) fn say(message: &str) {
         let _ = writeln!(Words, "{}", printable_lines(message));
     } else {
         let _ = writeln!(anstream::stderr(), "{}", printable_lines(message));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_line_of_words_is_a_command_of_a_workflow() {
+        for (text, shown) in [
+            ("can't open a: b::c", "can't open a: b::c"),
+            ("::error::x", "\u{fffd}::error::x"),
+            ("a\n ::stop-commands::pwn\nb", "a\n\u{fffd} ::stop-commands::pwn\nb"),
+            ("a ##[error]x\r\x1b[2J", "a ##\u{fffd}[error]x\u{fffd}\u{fffd}[2J"),
+        ] {
+            assert_eq!(printable_lines(text), shown);
+        }
+        assert_eq!(printable("a\n::error::x"), "a\u{fffd}::error::x");
     }
 }

@@ -45,9 +45,25 @@ impl Findings<'_> {
         }
     }
 
+    /// An array of nothing.
     pub(super) fn empty(&mut self) {
         let place = Place { line: 1, column: 1, pointer: String::new() };
-        self.take(Finding::warning(Code::Empty, "there is nothing to validate").at(place));
+        let message = "the array is empty: there is nothing to validate, and as thresholds nothing is checked";
+        self.take(Finding::warning(Code::Empty, message).at(place));
+    }
+
+    /// An input of the name without any text. A stream of events may be empty; a document is not.
+    pub(super) fn blank(&mut self, name: &str) {
+        let place = Place { line: 1, column: 1, pointer: String::new() };
+        self.take(match std::path::Path::new(name).extension() {
+            Some(extension) if extension.eq_ignore_ascii_case("json") => {
+                Finding::error(Code::Empty, "this file is empty, which is no JSON document")
+                    .expected("thresholds, channels or events")
+                    .help("write [] where there is no threshold; a stream of events that may be empty is *.ndjson")
+                    .at(place)
+            }
+            _ => Finding::warning(Code::Empty, "there is nothing to validate").at(place),
+        });
     }
 }
 
@@ -156,7 +172,7 @@ impl<E: From<io::Error>> Run<'_, '_, E> {
         }
         let text = Text::new(&document.bytes, 1, &mut |finding| self.findings.take(finding));
         if document.bytes.is_empty() {
-            self.findings.empty();
+            self.findings.blank(self.name);
         } else if let Some(root) = json::read(&text, &mut |finding| self.findings.take(finding)) {
             match &root.value {
                 Value::Array(items) if items.is_empty() => self.findings.empty(),

@@ -15,7 +15,7 @@ use crate::cli::{FindingFormat, Topic, ValidateArgs};
 use crate::exit::Exit;
 use crate::findings::{FileRow, FindingWriter};
 use crate::input::Input;
-use crate::output::{Stdout, complain, say};
+use crate::output::{Stdout, complain, printable, say};
 
 /// So many files have a line each in the summary; of more, only those with findings, and no more than this.
 const LISTED_FILES: usize = 10;
@@ -49,7 +49,7 @@ pub(crate) fn run(args: &ValidateArgs) -> anyhow::Result<Exit> {
                 continue;
             }
         };
-        let name = input.to_string();
+        let name = input.name();
         let opened = match input.open() {
             Ok(opened) => opened,
             Err(error) => {
@@ -61,7 +61,7 @@ pub(crate) fn run(args: &ValidateArgs) -> anyhow::Result<Exit> {
             Ok(tally) => summary.add(name, tally),
             Err(Failure::Write(error)) => return Err(error),
             Err(Failure::Read(error)) => {
-                let error = anyhow::Error::new(error).context(format!("can't read {name} to its end"));
+                let error = anyhow::Error::new(error).context(format!("can't read {input} to its end"));
                 summary.fail(name, &error, true);
             }
         }
@@ -188,7 +188,7 @@ impl Summary {
             |(index, row): &(usize, &FileRow)| row.failure.is_none() && (row.has_findings() || *index < LISTED_FILES);
         self.rows.iter().enumerate().filter(worth).take(LISTED_FILES).map(|(_, row)| {
             let held = if row.tally.kind.is_some() { contents(&row.tally) } else { "nothing recognized".to_owned() };
-            format!("{}: {held}: {}", row.file, verdict(&row.tally))
+            format!("{}: {held}: {}", printable(&row.file), verdict(&row.tally))
         })
     }
 

@@ -6,6 +6,7 @@
 use form_usage_events::validate::Severity;
 
 use super::remark::Remark;
+use crate::output::printable;
 
 /// So many errors, and so many warnings, of one step become annotations.
 const ANNOTATIONS: u64 = 10;
@@ -25,7 +26,7 @@ impl Commands {
         *count += 1;
         if *count > ANNOTATIONS {
             // A line that begins with `::` would be a command.
-            return format!("  {}\n", remark.plain().replace(['\r', '\n'], " "));
+            return printable_line(&remark.plain());
         }
         let mut properties = Vec::new();
         if remark.file != "<stdin>" {
@@ -58,17 +59,33 @@ impl Commands {
     }
 }
 
+/// A line of the log that is no command, whatever is in it.
+fn printable_line(text: &str) -> String {
+    format!("- {}\n", printable(text).replace("##[", "##\u{fffd}["))
+}
+
 /// Text behind the last `::`.
 fn data(text: &str) -> String {
-    text.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A")
+    let text = text.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A").replace("##[", "##%5B");
+    printable(&text).into_owned()
 }
 
-/// The value of a property.
+/// The value of a property. Control characters in it stay what they are to whoever decodes it, so that a file with one
+/// in its name is still the one that is named.
 fn property(text: &str) -> String {
-    data(text).replace(':', "%3A").replace(',', "%2C")
+    let mut value = String::new();
+    for char in text.chars() {
+        match char {
+            '%' | ':' | ',' => value += &format!("%{:02X}", u32::from(char)),
+            char if char.is_control() => {
+                char.encode_utf8(&mut [0; 4]).bytes().for_each(|byte| value += &format!("%{byte:02X}"));
+            }
+            char => value.push(char),
+        }
+    }
+    value.replace("##[", "##%5B")
 }
 
-/// The same for tests that read commands back.
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -102,11 +119,22 @@ mod tests {
     }
 
     #[test]
+    fn a_name_is_no_command_and_moves_no_cursor() {
+        let mut commands = Commands::default();
+        let name = "::error::x\n::stop-commands::y\x1b[2J";
+        let lines: String = (0..12).map(|_| commands.line(&remark(name, "\x1b]0;x\x07"))).collect();
+        assert!(lines.starts_with("::error file=%3A%3Aerror%3A%3Ax%0A%3A%3Astop-commands%3A%3Ay%1B[2J,"), "{lines}");
+        assert!(!lines.contains(|char: char| char.is_control() && char != '\n'), "{lines}");
+        assert_eq!(lines.lines().filter(|line| line.trim_start().starts_with("::")).count(), 10);
+        assert_eq!(lines.lines().count(), 12);
+    }
+
+    #[test]
     fn what_is_beyond_the_annotations_is_in_the_log() {
         let mut commands = Commands::default();
         let lines: String = (0..12).map(|_| commands.line(&remark("a", "x"))).collect();
         assert_eq!(lines.matches("::error ").count(), 10);
-        assert!(lines.ends_with("\n  a:3:7: error[wrong-type]: x\n"), "{lines}");
+        assert!(lines.ends_with("\n- a:3:7: error[wrong-type]: x\n"), "{lines}");
         assert!(commands.line(&Remark { severity: Severity::Warning, ..remark("a", "x") }).starts_with("::warning "));
         assert_eq!(commands.end(), "::notice title=formusage::2 more stand in the log of this step\n");
     }

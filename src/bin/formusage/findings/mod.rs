@@ -14,7 +14,7 @@ use serde::ser::SerializeStruct as _;
 use serde::{Serialize, Serializer};
 
 use crate::cli::FindingFormat;
-use crate::output::{Stdout, stdout_is_terminal};
+use crate::output::{Stdout, printable, stdout_is_terminal};
 
 pub(crate) use github::Commands;
 pub(crate) use junit::Suites;
@@ -253,11 +253,12 @@ fn with_remark<T>(located: Located<'_>, take: impl FnOnce(&Remark<'_>) -> T) -> 
 /// The line with a marker under the place, what was found, what was expected, and the help.
 fn excerpt(renderer: &Renderer, located: Located<'_>) -> String {
     let Located { file, finding, .. } = located;
+    let file = &*printable(file);
     let level = match finding.severity {
         Severity::Error => Level::ERROR,
         Severity::Warning => Level::WARNING,
     };
-    let title = level.primary_title(&*finding.message).id(finding.code.as_str());
+    let title = level.primary_title(printable(&finding.message)).id(finding.code.as_str());
     let mut group = Group::with_title(title);
     let place = finding.place.as_ref().filter(|place| place.line > 0);
     let line = line_of(&located);
@@ -277,7 +278,7 @@ fn excerpt(renderer: &Renderer, located: Located<'_>) -> String {
         (None, _) => group = group.element(Origin::path(file)),
     }
     if let Some(found) = &finding.found {
-        group = group.element(Level::NOTE.message(format!("found {found}")));
+        group = group.element(Level::NOTE.message(printable(&format!("found {found}")).into_owned()));
     }
     // Without an excerpt there is no marker to write it at.
     if let (None, Some(expected)) = (line, &finding.expected) {
@@ -286,7 +287,8 @@ fn excerpt(renderer: &Renderer, located: Located<'_>) -> String {
     if let Some(help) = &finding.help {
         group = group.element(Level::HELP.message(&**help));
     }
-    renderer.render(&[group])
+    // The runners of workflows take this for a command wherever it stands in a line.
+    renderer.render(&[group]).replace("##[", "##\u{fffd}[")
 }
 
 /// How many bytes of `rest`, which begins at the place of a finding, the marker goes under.

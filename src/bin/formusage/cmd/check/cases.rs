@@ -95,7 +95,7 @@ fn table(results: &[(String, CaseResult)]) -> String {
     let mut text = String::new();
     for (file, result) in results {
         let verdict = if result.passed() { "ok    " } else { "FAILED" };
-        text += &format!("{verdict}  {}  ({file})\n", printable(&result.name));
+        text += &format!("{verdict}  {}  ({})\n", printable(&result.name), printable(file));
         text += &differences(&result.differences, "        ");
     }
     text

@@ -8,9 +8,11 @@ use form_usage_events::units::{figure, rfc3339};
 use form_usage_events::validate::Severity;
 
 use super::report::Totals;
+use super::states::{Firing, NAMED, in_words_at_most};
 use crate::cli::CheckFormat;
 use crate::exit::Exit;
 use crate::findings::{Commands, Log, Remark, Rule, Suites, unreadable};
+use crate::output::printable;
 
 /// The rule of lines that are no valid event.
 const INVALID: &str = "invalid-event";
@@ -82,7 +84,12 @@ impl Format {
     }
 
     /// How it ends; `files` are those that were read, and why not to their end.
-    pub(super) fn end(&mut self, totals: &Totals, files: &[(String, Option<String>)]) -> anyhow::Result<String> {
+    pub(super) fn end(
+        &mut self,
+        totals: &Totals,
+        firing: &[Firing],
+        files: &[(String, Option<String>)],
+    ) -> anyhow::Result<String> {
         let failures = files.iter().filter_map(|(file, why)| Some((&**file, why.as_deref()?)));
         Ok(match self {
             Self::Github(commands) => {
@@ -94,7 +101,11 @@ impl Format {
                 files.iter().for_each(|(file, why)| suites.file(file, why.as_deref()));
                 suites.end()?
             }
-            Self::Nagios(service) => service.line(totals),
+            Self::Nagios(service) => {
+                // What was critical before this run is so still.
+                service.critical |= firing.iter().any(|it| it.critical);
+                service.line(totals, firing)
+            }
         })
     }
 
@@ -170,9 +181,11 @@ impl Service {
         }
     }
 
-    fn line(&self, totals: &Totals) -> String {
+    fn line(&self, totals: &Totals, firing: &[Firing]) -> String {
         let (_, state) = self.state(totals);
-        let mut line = format!("FORMUSAGE {state} - {}", totals.words());
+        let mut words = in_words_at_most(firing, NAMED);
+        words.push(totals.words());
+        let mut line = format!("FORMUSAGE {state} - {}", words.join("; "));
         for (id, (value, limit, unit)) in self.worst.iter().take(3) {
             let _ = write!(line, "; {id} {} {unit} of {} {unit}", figure(*value), figure(*limit));
         }
@@ -180,8 +193,13 @@ impl Service {
         let _ = write!(
             line,
             " | events={} violations={};0;;0 invalid_lines={};0;;0",
-            totals.events, totals.violations, totals.invalid_lines
+            totals.events,
+            totals.objections(),
+            totals.invalid_lines
         );
+        if let Some(alerts) = totals.alerts {
+            let _ = write!(line, " firing={};0;;0 pending={};;;0", alerts.now.firing, alerts.now.pending);
+        }
         for (id, (value, limit, unit)) in &self.worst {
             // A label has no equals sign, and a quote in it is doubled. Units are those that plugins may use.
             let label = tame(id).replace('=', "_").replace('\'', "''");
@@ -194,7 +212,7 @@ impl Service {
 
 /// What can't go where the monitoring reads on: a bar begins the data, a line end the next line.
 fn tame(text: &str) -> String {
-    text.replace(['|', '\n', '\r'], " ")
+    printable(&text.replace(['|', '\n', '\r'], " ")).into_owned()
 }
 
 /// The line for a run that could not begin.

@@ -26,7 +26,7 @@ use self::telling::Telling;
 use crate::cli::{CheckArgs, CheckFormat};
 use crate::exit::Exit;
 use crate::input::Input;
-use crate::output::{Stdout, StdoutClosed, complain, say};
+use crate::output::{Stdout, StdoutClosed, complain, printable, say};
 
 /// So many invalid lines are named; the others are counted.
 const NAMED_LINES: u64 = 100;
@@ -125,11 +125,11 @@ impl Check {
         for input in inputs {
             match input.open() {
                 Ok(opened) => {
-                    self.read.push((input.to_string(), None));
-                    self.input(&input.to_string(), opened)?;
+                    self.read.push((input.name(), None));
+                    self.input(&input.name(), opened)?;
                 }
                 Err(error) => {
-                    self.read.push((input.to_string(), None));
+                    self.read.push((input.name(), None));
                     self.unreadable(&error)?;
                 }
             }
@@ -142,7 +142,7 @@ impl Check {
         self.hand_over();
         self.totals.alerts =
             (self.thresholds.has_states() || self.totals.alerts.is_some()).then(|| self.states.totals());
-        self.report.finish(&self.totals, &self.read)?;
+        self.report.finish(&self.totals, &self.states.firing(&self.thresholds), &self.read)?;
         // Behind the report: what was not reported is reported again.
         self.save()
     }
@@ -226,7 +226,7 @@ impl Check {
     }
 
     fn broken_off(&mut self, name: &str, lines: u64, error: std::io::Error) -> anyhow::Result<()> {
-        let place = format!("can't read {name} beyond line {lines}");
+        let place = format!("can't read {} beyond line {lines}", printable(name));
         self.unreadable(&anyhow::Error::new(error).context(place))
     }
 
@@ -315,7 +315,7 @@ impl Check {
             // What stands before it in the input is reported before it.
             self.report.invalid(name, line, faults)?;
             self.report.flush()?;
-            faults.iter().for_each(|fault| say(&format!("{name}:{fault}")));
+            faults.iter().for_each(|fault| say(&format!("{}:{fault}", printable(name))));
         } else if self.totals.invalid_lines == NAMED_LINES + 1 {
             say("further invalid lines are counted and not shown; formusage validate shows all of them");
         }

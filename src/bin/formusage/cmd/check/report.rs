@@ -11,7 +11,7 @@ use form_usage_events::units::TimeSpan;
 use serde::Serialize;
 
 use super::formats::Format;
-use super::states::{AlertTotals, States};
+use super::states::{AlertTotals, Firing, NAMED, States, in_words_at_most};
 use super::table::{Table, number, time};
 use crate::cli::CheckFormat;
 use crate::exit::Exit;
@@ -50,9 +50,18 @@ impl Totals {
         }
     }
 
+    /// Violations, and alerts that fired at any time of the run: none exactly where nothing is to be objected to.
+    pub(super) fn objections(&self) -> u64 {
+        let alerts =
+            self.alerts.map_or(0, |it| (it.firing_before + it.fired + it.silent).max(it.now.firing + it.now.no_data));
+        self.violations + alerts
+    }
+
     pub(super) fn words(&self) -> String {
         let events = count(self.events, "event");
         let mut words = match self.violations {
+            // Those with states count as alerts.
+            0 if self.events_over > 0 => format!("thresholds are exceeded in {} of {events}", self.events_over),
             0 => format!("no threshold is exceeded in {events}"),
             violations => format!("{} in {} of {events}", count(violations, "violation"), self.events_over),
         };
@@ -226,7 +235,13 @@ impl Report {
             }
             if self.format == CheckFormat::Table {
                 self.records += 1;
-                let block = self.table.push(&alert.violation, &in_words(alert));
+                // States that were kept may be of thresholds that are no more.
+                self.table.show_states();
+                let words = in_words(alert);
+                let block = match alert.kind {
+                    AlertKind::Resolved => self.table.push_resolved(&alert.violation, &words),
+                    _ => self.table.push(&alert.violation, &words),
+                };
                 block.map_or(Ok(()), |block| self.out.text(&block))?;
                 continue;
             }
@@ -345,7 +360,8 @@ impl Report {
             }
         }
         let UsageEvent { instance_id, user_id, timestamp, .. } = event;
-        self.out.text(&format!("{file}:{line}: instance {instance_id}, user {user_id}, {}\n", time(*timestamp)))?;
+        let head = format!("{file}:{line}: instance {instance_id}, user {user_id}, {}", time(*timestamp));
+        self.out.text(&format!("{}\n", printable(&head)))?;
         let width = exceeded.iter().chain(&within).chain(&others).map(|why| why.config.id.chars().count()).max();
         let width = width.unwrap_or(0).min(40);
         for why in exceeded.iter().chain(&within).chain(&others) {
@@ -381,9 +397,14 @@ impl Report {
     }
 
     /// Ends the report.
-    pub(super) fn finish(&mut self, totals: &Totals, files: &[(String, Option<String>)]) -> anyhow::Result<()> {
+    pub(super) fn finish(
+        &mut self,
+        totals: &Totals,
+        firing: &[Firing],
+        files: &[(String, Option<String>)],
+    ) -> anyhow::Result<()> {
         if let Some(tool) = &mut self.tool {
-            let end = tool.end(totals, files)?;
+            let end = tool.end(totals, firing, files)?;
             self.out.text(&end)?;
         }
         match self.format {
@@ -401,6 +422,7 @@ impl Report {
         // One line is all that a monitoring system takes, and it has the words.
         if self.format != CheckFormat::Nagios && (self.format == CheckFormat::Table || stderr_is_terminal()) {
             say(&totals.words());
+            in_words_at_most(firing, NAMED).iter().for_each(|line| say(&format!("  {line}")));
         }
         Ok(())
     }

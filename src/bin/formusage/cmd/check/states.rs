@@ -1,5 +1,6 @@
 //! The states of thresholds in `check`: what changes, what is kept between runs, thresholds that change meanwhile.
 
+use std::collections::HashSet;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,14 +9,15 @@ use anyhow::Context as _;
 use form_usage_events::clock::{Clock, Monotonic, SystemClock};
 use form_usage_events::events::{UsageEvent, UsagePeriod};
 use form_usage_events::threshold::{
-    AlertCounts, AlertFile, AlertKind, AlertRecord, AlertStates, AlertStatus, InstanceKey, InstanceKeys, Notifier,
-    ThresholdAlert, ThresholdManager, ThresholdSet, watch,
+    AlertCounts, AlertFile, AlertKind, AlertRecord, AlertSeverity, AlertState, AlertStates, AlertStatus, InstanceKey,
+    InstanceKeys, Notifier, ThresholdAlert, ThresholdManager, ThresholdSet, watch,
 };
 use form_usage_events::transport::ConnectOptions;
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
-use crate::output::{complain, say};
+use super::table::time;
+use crate::output::{complain, printable, say};
 
 impl AlertTotals {
     /// Whether anything fired at any time of the run.
@@ -47,23 +49,53 @@ pub(super) struct States {
     file: Option<AlertFile>,
     saved_at: Monotonic,
     totals: AlertTotals,
+    /// What came late or again in the runs before.
+    unheard_before: [u64; 2],
+}
+
+/// So many of those that fire are named; the others are counted.
+pub(super) const NAMED: usize = 10;
+
+/// A threshold that fires on an instance, or has heard nothing of it for too long.
+#[derive(Debug)]
+pub(super) struct Firing {
+    pub(super) critical: bool,
+    /// `cpu-high fires on web-1 since 2021-07-15T12:00:30Z`.
+    words: String,
+}
+
+/// The first `most` in words, and how many there are more.
+pub(super) fn in_words_at_most(firing: &[Firing], most: usize) -> Vec<String> {
+    let mut words: Vec<_> = firing.iter().take(most).map(|it| it.words.clone()).collect();
+    if firing.len() > most {
+        words.push(format!("… and {} more", firing.len() - most));
+    }
+    words
 }
 
 impl States {
     /// Goes on from what `path` keeps; gives what the thresholds that changed since have ended.
     pub(super) fn open(path: Option<&Path>, set: &ThresholdSet) -> anyhow::Result<(Self, Vec<ThresholdAlert>)> {
         let saved_at = SystemClock.monotonic();
-        let mut states =
-            Self { states: AlertStates::new(fastrand()), file: None, saved_at, totals: AlertTotals::default() };
+        let mut states = Self {
+            states: AlertStates::new(fastrand()),
+            file: None,
+            saved_at,
+            totals: AlertTotals::default(),
+            unheard_before: [0; 2],
+        };
         let mut alerts = Vec::new();
         if let Some(path) = path {
+            AlertFile::refuse_others(path)?;
             let (file, kept) = AlertFile::open(path, SystemClock.unix_seconds())?;
             kept.put_aside.iter().for_each(|message| say(message));
             states.file = Some(file);
             alerts = kept.untold;
             if let Some((kept, old)) = kept.states {
                 states.states = kept;
-                states.totals.firing_before = states.states.counts().firing;
+                let counts = states.states.counts();
+                states.totals.firing_before = counts.firing;
+                states.unheard_before = [counts.late, counts.repeated];
                 alerts.extend(states.reload(&old, set));
             }
         }
@@ -116,7 +148,31 @@ impl States {
 
     /// Totals, and how it stands now.
     pub(super) fn totals(&self) -> AlertTotals {
-        AlertTotals { now: self.states.counts(), ..self.totals }
+        let [late, repeated] = self.unheard_before;
+        let mut now = self.states.counts();
+        now.late = now.late.saturating_sub(late);
+        now.repeated = now.repeated.saturating_sub(repeated);
+        AlertTotals { now, ..self.totals }
+    }
+
+    /// What fires or is silent at the end, by instance and threshold.
+    pub(super) fn firing(&self, set: &ThresholdSet) -> Vec<Firing> {
+        let counts = self.states.counts();
+        if counts.firing + counts.no_data == 0 {
+            return Vec::new();
+        }
+        let critical: HashSet<&str> =
+            set.configs().filter(|it| it.severity == Some(AlertSeverity::Critical)).map(|it| &*it.id).collect();
+        let firing = self.states.active().into_iter().filter_map(|(threshold, instance, status)| {
+            let verb = match status.state {
+                AlertState::Firing => "fires on",
+                AlertState::NoData => "hears nothing of",
+                AlertState::Ok | AlertState::Pending => return None,
+            };
+            let words = format!("{threshold} {verb} {instance} since {}", time(status.since));
+            Some(Firing { critical: critical.contains(threshold), words: printable(&words).into_owned() })
+        });
+        firing.collect()
     }
 
     /// Whether it is time to save them again.

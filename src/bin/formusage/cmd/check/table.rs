@@ -43,7 +43,17 @@ impl Table {
 
     /// Adds a row; returns a block when it is full.
     pub(super) fn push(&mut self, violation: &ThresholdViolation, state: &str) -> Option<String> {
-        self.rows.push(row(violation, state));
+        self.push_row(row(violation, state))
+    }
+
+    /// The same for what is over no more: it is over by nothing.
+    pub(super) fn push_resolved(&mut self, violation: &ThresholdViolation, state: &str) -> Option<String> {
+        let [time, instance, user, threshold, resource, current, limit, _, state] = row(violation, state);
+        self.push_row([time, instance, user, threshold, resource, current, limit, String::new(), state])
+    }
+
+    fn push_row(&mut self, row: [String; 9]) -> Option<String> {
+        self.rows.push(row);
         (self.rows.len() >= BLOCK_ROWS).then(|| self.take())
     }
 
