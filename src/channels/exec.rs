@@ -40,12 +40,17 @@ impl ExecSink {
         for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("FORMUSAGE_")) {
             command.env_remove(name);
         }
+        // What it starts ends with it when its time is over.
+        #[cfg(unix)]
+        command.process_group(0);
         let mut child = command.spawn().map_err(|error| {
             Failure::destination(format!(
                 "the program {program:?} can't be started: {error}; check `command` of the channel"
             ))
             .reached(Reach::Unreached)
         })?;
+        #[cfg(target_os = "linux")]
+        let group = Group(child.id());
         let stdin = child.stdin.take();
         let talk = async {
             if let Some(mut stdin) = stdin {
@@ -63,6 +68,8 @@ impl ExecSink {
                 return Err(Failure::service(message).reached(Reach::Unknown));
             }
         };
+        #[cfg(target_os = "linux")]
+        group.let_go();
         if output.status.success() {
             return Ok(());
         }
@@ -70,6 +77,29 @@ impl ExecSink {
         let said = if said.is_empty() { said } else { format!(": {said}") };
         let message = format!("the program {program:?} ended with {}{said}", output.status);
         Err(if output.status.code() == Some(DATA_ERROR) { Failure::event(message) } else { Failure::service(message) })
+    }
+}
+
+/// The program and what it started, which are killed when this is dropped.
+#[cfg(target_os = "linux")]
+struct Group(Option<u32>);
+
+#[cfg(target_os = "linux")]
+impl Group {
+    /// It has ended by itself; what it left running on purpose goes on.
+    fn let_go(mut self) {
+        self.0 = None;
+    }
+}
+
+#[cfg(target_os = "linux")]
+impl Drop for Group {
+    fn drop(&mut self) {
+        use rustix::process::{Pid, Signal, kill_process_group};
+        // Its leader was not waited for, so that the number is still its own.
+        if let Some(group) = self.0.and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw) {
+            let _ = kill_process_group(group, Signal::KILL);
+        }
     }
 }
 

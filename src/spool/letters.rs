@@ -152,15 +152,15 @@ pub(super) fn replay(
     }
     let judged = match letter.piece {
         Some(_) => Err("it is a piece of a line that was too long to be an event".to_owned()),
+        // What was in the spool before was sound: an event, or an alert, which `judge` knows nothing of.
+        None if letter.kind == LetterKind::Dead => {
+            EncodedEvent::decode_stored(&letter.raw).or_else(|_| judge(&letter.raw))
+        }
         None => judge(&letter.raw),
     };
     let encoded = match judged {
         Ok(encoded) => encoded,
-        Err(reason) => {
-            connection
-                .execute("UPDATE dead_letters SET reason = ?2, last_at = ?3 WHERE id = ?1", params![id, reason, now])?;
-            return Ok(Replayed::Invalid(reason));
-        }
+        Err(reason) => return Ok(Replayed::Invalid(reason)),
     };
     let destination = destination_id(connection, url.unwrap_or(&letter.destination))?;
     connection.execute(

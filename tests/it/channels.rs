@@ -166,6 +166,46 @@ fn what_a_channel_did_not_take_arrives_when_it_is_back() {
 }
 
 #[test]
+fn an_alert_that_was_refused_for_good_is_replayed_to_its_channel_alone() {
+    let refusing = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = refusing.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        for mut connection in refusing.incoming().flatten() {
+            let _ = connection.read(&mut [0; 4096]);
+            let _ = write!(connection, "HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+        }
+    });
+    let bench = Bench::new(r#""Notify""#, &webhook(port));
+    bench.publish(1).assert().code(0);
+    let dlq = |words: &[&str]| {
+        let mut command = formusage();
+        command.current_dir(bench.folder.path()).arg("dlq").args(words).args(["--spool", "state/alerts.db"]);
+        command.assert()
+    };
+    dlq(&["list"]).code(0).stdout(contains("400"));
+    dlq(&["replay", "--all", "--to", "file:elsewhere"]).code(1).stderr(contains("an alert for channel:ops"));
+    dlq(&["list"]).stdout(contains("400"));
+    dlq(&["replay", "--all"]).code(0).stderr(contains("--channels"));
+    let (port, received) = receiver(0);
+    bench.file("channels.json", &webhook(port));
+    bench.publish(0).assert().code(0);
+    assert!(received.recv_timeout(PATIENCE).unwrap().body.contains("cpu-high"));
+    dlq(&["list"]).code(0).stdout("");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_program_that_takes_too_long_is_killed_with_what_it_started() {
+    let exec = r#"{"channels":{"ops":{"exec":{"command":["sh","-c","sleep 987 & echo $! > child; wait"],"timeout_seconds":1}}}}"#;
+    let bench = Bench::new(r#""Notify""#, exec);
+    bench.publish(1).args(["--allow-exec", "--drain-timeout", "1s"]).assert().code(0);
+    let child = std::fs::read_to_string(bench.path("child")).unwrap();
+    // Its entry may be there for a moment until somebody has taken note of its death.
+    let state = std::fs::read_to_string(format!("/proc/{}/stat", child.trim())).unwrap_or_default();
+    assert!(state.is_empty() || state.contains(") Z "), "{state}");
+}
+
+#[test]
 fn a_name_that_nothing_is_bound_to_is_an_error_before_anything_is_sent() {
     let bench = Bench::new(r#""Notify""#, r#"{"channels":{"opps":{"exec":{"command":["true"]}}}}"#);
     let said = contains("nothing is bound to the channel `ops`").and(contains("did you mean `opps`?"));

@@ -161,7 +161,16 @@ fn replay(args: &DlqSelectArgs, to: Option<&str>) -> anyhow::Result<Exit> {
     let (mut waiting, mut refused) = (0u64, 0u64);
     let mut urls = BTreeSet::new();
     for id in chosen(&file, args)? {
-        let url = to.map(str::to_owned).or(file.letter(id)?.map(|letter| letter.destination));
+        let from = file.letter(id)?.map(|letter| letter.destination);
+        if let (Some(to), Some(channel)) = (to, from.as_ref().filter(|url| is_channel(url))) {
+            output::complain(&format!(
+                "dead letter {id} is an alert for {channel}, and goes nowhere else: not to {}",
+                shown(to)
+            ));
+            refused += 1;
+            continue;
+        }
+        let url = to.map(str::to_owned).or(from);
         match file.replay(id, to, now, &read)? {
             Replayed::Waiting | Replayed::Already => {
                 waiting += 1;
@@ -186,12 +195,26 @@ fn replay(args: &DlqSelectArgs, to: Option<&str>) -> anyhow::Result<Exit> {
             output::counted(waiting, "letter waits", "letters wait")
         ));
         for url in urls {
+            if is_channel(&url) {
+                let alerts = args.path.spool.as_ref().map(|path| format!(" --alert-spool {}", path.display()));
+                let alerts = alerts.unwrap_or_default();
+                output::say(&format!(
+                    "  formusage publish --thresholds … --channels …{alerts} </dev/null   # for {}",
+                    shown(&url)
+                ));
+                continue;
+            }
             output::say(&format!("  formusage publish --to '{}'{spool} </dev/null", shown(&url)));
         }
     } else if refused == 0 {
         output::say("there are no dead letters");
     }
     Ok(if refused == 0 { Exit::Success } else { Exit::Objection })
+}
+
+/// Whether alerts go there, which are no usage events.
+fn is_channel(destination: &str) -> bool {
+    destination.starts_with("channel:") || destination.starts_with("action:")
 }
 
 fn purge(args: &DlqSelectArgs) -> anyhow::Result<Exit> {
