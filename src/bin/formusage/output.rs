@@ -105,15 +105,30 @@ impl OutputFile {
     fn write(&mut self, lines: &[u8]) -> io::Result<()> {
         let start = if self.appends { self.file.metadata()?.len() } else { self.file.stream_position()? };
         let end: &[u8] = if self.torn { b"\n" } else { b"" };
-        let written = self.file.write_all(&[end, lines].concat());
-        if written.is_ok() {
-            self.torn = false;
-        } else if (start..=start + (end.len() + lines.len()) as u64).contains(&self.file.metadata()?.len()) {
-            // Nobody else has written behind it.
-            self.file.set_len(start)?;
-            self.file.seek(SeekFrom::Start(start))?;
+        let bytes = [end, lines].concat();
+        let mut written = 0;
+        while let Some(rest) = bytes.get(written..).filter(|rest| !rest.is_empty()) {
+            let error = match self.file.write(rest) {
+                Ok(0) => io::ErrorKind::WriteZero.into(),
+                Ok(count) => {
+                    written += count;
+                    continue;
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => error,
+            };
+            // Cut only where all that stands behind is ours.
+            let is_last = self.file.metadata()?.len() == start + written as u64;
+            if written > 0 && is_last {
+                self.file.set_len(start)?;
+                self.file.seek(SeekFrom::Start(start))?;
+            } else {
+                self.torn |= written > 0;
+            }
+            return Err(error);
         }
-        written
+        self.torn = false;
+        Ok(())
     }
 }
 
@@ -142,9 +157,10 @@ pub(crate) fn stdout_is_closed() -> bool {
     false
 }
 
-/// Refuses where standard output was closed before we began (`>&-`): Rust's runtime puts the null device in its place,
-/// opened for reading too, and data would vanish without a word. Whoever wants that writes `> /dev/null`.
-pub(crate) fn expect_stdout() -> anyhow::Result<()> {
+/// Says so where standard output was closed before we began (`>&-`): Rust's runtime puts the null device in its place,
+/// opened for reading too, and data would vanish without a word. (Some launchers open it like that on purpose, so that it
+/// is no reason to refuse.)
+pub(crate) fn mind_stdout() {
     #[cfg(target_os = "linux")]
     {
         use rustix::fs::{OFlags, fcntl_getfl, fstat};
@@ -152,12 +168,9 @@ pub(crate) fn expect_stdout() -> anyhow::Result<()> {
         let null = std::fs::metadata("/dev/null").map(|it| std::os::unix::fs::MetadataExt::rdev(&it));
         let is_null = fstat(&stdout).is_ok_and(|it| null.is_ok_and(|null| it.st_rdev == null));
         if is_null && fcntl_getfl(&stdout).is_ok_and(|flags| flags & OFlags::ACCMODE == OFlags::RDWR) {
-            anyhow::bail!(
-                "standard output is closed, and nobody would get what is written there; give it a reader, a file, or > /dev/null"
-            );
+            complain("standard output is closed, and what is written there is lost; give it a reader or a file");
         }
     }
-    Ok(())
 }
 
 /// Whether a person reads our standard output.

@@ -15,11 +15,11 @@ use self::settings::Settings;
 use crate::cli::CollectArgs;
 use crate::cmd::watch::{Screen, Writes};
 use crate::exit::Exit;
-use crate::output::expect_stdout;
+use crate::output::mind_stdout;
 use crate::setup::{self, Shutdown};
 
 pub(crate) fn run(args: &CollectArgs) -> anyhow::Result<Exit> {
-    expect_stdout()?;
+    mind_stdout();
     let settings = Settings::read(args)?;
     let sources = open(&settings)?;
     setup::runtime()?.block_on(async {

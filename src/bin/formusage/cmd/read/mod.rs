@@ -20,7 +20,7 @@ use crate::setup::{self, Shutdown};
 const MAX_PAUSE: Duration = Duration::from_secs(30);
 
 pub(crate) fn run(args: &ReadArgs) -> anyhow::Result<Exit> {
-    crate::output::expect_stdout()?;
+    crate::output::mind_stdout();
     let options = crate::connect::to_read(args)?;
     setup::runtime()?.block_on(async {
         let shutdown = Shutdown::listen("")?;
