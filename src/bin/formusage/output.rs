@@ -168,7 +168,9 @@ pub(crate) fn mind_stdout() {
         let null = std::fs::metadata("/dev/null").map(|it| std::os::unix::fs::MetadataExt::rdev(&it));
         let is_null = fstat(&stdout).is_ok_and(|it| null.is_ok_and(|null| it.st_rdev == null));
         if is_null && fcntl_getfl(&stdout).is_ok_and(|flags| flags & OFlags::ACCMODE == OFlags::RDWR) {
-            complain("standard output is closed, and what is written there is lost; give it a reader or a file");
+            say(
+                "warning: standard output is closed or leads nowhere, and what is written there is lost; give it a reader or a file",
+            );
         }
     }
 }
