@@ -62,6 +62,8 @@ struct Watched {
     failing: bool,
     before: Option<Moment>,
     looked: bool,
+    /// Whether its last look saw an instance.
+    populated: bool,
 }
 
 /// Meters the instances of several scopes.
@@ -185,6 +187,7 @@ impl Agent {
             owner: source.owner,
             failing: false,
             looked: false,
+            populated: false,
         }
     }
 
@@ -427,6 +430,14 @@ impl Watched {
         problems: &mut Vec<Problem>,
     ) -> Result<(), CollectError> {
         let observed = if glance { self.scope.glance(now.at) } else { self.scope.read(now.at) }?;
+        if !observed.is_empty() {
+            self.populated = true;
+        } else if std::mem::take(&mut self.populated) {
+            tracing::warn!(
+                scope = &*self.name,
+                "nothing is left of it: it has its last event; what comes back is metered"
+            );
+        }
         let (before, first) = (self.before, !self.looked);
         let look = Look { scope: self.id, name: &self.name, owner: &self.owner, now, before, first };
         fleet.take(&look, observed, events, problems);

@@ -120,3 +120,20 @@ fn what_is_no_file_is_refused_as_a_state_and_nothing_is_left_beside_it() {
     refused.code(2).stderr(contains("no regular file").and(contains("--no-state")));
     assert!(!folder.path().join("folder.lock").exists());
 }
+
+#[cfg(target_os = "linux")]
+#[test]
+fn of_a_process_that_ended_it_is_said_once_and_the_run_goes_on_at_rest() {
+    let mut sleeper = Command::new("sleep").arg("987").spawn().unwrap();
+    let mut collect = formusage_process();
+    collect.args(["collect", "--no-state", "--interval", "1s", "--count", "4", "--scope"]);
+    collect.arg(format!("pid:{}", sleeper.id())).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut collect = collect.spawn().unwrap();
+    let mut line = String::new();
+    std::io::BufRead::read_line(&mut std::io::BufReader::new(collect.stdout.as_mut().unwrap()), &mut line).unwrap();
+    sleeper.kill().unwrap();
+    sleeper.wait().unwrap();
+    let ended = collect.wait_with_output().unwrap();
+    let words = String::from_utf8_lossy(&ended.stderr).into_owned();
+    assert_eq!((ended.status.code(), words.matches("nothing is left of it").count()), (Some(0), 1), "{words}");
+}

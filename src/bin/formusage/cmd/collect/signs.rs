@@ -41,16 +41,28 @@ mod unix {
         }
 
         /// A scope that asks for a look.
-        pub(in super::super) async fn next(&self) -> ScopeId {
+        pub(in super::super) async fn next(&mut self) -> ScopeId {
             poll_fn(|context| {
-                for (id, descriptor) in &self.descriptors {
-                    if let Poll::Ready(Ok(mut ready)) = descriptor.poll_read_ready(context) {
+                let asks = |(_, descriptor): &(ScopeId, AsyncFd<OwnedFd>)| match descriptor.poll_read_ready(context) {
+                    Poll::Ready(Ok(mut ready)) => {
+                        let is_over = ready.ready().is_read_closed();
                         // Before the look, so that what happens during it is told again.
                         ready.clear_ready();
-                        return Poll::Ready(*id);
+                        Some(is_over)
                     }
+                    _ => None,
+                };
+                let Some((at, is_over)) =
+                    self.descriptors.iter().map(asks).enumerate().find_map(|(at, asks)| Some((at, asks?)))
+                else {
+                    return Poll::Pending;
+                };
+                // A process that was waited for hangs up, and would ask for ever.
+                let id = self.descriptors[at].0;
+                if is_over {
+                    self.descriptors.remove(at);
                 }
-                Poll::Pending
+                Poll::Ready(id)
             })
             .await
         }
@@ -85,7 +97,7 @@ impl Urgencies {
         Ok(Self)
     }
 
-    pub(super) async fn next(&self) -> ScopeId {
+    pub(super) async fn next(&mut self) -> ScopeId {
         std::future::pending().await
     }
 }
