@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 use std::fs::File;
-use std::io::{self, IsTerminal, Read as _, Seek as _, SeekFrom, Write};
+use std::io::{self, IsTerminal, Seek as _, SeekFrom, Write};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Whoever read our standard output has closed it.
@@ -83,6 +83,7 @@ impl OutputFile {
     #[cfg(target_os = "linux")]
     fn of_stdout() -> Option<Self> {
         use rustix::fs::{OFlags, fcntl_getfl};
+        use std::io::Read as _;
         use std::os::fd::AsFd as _;
         let mut file = File::from(io::stdout().as_fd().try_clone_to_owned().ok()?);
         let length = file.metadata().ok().filter(std::fs::Metadata::is_file)?.len();
