@@ -139,6 +139,11 @@ impl Check {
 
     /// Ends the report, and saves the states.
     fn finish(&mut self) -> anyhow::Result<()> {
+        // What could not be read may hold the events that seem to be missing.
+        if self.totals.unreadable == 0 {
+            let silences = self.states.conclude(&self.thresholds);
+            self.alerts("", 0, &silences)?;
+        }
         self.hand_over();
         self.totals.alerts =
             (self.thresholds.has_states() || self.totals.alerts.is_some()).then(|| self.states.totals());
