@@ -157,7 +157,7 @@ fn what_a_channel_does_not_take_in_time_waits_for_the_next_run() {
     let job = Job::new(STATED, &webhook(port));
     let state = ["--state", "state.json"];
     let down = job.check(&events(0..5), &["--state", "state.json", "--drain-timeout", "1s"]).code(1);
-    down.stderr(contains("channel:ops: 1 alerts wait for the next run"));
+    down.stderr(contains("channel:ops: 1 alert waits for the next run"));
     let (port, received) = receiver(0);
     job.file("channels.json", &webhook(port));
     job.check(&events(0..6), &["--state", "state.json"]).code(1);

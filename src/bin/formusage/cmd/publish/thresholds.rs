@@ -48,6 +48,7 @@ impl Thresholds {
             Ok::<_, UsageEventError>(reader)
         };
         let reader = loaded.await.context("the thresholds can't be used")?;
+        channels.iter().for_each(Channels::say_what_is_amiss);
         if !args.dry_run {
             keep_states(&manager, args.state.as_deref(), spool)?;
         }
@@ -74,7 +75,7 @@ impl Thresholds {
             tracing::error!(%error, "a threshold's notification failed");
         }
         if let Some(channels) = self.channels {
-            channels.end().await;
+            channels.end(std::future::pending()).await;
         }
     }
 }
