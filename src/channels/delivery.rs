@@ -309,7 +309,13 @@ impl Keeper for Deaths {
     }
 
     fn dead(&mut self, event: &Taken, failure: &Failure, _: u64) -> io::Result<()> {
-        tracing::error!(channel = %self.channel, instance = %event.encoded.event().instance_id, failure = %failure.message, spool = %self.spool.display(), "an alert can't be delivered, and is kept as a dead letter; see it with: formusage dlq list --spool PATH");
+        let spool = self.spool.display();
+        tracing::error!(
+            channel = %self.channel,
+            instance = %event.encoded.event().instance_id,
+            failure = %failure.message,
+            "an alert can't be delivered, and is kept as a dead letter; see it with: formusage dlq list --spool {spool}"
+        );
         Ok(())
     }
 

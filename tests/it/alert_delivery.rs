@@ -137,7 +137,7 @@ fn a_dead_letter_is_named_with_its_spool_and_the_next_command() {
     let bench = Bench::new(r#""Notify""#, &webhook(echo("400 Bad Request")));
     let spool = bench.path("state/alerts.db").display().to_string();
     let list = format!("formusage dlq list --spool {spool}");
-    let words = contains("1 is a dead letter").and(contains(list.as_str()));
+    let words = contains("1 alert is a dead letter").and(contains(list.as_str()));
     let words = words.and(contains(format!("formusage dlq replay --all --spool {spool}")));
     bench.publish(1).assert().code(0).stderr(words);
     formusage().args(list.split(' ').skip(1)).assert().code(0).stdout(contains("channel:ops").and(contains("400")));
@@ -195,4 +195,26 @@ fn a_signal_ends_the_wait_for_a_slow_channel_and_loses_nothing() {
         assert_eq!(status.code(), Some(0));
         assert!(received.recv_timeout(PATIENCE).unwrap().body.contains("cpu-high"));
     }
+}
+
+#[cfg(unix)]
+#[test]
+fn the_second_signal_ends_the_wait_of_a_publisher() {
+    let slow = TcpListener::bind("127.0.0.1:0").unwrap();
+    let bench = Bench::new(r#""Notify""#, &webhook(slow.local_addr().unwrap().port()));
+    bench.file("events.ndjson", &lines("i", 1));
+    let mut command = formusage_process();
+    command.args(["publish", "events.ndjson", "--to", "file:out.ndjson", "--thresholds", "thresholds.json"]);
+    command.args(["--channels", "channels.json", "--drain-timeout", "10m", "--alert-spool", "alerts.db"]);
+    command.env("HOOK_SECRET", SECRET).current_dir(bench.path("")).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let (mut connection, _) = slow.accept().unwrap();
+    assert!(connection.read(&mut [0; 16]).unwrap() > 0);
+    // Two of one kind might be taken for one.
+    signal(&child, "TERM");
+    signal(&child, "INT");
+    let mut said = String::new();
+    child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+    child.wait().unwrap();
+    assert!(said.contains("channel:ops: 1 alert waits for the next run"), "{said}");
 }

@@ -148,11 +148,12 @@ impl Channels {
         for report in reports.iter().filter(|report| report.waiting + report.dead > 0 || !report.errors.is_empty()) {
             let AlertReport { name, waiting, dead, errors, .. } = report;
             let why = errors.first().map(|error| format!(": {error}")).unwrap_or_default();
-            say(&format!(
-                "{name}: {} for the next run, {}{why}",
-                counted(*waiting, "alert waits", "alerts wait"),
-                if *dead == 1 { "1 is a dead letter".to_owned() } else { format!("{dead} are dead letters") },
-            ));
+            let waits = format!("{} for the next run", counted(*waiting, "alert waits", "alerts wait"));
+            let died = counted(*dead, "alert is a dead letter", "alerts are dead letters");
+            let parts = [(*waiting, waits), (*dead, died)].into_iter().filter(|(count, _)| *count > 0);
+            let parts: Vec<_> = parts.map(|(_, words)| words).collect();
+            let what = if parts.is_empty() { "its delivery failed".to_owned() } else { parts.join(", ") };
+            say(&format!("{name}: {what}{why}"));
             if *waiting > 0 {
                 say(&format!("  see them with: {}", spool_command("spool list", &self.spool)));
             }

@@ -58,7 +58,8 @@ pub(crate) struct CheckArgs {
     /// Keep the states of thresholds in this file from one run to the next, so that what fires is told once
     ///
     /// At the end of the input, the clock finds the instances silent that an earlier run knew and this one heard nothing
-    /// of: with `no_data: alert` that is told, also where the input holds no event at all.
+    /// of: with `no_data: alert` that is told, also where the input holds no event at all. So runs that see different
+    /// instances each need a file of their own.
     #[arg(long, value_name = "PATH", env = "FORMUSAGE_ALERT_STATE")]
     pub(crate) state: Option<PathBuf>,
     #[command(flatten)]
