@@ -49,6 +49,9 @@ fn a_terminal_gets_a_table_of_its_width() {
         for line in table {
             assert!(line.chars().count() <= 72, "{words}: {narrow}");
         }
+        // What runs in a container has a terminal that does not know its width.
+        let unknown = on_terminal(folder.path(), 0, words);
+        assert!(cells.iter().all(|cell| unknown.contains(cell)), "{words}: {unknown}");
         assert!(!wide.contains(char::from(27)) && !narrow.contains(char::from(27)), "{words}: {narrow:?}");
     }
 }

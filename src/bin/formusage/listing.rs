@@ -68,10 +68,11 @@ impl Listing {
             return String::new();
         }
         let mut table = Table::new();
-        table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
+        table.load_style(presets::NOTHING);
         if let Some(width) = self.width {
             table.set_width(width);
         }
+        fit_terminal(&mut table);
         if !std::mem::replace(&mut self.started, true) {
             table.set_header(self.columns.iter().map(|column| column.name));
         }
@@ -91,6 +92,14 @@ impl Listing {
             }
         }
         table.lines().map(|line| line.trim_end().to_owned() + "\n").collect()
+    }
+}
+
+/// Wraps cells where lines would be wider than the terminal. Some terminals do not know their width and say 0: what runs
+/// in a container often has such a one.
+pub(crate) fn fit_terminal(table: &mut Table) {
+    if table.width() != Some(0) {
+        table.set_content_arrangement(ContentArrangement::Dynamic);
     }
 }
 

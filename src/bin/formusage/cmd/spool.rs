@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use anyhow::bail;
-use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
+use comfy_table::{CellAlignment, Table, presets};
 use form_usage_events::channels::ViolationEvent;
 use form_usage_events::clock::{Clock, SystemClock};
 use form_usage_events::events::UsageEvent;
@@ -15,7 +15,7 @@ use serde_json::value::RawValue;
 
 use crate::cli::{ReconcileArgs, SpoolAction, SpoolCommandArgs, SpoolListArgs, SpoolPath, SpoolPurgeArgs};
 use crate::exit::Exit;
-use crate::listing::{Column, Listing};
+use crate::listing::{Column, Listing, fit_terminal};
 use crate::output::{self, Stdout, counted, stdout_is_terminal};
 use crate::setup;
 
@@ -63,7 +63,8 @@ pub(super) fn shown(url: &str) -> String {
 
 fn table(status: &Status) -> String {
     let mut table = Table::new();
-    table.load_style(presets::UTF8_HORIZONTAL_ONLY).set_content_arrangement(ContentArrangement::Dynamic);
+    table.load_style(presets::UTF8_HORIZONTAL_ONLY);
+    fit_terminal(&mut table);
     table.set_header(["destination", "waiting", "oldest", "delivered, kept", "circuit breaker"]);
     let now = SystemClock.unix_seconds();
     for it in &status.destinations {

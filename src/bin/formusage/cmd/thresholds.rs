@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context as _, bail};
-use comfy_table::{ContentArrangement, Table, presets};
+use comfy_table::{Table, presets};
 use form_usage_events::clock::{Clock, SystemClock};
 use form_usage_events::collect::host;
 use form_usage_events::threshold::{
@@ -20,6 +20,7 @@ use crate::cli::{
 };
 use crate::exit::Exit;
 use crate::input::Input;
+use crate::listing::fit_terminal;
 use crate::output::{self, Stdout, say, stdout_is_terminal};
 use crate::thresholds;
 
@@ -219,7 +220,8 @@ pub(super) fn write(
     match format.unwrap_or(default) {
         ListFormat::Table => {
             let mut table = Table::new();
-            table.load_style(presets::UTF8_HORIZONTAL_ONLY).set_content_arrangement(ContentArrangement::Dynamic);
+            table.load_style(presets::UTF8_HORIZONTAL_ONLY);
+            fit_terminal(&mut table);
             table.set_header(head);
             rows.for_each(|row| {
                 table.add_row(row.iter().map(|cell| output::printable(cell).into_owned()));

@@ -1,11 +1,12 @@
 //! How events are shown.
 
-use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
+use comfy_table::{CellAlignment, Table, presets};
 use form_usage_events::events::EncodedEvent;
 use form_usage_events::transport::Message;
 use form_usage_events::units::rfc3339;
 
 use crate::cli::ReadFormat;
+use crate::listing::fit_terminal;
 use crate::output::{Stdout, printable, stdout_is_terminal};
 
 /// A table is drawn once so many rows are there, so that a long source is seen as it comes and memory stays flat.
@@ -83,7 +84,8 @@ impl Shower {
 
 fn new_table() -> Table {
     let mut table = Table::new();
-    table.load_style(presets::UTF8_HORIZONTAL_ONLY).set_content_arrangement(ContentArrangement::Dynamic);
+    table.load_style(presets::UTF8_HORIZONTAL_ONLY);
+    fit_terminal(&mut table);
     table.set_header(COLUMNS);
     for column in table.column_iter_mut().enumerate().filter(|(n, _)| *n == 0 || *n > 3).map(|(_, column)| column) {
         column.set_cell_alignment(CellAlignment::Right);
