@@ -20,6 +20,7 @@ mod hierarchy;
 mod limits;
 mod members;
 mod names;
+mod no_memory;
 mod unit;
 mod walk;
 mod watch;
@@ -39,7 +40,7 @@ use super::namespace::Namespaces;
 use super::nvidia::NvidiaShares;
 use super::once::Once;
 use super::template::{Names, Naming};
-use super::{CollectError, Observed, Scope, ScopeOptions};
+use super::{Asked, CollectError, Observed, Place, Scope, ScopeOptions};
 use crate::clock::Monotonic;
 
 /// Files that a process may have open beside those of groups: sockets, the spool, the figures.
@@ -53,6 +54,7 @@ pub struct Cgroups {
     levels: Levels,
     /// What was asked for, for people.
     asked: String,
+    asked_in: Asked,
     naming: Naming,
     boot: String,
     shared: Shared,
@@ -110,10 +112,12 @@ impl Cgroups {
         Self {
             levels,
             asked,
+            asked_in: options.asked.clone(),
             naming: Naming::new(options, Machine::host(root)),
             boot: Machine::boot(root),
             shared: Shared {
                 root: hierarchy.folder.clone(),
+                old_memory: hierarchy.old_memory.clone(),
                 machine: Machine::new(root),
                 namespaces: Namespaces::new(root, &options.interfaces),
                 limits: LimitCache::default(),
@@ -164,7 +168,8 @@ impl Cgroups {
             if let Some(other) = taken.get(instance) {
                 let clash = format!(
                     "the control groups {other:?} and {path:?} would both be called {instance:?}; \
-                     tell them apart with --instance-id '{{host}}/{{path}}'"
+                     tell them apart with {}",
+                    self.asked_in.instance_id("{host}/{path}")
                 );
                 if !self.looked {
                     return Err(CollectError(clash));
@@ -178,7 +183,8 @@ impl Cgroups {
             self.watch.group(&folder, inode);
             let keep = self.groups.len() < self.keep_open;
             let life = format!("{}:{inode}", self.boot);
-            self.groups.insert(path, Group::new(folder, inode, names, life, self.looked, keep));
+            let group = Group::new(folder, Place::Group(path.as_str().into()), inode, names, life, self.looked, keep);
+            self.groups.insert(path, group);
         }
         if let Some(error) = self.watch.take_problem() {
             tracing::warn!(%error, "can't watch control groups, and lists them at each look; raise fs.inotify.max_user_watches and max_user_instances with sysctl");
@@ -229,6 +235,10 @@ impl Scope for Cgroups {
             self.take(found)?;
         }
         Ok(self.look(at, |group| group.is_new() || heard.groups.binary_search(&group.inode).is_ok()))
+    }
+
+    fn instances(&self) -> Vec<(String, Place)> {
+        self.groups.values().map(|group| (group.instance().to_owned(), group.last.place.clone())).collect()
     }
 
     fn urgency(&self) -> Option<BorrowedFd<'_>> {

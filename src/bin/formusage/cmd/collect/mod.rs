@@ -8,7 +8,9 @@ mod writer;
 use std::time::SystemTime;
 
 use form_usage_events::clock::SystemClock;
-use form_usage_events::collect::{Agent, Continuation, Now, Opened, Origin, Snapshot, Source, StateFile};
+use form_usage_events::collect::{
+    Agent, Continuation, Now, Opened, Origin, Snapshot, Source, StateFile, refuse_overlaps,
+};
 
 use self::run::Collector;
 use self::settings::Settings;
@@ -42,7 +44,9 @@ pub(crate) fn run(args: &CollectArgs) -> anyhow::Result<Exit> {
 
 /// Opens every scope that is asked for.
 fn open(settings: &Settings) -> anyhow::Result<Vec<Source>> {
-    Ok(settings.scopes.iter().map(|scope| scope.open(&settings.user)).collect::<Result<_, _>>()?)
+    let sources = settings.scopes.iter().map(|scope| scope.open(&settings.user)).collect::<Result<Vec<_>, _>>()?;
+    refuse_overlaps(settings.scopes.iter().zip(&sources).map(|(scope, source)| (scope.shown(), &*source.scope)))?;
+    Ok(sources)
 }
 
 /// An agent that goes on where the state ends; the events that may not have been written; the file.
