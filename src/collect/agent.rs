@@ -434,10 +434,9 @@ impl Watched {
         if !observed.is_empty() {
             self.populated = true;
         } else if std::mem::take(&mut self.populated) {
-            tracing::warn!(
-                scope = &*self.name,
-                "nothing is left of it: it has its last event; what comes back is metered"
-            );
+            let later =
+                if self.scope.is_over() { "nothing comes of it any more" } else { "what comes back is metered" };
+            tracing::warn!(scope = &*self.name, "nothing is left of it: it has its last event; {later}");
         }
         let (before, first) = (self.before, !self.looked);
         let look = Look { scope: self.id, name: &self.name, owner: &self.owner, now, before, first };

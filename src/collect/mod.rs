@@ -156,6 +156,11 @@ pub trait Scope: fmt::Debug {
     /// When nothing can be read at all. A part that fails is `None` in the reading and is logged once.
     fn read(&mut self, at: Monotonic) -> Result<Vec<Observed>, CollectError>;
 
+    /// Whether it has ended for good: nothing will be seen of it again.
+    fn is_over(&self) -> bool {
+        false
+    }
+
     /// The instances that there are as of opening or of the last look, each by its id, with what of the machine it is.
     /// None where a scope does not know before a look.
     fn instances(&self) -> Vec<(String, Place)> {

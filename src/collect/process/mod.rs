@@ -189,6 +189,10 @@ impl Scope for ProcessTree {
         Ok(vec![Observed { instance, life: self.life.clone(), born: false, user, org, place: self.place(), reading }])
     }
 
+    fn is_over(&self) -> bool {
+        self.over
+    }
+
     fn instances(&self) -> Vec<(String, Place)> {
         if self.over { Vec::new() } else { vec![(self.names.instance.clone(), self.place())] }
     }

@@ -20,6 +20,9 @@ use crate::exit::Exit;
 use crate::output::mind_stdout;
 use crate::setup::{self, Shutdown};
 
+/// What a wall clock may be behind by without a word: time servers slew by less.
+const SLEWED: std::time::Duration = std::time::Duration::from_secs(1);
+
 pub(crate) fn run(args: &CollectArgs) -> anyhow::Result<Exit> {
     mind_stdout();
     let settings = Settings::read(args)?;
@@ -71,11 +74,25 @@ fn start(
                 unmetered_since = %humantime::format_rfc3339_seconds(last_moment(&earlier)),
                 "this host was booted since the state was kept; metering starts anew"
             );
+            tell_lag(&earlier, now);
             Agent::after_boot(sources, periods, earlier, now)
         }
         None => Agent::new(sources, periods, now),
     };
     (agent, closing, Some(file))
+}
+
+/// Says where periods go on ahead of a wall clock that stands before the last one's end.
+fn tell_lag(earlier: &Snapshot, now: Now) {
+    if let Ok(behind) = last_moment(earlier).duration_since(now.wall)
+        && behind > SLEWED
+    {
+        tracing::warn!(
+            behind = %humantime::format_duration(std::time::Duration::from_secs(behind.as_secs())),
+            "the wall clock stands before the end of the last period: periods are dated from that end on, ahead of the \
+             clock, until it has caught up; set it, or let it be set before the collector starts (After=time-sync.target)"
+        );
+    }
 }
 
 fn last_moment(earlier: &Snapshot) -> SystemTime {
