@@ -262,3 +262,48 @@ fn a_group_within_another_is_said_once_and_metered() {
     assert!(lines[1].contains(&format!("the process {}", inside.id())), "{said}");
     drop(two);
 }
+
+#[test]
+fn what_was_not_read_of_a_group_that_is_removed_is_said_with_its_bound() {
+    let Some(parent) = ControlGroup::new("unread") else { return };
+    let above = parent.child("above");
+    let (burned, idle, read) = (above.child("burned"), above.child("idle"), above.child("read"));
+    let mut command = formusage_process();
+    command.args(["collect", "--no-state", "--interval", "1s", "--instance-id", "{name}", "--scope"]);
+    command.arg(format!("cgroup:{}/*", above.path())).stdin(Stdio::null());
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut stdout = BufReader::new(child.stdout.take().unwrap());
+    let mut line = String::new();
+    // The first look, and a period in which one of them used something that was read at once.
+    while !line.contains("\"read\"") {
+        assert!(stdout.read_line(&mut line).unwrap() > 0);
+    }
+    let burn = "i=0; while [ $i -lt 200000 ]; do i=$((i+1)); done";
+    stop(&mut [read.run(burn)]);
+    for _ in 0..6 {
+        assert!(stdout.read_line(&mut line).unwrap() > 0);
+    }
+    read.remove().unwrap();
+    for _ in 0..4 {
+        assert!(stdout.read_line(&mut line).unwrap() > 0);
+    }
+    // While the collector does not run, one group burns, and all are removed.
+    signal(&child, "STOP");
+    assert!(burned.run(burn).wait().unwrap().success());
+    let used = burned.used();
+    burned.remove().unwrap();
+    idle.remove().unwrap();
+    signal(&child, "CONT");
+    let mut stderr = BufReader::new(child.stderr.take().unwrap());
+    let mut said = String::new();
+    while !said.contains("removed before its last CPU time could be read") {
+        assert!(stderr.read_line(&mut said).unwrap() > 0, "{said}");
+    }
+    signal(&child, "TERM");
+    stderr.read_to_string(&mut said).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    let told: Vec<&str> = said.lines().filter(|line| line.contains("could be read")).collect();
+    assert!(told.len() == 1 && told[0].contains(burned.path()), "{said}");
+    let most: u128 = told[0].split("most_ms=").nth(1).unwrap().split_whitespace().next().unwrap().parse().unwrap();
+    assert!((used.as_millis()..used.as_millis() + 50).contains(&most), "{most} ms of {used:?}");
+}

@@ -45,7 +45,7 @@ pub(super) struct Shared {
 #[derive(Debug)]
 pub(super) struct Group {
     pub(super) inode: u64,
-    folder: PathBuf,
+    pub(super) folder: PathBuf,
     cpu: KernelFile,
     /// Without the memory controller there are none.
     memory: Option<(KernelFile, KernelFile)>,
@@ -53,6 +53,10 @@ pub(super) struct Group {
     members: Members,
     clients: DrmClients,
     limits: Option<(Monotonic, Limits)>,
+    /// Whether no process was in it when it was last looked at, so that nothing was used since.
+    pub(super) empty: bool,
+    /// CPU time at the last look at all groups.
+    used: Option<Duration>,
     /// What was seen at the last look.
     pub(super) last: Observed,
 }
@@ -79,6 +83,8 @@ impl Group {
             members: Members::default(),
             clients: DrmClients::default(),
             limits: None,
+            empty: false,
+            used: None,
             last: Observed { instance, life, born, user, org, place, reading: Reading::default() },
             folder,
         }
@@ -86,6 +92,16 @@ impl Group {
 
     pub(super) fn instance(&self) -> &str {
         &self.last.instance
+    }
+
+    /// CPU time between the last look at all groups and the last one at it.
+    pub(super) fn used_since_look(&self) -> Duration {
+        self.last.reading.cpu.zip(self.used).map_or(Duration::ZERO, |(now, before)| now.saturating_sub(before))
+    }
+
+    /// A look at all groups is over.
+    pub(super) const fn settle(&mut self) {
+        self.used = self.last.reading.cpu;
     }
 
     /// Whether it was never looked at.
@@ -198,7 +214,7 @@ fn processes(folder: &Path) -> io::Result<Vec<u32>> {
 }
 
 /// `cpu.stat`: `usage_usec`, which is user and system time of all that ever ran in the group and below it.
-fn cpu_used(text: &str) -> io::Result<Duration> {
+pub(super) fn cpu_used(text: &str) -> io::Result<Duration> {
     field(text, "usage_usec").map(Duration::from_micros)
 }
 
