@@ -422,7 +422,9 @@ impl Problem {
 impl std::fmt::Display for Problem {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Clash { instance, scope, other } => f.write_str(&clash(instance, other, scope)),
+            Self::Clash { instance, scope, other } => {
+                f.write_str(&clash(instance, other, scope, "another instance id for one of them"))
+            }
             Self::Twice { place, instance, scope, first } => {
                 f.write_str(&twice(place, (&first.0, &first.1), (instance, scope)))
             }

@@ -66,7 +66,9 @@ pub use config::{CollectConfig, ConfigError, ScopeConfig};
 pub use fleet::{Current, ScopeId};
 pub use meter::{Chain, Identity, IdentityError, Meter};
 pub use metered::{Labels, Metered, Owner};
-pub use overlap::{Place, refuse_overlaps};
+pub use overlap::Place;
+#[cfg(feature = "collect")]
+pub use overlap::refuse_overlaps;
 #[cfg(feature = "collect")]
 pub use pattern::{NamePattern, NamePatternError};
 pub use schedule::Schedule;

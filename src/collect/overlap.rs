@@ -9,7 +9,8 @@ use std::fmt;
 use std::ops::Bound;
 use std::sync::Arc;
 
-use super::{CollectError, Scope};
+#[cfg(feature = "collect")]
+use super::{CollectError, Scope, ScopeConfig};
 
 /// What of the machine an instance is, whatever it is called.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -149,25 +150,28 @@ impl Places {
     }
 }
 
-/// Refuses scopes that meter the same, or different things under one id, as of the last looks at them. Each comes with
-/// what messages call it.
+/// Refuses scopes that meter the same, or different things under one id, as of opening or the last looks at them.
 ///
 /// # Errors
 /// Names the first of what is metered twice, with both scopes and what to do.
-pub fn refuse_overlaps<'a>(scopes: impl IntoIterator<Item = (String, &'a dyn Scope)>) -> Result<(), CollectError> {
-    let (mut places, mut known) = (Places::default(), BTreeMap::<String, (Arc<str>, Place)>::new());
-    for (scope, it) in scopes {
-        let scope: Arc<str> = scope.into();
-        for (instance, place) in it.instances() {
-            let holder = places.holder(&place).and_then(|holder| Some((holder, &known.get(holder)?.0)));
+#[cfg(feature = "collect")]
+pub fn refuse_overlaps<'a>(
+    scopes: impl IntoIterator<Item = (&'a ScopeConfig, &'a dyn Scope)>,
+) -> Result<(), CollectError> {
+    let (mut places, mut known) = (Places::default(), BTreeMap::<String, Arc<str>>::new());
+    for (config, scope) in scopes {
+        let name: Arc<str> = config.shown().into();
+        for (instance, place) in scope.instances() {
+            let holder = places.holder(&place).and_then(|holder| Some((holder, known.get(holder)?)));
             if let Some((other, by)) = holder {
-                return Err(CollectError(twice(&place, (other, by), (&instance, &scope))));
+                return Err(CollectError(twice(&place, (other, by), (&instance, &name))));
             }
-            if let Some((other, _)) = known.get(&instance) {
-                return Err(CollectError(clash(&instance, other, &scope)));
+            if let Some(other) = known.get(&instance) {
+                let fix = config.options.asked.instance_id("{host}/{path}");
+                return Err(CollectError(clash(&instance, other, &name, &fix)));
             }
             places.take(&place, &instance);
-            known.insert(instance, (Arc::clone(&scope), place));
+            known.insert(instance, Arc::clone(&name));
         }
     }
     Ok(())
@@ -194,13 +198,9 @@ pub(super) fn contained(place: &Place, inner: (&str, &str), outer: (&str, &str))
     format!("{what}; bill one of them, or leave one out")
 }
 
-/// What to say of two scopes with one id.
-pub(super) fn clash(instance: &str, first: &str, second: &str) -> String {
-    format!(
-        "the scopes {first} and {second} both have an instance called {instance:?}; tell them apart with \
-         --instance-id '{{host}}/{{path}}', or in a configuration file with instance_id = \"{{host}}/{{path}}\" under one \
-         of them"
-    )
+/// What to say of two scopes with one id; `fix` says how to give others.
+pub(super) fn clash(instance: &str, first: &str, second: &str, fix: &str) -> String {
+    format!("the scopes {first} and {second} both have an instance called {instance:?}; tell them apart with {fix}")
 }
 
 #[cfg(test)]

@@ -101,7 +101,6 @@ impl Eq for Asked {}
 
 impl Asked {
     /// How to say there that instances are called so.
-    #[cfg(target_os = "linux")]
     pub(super) fn instance_id(&self, template: &str) -> String {
         match self {
             Self::CommandLine => format!("--instance-id '{template}'"),

@@ -275,6 +275,22 @@ fn a_second_collector_on_the_same_state_is_refused() {
 }
 
 #[test]
+fn two_scopes_with_one_id_are_refused_with_both_places_and_the_key_that_tells_them_apart() {
+    let folder = TempDir::new().unwrap();
+    let file = config(&folder);
+    let text = format!(
+        "[[scope]]\nscope = \"host\"\ninstance_id = \"i\"\n[[scope]]\nscope = \"pid:{}\"\ninstance_id = \"i\"\n",
+        std::process::id()
+    );
+    std::fs::write(&file, text).unwrap();
+    let refused = formusage().args(["collect", "--no-state", "--config"]).arg(&file).assert();
+    let place = |line: u32| contains(format!("({}:{line}:1)", file.display()));
+    refused.code(2).stdout("").stderr(
+        place(1).and(place(4)).and(contains("instance_id = \"{host}/{path}\"")).and(contains("--instance-id").not()),
+    );
+}
+
+#[test]
 fn a_lock_that_is_removed_lets_no_second_collector_in() {
     let folder = TempDir::new().unwrap();
     let state = state(&folder);

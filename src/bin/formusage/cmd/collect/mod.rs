@@ -48,7 +48,7 @@ pub(crate) fn run(args: &CollectArgs) -> anyhow::Result<Exit> {
 /// Opens every scope that is asked for.
 fn open(settings: &Settings) -> anyhow::Result<Vec<Source>> {
     let sources = settings.scopes.iter().map(|scope| scope.open(&settings.user)).collect::<Result<Vec<_>, _>>()?;
-    refuse_overlaps(settings.scopes.iter().zip(&sources).map(|(scope, source)| (scope.shown(), &*source.scope)))?;
+    refuse_overlaps(settings.scopes.iter().zip(&sources).map(|(scope, source)| (scope, &*source.scope)))?;
     Ok(sources)
 }
 

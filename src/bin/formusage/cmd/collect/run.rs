@@ -252,8 +252,8 @@ fn prepare(
         };
         let plan = wanted.scopes.iter().map(plan).collect::<Result<Vec<_>, _>>()?;
         refuse_overlaps(wanted.scopes.iter().zip(&plan).filter_map(|(scope, step)| match step {
-            Plan::Open(source) => Some((scope.shown(), &*source.scope)),
-            Plan::Keep(kept) => agent.scopes().find(|(id, ..)| id == kept).map(|(_, it, _)| (scope.shown(), it)),
+            Plan::Open(source) => Some((scope, &*source.scope)),
+            Plan::Keep(kept) => agent.scopes().find(|(id, ..)| id == kept).map(|(_, it, _)| (scope, it)),
         }))?;
         Ok((wanted, plan))
     });
