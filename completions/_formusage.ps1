@@ -34,7 +34,7 @@ Register-ArgumentCompleter -Native -CommandName 'formusage' -ScriptBlock {
             [CompletionResult]::new('collect', 'collect', [CompletionResultType]::ParameterValue, 'Sample this host, or what runs on it, into usage events')
             [CompletionResult]::new('publish', 'publish', [CompletionResultType]::ParameterValue, 'Deliver usage events to a destination')
             [CompletionResult]::new('check', 'check', [CompletionResultType]::ParameterValue, 'Evaluate usage events against thresholds, and test thresholds')
-            [CompletionResult]::new('validate', 'validate', [CompletionResultType]::ParameterValue, 'Check that usage events, threshold files and channels files are valid')
+            [CompletionResult]::new('validate', 'validate', [CompletionResultType]::ParameterValue, 'Check that usage events, threshold files, their tests and channels files are valid')
             [CompletionResult]::new('queue', 'queue', [CompletionResultType]::ParameterValue, 'Serve the embedded queue with the Form protocol')
             [CompletionResult]::new('read', 'read', [CompletionResultType]::ParameterValue, 'Read events back from a destination')
             [CompletionResult]::new('report', 'report', [CompletionResultType]::ParameterValue, 'Sum up usage events: totals, peaks, gaps and overlaps per user, organization, instance and day')

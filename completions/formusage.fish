@@ -34,7 +34,7 @@ complete -c formusage -n "__fish_formusage_needs_command" -s V -l version -d 'Pr
 complete -c formusage -n "__fish_formusage_needs_command" -f -a "collect" -d 'Sample this host, or what runs on it, into usage events'
 complete -c formusage -n "__fish_formusage_needs_command" -f -a "publish" -d 'Deliver usage events to a destination'
 complete -c formusage -n "__fish_formusage_needs_command" -f -a "check" -d 'Evaluate usage events against thresholds, and test thresholds'
-complete -c formusage -n "__fish_formusage_needs_command" -f -a "validate" -d 'Check that usage events, threshold files and channels files are valid'
+complete -c formusage -n "__fish_formusage_needs_command" -f -a "validate" -d 'Check that usage events, threshold files, their tests and channels files are valid'
 complete -c formusage -n "__fish_formusage_needs_command" -f -a "queue" -d 'Serve the embedded queue with the Form protocol'
 complete -c formusage -n "__fish_formusage_needs_command" -f -a "read" -d 'Read events back from a destination'
 complete -c formusage -n "__fish_formusage_needs_command" -f -a "report" -d 'Sum up usage events: totals, peaks, gaps and overlaps per user, organization, instance and day'

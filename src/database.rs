@@ -38,6 +38,12 @@ pub enum StoreError {
         /// What it is, and what to do.
         what: String,
     },
+    /// The file is there, and SQLite finds nothing of a database at its beginning.
+    #[error("{path} is no SQLite database; name another file")]
+    NotADatabase {
+        /// The file.
+        path: PathBuf,
+    },
     /// No room is left for it.
     #[error("the disk that holds {path} is full; make room and try again")]
     Full {
@@ -71,9 +77,7 @@ impl StoreError {
         match error.sqlite_error_code() {
             Some(ErrorCode::DiskFull) => Self::Full { path },
             Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Self::Busy { path },
-            Some(ErrorCode::NotADatabase) => {
-                Self::NotOurs { path, what: "is no SQLite database; name another file".to_owned() }
-            }
+            Some(ErrorCode::NotADatabase) => Self::NotADatabase { path },
             _ => Self::Sqlite { path, error },
         }
     }

@@ -19,6 +19,8 @@ pub struct Damage {
     pub events: u64,
     /// Dead letters that were carried over.
     pub letters: u64,
+    /// Delivered events that were kept for reconciling. They stay in the damaged file.
+    pub retained: u64,
     /// Whether every row could be read.
     pub complete: bool,
 }
@@ -32,19 +34,34 @@ impl std::fmt::Display for Damage {
             self.events, self.letters
         )?;
         if self.complete {
-            return f.write_str(", which is all of them");
+            f.write_str(", which is all of them")?;
+        } else {
+            write!(
+                f,
+                ". Some could not be read: keep {aside}, look at it with `sqlite3 {aside} .recover`, and check the disk"
+            )?;
         }
+        if self.retained == 0 {
+            return Ok(());
+        }
+        let retained = self.retained;
         write!(
             f,
-            ". Some could not be read: keep {aside}, look at it with `sqlite3 {aside} .recover`, and check the disk"
+            "; {retained} delivered events, kept for reconciling, stay in {aside} alone: should the queue lose what it acknowledged before now, they are found there"
         )
     }
 }
 
+/// Whether the file's name says that it is a spool, whatever its first bytes say. Anything but a regular file was never
+/// one.
+pub(super) fn has_a_spools_name(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension == "db") && path.is_file()
+}
+
 /// Whether the file's first bytes are no longer those of an SQLite file, though its name says that it is a spool.
 pub(super) fn has_lost_its_head(path: &Path) -> bool {
-    // Anything but a regular file was never a spool, and opening a FIFO waits for ever.
-    if path.extension().is_none_or(|extension| extension != "db") || !path.is_file() {
+    // Opening a FIFO waits for ever.
+    if !has_a_spools_name(path) {
         return false;
     }
     let mut head = [0; 16];
@@ -79,7 +96,7 @@ pub(super) fn put_aside(path: &Path, sync: Sync, now: i64) -> Result<Option<Dama
         }
     }
     let fresh = connect(path, sync)?;
-    let mut damage = Damage { put_aside: aside.clone(), events: 0, letters: 0, complete: true };
+    let mut damage = Damage { put_aside: aside.clone(), events: 0, letters: 0, retained: 0, complete: true };
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     match Connection::open_with_flags(&aside, flags) {
         Ok(old) => carry_over(&old, &fresh, &mut damage),
@@ -101,13 +118,11 @@ pub(super) fn was_put_aside(path: &Path, which: Option<(u64, u64)>) -> bool {
 
 /// Carries what `old` holds over into `fresh`, as far as it can be read.
 pub(super) fn carry_over(old: &Connection, fresh: &Connection, damage: &mut Damage) {
-    let (destinations, all) = copy(old, fresh, "destinations", "id");
-    damage.complete &= all && destinations > 0;
-    let (events, all) = copy(old, fresh, "events", "seq");
-    damage.complete &= all;
-    let (letters, all) = copy(old, fresh, "dead_letters", "id");
-    damage.complete &= all;
-    (damage.events, damage.letters) = (events, letters);
+    let destinations = copy(old, fresh, "destinations", "id");
+    let events = copy(old, fresh, "events", "seq");
+    let letters = copy(old, fresh, "dead_letters", "id");
+    damage.complete &= destinations.complete && destinations.rows > 0 && events.complete && letters.complete;
+    (damage.events, damage.retained, damage.letters) = (events.rows, events.retained, letters.rows);
     // Publishers at work go on with what they hold. They say it again themselves, so nothing hangs on these.
     copy(old, fresh, "runs", "id");
     let _ = copy_claims(old, fresh);
@@ -150,16 +165,16 @@ fn copy_claims(old: &Connection, fresh: &Connection) -> rusqlite::Result<()> {
     Ok(())
 }
 
-/// Copies the rows of a table that can be read, in pieces around those that can't; how many, and whether all.
-fn copy(old: &Connection, fresh: &Connection, table: &str, key: &str) -> (u64, bool) {
+/// Copies the rows of a table that can be read, in pieces around those that can't.
+fn copy(old: &Connection, fresh: &Connection, table: &str, key: &str) -> Copied {
     let sql = "SELECT seq FROM sqlite_sequence WHERE name = ?1";
     let last = old.query_row(sql, [table], |row| row.get::<_, i64>(0)).unwrap_or(UNKNOWN_NUMBERS);
-    let mut all = Copied { rows: 0, complete: true };
+    let mut all = Copied { rows: 0, retained: 0, complete: true };
     let (mut from, mut probes, mut step) = (0i64, 0u32, 1i64);
     loop {
         let before = from;
         if matches!(copy_from(old, fresh, (table, key), last, &mut from, &mut all), Ok(true)) {
-            return (all.rows, all.complete);
+            return all;
         }
         all.complete = false;
         // A page that can't be read hides an unknown number of rows. Each turn goes on, so that the look ends.
@@ -169,16 +184,17 @@ fn copy(old: &Connection, fresh: &Connection, table: &str, key: &str) -> (u64, b
             step = if probes < PROBES { 1 } else { step.saturating_mul(2) };
             match from.checked_add(step).filter(|next| *next <= last) {
                 Some(next) => from = next,
-                None => return (all.rows, false),
+                None => return all,
             }
             dark = false;
         }
     }
 }
 
-/// What was copied.
+/// What was copied, and whether all that there was could be read.
 struct Copied {
     rows: u64,
+    retained: u64,
     complete: bool,
 }
 
@@ -231,6 +247,7 @@ fn copy_from(
         };
         *from = (*from).max(number + 1);
         if delivered_at.is_some_and(|at| !matches!(row.get_ref(at), Ok(ValueRef::Null))) {
+            all.retained += 1;
             continue;
         }
         let values: rusqlite::Result<Vec<Value>> = (0..names.len()).map(|at| row.get_ref(at).map(legible)).collect();

@@ -169,6 +169,7 @@ fn open(
     if !damaged {
         match Store::open(path, url, options.clone(), now) {
             Err(SpoolError::Store(error)) if error.is_damage() => {}
+            Err(SpoolError::Store(StoreError::NotADatabase { .. })) if damage::has_a_spools_name(path) => {}
             // To say that a run has begun takes room too, and what it delivers makes some.
             Err(error) if error.is_full() && reserve::release(path) => {
                 return Store::open(path, url, options.clone(), now);
@@ -331,7 +332,10 @@ impl Keeper {
     fn mended<T>(&mut self, mut work: impl FnMut(&mut Store) -> Result<T, SpoolError>) -> Result<T, SpoolError> {
         match work(&mut self.store) {
             // It was a spool when it was opened.
-            Err(SpoolError::Store(error)) if error.is_damage() || matches!(error, StoreError::NotOurs { .. }) => {
+            Err(SpoolError::Store(error))
+                if error.is_damage()
+                    || matches!(error, StoreError::NotOurs { .. } | StoreError::NotADatabase { .. }) =>
+            {
                 let now = self.clock.unix_seconds();
                 if !self.store.follow_the_name(now)? {
                     let path: PathBuf = self.store.path.clone();

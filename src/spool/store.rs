@@ -93,7 +93,8 @@ impl Store {
             // The index of the old log, which others may still use.
             let _ = std::fs::remove_file(damage::with_suffix(&self.path, "-shm"));
             let fresh = connect(&self.path, self.options.sync)?;
-            let mut damage = Damage { put_aside: self.path.clone(), events: 0, letters: 0, complete: true };
+            let mut damage =
+                Damage { put_aside: self.path.clone(), events: 0, letters: 0, retained: 0, complete: true };
             damage::carry_over(&self.connection, &fresh, &mut damage);
             if !damage.complete {
                 tracing::error!(%spool, carried = damage.events, "some of what waited in the removed spool could not be read");

@@ -115,9 +115,9 @@ codes! {
     /// Nothing to validate.
     Empty = "empty",
     // Its shape.
-    /// JSON that is neither a usage event, nor a threshold, nor a channels file.
+    /// JSON that is neither a usage event, nor a threshold, nor a channels file, nor a file of cases.
     Unrecognized = "unrecognized",
-    /// Events, thresholds or channels in one input.
+    /// Events, thresholds, channels or cases in one input.
     Mixed = "mixed",
     /// A field that the format does not know.
     UnknownField = "unknown-field",
@@ -207,6 +207,9 @@ codes! {
     InvalidUrl = "invalid-url",
     /// A list that needs one entry at least, and has none.
     EmptyList = "empty-list",
+    // Tests of thresholds.
+    /// Text that is no series of events.
+    InvalidSeries = "invalid-series",
 }
 
 impl fmt::Display for Code {

@@ -4,7 +4,8 @@
 //! - [`is_valid`], [`event_findings`]: the rules for an event in memory;
 //! - [`line_findings`]: one line of NDJSON, with exact places, whatever the line holds;
 //! - [`threshold_findings`]: a threshold file;
-//! - [`ContentValidator`]: whole inputs (events, thresholds, channels), told apart by their content;
+//! - [`case_findings`]: a file with tests of thresholds;
+//! - [`ContentValidator`]: whole inputs (events, thresholds, channels, cases), told apart by their content;
 //! - [`explain`]: what each code means;
 //! - [`EventView`]: an event where it stands, for who reads millions of them;
 //! - [`continuity`]: whether the periods of each instance follow one another.
@@ -12,6 +13,7 @@
 //! All of it is pure: the time of day comes in through [`EventRules`].
 
 mod bindings;
+mod cases;
 mod channels;
 mod content;
 pub mod continuity;
@@ -121,6 +123,21 @@ pub fn threshold_findings(text: &[u8]) -> Vec<Finding> {
         let text = json::Text::new(text, 1, report);
         if let Some(root) = json::read(&text, report) {
             threshold::check_file(&root, &mut threshold::Run::default(), "", &mut Context { text: &text, report });
+        }
+    })
+}
+
+/// Every fault and every oddity of a file with tests of thresholds, in the order in which they stand; a byte-order mark at
+/// its start is skipped.
+#[must_use]
+pub fn case_findings(text: &[u8]) -> Vec<Finding> {
+    let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
+    collect(|report| {
+        let text = json::Text::new(text, 1, report);
+        if text.as_str().trim_ascii().is_empty() {
+            report(Finding::error(Code::Empty, "there is nothing in it").at(text.place(0, "")));
+        } else if let Some(root) = json::read(&text, report) {
+            cases::check(&Spot::root(&root), "", &mut Context { text: &text, report });
         }
     })
 }

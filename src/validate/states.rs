@@ -59,7 +59,7 @@ pub(super) fn check<'s, 'n: 's>(
     }
 }
 
-fn span(spot: &Spot<'_>, name: &str, context: &mut Context<'_, '_>) -> Option<TimeSpan> {
+pub(super) fn span(spot: &Spot<'_>, name: &str, context: &mut Context<'_, '_>) -> Option<TimeSpan> {
     const EXPECTED: &str = "a span of time like \"30s\", \"5m\" or \"1h30m\"";
     let text = match &spot.node.value {
         Value::String(text) => &**text,
@@ -109,7 +109,7 @@ fn clear_value(spot: &Spot<'_>, limit: Option<f64>, context: &mut Context<'_, '_
     context.report(spot.node.start, &spot.pointer, finding.found(spot.node.describe()));
 }
 
-fn one_of(spot: &Spot<'_>, name: &str, known: &[&str], context: &mut Context<'_, '_>) {
+pub(super) fn one_of(spot: &Spot<'_>, name: &str, known: &[&str], context: &mut Context<'_, '_>) {
     let expected = format!("one of {}", known.join(", "));
     let Value::String(text) = &spot.node.value else {
         return context.wrong_type(spot, name, &expected);

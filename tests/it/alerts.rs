@@ -232,7 +232,28 @@ fn cases_pass_or_say_what_differs() {
         "{xml}"
     );
     fs::write(folder.path().join("bad.json"), "{\"cases\":[],\"case\":1}").unwrap();
-    run(&["--test", "bad.json"]).code(2).stderr(contains("unknown field `case`").and(contains("line 1 column")));
+    run(&["--test", "bad.json"])
+        .code(2)
+        .stderr(contains("bad.json:1:13: error[unknown-field]: unknown field \"case\"").and(contains("holds no case")));
+    // Each of its cases, not the first alone.
+    good["cases"] = serde_json::json!([
+        {"name": "a", "alerts": [{"threshold": "cpu", "instance": "i", "kind": "firing", "at": "1m"}]},
+        {"name": "b", "alerts": [{"threshold": "mem", "instance": "i", "kind": "firing", "at": "1m"}]}]);
+    good["threshold_files"] = serde_json::json!(["t.json"]);
+    fs::write(folder.path().join("absent.json"), good.to_string()).unwrap();
+    run(&["--test", "absent.json"]).code(2).stderr(contains("\"cpu\"").and(contains("\"mem\"")));
+    // A threshold without states fires never.
+    let mut plain: Value = serde_json::from_str(CPU).unwrap();
+    let plain_fields = plain.as_object_mut().unwrap();
+    plain_fields.retain(|field, _| !["for", "clear_value", "repeat_interval", "no_data"].contains(&field.as_str()));
+    fs::write(folder.path().join("plain.json"), all.replace(CPU, &plain.to_string())).unwrap();
+    run(&["--test", "plain.json", "--format", "table"]).code(1).stdout(contains("hint: cpu-high has no states"));
+    formusage()
+        .args(["validate", "cases.json"])
+        .current_dir(folder.path())
+        .assert()
+        .code(0)
+        .stderr(contains("cases.json: 2 cases: valid"));
 }
 
 #[test]

@@ -1,14 +1,16 @@
 //! What an operator sees of delivery, and what nobody but them may see.
 
+use std::io::{BufRead as _, BufReader};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
+use std::process::Stdio;
 
 use predicates::str::contains;
 use serde_json::Value;
 
 use crate::form_queue::{Answer, FormQueue};
 use crate::nats_server::NatsServer;
-use crate::support::{formusage, line, lines};
+use crate::support::{formusage, formusage_process, line, lines};
 
 /// The binary with its state in `folder`.
 fn at(folder: &Path, words: &[&str]) -> assert_cmd::Command {
@@ -68,6 +70,32 @@ fn a_later_run_says_why_the_breaker_is_open() {
     let status = at(folder.path(), &["spool", "status"]).assert().code(0);
     let status: Value = serde_json::from_slice(&status.get_output().stdout).unwrap();
     assert_eq!(status["destinations"][0]["breaker_cause"], Value::Null);
+}
+
+#[test]
+fn a_publisher_without_an_end_says_at_once_that_an_earlier_run_left_the_breaker_open() {
+    let queue = FormQueue::start();
+    queue.always(Answer::status(503));
+    let folder = tempfile::tempdir().unwrap();
+    let words = ["publish", "--to", &queue.url(), "--drain-timeout", "5s", "--failure-threshold", "1"];
+    at(folder.path(), &words).write_stdin(line("a", 0)).assert().code(1);
+    let mut command = formusage_process();
+    command.env("FORMUSAGE_STATE_DIR", folder.path()).args(words);
+    // Nothing comes in through the pipe, and it stays open.
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let said = BufReader::new(child.stderr.take().unwrap()).lines().next().unwrap().unwrap();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(said.contains("an earlier run found") && said.contains("503"), "{said}");
+}
+
+#[test]
+fn a_certificate_that_is_shown_to_nobody_is_said() {
+    let folder = tempfile::tempdir().unwrap();
+    let words = ["publish", "--to", "form://127.0.0.1:1/t", "--drain-timeout", "10ms", "--client-cert", "meter.pem"];
+    let run = at(folder.path(), &words).write_stdin("").assert();
+    let said = text(run.get_output().stderr.clone());
+    assert!(said.contains("without TLS") && said.contains("form+https://"), "{said}");
 }
 
 #[test]

@@ -9,6 +9,21 @@ use form_usage_events::transport::{ConnectOptions, Destination, NatsOptions, Str
 use crate::cli::{DestinationArgs, NatsArgs, ReadArgs, SourceArgs, TlsArgs};
 use crate::secret;
 
+/// Says so where a certificate was named that nobody will ever ask for: whoever named it believes to be known there.
+pub(crate) fn warn_of_plain(to: &Destination, tls: &TlsArgs) {
+    let secure = match to {
+        Destination::Form(_) => "form+https://",
+        Destination::Http(_) => "https://",
+        _ => return,
+    };
+    let shown = to.shown();
+    if tls.client_cert.is_some() && !shown.starts_with(secure) {
+        tracing::warn!(
+            "{shown} is reached without TLS, so the client certificate is never shown there; with TLS the URL starts with {secure}"
+        );
+    }
+}
+
 /// The options of a destination that is written to.
 pub(crate) fn to_write(
     args: &DestinationArgs,
@@ -30,6 +45,7 @@ pub(crate) fn to_read(args: &ReadArgs) -> anyhow::Result<ConnectOptions> {
     if args.consumer.is_some() && !matches!(args.from, Destination::Nats(_)) {
         bail!("--consumer is for nats:// and tls://, and --from is {}: nothing else keeps a reader's place", args.from);
     }
+    warn_of_plain(&args.from, &args.source.tls);
     let options = of_source(&args.source)?;
     Ok(ConnectOptions { nats: NatsOptions { consumer: args.consumer.clone(), ..options.nats }, ..options })
 }

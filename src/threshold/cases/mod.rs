@@ -18,6 +18,8 @@ use super::config::ThresholdConfig;
 use crate::events::UsageEvent;
 use crate::units::TimeSpan;
 
+pub(crate) use series::check as check_series;
+
 pub use run::{CaseError, CaseResult, Difference, Side};
 
 /// A file of cases.

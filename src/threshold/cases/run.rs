@@ -58,6 +58,9 @@ pub struct CaseResult {
     pub events: usize,
     /// All differences, by list and time; none where the case holds.
     pub differences: Vec<Difference>,
+    /// What may explain them, for people: a threshold that alerts or states are expected of, and that has none.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub hints: Vec<String>,
 }
 
 impl CaseResult {
@@ -94,7 +97,29 @@ impl Case {
         run.compare_alerts();
         let mut differences = run.differences;
         differences.sort_by(|a, b| (a.list, a.at, a.side as u8).cmp(&(b.list, b.at, b.side as u8)));
-        Ok(CaseResult { name: self.name.clone(), events: events.len(), differences })
+        let hints = if differences.is_empty() { Vec::new() } else { self.hints(set) };
+        Ok(CaseResult { name: self.name.clone(), events: events.len(), differences, hints })
+    }
+
+    /// Why some of what is expected can never be, whatever the events are.
+    fn hints(&self, set: &ThresholdSet) -> Vec<String> {
+        let mut hints = Vec::new();
+        for (list, id) in self.named() {
+            let Some(threshold) = set.find(id).map(|compiled| &compiled.config) else { continue };
+            let hint = if !threshold.enabled {
+                format!("{id} is not enabled, so nothing comes of it")
+            } else if list != "violations" && !threshold.has_states() {
+                format!(
+                    "{id} has no states, so each violation is told by itself: expect it in `violations`, or give the threshold a `for`, `clear_value`, `repeat_interval` or `no_data`"
+                )
+            } else {
+                continue;
+            };
+            if !hints.contains(&hint) {
+                hints.push(hint);
+            }
+        }
+        hints
     }
 
     /// The ids of the thresholds that something is expected of.

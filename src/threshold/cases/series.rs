@@ -24,6 +24,11 @@ const MOST: usize = 1_000_000;
 /// Whose events they are where the series does not say.
 const USER: &str = "user";
 
+/// What is wrong with a series, if anything.
+pub(crate) fn check(text: &str) -> Result<(), String> {
+    events(text, 0).map(drop)
+}
+
 /// The events of a series that starts at `start`; the message says what is wrong with it.
 pub(super) fn events(text: &str, start: i64) -> Result<Vec<UsageEvent>, String> {
     const FORM: &str = "expected one like \"instance web-1: cpu_percent_avg 50x10 95x20, every 1m\"";

@@ -63,7 +63,9 @@ impl Sink for SqliteSink {
 pub(super) fn failure(error: &StoreError) -> Failure {
     match error {
         StoreError::Full { .. } | StoreError::Busy { .. } => Failure::service(error.to_string()),
-        StoreError::NotOurs { .. } | StoreError::Sqlite { .. } => Failure::destination(error.to_string()),
+        StoreError::NotOurs { .. } | StoreError::NotADatabase { .. } | StoreError::Sqlite { .. } => {
+            Failure::destination(error.to_string())
+        }
     }
 }
 

@@ -4,7 +4,7 @@
 //! environment variable or a file that holds one. Where one stands in it all the same, no finding repeats it, and
 //! [`check`] says so, so that the text around is not shown either.
 
-mod parts;
+pub(super) mod parts;
 
 use self::parts::{address, plain, schemes, secret, text, url};
 use super::json::{Member, Node, Value, quote};

@@ -14,7 +14,11 @@ pub(super) const fn schemes() -> &'static [&'static str] {
 }
 
 /// A text that is not empty.
-pub(super) fn text<'n>(spot: Option<&'n Spot<'n>>, name: &str, context: &mut Context<'_, '_>) -> Option<&'n str> {
+pub(in crate::validate) fn text<'n>(
+    spot: Option<&'n Spot<'n>>,
+    name: &str,
+    context: &mut Context<'_, '_>,
+) -> Option<&'n str> {
     let spot = spot?;
     match &spot.node.value {
         Value::String(text) if text.trim().is_empty() => {

@@ -4,7 +4,7 @@ use std::io::{self, Read};
 
 use crate::events::{LinePart, LineReader};
 use crate::validate::json::{self, Text};
-use crate::validate::{channels, threshold};
+use crate::validate::{cases, channels, threshold};
 
 /// A line that has been read ahead.
 pub(super) struct Held {
@@ -40,12 +40,18 @@ impl Beginning {
             }
             _ => return Self::Lines,
         }
-        if goes_on(&first.bytes) {
-            return Self::Open;
+        match goes_on(&first.bytes) {
+            Some(Next::Anything) => return Self::Open,
+            Some(Next::Object) => return Self::Document,
+            None => {}
         }
         let text = Text::new(&first.bytes, 1, &mut |_| {});
         match json::read(&text, &mut |_| {}) {
-            Some(root) if threshold::looks_like_threshold(&root) || channels::looks_like_channels(&root) => {
+            Some(root)
+                if threshold::looks_like_threshold(&root)
+                    || channels::looks_like_channels(&root)
+                    || cases::looks_like_cases(&root) =>
+            {
                 Self::Document
             }
             _ => Self::Lines,
@@ -53,20 +59,30 @@ impl Beginning {
     }
 }
 
-/// Whether `line` ends inside a bracket, and not inside a string, which can't go on in the next line.
-pub(super) fn goes_on(line: &[u8]) -> bool {
-    let (mut depth, mut in_string, mut escaped) = (0i64, false, false);
+/// What may follow in the next line.
+enum Next {
+    /// An object would be out of place, or another document.
+    Anything,
+    /// An object is as good as anything: it stands in an array, which events have none of, or behind a colon.
+    Object,
+}
+
+/// What follows where `line` ends inside a bracket, and not inside a string, which can't go on in the next line.
+fn goes_on(line: &[u8]) -> Option<Next> {
+    let (mut open, mut in_string, mut escaped) = (Vec::new(), false, false);
     for byte in line {
         match byte {
             _ if escaped => escaped = false,
             b'\\' => escaped = in_string,
             b'"' => in_string = !in_string,
-            b'{' | b'[' if !in_string => depth += 1,
-            b'}' | b']' if !in_string => depth -= 1,
+            b'{' | b'[' if !in_string => open.push(*byte),
+            b'}' | b']' if !in_string => drop(open.pop()),
             _ => {}
         }
     }
-    depth > 0 && !in_string
+    let innermost = open.last().filter(|_| !in_string)?;
+    let in_place = *innermost == b'[' || line.trim_ascii_end().ends_with(b":");
+    Some(if in_place { Next::Object } else { Next::Anything })
 }
 
 /// A document put together from its lines; blank ones, which the reader skips, keep their place.

@@ -1,7 +1,7 @@
 //! A whole input: what it holds is told by its content, and validated as that.
 //!
 //! Events come as NDJSON, which is read as a stream in flat memory, or as one JSON document: an event or an array of
-//! them. Thresholds and channels come as one document. A document is held in memory, and bounded for that.
+//! them. Thresholds, channels and cases come as one document. A document is held in memory, and bounded for that.
 
 mod beginning;
 mod run;
@@ -29,6 +29,8 @@ pub enum Kind {
     Thresholds,
     /// Channels and actions: a channels file.
     Channels,
+    /// Tests of thresholds.
+    Cases,
 }
 
 /// What was found in one input.
@@ -42,6 +44,8 @@ pub struct Tally {
     pub thresholds: u64,
     /// Channels and actions, the faulty ones included.
     pub channels: u64,
+    /// Cases that test thresholds, the faulty ones included.
+    pub cases: u64,
     /// Findings that make it invalid.
     pub errors: u64,
     /// Findings that do not.

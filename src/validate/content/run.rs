@@ -10,7 +10,7 @@ use crate::validate::continuity::{Continuity, Here, Metered, digest};
 use crate::validate::json::{self, Node, Text, Value, quote};
 use crate::validate::shape::{Context, Spot};
 use crate::validate::together::Together;
-use crate::validate::{Code, EventSieve, Finding, Levels, Place, Severity, channels, event, glance, threshold};
+use crate::validate::{Code, EventSieve, Finding, Levels, Place, Severity, cases, channels, event, glance, threshold};
 
 /// The continuity of the input at hand.
 pub(super) struct Stream<'v> {
@@ -196,16 +196,20 @@ impl<E: From<io::Error>> Run<'_, '_, E> {
             Kind::Events
         } else if channels::looks_like_channels(spot.node) {
             Kind::Channels
+        } else if cases::looks_like_cases(spot.node) {
+            Kind::Cases
         } else if matches!(spot.node.value, Value::Broken) {
             return;
         } else {
             let finding = Finding::error(
                 Code::Unrecognized,
-                "this is neither a usage event, nor a threshold, nor a channels file",
+                "this is neither a usage event, nor a threshold, nor a channels file, nor tests of thresholds",
             )
             .found(keys(spot.node))
-            .expected("the fields of an event (`event_type`, …), a threshold (`threshold_type`, …) or `channels`")
-            .help("formusage schema event|thresholds|channels prints what they look like");
+            .expected(
+                "the fields of an event (`event_type`, …), a threshold (`threshold_type`, …), `channels` or `cases`",
+            )
+            .help("formusage schema event|thresholds|channels|cases prints what they look like");
             return self.findings.take(finding.at(text.place(spot.node.start, &*spot.pointer)));
         };
         let first = *self.tally.kind.get_or_insert(kind);
@@ -213,16 +217,18 @@ impl<E: From<io::Error>> Run<'_, '_, E> {
             Kind::Events => &mut self.tally.events,
             Kind::Thresholds => &mut self.tally.thresholds,
             Kind::Channels => &mut self.tally.channels,
+            Kind::Cases => &mut self.tally.cases,
         };
         let is_first = *other == 0;
-        *other += u64::from(kind != Kind::Channels);
+        *other += u64::from(matches!(kind, Kind::Events | Kind::Thresholds));
         if kind != first && is_first {
-            let before = ["events", "thresholds", "channels"];
-            let now = ["an event", "a threshold", "a channels file"];
-            let word = |words: [&'static str; 3], kind| match kind {
+            let before = ["events", "thresholds", "channels", "cases"];
+            let now = ["an event", "a threshold", "a channels file", "a file of cases"];
+            let word = |words: [&'static str; 4], kind| match kind {
                 Kind::Events => words[0],
                 Kind::Thresholds => words[1],
                 Kind::Channels => words[2],
+                Kind::Cases => words[3],
             };
             let message = format!("{} stands among {}", word(now, kind), word(before, first));
             let finding = Finding::error(Code::Mixed, message).help("keep each in files of their own");
@@ -234,6 +240,7 @@ impl<E: From<io::Error>> Run<'_, '_, E> {
                 self.withhold |= channels::may_hold_secret(spot.node);
                 self.tally.channels += channels::check(spot, context);
             }
+            Kind::Cases => self.tally.cases += cases::check(spot, self.name, context),
             Kind::Events => {
                 let metered = event::check(spot, &self.options.rules, context);
                 if let (Some(metered), Some(_)) = (metered, &self.continuity) {

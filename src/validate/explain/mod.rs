@@ -2,6 +2,7 @@
 //!
 //! The examples are tested: what is said here is what validation does.
 
+mod cases;
 mod channels;
 mod events;
 mod text;
@@ -49,6 +50,8 @@ pub enum Example {
     Bound(&'static str, &'static str),
     /// A sound channels file with one piece of it replaced by another.
     Channels(&'static str, &'static str),
+    /// A sound file of cases with one piece of it replaced by another.
+    Cases(&'static str, &'static str),
     /// Events of one instance, validated with continuity: start, end (seconds from the first), `cpu_seconds`.
     Stream(&'static [(i64, i64, u64)]),
     /// So many events of one instance, each with more `cpu_seconds` than the one before.
@@ -70,6 +73,11 @@ const CHANNELS: &str = "{\"channels\":{\"email\":{\"smtp\":{\"host\":\"mail.exam
     \"password\":{\"env\":\"MAIL_PASSWORD\"},\"from\":\"meter@example.org\",\"to\":[\"ops@example.org\"]}},\
     \"pager\":{\"webhook\":{\"url\":\"https://pager.example.org/in\",\"secret\":{\"env\":\"PAGER_SECRET\"}}}}}";
 
+/// A sound file of cases.
+const CASES: &str = "{\"threshold_files\":[\"cpu.json\"],\"cases\":[{\"name\":\"fires\",\
+    \"series\":[\"instance web-1: cpu_percent_avg 50x10 95x20, every 1m\"],\
+    \"alerts\":[{\"threshold\":\"cpu-high\",\"instance\":\"web-1\",\"kind\":\"firing\",\"at\":\"15m\"}]}]}";
+
 impl Example {
     /// The channels file of [`Example::Bound`].
     pub const CHANNELS: &'static str = "{\"channels\":{\"email\":{}},\"actions\":{\"scale-down\":{}}}";
@@ -85,6 +93,7 @@ impl Example {
             Self::Event(from, to) => EVENT.replacen(from, to, 1).into_bytes(),
             Self::Threshold(from, to) | Self::Bound(from, to) => THRESHOLD.replacen(from, to, 1).into_bytes(),
             Self::Channels(from, to) => CHANNELS.replacen(from, to, 1).into_bytes(),
+            Self::Cases(from, to) => CASES.replacen(from, to, 1).into_bytes(),
             Self::Thresholds(changes) => {
                 let list: Vec<_> = changes.iter().map(|(from, to)| THRESHOLD.replacen(from, to, 1)).collect();
                 format!("[{}]", list.join(",\n")).into_bytes()
@@ -117,9 +126,11 @@ impl Example {
             }),
             Self::Repeated(before, piece, times, after) => format!("{before}{piece}… ({times} times){after}"),
             Self::Event(from, "") | Self::Threshold(from, "") | Self::Bound(from, "") => format!("without {from}"),
-            Self::Event(_, to) | Self::Threshold(_, to) | Self::Bound(_, to) | Self::Channels(_, to) => {
-                (*to).to_owned()
-            }
+            Self::Event(_, to)
+            | Self::Threshold(_, to)
+            | Self::Bound(_, to)
+            | Self::Channels(_, to)
+            | Self::Cases(_, to) => (*to).to_owned(),
             Self::Thresholds(changes) => {
                 changes.iter().map(|(_, to)| format!("{{…{to}…}}")).collect::<Vec<_>>().join(" and ")
             }
@@ -152,7 +163,7 @@ impl Explanation {
     /// What there is to say about `code`.
     #[must_use]
     pub fn of(code: Code) -> Option<Self> {
-        let tables = [text::TABLE, events::TABLE, thresholds::TABLE, channels::TABLE];
+        let tables = [text::TABLE, events::TABLE, thresholds::TABLE, channels::TABLE, cases::TABLE];
         tables.into_iter().flatten().find(|explanation| explanation.code == code).copied()
     }
 }

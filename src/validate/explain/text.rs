@@ -126,7 +126,7 @@ pub(super) const TABLE: &[Explanation] = &[
     Explanation {
         code: Code::Unrecognized,
         severity: Severity::Error,
-        what: "It is JSON, and neither a usage event, nor a threshold, nor a channels file.",
+        what: "It is JSON, and neither a usage event, nor a threshold, nor a channels file, nor one with tests of thresholds.",
         why: "Nothing is known of what it should be.",
         fix: "Compare with: formusage schema event, formusage schema thresholds, formusage schema channels.",
         gives: Text(b"{\"name\":\"x\"}"),

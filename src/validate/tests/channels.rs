@@ -185,8 +185,7 @@ fn what_has_no_error_can_be_read_and_what_cannot_be_read_has_one() {
     assert!(read > 20 && refused > 200, "{read} {refused}");
 }
 
-#[cfg(feature = "channels")]
-fn pointers(value: &serde_json::Value, at: String) -> Vec<String> {
+pub(super) fn pointers(value: &serde_json::Value, at: String) -> Vec<String> {
     let mut all = Vec::new();
     let mut below = |key: &str, value: &serde_json::Value| all.extend(pointers(value, format!("{at}/{key}")));
     match value {

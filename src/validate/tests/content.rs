@@ -22,6 +22,17 @@ fn contents(inputs: &[&str], strict: bool, max_findings: u64) -> Vec<(Tally, Vec
 }
 
 #[test]
+fn a_document_may_break_where_an_object_follows() {
+    for text in [
+        "{\"threshold_files\":[\"t.json\"],\"cases\":[\n{\"name\":\"n\",\"alerts\":[]}]}",
+        "{\"channels\":\n{\"chat\":{\"slack\":{\"url\":{\"env\":\"S\"}}}}}",
+    ] {
+        let all = contents(&[text], false, u64::MAX);
+        assert_eq!(all[0].1, [], "{text}");
+    }
+}
+
+#[test]
 fn what_an_input_holds_is_told_by_its_content() {
     let event = sample_text();
     let pretty = serde_json::to_string_pretty(&sample()).unwrap();

@@ -1,6 +1,7 @@
 //! Every code of events, thresholds and whole inputs, and the ways that must agree: typed, quick and exact.
 
 mod agreement;
+mod cases;
 mod channels;
 mod content;
 mod event;

@@ -56,6 +56,37 @@ fn check(state: &State, queue: &FormQueue, ended: &Ended, sent: &[String]) {
 }
 
 #[test]
+fn what_a_damaged_spool_kept_for_reconciling_is_said_to_stay_there() {
+    let (state, queue) = (State::new(), FormQueue::start());
+    let mut publisher = state.publish(&queue.url(), &QUICK);
+    publisher.write(&events(20));
+    assert_eq!(publisher.end().balanced().count("delivered"), 20);
+    // An index; the rows themselves can still be read.
+    let connection = rusqlite::Connection::open(state.path("spool.db")).unwrap();
+    let sql = "SELECT rootpage FROM sqlite_schema WHERE name = 'waiting'";
+    let page: u64 = connection.query_row(sql, [], |row| row.get(0)).unwrap();
+    connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).unwrap();
+    drop(connection);
+    let file = std::fs::OpenOptions::new().write(true).open(state.path("spool.db")).unwrap();
+    file.write_all_at(&[0xff; 4096], (page - 1) * 4096).unwrap();
+    let ended = state.publish(&queue.url(), &QUICK).end();
+    assert!(ended.stderr.contains("20 delivered events, kept for reconciling, stay in"), "{}", ended.stderr);
+}
+
+#[test]
+fn a_spool_whose_header_makes_no_sense_is_put_aside() {
+    let (state, queue) = (State::new(), FormQueue::start());
+    let mut publisher = state.publish(&queue.url(), &QUICK);
+    publisher.write(&events(20));
+    publisher.end();
+    // Behind the bytes that every such file begins with: SQLite takes it for something else.
+    let file = std::fs::OpenOptions::new().write(true).open(state.path("spool.db")).unwrap();
+    file.write_all_at(&[0; 4], 20).unwrap();
+    let ended = state.publish(&queue.url(), &QUICK).end();
+    assert!(ended.stderr.contains("put aside"), "{}", ended.stderr);
+}
+
+#[test]
 fn a_spool_that_is_overwritten_while_nobody_runs() {
     let mut random = random("overwritten at rest");
     for _ in 0..rounds().div_ceil(5) {

@@ -10,11 +10,11 @@ use form_usage_events::validate::{Code, UnknownCode};
 use super::lines::LineArgs;
 use crate::input::Input;
 
-/// Check that usage events, threshold files and channels files are valid
+/// Check that usage events, threshold files, their tests and channels files are valid
 ///
 /// What a file holds is told by its content: usage events (one a line, or one JSON document with an event or an array
-/// of them), thresholds, or channels (one JSON document). Every fault is named with its file, line, column and field, and with
-/// what to do. Every fault has a code: --explain CODE says what it means. Needs no network and no secret.
+/// of them), thresholds, tests of thresholds, or channels (one JSON document). Every fault is named with its file, line,
+/// column and field, and with what to do. Every fault has a code: --explain CODE says what it means. Needs no network and no secret.
 #[derive(Debug, Args)]
 #[command(after_help = crate::exit::help_for("validate"))]
 pub(crate) struct ValidateArgs {

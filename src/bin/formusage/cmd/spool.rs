@@ -246,6 +246,7 @@ fn verify(path: &SpoolPath) -> anyhow::Result<Exit> {
 fn bring_back(args: &ReconcileArgs) -> anyhow::Result<Exit> {
     let path = args.path.resolve()?;
     let Some(mut file) = open(&path)? else { return Ok(Exit::Success) };
+    crate::connect::warn_of_plain(&args.to, &args.tls);
     let options = crate::connect::options(&args.nats, &args.tls, args.token_file.as_deref(), args.timeout)?;
     let url = args.to.spool_key();
     let found = setup::runtime()?.block_on(async {

@@ -156,6 +156,7 @@ impl Summary {
         self.total.events += tally.events;
         self.total.thresholds += tally.thresholds;
         self.total.channels += tally.channels;
+        self.total.cases += tally.cases;
         self.add_findings(&tally);
         self.rows.push(FileRow::read(name, tally));
     }
@@ -260,7 +261,8 @@ fn continuity_line(totals: &ContinuityTotals) -> String {
 }
 
 fn contents(tally: &Tally) -> String {
-    let all = [(tally.events, "event"), (tally.thresholds, "threshold"), (tally.channels, "channel")];
+    let all =
+        [(tally.events, "event"), (tally.thresholds, "threshold"), (tally.channels, "channel"), (tally.cases, "case")];
     let some: Vec<_> =
         all.iter().filter(|(number, _)| *number > 0).map(|(number, noun)| count(*number, noun)).collect();
     if some.is_empty() { count(0, "event") } else { some.join(" and ") }

@@ -64,18 +64,20 @@ impl FileRow {
 
 impl Serialize for FileRow {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        // `events`, `thresholds`, `channels`, or null where nothing was recognized.
+        // `events`, `thresholds`, `channels`, `cases`, or null where nothing was recognized.
         let kind = self.tally.kind.map(|kind| match kind {
             Kind::Events => "events",
             Kind::Thresholds => "thresholds",
             Kind::Channels => "channels",
+            Kind::Cases => "cases",
         });
-        let mut row = serializer.serialize_struct("FileRow", 8)?;
+        let mut row = serializer.serialize_struct("FileRow", 9)?;
         row.serialize_field("file", &self.file)?;
         row.serialize_field("kind", &kind)?;
         row.serialize_field("events", &self.tally.events)?;
         row.serialize_field("thresholds", &self.tally.thresholds)?;
         row.serialize_field("channels", &self.tally.channels)?;
+        row.serialize_field("cases", &self.tally.cases)?;
         row.serialize_field("errors", &self.tally.errors)?;
         row.serialize_field("warnings", &self.tally.warnings)?;
         row.serialize_field("failure", &self.failure)?;

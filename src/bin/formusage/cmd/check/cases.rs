@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, bail};
 use form_usage_events::threshold::ThresholdSet;
 use form_usage_events::threshold::cases::{CaseFile, CaseResult, Difference, Side};
+use form_usage_events::validate::{Severity, case_findings};
 use quick_junit::{NonSuccessKind, TestCase, TestCaseStatus, TestSuite};
 use serde::Serialize;
 
@@ -24,12 +25,23 @@ struct Outcome<'a> {
 /// Runs every case of every file.
 pub(super) fn run(args: &CheckArgs) -> anyhow::Result<Exit> {
     let mut results: Vec<(String, CaseResult)> = Vec::new();
+    let mut faults: Vec<String> = Vec::new();
     for path in &args.test {
         let name = path.display().to_string();
         let (file, set) = load(path, args).with_context(|| format!("{name} can't be run"))?;
         for case in &file.cases {
-            let result = case.run(&set).with_context(|| format!("{name} can't be run"))?;
-            results.push((name.clone(), result));
+            match case.run(&set) {
+                Ok(result) => results.push((name.clone(), result)),
+                Err(why) => faults.push(format!("{name}: {why}")),
+            }
+        }
+    }
+    match faults.as_slice() {
+        [] => {}
+        [fault] => bail!("{fault}"),
+        faults => {
+            faults.iter().for_each(|fault| say(fault));
+            bail!("{} cases can't be run, each named above", faults.len());
         }
     }
     let failed = results.iter().filter(|(_, result)| !result.passed()).count();
@@ -65,12 +77,19 @@ pub(super) fn run(args: &CheckArgs) -> anyhow::Result<Exit> {
 /// The cases of a file, and the thresholds that it names, or those of the command line.
 fn load(path: &Path, args: &CheckArgs) -> anyhow::Result<(CaseFile, ThresholdSet)> {
     let text = std::fs::read(path).context("it can't be read")?;
-    let file: CaseFile = serde_json::from_slice(&text).with_context(|| {
-        format!("it is no file of cases; `formusage schema cases` says what one looks like ({})", path.display())
-    })?;
-    if file.cases.is_empty() {
-        bail!("it holds no case");
+    let mut errors = 0;
+    for finding in case_findings(&text) {
+        errors += u64::from(finding.severity == Severity::Error);
+        say(&printable(&format!("{}:{finding}", path.display())));
     }
+    if errors > 0 {
+        bail!(
+            "{errors} fault{}, named above; `formusage schema cases` says what such a file looks like",
+            if errors == 1 { "" } else { "s" }
+        );
+    }
+    let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&text);
+    let file: CaseFile = serde_json::from_slice(text).context("it is no file of cases")?;
     let access = crate::thresholds::access(&args.access)?;
     let mut configs = file.thresholds.clone();
     let beside = path.parent().unwrap_or(Path::new(""));
@@ -97,6 +116,9 @@ fn table(results: &[(String, CaseResult)]) -> String {
         let verdict = if result.passed() { "ok    " } else { "FAILED" };
         text += &format!("{verdict}  {}  ({})\n", printable(&result.name), printable(file));
         text += &differences(&result.differences, "        ");
+        for hint in &result.hints {
+            text += &format!("        hint: {}\n", printable(hint));
+        }
     }
     text
 }
@@ -129,7 +151,8 @@ fn junit(results: &[(String, CaseResult)]) -> anyhow::Result<String> {
                 let mut status = TestCaseStatus::non_success(NonSuccessKind::Failure);
                 let number = result.differences.len();
                 status.set_message(format!("{number} difference{}", if number == 1 { "" } else { "s" }));
-                status.set_description(differences(&result.differences, ""));
+                let hints: String = result.hints.iter().map(|hint| format!("hint: {hint}\n")).collect();
+                status.set_description(differences(&result.differences, "") + &hints);
                 status
             };
             let mut case = TestCase::new(result.name.as_str(), status);

@@ -17,6 +17,9 @@ use crate::setup::{self, Shutdown};
 const PROXY_VARIABLES: [&str; 6] = ["HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"];
 
 pub(crate) fn run(args: &PingArgs) -> anyhow::Result<Exit> {
+    if let Ok(destination) = args.to.parse() {
+        crate::connect::warn_of_plain(&destination, &args.tls);
+    }
     let target: Target = args.to.parse()?;
     let options = PingOptions {
         timeout: args.timeout,

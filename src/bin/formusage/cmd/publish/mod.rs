@@ -6,6 +6,7 @@ mod observe;
 mod show;
 mod thresholds;
 
+use std::convert::Infallible;
 use std::ffi::OsString;
 use std::io::{Cursor, Read};
 use std::ops::ControlFlow;
@@ -38,6 +39,9 @@ use crate::setup::{self, Shutdown};
 
 /// The smallest `--spool-max-bytes`: about twice what an empty spool has in use.
 const LEAST_SPOOL: u64 = 128 << 10;
+
+/// A run that ends sooner says by itself how it ended.
+const SAY_AFTER: Duration = Duration::from_secs(1);
 
 pub(crate) fn run(args: &PublishArgs) -> anyhow::Result<Exit> {
     publish(args, Inputs::open(args)?)
@@ -90,6 +94,7 @@ fn publish(args: &PublishArgs, inputs: Inputs) -> anyhow::Result<Exit> {
         ..PipelineOptions::default()
     };
     let mut keeper = keep::open(args.dead_letter.as_deref(), spool.is_some())?;
+    crate::connect::warn_of_plain(&destination, &args.destination.tls);
     let connect = crate::connect::to_write(&args.destination, args.token_file.as_deref(), args.timeout)?;
     let connect = ConnectOptions { cloud_events: args.cloud_events.options()?, ..connect };
 
@@ -119,15 +124,22 @@ fn publish(args: &PublishArgs, inputs: Inputs) -> anyhow::Result<Exit> {
             clock.clone(),
         )
         .await?;
-        let (intake, reader) = inputs.read(rules, clock);
+        let (intake, reader) = inputs.read(rules, clock.clone());
         let manager = thresholds.as_ref().map(Thresholds::manager);
         let pipeline = Pipeline::new(delivery, manager, options);
-        let report = match &spool {
-            Some(spool) => {
-                let breaker = breaker.as_ref();
-                publish_through(spool, &pipeline, breaker, intake, &mut *keeper, &mut progress, stop).await
+        let breaker = breaker.as_ref();
+        let run = async {
+            match &spool {
+                Some(spool) => {
+                    publish_through(spool, &pipeline, breaker, intake, &mut *keeper, &mut progress, stop).await
+                }
+                None => pipeline.run(intake, &mut *keeper, &mut progress, stop).await,
             }
-            None => pipeline.run(intake, &mut *keeper, &mut progress, stop).await,
+        };
+        let report = tokio::select! {
+            biased;
+            report = run => report,
+            never = say_what_is_left_alone(breaker, &*clock) => match never {},
         };
         drop(progress);
         if let Some(thresholds) = thresholds {
@@ -161,6 +173,20 @@ fn open_spool(args: &PublishArgs, destination: &Destination, clock: &Arc<dyn Clo
 /// Whether the destination is a file of this machine.
 fn is_local(destination: &Destination) -> bool {
     matches!(destination, Destination::Sqlite(_) | Destination::File(_) | Destination::Stdio)
+}
+
+/// A run whose input goes on, and that began with an open breaker, would look stuck until the first trial. Never resolves.
+async fn say_what_is_left_alone(breaker: Option<&CircuitBreaker>, clock: &dyn Clock) -> Infallible {
+    clock.sleep(SAY_AFTER).await;
+    let left_open = breaker.filter(|breaker| breaker.times_opened() == 0);
+    if let Some((breaker, refusal)) = left_open.and_then(|breaker| Some((breaker, breaker.refusal()?))) {
+        let cause = breaker.opening().map(|opening| opening.cause);
+        tracing::warn!(
+            cause,
+            "an earlier run found the destination out of service: {refusal}; events wait in the spool meanwhile"
+        );
+    }
+    std::future::pending().await
 }
 
 fn policy(args: &PublishArgs, clock: &Arc<dyn Clock>) -> anyhow::Result<(Retrier, Option<CircuitBreaker>)> {
