@@ -289,7 +289,7 @@ Register-ArgumentCompleter -Native -CommandName 'formusage' -ScriptBlock {
         }
         'formusage;spool;list' {
             [CompletionResult]::new('--spool', '--spool', [CompletionResultType]::ParameterName, 'The spool''s file; by default spool.db in $FORMUSAGE_STATE_DIR, else $STATE_DIRECTORY, else $XDG_STATE_HOME/formusage, else /var/lib/formusage for root, else ~/.local/state/formusage')
-            [CompletionResult]::new('--to', '--to', [CompletionResultType]::ParameterName, 'Only those of this destination')
+            [CompletionResult]::new('--to', '--to', [CompletionResultType]::ParameterName, 'Only those of this destination; of an alerts'' spool, channel:NAME or action:NAME')
             [CompletionResult]::new('--log', '--log', [CompletionResultType]::ParameterName, 'What to log, as tracing directives, e.g. "info,form_usage_events::publish=debug"')
             [CompletionResult]::new('--log-format', '--log-format', [CompletionResultType]::ParameterName, 'How log lines look')
             [CompletionResult]::new('--delivered', '--delivered', [CompletionResultType]::ParameterName, 'Those that were delivered and are kept, instead of those that wait')
@@ -303,7 +303,7 @@ Register-ArgumentCompleter -Native -CommandName 'formusage' -ScriptBlock {
         }
         'formusage;spool;export' {
             [CompletionResult]::new('--spool', '--spool', [CompletionResultType]::ParameterName, 'The spool''s file; by default spool.db in $FORMUSAGE_STATE_DIR, else $STATE_DIRECTORY, else $XDG_STATE_HOME/formusage, else /var/lib/formusage for root, else ~/.local/state/formusage')
-            [CompletionResult]::new('--to', '--to', [CompletionResultType]::ParameterName, 'Only those of this destination')
+            [CompletionResult]::new('--to', '--to', [CompletionResultType]::ParameterName, 'Only those of this destination; of an alerts'' spool, channel:NAME or action:NAME')
             [CompletionResult]::new('--log', '--log', [CompletionResultType]::ParameterName, 'What to log, as tracing directives, e.g. "info,form_usage_events::publish=debug"')
             [CompletionResult]::new('--log-format', '--log-format', [CompletionResultType]::ParameterName, 'How log lines look')
             [CompletionResult]::new('--delivered', '--delivered', [CompletionResultType]::ParameterName, 'Those that were delivered and are kept, instead of those that wait')
@@ -317,7 +317,7 @@ Register-ArgumentCompleter -Native -CommandName 'formusage' -ScriptBlock {
         }
         'formusage;spool;purge' {
             [CompletionResult]::new('--spool', '--spool', [CompletionResultType]::ParameterName, 'The spool''s file; by default spool.db in $FORMUSAGE_STATE_DIR, else $STATE_DIRECTORY, else $XDG_STATE_HOME/formusage, else /var/lib/formusage for root, else ~/.local/state/formusage')
-            [CompletionResult]::new('--to', '--to', [CompletionResultType]::ParameterName, 'Only those of this destination')
+            [CompletionResult]::new('--to', '--to', [CompletionResultType]::ParameterName, 'Only those of this destination; of an alerts'' spool, channel:NAME or action:NAME')
             [CompletionResult]::new('--log', '--log', [CompletionResultType]::ParameterName, 'What to log, as tracing directives, e.g. "info,form_usage_events::publish=debug"')
             [CompletionResult]::new('--log-format', '--log-format', [CompletionResultType]::ParameterName, 'How log lines look')
             [CompletionResult]::new('--waiting', '--waiting', [CompletionResultType]::ParameterName, 'Throw away events that wait and that no publisher holds. They are lost: export them first')
@@ -536,12 +536,13 @@ Register-ArgumentCompleter -Native -CommandName 'formusage' -ScriptBlock {
             [CompletionResult]::new('--quiet', '--quiet', [CompletionResultType]::ParameterName, 'Log nothing')
             [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
             [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
-            [CompletionResult]::new('list', 'list', [CompletionResultType]::ParameterValue, 'All channels and actions of a file, and whether each could be used: secrets, addresses, certificates')
+            [CompletionResult]::new('list', 'list', [CompletionResultType]::ParameterValue, 'All channels and actions of a file, where they lead, and whether each could be used')
             [CompletionResult]::new('test', 'test', [CompletionResultType]::ParameterValue, 'Send a trial alert to a channel, once, and say what became of it')
             break
         }
         'formusage;channels;list' {
             [CompletionResult]::new('--channels', '--channels', [CompletionResultType]::ParameterName, 'The channels file')
+            [CompletionResult]::new('--format', '--format', [CompletionResultType]::ParameterName, 'How they are written; without it, a table on a terminal and ndjson elsewhere')
             [CompletionResult]::new('--log', '--log', [CompletionResultType]::ParameterName, 'What to log, as tracing directives, e.g. "info,form_usage_events::publish=debug"')
             [CompletionResult]::new('--log-format', '--log-format', [CompletionResultType]::ParameterName, 'How log lines look')
             [CompletionResult]::new('-v', '-v', [CompletionResultType]::ParameterName, 'Log more: -v for what happens, -vv for every attempt')

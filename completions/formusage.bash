@@ -166,7 +166,7 @@ _formusage() {
             return 0
             ;;
         formusage__subcmd__channels__subcmd__list)
-            opts="-v -q -h --channels --verbose --quiet --log --log-format --help"
+            opts="-v -q -h --channels --format --verbose --quiet --log --log-format --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -174,6 +174,10 @@ _formusage() {
             case "${prev}" in
                 --channels)
                     COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --format)
+                    COMPREPLY=($(compgen -W "table json ndjson" -- "${cur}"))
                     return 0
                     ;;
                 --log)

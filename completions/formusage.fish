@@ -268,7 +268,7 @@ complete -c formusage -n "__fish_formusage_using_subcommand spool; and __fish_se
 complete -c formusage -n "__fish_formusage_using_subcommand spool; and __fish_seen_subcommand_from status" -s q -l quiet -d 'Log nothing'
 complete -c formusage -n "__fish_formusage_using_subcommand spool; and __fish_seen_subcommand_from status" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c formusage -n "__fish_formusage_using_subcommand spool; and __fish_seen_subcommand_from list" -l spool -d 'The spool\'s file; by default spool.db in $FORMUSAGE_STATE_DIR, else $STATE_DIRECTORY, else $XDG_STATE_HOME/formusage, else /var/lib/formusage for root, else ~/.local/state/formusage' -r -F
-complete -c formusage -n "__fish_formusage_using_subcommand spool; and __fish_seen_subcommand_from list" -l to -d 'Only those of this destination' -r
+complete -c formusage -n "__fish_formusage_using_subcommand spool; and __fish_seen_subcommand_from list" -l to -d 'Only those of this destination; of an alerts\' spool, channel:NAME or action:NAME' -r
 complete -c formusage -n "__fish_formusage_using_subcommand spool; and __fish_seen_subcommand_from list" -l log -d 'What to log, as tracing directives, e.g. "info,form_usage_events::publish=debug"' -r
 complete -c formusage -n "__fish_formusage_using_subcommand spool; and __fish_seen_subcommand_from list" -l log-format -d 'How log lines look' -r -f -a "text\t'For people'
 json\t'One JSON object a line'"
@@ -277,7 +277,7 @@ complete -c formusage -n "__fish_formusage_using_subcommand spool; and __fish_se
 complete -c formusage -n "__fish_formusage_using_subcommand spool; and __fish_seen_subcommand_from list" -s q -l quiet -d 'Log nothing'
 complete -c formusage -n "__fish_formusage_using_subcommand spool; and __fish_seen_subcommand_from list" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c formusage -n "__fish_formusage_using_subcommand spool; and __fish_seen_subcommand_from export" -l spool -d 'The spool\'s file; by default spool.db in $FORMUSAGE_STATE_DIR, else $STATE_DIRECTORY, else $XDG_STATE_HOME/formusage, else /var/lib/formusage for root, else ~/.local/state/formusage' -r -F
-complete -c formusage -n "__fish_formusage_using_subcommand spool; and __fish_seen_subcommand_from export" -l to -d 'Only those of this destination' -r
+complete -c formusage -n "__fish_formusage_using_subcommand spool; and __fish_seen_subcommand_from export" -l to -d 'Only those of this destination; of an alerts\' spool, channel:NAME or action:NAME' -r
 complete -c formusage -n "__fish_formusage_using_subcommand spool; and __fish_seen_subcommand_from export" -l log -d 'What to log, as tracing directives, e.g. "info,form_usage_events::publish=debug"' -r
 complete -c formusage -n "__fish_formusage_using_subcommand spool; and __fish_seen_subcommand_from export" -l log-format -d 'How log lines look' -r -f -a "text\t'For people'
 json\t'One JSON object a line'"
@@ -286,7 +286,7 @@ complete -c formusage -n "__fish_formusage_using_subcommand spool; and __fish_se
 complete -c formusage -n "__fish_formusage_using_subcommand spool; and __fish_seen_subcommand_from export" -s q -l quiet -d 'Log nothing'
 complete -c formusage -n "__fish_formusage_using_subcommand spool; and __fish_seen_subcommand_from export" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c formusage -n "__fish_formusage_using_subcommand spool; and __fish_seen_subcommand_from purge" -l spool -d 'The spool\'s file; by default spool.db in $FORMUSAGE_STATE_DIR, else $STATE_DIRECTORY, else $XDG_STATE_HOME/formusage, else /var/lib/formusage for root, else ~/.local/state/formusage' -r -F
-complete -c formusage -n "__fish_formusage_using_subcommand spool; and __fish_seen_subcommand_from purge" -l to -d 'Only those of this destination' -r
+complete -c formusage -n "__fish_formusage_using_subcommand spool; and __fish_seen_subcommand_from purge" -l to -d 'Only those of this destination; of an alerts\' spool, channel:NAME or action:NAME' -r
 complete -c formusage -n "__fish_formusage_using_subcommand spool; and __fish_seen_subcommand_from purge" -l log -d 'What to log, as tracing directives, e.g. "info,form_usage_events::publish=debug"' -r
 complete -c formusage -n "__fish_formusage_using_subcommand spool; and __fish_seen_subcommand_from purge" -l log-format -d 'How log lines look' -r -f -a "text\t'For people'
 json\t'One JSON object a line'"
@@ -432,9 +432,12 @@ json\t'One JSON object a line'"
 complete -c formusage -n "__fish_formusage_using_subcommand channels; and not __fish_seen_subcommand_from list test" -s v -l verbose -d 'Log more: -v for what happens, -vv for every attempt'
 complete -c formusage -n "__fish_formusage_using_subcommand channels; and not __fish_seen_subcommand_from list test" -s q -l quiet -d 'Log nothing'
 complete -c formusage -n "__fish_formusage_using_subcommand channels; and not __fish_seen_subcommand_from list test" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c formusage -n "__fish_formusage_using_subcommand channels; and not __fish_seen_subcommand_from list test" -f -a "list" -d 'All channels and actions of a file, and whether each could be used: secrets, addresses, certificates'
+complete -c formusage -n "__fish_formusage_using_subcommand channels; and not __fish_seen_subcommand_from list test" -f -a "list" -d 'All channels and actions of a file, where they lead, and whether each could be used'
 complete -c formusage -n "__fish_formusage_using_subcommand channels; and not __fish_seen_subcommand_from list test" -f -a "test" -d 'Send a trial alert to a channel, once, and say what became of it'
 complete -c formusage -n "__fish_formusage_using_subcommand channels; and __fish_seen_subcommand_from list" -l channels -d 'The channels file' -r -F
+complete -c formusage -n "__fish_formusage_using_subcommand channels; and __fish_seen_subcommand_from list" -l format -d 'How they are written; without it, a table on a terminal and ndjson elsewhere' -r -f -a "table\t'For people'
+json\t'One JSON array'
+ndjson\t'One JSON object a line'"
 complete -c formusage -n "__fish_formusage_using_subcommand channels; and __fish_seen_subcommand_from list" -l log -d 'What to log, as tracing directives, e.g. "info,form_usage_events::publish=debug"' -r
 complete -c formusage -n "__fish_formusage_using_subcommand channels; and __fish_seen_subcommand_from list" -l log-format -d 'How log lines look' -r -f -a "text\t'For people'
 json\t'One JSON object a line'"

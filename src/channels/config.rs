@@ -7,7 +7,7 @@
 //!
 //! Secrets do not stand in it: it names an environment variable or a file that holds one.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
@@ -114,7 +114,8 @@ pub struct SmtpConfig {
     pub to: Vec<String>,
 }
 
-/// A signed request, see <https://www.standardwebhooks.com>.
+/// A signed request, see <https://www.standardwebhooks.com>. The header `webhook-id` names the message; what tells an alert
+/// that is sent again, after a crash perhaps in another message, is its own id, `data.events[].alert.id`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
@@ -151,6 +152,9 @@ pub struct SlackConfig {
 
 /// A program that gets the alerts as JSON on its standard input. Exit code 0 is an acknowledgement, 65 (`EX_DATAERR`)
 /// says that it will never take them; with any other it is started again later.
+///
+/// Its environment is ours without `FORMUSAGE_*` and without each variable that a channel or action of the file names
+/// for a secret: what the program itself needs stands in a variable of another name, or in a file.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
@@ -217,7 +221,27 @@ impl ChannelsConfig {
     }
 }
 
+impl ChannelsConfig {
+    /// The environment variables that hold secrets of channels and actions, each once.
+    pub(super) fn secret_variables(&self) -> Vec<String> {
+        let all = self.channels.values().chain(self.actions.values());
+        let named = all.flat_map(ChannelConfig::secrets).filter_map(|secret| secret.env.clone());
+        named.collect::<BTreeSet<_>>().into_iter().collect()
+    }
+}
+
 impl ChannelConfig {
+    /// Where its secrets stand.
+    fn secrets(&self) -> Vec<&SecretRef> {
+        match self {
+            Self::Smtp(smtp) => smtp.password.iter().collect(),
+            Self::Webhook(webhook) => webhook.token.iter().chain([&webhook.secret]).collect(),
+            Self::Slack(slack) => vec![&slack.url],
+            Self::Exec(_) => Vec::new(),
+            Self::Queue(queue) => queue.token.iter().collect(),
+        }
+    }
+
     fn check(&self, fault: &mut dyn FnMut(&str)) {
         match self {
             Self::Smtp(smtp) => {
@@ -250,6 +274,17 @@ impl ChannelConfig {
             }
             Self::Queue(queue) => queue.token.iter().for_each(|secret| secret.check("token", fault)),
         }
+    }
+}
+
+impl SmtpConfig {
+    /// The server's port, chosen or usual.
+    pub(super) fn port(&self) -> u16 {
+        self.port.unwrap_or(match self.tls {
+            SmtpTls::Starttls => 587,
+            SmtpTls::Implicit => 465,
+            SmtpTls::None => 25,
+        })
     }
 }
 

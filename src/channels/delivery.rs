@@ -23,7 +23,7 @@ use crate::publish::{
 use crate::retry::{Random, Retrier, RetryConfig};
 use crate::spool::{NewEvent, NewItem, Spool, SpoolOptions};
 use crate::threshold::{AlertsNotified, Notified, Notifier, ThresholdAlert, ThresholdSet, ThresholdViolation};
-use crate::transport::Failure;
+use crate::transport::{Failure, Sink};
 
 /// The longest that one message may take, a program's own limit aside.
 const ATTEMPT: Duration = Duration::from_secs(60);
@@ -69,6 +69,8 @@ pub struct ChannelNotifier {
     /// What the names are bound to.
     config: ChannelsConfig,
     allow_exec: bool,
+    /// Those that could not be opened, and why.
+    unusable: BTreeMap<(Target, String), String>,
 }
 
 impl fmt::Debug for ChannelNotifier {
@@ -81,10 +83,13 @@ impl AlertDelivery {
     /// Opens every channel and action of `config`, and delivers what waits for them in the spool at `path`, which is made
     /// where there is none. Programs are left out unless `allow_exec`. At the end, what waits is tried for `patience`.
     ///
+    /// A channel that can't be opened, for the lack of its secret for example, is left out ([`AlertDelivery::unusable`]),
+    /// and the notifier objects to thresholds that name it.
+    ///
     /// To be called on a runtime.
     ///
     /// # Errors
-    /// [`UsageEventError::Other`] naming each channel that can't be used, and why.
+    /// [`UsageEventError::Other`] when the spool can't be used.
     pub fn start(
         config: &ChannelsConfig,
         allow_exec: bool,
@@ -97,10 +102,18 @@ impl AlertDelivery {
             lists.into_iter().flat_map(|(list, channels)| channels.iter().map(move |(name, it)| (list, name, it)));
         let allowed = all.filter(|(.., channel)| allow_exec || !matches!(channel, ChannelConfig::Exec(_)));
         let (mut channels, mut runs, mut faults) = (BTreeMap::new(), Vec::new(), Vec::new());
+        let mut unusable = BTreeMap::new();
         let stop = Stop::default();
         for (list, name, channel) in allowed {
             let shown = format!("{}:{name}", list.name());
-            match begin(&shown, channel, path, patience, &stop, clock) {
+            let sink = match config.open(channel, clock.clone()) {
+                Ok(sink) => sink,
+                Err(failure) => {
+                    unusable.insert((list, name.clone()), failure.message);
+                    continue;
+                }
+            };
+            match begin(&shown, sink, attempt_of(channel), path, patience, &stop, clock) {
                 Ok((spool, run)) => {
                     channels.insert((list, name.clone()), spool);
                     runs.push(run);
@@ -108,7 +121,7 @@ impl AlertDelivery {
                 Err(why) => faults.push(format!("{shown}: {why}")),
             }
         }
-        let notifier = Arc::new(ChannelNotifier { channels, config: config.clone(), allow_exec });
+        let notifier = Arc::new(ChannelNotifier { channels, config: config.clone(), allow_exec, unusable });
         let delivery = Self { notifier, runs, stop };
         if faults.is_empty() {
             return Ok(delivery);
@@ -123,9 +136,30 @@ impl AlertDelivery {
         self.notifier.clone()
     }
 
+    /// Channels and actions that can't be used, and why: `channel:NAME`, `action:NAME`.
+    pub fn unusable(&self) -> impl Iterator<Item = (String, &str)> {
+        let shown = |((list, name), why): (&(Target, String), _)| (format!("{}:{name}", list.name()), why);
+        self.notifier.unusable.iter().map(|(place, why)| (place, why.as_str())).map(shown)
+    }
+
     /// Delivers what waits, for as long as was said at the start, and says what became of everything.
     pub async fn finish(self) -> Vec<AlertReport> {
+        self.finish_until(std::future::pending()).await
+    }
+
+    /// The same, but when `cut` is over, nothing more is waited for: what was not delivered then waits in the spool.
+    pub async fn finish_until(self, cut: impl Future<Output = ()>) -> Vec<AlertReport> {
         self.stop.finish.cancel();
+        let abort = self.stop.abort.clone();
+        let mut reports = std::pin::pin!(self.reports());
+        tokio::select! {
+            reports = &mut reports => return reports,
+            () = cut => abort.cancel(),
+        }
+        reports.await
+    }
+
+    async fn reports(self) -> Vec<AlertReport> {
         let mut reports = Vec::new();
         for Run { name, intake, task } in self.runs {
             drop(intake);
@@ -148,15 +182,23 @@ impl AlertDelivery {
     }
 }
 
+/// The longest that one message may take.
+fn attempt_of(channel: &ChannelConfig) -> Duration {
+    match channel {
+        ChannelConfig::Exec(exec) => Duration::from_secs(u64::from(exec.timeout_seconds) + 1),
+        _ => ATTEMPT,
+    }
+}
+
 fn begin(
     name: &str,
-    channel: &ChannelConfig,
+    sink: Box<dyn Sink>,
+    attempt: Duration,
     path: &Path,
     patience: Duration,
     stop: &Stop,
     clock: &Arc<dyn Clock>,
 ) -> Result<(Spool, Run), String> {
-    let sink = channel.open(clock.clone()).map_err(|failure| failure.message)?;
     let options = SpoolOptions { max_bytes: SPOOL_BYTES, retain: Duration::ZERO, ..SpoolOptions::default() };
     let spool = Spool::open(path, name, options, clock.clone()).map_err(|error| error.to_string())?;
     let breaker = CircuitBreaker::with_clock(CircuitBreakerConfig::default(), clock.clone());
@@ -164,10 +206,6 @@ fn begin(
     breaker.resume(spool.breaker().clone());
     let retrier = Retrier::with(RetryConfig::default(), clock.clone(), Random::default());
     let retrier = retrier.map_err(|error| error.to_string())?;
-    let attempt = match channel {
-        ChannelConfig::Exec(exec) => Duration::from_secs(u64::from(exec.timeout_seconds) + 1),
-        _ => ATTEMPT,
-    };
     let delivery = Delivery::new(sink.into(), retrier, Some(breaker.clone()), attempt, clock.clone())
         .with_concurrency(Concurrency::fixed(1));
     let options = PipelineOptions {
@@ -181,9 +219,9 @@ fn begin(
     let pipeline = Pipeline::new(delivery, None, options);
     let (intake, receiver) = mpsc::channel(1);
     let stop = Stop { finish: stop.finish.clone(), abort: stop.abort.clone(), ..Stop::default() };
-    let (own, shown) = (spool.clone(), name.to_owned());
+    let (own, deaths) = (spool.clone(), Deaths { channel: name.to_owned(), spool: path.to_owned() });
     let task = tokio::spawn(async move {
-        let (mut keeper, mut progress) = (Deaths(shown), Quiet);
+        let (mut keeper, mut progress) = (deaths, Quiet);
         publish_through(&own, &pipeline, Some(&breaker), receiver, &mut keeper, &mut progress, stop).await
     });
     Ok((spool, Run { name: name.to_owned(), intake, task }))
@@ -215,7 +253,10 @@ impl ChannelNotifier {
             let (list, name) = (place.0.name(), &place.1);
             let failure = match self.channels.get(&place) {
                 Some(spool) => spool.take(items).await.err().map(|(error, _)| format!("{list} `{name}`: {error}")),
-                None => Some(format!("nothing is bound to the {list} `{name}`")),
+                None => Some(match self.unusable.get(&place) {
+                    Some(why) => format!("the {list} `{name}` can't be used: {why}"),
+                    None => format!("nothing is bound to the {list} `{name}`"),
+                }),
             };
             let Some(failure) = failure else { continue };
             for at in indices {
@@ -244,12 +285,23 @@ impl Notifier for ChannelNotifier {
     }
 
     fn objections(&self, thresholds: &ThresholdSet) -> Vec<String> {
-        unbound(&self.config, thresholds, self.allow_exec)
+        let mut faults = unbound(&self.config, thresholds, self.allow_exec);
+        for threshold in thresholds.configs() {
+            for (list, name) in targets(threshold) {
+                let Some(why) = self.unusable.get(&(list, name.to_owned())) else { continue };
+                let list = list.name();
+                faults.push(format!("threshold `{}`: the {list} `{name}` can't be used: {why}", threshold.id));
+            }
+        }
+        faults
     }
 }
 
 /// Says when an alert can never be delivered; the spool keeps it.
-struct Deaths(String);
+struct Deaths {
+    channel: String,
+    spool: PathBuf,
+}
 
 impl Keeper for Deaths {
     fn refused(&mut self, _: &RefusedLine) -> io::Result<()> {
@@ -257,7 +309,13 @@ impl Keeper for Deaths {
     }
 
     fn dead(&mut self, event: &Taken, failure: &Failure, _: u64) -> io::Result<()> {
-        tracing::error!(channel = %self.0, instance = %event.encoded.event().instance_id, failure = %failure.message, "an alert can't be delivered, and is kept as a dead letter");
+        let spool = self.spool.display();
+        tracing::error!(
+            channel = %self.channel,
+            instance = %event.encoded.event().instance_id,
+            failure = %failure.message,
+            "an alert can't be delivered, and is kept as a dead letter; see it with: formusage dlq list --spool {spool}"
+        );
         Ok(())
     }
 

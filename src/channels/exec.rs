@@ -21,11 +21,14 @@ const EXCERPT: usize = 300;
 pub(super) struct ExecSink {
     command: Vec<String>,
     timeout: Duration,
+    /// Environment variables that the program does not get.
+    hidden: Vec<String>,
 }
 
 impl ExecSink {
-    pub(super) fn new(config: &ExecConfig) -> Self {
-        Self { command: config.command.clone(), timeout: Duration::from_secs(config.timeout_seconds.into()) }
+    pub(super) fn new(config: &ExecConfig, hidden: Vec<String>) -> Self {
+        let timeout = Duration::from_secs(config.timeout_seconds.into());
+        Self { command: config.command.clone(), timeout, hidden }
     }
 
     async fn run(&self, events: &[EncodedEvent]) -> Result<(), Failure> {
@@ -38,6 +41,9 @@ impl ExecSink {
         command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped()).kill_on_drop(true);
         // What we know is not for it to know.
         for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("FORMUSAGE_")) {
+            command.env_remove(name);
+        }
+        for name in &self.hidden {
             command.env_remove(name);
         }
         // What it starts ends with it when its time is over.

@@ -9,6 +9,7 @@
 //! breaker and dead letters, so that a mail server that is down neither holds up a publish nor loses an alert. What waits
 //! for one channel goes in one message. A channel is a [`Sink`] of the crate: it makes one attempt.
 
+mod address;
 mod config;
 mod delivery;
 mod exec;
@@ -33,18 +34,19 @@ use crate::threshold::{ResourceType, ThresholdType};
 use crate::transport::{self, ClientCertificate, ConnectOptions, Failure, NatsOptions, Outcome, Sink};
 use crate::validate::names::nearest;
 
-impl ChannelConfig {
-    /// What sends to it. Connects when the first alert is sent.
+impl ChannelsConfig {
+    /// What sends to `channel`, which is one of these. Connects when the first alert is sent. A program gets none of the
+    /// environment variables that hold a secret of any of them.
     ///
     /// # Errors
     /// A failure of the destination: a secret that can't be read, an address that can't be used; never the secret.
-    pub fn open(&self, clock: Arc<dyn Clock>) -> Result<Box<dyn Sink>, Failure> {
-        Ok(match self {
-            Self::Smtp(config) => Box::new(smtp::SmtpSink::new(config)?),
-            Self::Webhook(config) => Box::new(webhook::WebhookSink::new(config, clock)?),
-            Self::Slack(config) => Box::new(slack::SlackSink::new(config)?),
-            Self::Exec(config) => Box::new(exec::ExecSink::new(config)),
-            Self::Queue(config) => queue(config)?,
+    pub fn open(&self, channel: &ChannelConfig, clock: Arc<dyn Clock>) -> Result<Box<dyn Sink>, Failure> {
+        Ok(match channel {
+            ChannelConfig::Smtp(config) => Box::new(smtp::SmtpSink::new(config)?),
+            ChannelConfig::Webhook(config) => Box::new(webhook::WebhookSink::new(config, clock)?),
+            ChannelConfig::Slack(config) => Box::new(slack::SlackSink::new(config)?),
+            ChannelConfig::Exec(config) => Box::new(exec::ExecSink::new(config, self.secret_variables())),
+            ChannelConfig::Queue(config) => queue(config)?,
         })
     }
 }
@@ -140,14 +142,19 @@ fn alerts(events: &[EncodedEvent]) -> Result<Vec<ThresholdAlert>, Failure> {
     events.iter().map(decode).collect::<Result<_, _>>().map_err(|error| Failure::event(format!("no alert: {error}")))
 }
 
-/// Sends a trial alert to `channel`, once and without a spool, and says what became of it. Its id is that of the second
+/// Sends a trial alert to `channel`, which is one of `config`, once and without a spool, and says what became of it. Its id is that of the second
 /// in which it is sent.
 ///
 /// # Errors
 /// Why it did not arrive.
-pub async fn send_trial(name: &str, channel: &ChannelConfig, clock: Arc<dyn Clock>) -> Result<(), Failure> {
+pub async fn send_trial(
+    config: &ChannelsConfig,
+    name: &str,
+    channel: &ChannelConfig,
+    clock: Arc<dyn Clock>,
+) -> Result<(), Failure> {
     let now = clock.unix_seconds();
-    let config = ThresholdConfig {
+    let threshold = ThresholdConfig {
         description: Some(format!("A trial of the channel {name}: nothing is wrong.")),
         ..ThresholdConfig::new(
             "trial",
@@ -158,7 +165,7 @@ pub async fn send_trial(name: &str, channel: &ChannelConfig, clock: Arc<dyn Cloc
         )
     };
     let violation = ThresholdViolation {
-        config,
+        config: threshold,
         current_value: 95.0,
         threshold_value: 80.0,
         percentage: 18.75,
@@ -168,7 +175,7 @@ pub async fn send_trial(name: &str, channel: &ChannelConfig, clock: Arc<dyn Cloc
     };
     let alert = ThresholdAlert { kind: AlertKind::Firing, ..ThresholdAlert::of_violation(violation) };
     let notice = ViolationEvent::of(&alert).encode().map_err(|error| Failure::event(error.to_string()))?;
-    let sink = channel.open(clock)?;
+    let sink = config.open(channel, clock)?;
     let outcomes = sink.send(std::slice::from_ref(&notice)).await?;
     sink.close().await?;
     match outcomes.into_iter().next() {

@@ -39,11 +39,7 @@ impl SmtpSink {
             text.parse::<Mailbox>()
                 .map_err(|error| Failure::destination(format!("{text:?} is no address of a mailbox: {error}")))
         };
-        let port = config.port.unwrap_or(match config.tls {
-            SmtpTls::Starttls => 587,
-            SmtpTls::Implicit => 465,
-            SmtpTls::None => 25,
-        });
+        let port = config.port();
         let tls = match config.tls {
             SmtpTls::None => Tls::None,
             SmtpTls::Starttls => Tls::Required(tls(config)?),

@@ -2,8 +2,14 @@
 //! prescribes.
 //!
 //! The signature is HMAC-SHA256, keyed with the secret's bytes, over `ID.TIMESTAMP.BODY`; it goes into
-//! `webhook-signature` as `v1,BASE64` beside `webhook-id` and `webhook-timestamp`. The id of one alert is the alert's own,
-//! so that a receiver knows what it has taken before.
+//! `webhook-signature` as `v1,BASE64` beside `webhook-id` and `webhook-timestamp`.
+//!
+//! `webhook-id` is that of the message: the id of its alert, or a digest of the ids of all its alerts. A message that is
+//! tried again within a run has the same id. After a crash, or in the next run, what still waits may go out in other
+//! groups than before, with alerts that came since, and so under another `webhook-id`. What never changes is each alert's
+//! own id, `data.events[].alert.id`: that is the key by which a receiver knows what it has taken before. (To keep the
+//! groups, each attempt would have to be on disk before it is made, one more write for every message, and what came
+//! since could not go along.)
 
 use std::sync::Arc;
 
@@ -121,11 +127,11 @@ pub(super) fn client(
         _ => return Err(refuse("is neither https nor http")),
     };
     let host = parsed.host_str().unwrap_or_default();
-    let port = parsed.port().map(|port| format!(":{port}")).unwrap_or_default();
-    let shown = format!("{}://{host}{port}", parsed.scheme());
+    let shown = super::address::server(&parsed).unwrap_or_default();
     let options =
         ConnectOptions { token, ca_file: ca_file.map(Into::into), client_certificate, ..ConnectOptions::default() };
-    Ok((HttpClient::new(peer, host, tls, &options, HeaderMap::new())?, shown))
+    // The path may be a key as well as the query, and is never shown.
+    Ok((HttpClient::new(peer, host, tls, &options, HeaderMap::new())?.hiding(url, true), shown))
 }
 
 /// The key in `whsec_BASE64`.

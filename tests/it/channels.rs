@@ -70,13 +70,13 @@ fn answer(connection: TcpStream, refuse: bool, sender: &Sender<Received>) {
 }
 
 /// A folder with thresholds, channels and events.
-struct Bench {
+pub(crate) struct Bench {
     folder: tempfile::TempDir,
 }
 
 impl Bench {
     /// One threshold that every event exceeds, whose action is `action`.
-    fn new(action: &str, channels: &str) -> Self {
+    pub(crate) fn new(action: &str, channels: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let threshold = format!(
             r#"{{"id":"cpu-high","resource_type":"Cpu","threshold_type":{{"Percentage":{{"value":5}}}},"action":{action},"user_id":"*","notification_channels":["ops"]}}"#
@@ -87,16 +87,16 @@ impl Bench {
         bench
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
-    fn file(&self, name: &str, text: &str) {
+    pub(crate) fn file(&self, name: &str, text: &str) {
         std::fs::write(self.path(name), text).unwrap();
     }
 
     /// Publishes so many events, each of which exceeds the threshold.
-    fn publish(&self, events: i64) -> assert_cmd::Command {
+    pub(crate) fn publish(&self, events: i64) -> assert_cmd::Command {
         let mut command = formusage();
         command
             .current_dir(self.folder.path())
@@ -109,7 +109,7 @@ impl Bench {
         command
     }
 
-    fn channels(&self, words: &[&str]) -> assert_cmd::Command {
+    pub(crate) fn channels(&self, words: &[&str]) -> assert_cmd::Command {
         let mut command = formusage();
         command.current_dir(self.folder.path()).env("HOOK_SECRET", SECRET).arg("channels").args(words);
         command.args(["--channels", "channels.json"]);
@@ -156,7 +156,7 @@ fn what_a_channel_did_not_take_arrives_when_it_is_back() {
     // Down for the whole of a run: the event goes out all the same, the alert with the next run.
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let bench = Bench::new(r#""Notify""#, &webhook(port));
-    bench.publish(1).args(["--drain-timeout", "1s"]).assert().code(0).stderr(contains("channel:ops: 1 alerts wait"));
+    bench.publish(1).args(["--drain-timeout", "1s"]).assert().code(0).stderr(contains("channel:ops: 1 alert waits"));
     assert!(std::fs::read_to_string(bench.path("out.ndjson")).unwrap().contains("instance_id"));
     let (port, received) = receiver(0);
     bench.file("channels.json", &webhook(port));
@@ -343,4 +343,21 @@ fn a_faulty_file_is_named_with_its_place() {
     let list = bench.channels(&["list"]).env("HOOK_SECRET", "hush-hush").assert().code(1);
     let text = String::from_utf8_lossy(&list.get_output().stdout).into_owned();
     assert!(text.contains("openssl rand") && !text.contains("hush"), "{text}");
+}
+
+#[test]
+fn the_list_shows_where_channels_lead_and_no_key() {
+    let bench = Bench::new(r#""Notify""#, &webhook(1).replace("/hook", "/hunter2?sig=hunter2"));
+    let listed = |format: &[&str]| {
+        let list = bench.channels(&["list"]).args(format).assert().code(0);
+        String::from_utf8_lossy(&list.get_output().stdout).into_owned()
+    };
+    let expected = serde_json::json!({
+        "list": "channel", "name": "ops", "kind": "webhook", "address": "http://127.0.0.1:1/…", "fault": null,
+    });
+    assert_eq!(serde_json::from_str::<Value>(&listed(&[])).unwrap(), expected);
+    assert_eq!(serde_json::from_str::<Value>(&listed(&["--format", "json"])).unwrap(), serde_json::json!([expected]));
+    let table = listed(&["--format", "table"]);
+    assert!(table.contains("http://127.0.0.1:1/…") && table.contains("can be used"), "{table}");
+    assert!(!table.contains("hunter2"), "{table}");
 }

@@ -106,6 +106,35 @@ fn runs_in_a_row_tell_each_change_once() {
     assert_eq!(kinds(&told(&received, 3)), [("firing", 60), ("repeat", 660), ("resolved", 930)]);
 }
 
+/// A job whose input holds nothing of an instance that it knew is no silent all-clear.
+#[test]
+fn a_run_without_events_tells_of_the_silence() {
+    let (port, received) = receiver(0);
+    let thresholds = STATED.replace(r#""for":"1m","repeat_interval":"10m""#, r#""no_data":"alert""#);
+    let job = Job::new(&thresholds, &webhook(port));
+    let state = ["--state", "state.json"];
+    let now = SystemClock.unix_seconds();
+    let mut last = event("web-1", 0);
+    last.metrics.cpu_percent_avg = 20.0;
+    (last.period.start, last.period.end, last.timestamp) = (now - 3_630, now - 3_600, now - 3_600);
+    let heard = format!("{}\n", serde_json::to_string(&last).unwrap());
+    job.check(&heard, &state).code(0);
+    assert_eq!(told(&received, 0), []);
+    // What can't be read may hold its events.
+    job.check("", &["missing.ndjson", "--state", "state.json"]).code(2);
+    assert_eq!(told(&received, 0), []);
+    job.check("", &state).code(1).stdout(contains(r#""state":"no_data""#));
+    let silence = told(&received, 1);
+    assert_eq!(silence[0].0, "no_data");
+    // What came before is no news, and neither is the silence.
+    job.check(&heard, &state).code(1);
+    assert_eq!(told(&received, 0), []);
+    (last.period.start, last.period.end, last.timestamp) = (now - 60, now - 30, now - 30);
+    job.check(&format!("{}\n", serde_json::to_string(&last).unwrap()), &state).code(0).stdout(contains("resolved"));
+    assert_eq!(told(&received, 1)[0].0, "resolved");
+    job.check("", &state).code(0);
+}
+
 #[test]
 fn a_threshold_without_states_is_told_of_each_event_and_a_log_action_of_none() {
     let (port, received) = receiver(0);
@@ -128,7 +157,7 @@ fn what_a_channel_does_not_take_in_time_waits_for_the_next_run() {
     let job = Job::new(STATED, &webhook(port));
     let state = ["--state", "state.json"];
     let down = job.check(&events(0..5), &["--state", "state.json", "--drain-timeout", "1s"]).code(1);
-    down.stderr(contains("channel:ops: 1 alerts wait for the next run"));
+    down.stderr(contains("channel:ops: 1 alert waits for the next run"));
     let (port, received) = receiver(0);
     job.file("channels.json", &webhook(port));
     job.check(&events(0..6), &["--state", "state.json"]).code(1);

@@ -5,6 +5,7 @@
 mod accept;
 mod action;
 mod agreement;
+mod alert_delivery;
 mod alerts;
 mod channels;
 mod check;

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::fs::File;
 use std::io::{self, IsTerminal, Seek as _, SeekFrom, Write};
+use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Whoever read our standard output has closed it.
@@ -262,6 +263,20 @@ impl Write for Words {
 /// A number and its noun: `1 event`, `2 events`.
 pub(crate) fn counted(count: u64, one: &str, many: &str) -> String {
     format!("{count} {}", if count == 1 { one } else { many })
+}
+
+/// `text` as one word of a command line, in quotes where a shell needs them.
+pub(crate) fn shell_word(text: &str) -> Cow<'_, str> {
+    let plain = |char: char| char.is_alphanumeric() || "/._-+:,@%=".contains(char);
+    if !text.is_empty() && text.chars().all(plain) {
+        return Cow::Borrowed(text);
+    }
+    Cow::Owned(format!("'{}'", text.replace('\'', r"'\''")))
+}
+
+/// A command that looks into a spool: `formusage WORDS --spool PATH`.
+pub(crate) fn spool_command(words: &str, spool: &Path) -> String {
+    format!("formusage {words} --spool {}", shell_word(&spool.to_string_lossy()))
 }
 
 /// One line for people on standard error, marked as an error. A closed standard error is nobody's loss.

@@ -48,6 +48,8 @@ pub(super) struct Alert {
     pub(super) heard: i64,
     /// The wall clock's, likewise.
     pub(super) heard_wall: i64,
+    /// It was read from a record, and nothing was heard since.
+    pub(super) restored: bool,
 }
 
 impl Alert {
@@ -67,6 +69,7 @@ impl Alert {
             told: 0,
             heard: 0,
             heard_wall: 0,
+            restored: false,
         }
     }
 

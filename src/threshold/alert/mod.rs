@@ -14,8 +14,9 @@
 //! every `repeat_interval`. Then it is **resolved**.
 //!
 //! An instance is **silent** when nothing was heard of it for three of its periods, and for five minutes at least: by the
-//! stream's time, which is that of the events of all instances, or by the wall clock where [`AlertStates::tick`]
-//! brings it. What follows says [`NoData`](super::NoData). After seven days of silence it is forgotten, and what
+//! stream's time, which is that of the events of all instances, or by the wall clock where [`AlertStates::tick`] or
+//! [`AlertStates::conclude`] brings it. Data that are back end the silence, and are told: as [`AlertKind::Repeat`] where it
+//! still fires, whatever `repeat_interval` says, since those who read of the silence wait for its end. What follows says [`NoData`](super::NoData). After seven days of silence it is forgotten, and what
 //! fired until then is resolved with that reason.
 //!
 //! An event whose period ends no later than one that was seen of its instance changes nothing and is counted.

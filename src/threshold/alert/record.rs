@@ -201,6 +201,7 @@ impl Row {
             heard: self.heard,
             // The wall clock counts from the restart: nobody was silent while nobody listened.
             heard_wall: 0,
+            restored: true,
         };
         (self.instance, alert)
     }

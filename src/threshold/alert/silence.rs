@@ -2,9 +2,11 @@
 
 use super::machine::{Alert, Phase, length, no_data};
 use super::seen::FORGET_AFTER;
+use super::states::AlertStates;
 use super::{AlertKind, AlertReason, ThresholdAlert};
 use crate::events::UsagePeriod;
 use crate::threshold::config::ThresholdConfig;
+use crate::threshold::evaluate::ThresholdSet;
 use crate::threshold::states::NoData;
 
 /// An instance is silent after so many of its periods,
@@ -15,6 +17,33 @@ const LEAST_SILENCE: i64 = 300;
 /// After how many seconds without a word an instance is silent whose last period was `last`.
 pub(super) fn silence_of(last: UsagePeriod) -> i64 {
     length(last).saturating_mul(SILENT_PERIODS).max(LEAST_SILENCE)
+}
+
+impl AlertStates {
+    /// Ends a run that was no stream: `now`, in Unix seconds, finds the instances silent that an earlier run knew
+    /// ([`AlertRecord::restore`](super::AlertRecord::restore)), that this one heard nothing of, and whose last period
+    /// ended long enough ago. No event of others is needed. To be called when all input was read, once.
+    ///
+    /// What this run heard is left to the events' own time: the next run asks the clock about it. Where the newest event
+    /// of this run is older than seven days, it reads an archive, of which the clock says nothing. With no event that is
+    /// new, nothing tells an archive from a job that stood still for so long: then `no_data: alert` is told, which asks
+    /// for it, and all else stays as it is.
+    ///
+    /// Sorted by instance and threshold id.
+    pub fn conclude(&mut self, set: &ThresholdSet, now: i64) -> Vec<ThresholdAlert> {
+        let mut out = Vec::new();
+        let archive = self.newest_here.is_some_and(|newest| now.saturating_sub(newest) >= FORGET_AFTER);
+        if !set.has_states() || archive {
+            return out;
+        }
+        let asks = |alert: &Alert| set.find(&alert.threshold).is_some_and(|it| no_data(&it.config) == NoData::Alert);
+        let silence = |alert: &Alert| match now.saturating_sub(alert.last.end) {
+            silence if alert.restored && (silence < FORGET_AFTER || asks(alert)) => silence,
+            _ => 0,
+        };
+        self.sweep_by(set, silence, &mut out);
+        out
+    }
 }
 
 impl Alert {

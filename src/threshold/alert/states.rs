@@ -110,6 +110,8 @@ pub struct AlertStates {
     wall_clock: i64,
     /// How many times the thresholds changed.
     generation: u64,
+    /// The latest end of a period that was heard here, since these states were made or restored.
+    pub(super) newest_here: Option<i64>,
 }
 
 /// What is known of an instance.
@@ -136,6 +138,7 @@ impl AlertStates {
             wall: None,
             wall_clock: 0,
             generation: 0,
+            newest_here: None,
         }
     }
 
@@ -176,6 +179,7 @@ impl AlertStates {
         }
         self.clock += period.end.saturating_sub(before).clamp(0, length(period).max(1));
         self.watermark = Some(before.max(period.end));
+        self.newest_here = self.newest_here.max(Some(period.end));
         true
     }
 
@@ -220,7 +224,7 @@ impl AlertStates {
             let Some(compiled) = set.find(&alert.threshold).filter(|compiled| compiled.applies(event)) else {
                 continue;
             };
-            (alert.heard, alert.heard_wall) = (self.clock, self.wall_clock);
+            (alert.heard, alert.heard_wall, alert.restored) = (self.clock, self.wall_clock, false);
             alert.hear(compiled, event, out);
         }
         instance.alerts.retain(|alert| alert.phase != Phase::Over);
@@ -245,10 +249,20 @@ impl AlertStates {
     /// Looks for silent instances.
     fn sweep(&mut self, set: &ThresholdSet, out: &mut Vec<ThresholdAlert>) {
         let (clock, wall_clock) = (self.clock, self.wall_clock);
+        self.sweep_by(set, |alert| (clock - alert.heard).max(wall_clock - alert.heard_wall), out);
+    }
+
+    /// Looks for silent instances, of which nothing was heard for as many seconds as `silence` says.
+    pub(super) fn sweep_by(
+        &mut self,
+        set: &ThresholdSet,
+        silence: impl Fn(&Alert) -> i64,
+        out: &mut Vec<ThresholdAlert>,
+    ) {
         let from = out.len();
         self.instances.retain(|instance, state| {
             for alert in &mut state.alerts {
-                let silence = (clock - alert.heard).max(wall_clock - alert.heard_wall);
+                let silence = silence(alert);
                 if silence > silence_of(alert.last)
                     && let Some(compiled) = set.find(&alert.threshold)
                 {

@@ -235,6 +235,53 @@ fn the_wall_clock_finds_a_silence_of_all() {
     assert_eq!(restarted(&states, &set).tick(&set, 2_000_000), []);
 }
 
+/// A job that runs now and then has no stream whose time goes on, and yet no silence is well without a word.
+#[test]
+fn the_clock_finds_at_the_end_of_a_run_who_was_not_heard() {
+    let set = set([ThresholdConfig { no_data: Some(NoData::Alert), ..cpu("c") }]);
+    let mut first = AlertStates::new(1);
+    run(&mut first, &set, [event("a", 0, 10.0), event("b", 0, 90.0)]);
+    assert_eq!(first.conclude(&set, START + 9_000), [], "the run that heard them leaves it to their own time");
+
+    let mut states = restarted(&first, &set);
+    assert_eq!(states.conclude(&set, START + 30 + 300), [], "not yet");
+    let told = states.conclude(&set, START + 30 + 301);
+    assert_eq!(kinds(&told), [(AlertKind::NoData, 331), (AlertKind::NoData, 331)]);
+    assert_eq!((told[0].since, &*told[0].violation.instance_id), (START + 30, "a"));
+    assert_eq!(restarted(&states, &set).conclude(&set, START + 900), [], "told once");
+    let told = run(&mut restarted(&states, &set), &set, [event("a", 40, 10.0), event("b", 40, 90.0)]);
+    let reasons: Vec<_> = told.iter().map(|alert| (alert.kind, alert.reason)).collect();
+    let back = Some(AlertReason::DataBack);
+    assert_eq!(reasons, [(AlertKind::Resolved, back), (AlertKind::Repeat, back)]);
+
+    // One that speaks does not speak for the other, and what came twice is not news.
+    let mut states = restarted(&first, &set);
+    run(&mut states, &set, [event("b", 0, 90.0), event("a", 1, 10.0)]);
+    let told = states.conclude(&set, START + 3_600);
+    assert_eq!(told.iter().map(short).collect::<Vec<_>>(), [("c".into(), "b".into(), AlertKind::NoData, 3_600)]);
+
+    // An archive is judged by its own time; a clock that is behind says nothing.
+    let mut states = restarted(&first, &set);
+    assert_eq!(states.clone().conclude(&set, START - 9_000), []);
+    run(&mut states, &set, [event("a", 1, 10.0)]);
+    assert_eq!(states.conclude(&set, START + 8 * 86_400), []);
+}
+
+#[test]
+fn a_job_that_stood_still_for_long_forgets_nothing_by_the_clock() {
+    for (no_data, day, week) in [
+        (NoData::Keep, None, None),
+        (NoData::Resolve, Some(AlertKind::Resolved), None),
+        (NoData::Alert, Some(AlertKind::NoData), Some(AlertKind::NoData)),
+    ] {
+        let set = set([ThresholdConfig { no_data: Some(no_data), ..cpu("c") }]);
+        let mut states = AlertStates::new(1);
+        run(&mut states, &set, [event("a", 0, 90.0)]);
+        let told = |days: i64| restarted(&states, &set).conclude(&set, START + days * 86_400).pop().map(|it| it.kind);
+        assert_eq!((told(1), told(8)), (day, week), "{no_data:?}");
+    }
+}
+
 #[test]
 fn new_thresholds_keep_what_did_not_change_and_say_what_ends() {
     let old = set(["a", "b", "c", "d", "e"].map(cpu));

@@ -42,6 +42,7 @@ impl HttpText {
         let host = parsed.host_str().unwrap_or_default();
         let tls = parsed.scheme() == "https";
         let client = HttpClient::new(SERVER, host, tls, options, HeaderMap::new()).map_err(|it| refuse(it.message))?;
+        let client = client.hiding(url, false);
         Ok(Self { client, url: url.to_owned(), name, version: HeaderMap::new(), digest: None })
     }
 

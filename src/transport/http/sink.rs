@@ -35,9 +35,11 @@ impl CloudEventsSink {
         let mode = options.cloud_events.mode;
         let advice = if mode == CloudEventsMode::Batched { batch_advice } else { advice };
         let peer = Peer { name: "service", accepts, advice };
+        let url = address.to_string();
+        let client = HttpClient::new(peer, &address.host, address.tls, options, options::headers(options)?)?;
         Ok(Self {
-            client: HttpClient::new(peer, &address.host, address.tls, options, options::headers(options)?)?,
-            url: address.to_string(),
+            client: client.hiding(&url, false),
+            url,
             shown: address.without_query(),
             mode,
             source: options::source(&options.cloud_events)?.to_owned(),

@@ -2,6 +2,7 @@
 
 mod direct;
 mod failure;
+mod secret;
 
 use std::fmt;
 use std::sync::Arc;
@@ -109,10 +110,14 @@ impl HttpClient {
         let client = builder
             .build()
             .map_err(|error| Failure::destination(format!("the HTTP client can't be built: {}", innermost(&error))))?;
-        // The longest first: one may hold another.
-        secrets.retain(|secret| !secret.is_empty());
-        secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
-        Ok(Self { client, peer, secrets: secrets.into(), has_answered: Arc::default() })
+        Ok(Self { client, peer, secrets: in_order(secrets), has_answered: Arc::default() })
+    }
+
+    /// The same, which takes what may be a key in `url` for a secret: its query, and its path where `and_path` says so.
+    pub(crate) fn hiding(mut self, url: &str, and_path: bool) -> Self {
+        let secrets = self.secrets.iter().cloned().chain(secret::keys_in(url, and_path));
+        self.secrets = in_order(secrets.collect());
+        self
     }
 
     pub(crate) fn get(&self, url: &str) -> RequestBuilder {
@@ -193,6 +198,13 @@ impl HttpClient {
     fn redacted(&self, text: &str) -> String {
         self.secrets.iter().fold(text.to_owned(), |text, secret| text.replace(secret, "(secret)"))
     }
+}
+
+/// Secrets as they are to be taken out of a text: the longest first, since one may hold another.
+fn in_order(mut secrets: Vec<String>) -> Arc<[String]> {
+    secrets.retain(|secret| !secret.is_empty());
+    secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
+    secrets.into()
 }
 
 /// A proxy of the environment is for other machines.

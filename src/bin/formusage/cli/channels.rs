@@ -5,12 +5,18 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 
+use super::ListFormat;
+
 /// Where alerts go.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Alerts")]
 pub(crate) struct ChannelsFileArgs {
     /// What the channels and actions of thresholds stand for: a JSON file (see formusage schema channels). Without it,
     /// alerts are logged
+    ///
+    /// A channel that can't be used is an error where a threshold names it, and a warning where none does. After a crash
+    /// an alert may arrive twice, and in another group: its own `alert.id` stays the same and is the key to drop repeats
+    /// by, in a webhook too, where webhook-id is that of the message.
     #[arg(long, value_name = "FILE", env = "FORMUSAGE_CHANNELS")]
     pub(crate) channels: Option<PathBuf>,
     /// Let channels and actions run programs
@@ -32,7 +38,10 @@ pub(crate) struct ChannelsArgs {
 /// What to do with channels.
 #[derive(Debug, Subcommand)]
 pub(crate) enum ChannelsAction {
-    /// All channels and actions of a file, and whether each could be used: secrets, addresses, certificates
+    /// All channels and actions of a file, where they lead, and whether each could be used
+    ///
+    /// Looks at secrets, addresses and certificates, and connects to nothing. Of a URL the server alone is shown, since
+    /// its path or its query may be a key; of a program, not its arguments.
     List(ChannelsListArgs),
     /// Send a trial alert to a channel, once, and say what became of it
     Test(ChannelsTestArgs),
@@ -44,6 +53,9 @@ pub(crate) struct ChannelsListArgs {
     /// The channels file
     #[arg(long, value_name = "FILE", env = "FORMUSAGE_CHANNELS")]
     pub(crate) channels: PathBuf,
+    /// How they are written; without it, a table on a terminal and ndjson elsewhere
+    #[arg(long, value_enum, value_name = "FORMAT", env = "FORMUSAGE_FORMAT")]
+    pub(crate) format: Option<ListFormat>,
 }
 
 /// `channels test`.

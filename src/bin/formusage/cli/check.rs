@@ -31,7 +31,8 @@ use crate::input::Input;
 /// A job that runs now and then tells each alert once, and of its end, with --channels and --state: formusage check
 /// thresholds.json events.ndjson --channels channels.json --state alerts.json. It ends when every alert was delivered, or
 /// none was for as long as --drain-timeout; what is left waits in a spool for the next run. The exit code is that of the
-/// thresholds, whatever became of the alerts, unless one could not even be put into the spool.
+/// thresholds, whatever became of the alerts, unless one could not even be put into the spool. A signal ends the wait for
+/// channels at once.
 ///
 /// In a pipeline, --tee passes every line on: formusage collect | formusage check thresholds.json --tee | formusage
 /// publish. After SIGINT or SIGTERM it reads standard input to its end, for 5 s at most, so that what the producer writes
@@ -55,6 +56,10 @@ pub(crate) struct CheckArgs {
     #[arg(long, value_name = "CASES", num_args = 1.., env = "FORMUSAGE_TEST", value_delimiter = None, conflicts_with_all = ["tee", "explain", "state", "channels"])]
     pub(crate) test: Vec<PathBuf>,
     /// Keep the states of thresholds in this file from one run to the next, so that what fires is told once
+    ///
+    /// At the end of the input, the clock finds the instances silent that an earlier run knew and this one heard nothing
+    /// of: with `no_data: alert` that is told, also where the input holds no event at all. So runs that see different
+    /// instances each need a file of their own.
     #[arg(long, value_name = "PATH", env = "FORMUSAGE_ALERT_STATE")]
     pub(crate) state: Option<PathBuf>,
     #[command(flatten)]

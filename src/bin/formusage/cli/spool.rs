@@ -1,14 +1,16 @@
 //! `spool` and `dlq`, and the spool's options of `publish`.
 
 use std::path::PathBuf;
+use std::str::FromStr;
 use std::time::Duration;
 
 use clap::{Args, Subcommand, ValueEnum};
 use form_usage_events::spool::{SpoolOptions, Sync};
-use form_usage_events::transport::Destination;
+use form_usage_events::transport::{Destination, DestinationError};
 use form_usage_events::units;
 
 use super::{NatsArgs, TlsArgs};
+use crate::channels::is_channel;
 
 /// Where the spool is.
 #[derive(Debug, Args)]
@@ -29,6 +31,22 @@ impl SpoolPath {
         folder.map(|folder| folder.join("spool.db")).ok_or_else(|| {
             anyhow::anyhow!("no place for the spool: neither $HOME nor a state directory is set; name it with --spool")
         })
+    }
+}
+
+/// What a spool holds events for: a destination, or what alerts go to.
+#[derive(Debug, Clone)]
+pub(crate) struct SpoolDestination {
+    /// What the spool knows it by.
+    pub(crate) key: String,
+}
+
+impl FromStr for SpoolDestination {
+    type Err = DestinationError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let key = if is_channel(text) { text.to_owned() } else { text.parse::<Destination>()?.spool_key() };
+        Ok(Self { key })
     }
 }
 
@@ -130,9 +148,9 @@ pub(crate) struct SpoolListArgs {
     /// Those that were delivered and are kept, instead of those that wait
     #[arg(long, env = "FORMUSAGE_DELIVERED")]
     pub(crate) delivered: bool,
-    /// Only those of this destination
+    /// Only those of this destination; of an alerts' spool, channel:NAME or action:NAME
     #[arg(long, value_name = "URL", env = "FORMUSAGE_TO")]
-    pub(crate) to: Option<Destination>,
+    pub(crate) to: Option<SpoolDestination>,
 }
 
 /// `spool purge`.
@@ -143,9 +161,9 @@ pub(crate) struct SpoolPurgeArgs {
     /// Throw away events that wait and that no publisher holds. They are lost: export them first
     #[arg(long, env = "FORMUSAGE_WAITING")]
     pub(crate) waiting: bool,
-    /// Only those of this destination
+    /// Only those of this destination; of an alerts' spool, channel:NAME or action:NAME
     #[arg(long, value_name = "URL", env = "FORMUSAGE_TO")]
-    pub(crate) to: Option<Destination>,
+    pub(crate) to: Option<SpoolDestination>,
 }
 
 /// `spool reconcile`.

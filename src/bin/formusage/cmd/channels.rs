@@ -10,7 +10,7 @@ use serde_json::json;
 use crate::channels::read;
 use crate::cli::{ChannelsAction, ChannelsArgs, ChannelsListArgs, ChannelsTestArgs};
 use crate::exit::Exit;
-use crate::output::{self, Stdout, complain, say, stdout_is_terminal};
+use crate::output::{complain, say};
 use crate::setup;
 
 pub(crate) fn run(args: &ChannelsArgs) -> anyhow::Result<Exit> {
@@ -28,26 +28,20 @@ fn all(config: &ChannelsConfig) -> impl Iterator<Item = (&'static str, &String, 
 fn list(args: &ChannelsListArgs) -> anyhow::Result<Exit> {
     let config = read(&args.channels)?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let mut stdout = Stdout::new();
-    let mut exit = Exit::Success;
     // A sink may want a runtime around it when it is made.
     let runtime = setup::runtime()?;
     let _inside = runtime.enter();
+    let (mut rows, mut values, mut faulty) = (Vec::new(), Vec::new(), false);
     for (list, name, channel) in all(&config) {
-        let fault = channel.open(clock.clone()).err().map(|failure| failure.message);
-        if fault.is_some() {
-            exit = Exit::Objection;
-        }
-        let line = if stdout_is_terminal() {
-            let state = fault.as_deref().unwrap_or("can be used");
-            output::printable(&format!("{list:<8} {name:<20} {:<8} {state}", channel.kind())).into_owned()
-        } else {
-            json!({ "list": list, "name": name, "kind": channel.kind(), "fault": fault }).to_string()
-        };
-        stdout.line(line.as_bytes())?;
+        let fault = config.open(channel, clock.clone()).err().map(|failure| failure.message);
+        faulty |= fault.is_some();
+        let (kind, address) = (channel.kind(), channel.shown());
+        let state = fault.clone().unwrap_or_else(|| "can be used".to_owned());
+        rows.push(vec![list.to_owned(), name.clone(), kind.to_owned(), address.clone().unwrap_or_default(), state]);
+        values.push(json!({ "list": list, "name": name, "kind": kind, "address": address, "fault": fault }));
     }
-    stdout.flush()?;
-    Ok(exit)
+    super::thresholds::write(args.format, &["list", "name", "kind", "address", "state"], rows.into_iter(), &values)?;
+    Ok(if faulty { Exit::Objection } else { Exit::Success })
 }
 
 fn test(args: &ChannelsTestArgs) -> anyhow::Result<Exit> {
@@ -73,7 +67,7 @@ fn test(args: &ChannelsTestArgs) -> anyhow::Result<Exit> {
     setup::runtime()?.block_on(async {
         for (list, name, channel) in chosen {
             let began = clock.monotonic();
-            let trial = send_trial(name, channel, clock.clone());
+            let trial = send_trial(&config, name, channel, clock.clone());
             let result = match tokio::time::timeout(args.timeout, trial).await {
                 Ok(result) => result.map_err(|failure| failure.message),
                 Err(_) => Err(format!("no answer within {}", humantime::format_duration(args.timeout))),

@@ -12,6 +12,7 @@ use form_usage_events::transport::Destination;
 use serde_json::{Value, json};
 
 use super::spool::{open, shown, time};
+use crate::channels::is_channel;
 use crate::cli::{DlqAction, DlqArgs, DlqSelectArgs};
 use crate::exit::Exit;
 use crate::listing::{Column, Listing};
@@ -78,7 +79,12 @@ fn row(letter: &DeadLetter) -> Vec<String> {
         time(letter.last_at),
         letter.kind.name().to_owned(),
         letter.tries.to_string(),
-        place(letter),
+        // Alerts of one spool go to several places.
+        if is_channel(&letter.destination) {
+            format!("{} to {}", place(letter), letter.destination)
+        } else {
+            place(letter)
+        },
         format!("{state}{}", letter.reason),
     ]
 }
@@ -210,11 +216,6 @@ fn replay(args: &DlqSelectArgs, to: Option<&str>) -> anyhow::Result<Exit> {
         output::say("there are no dead letters");
     }
     Ok(if refused == 0 { Exit::Success } else { Exit::Objection })
-}
-
-/// Whether alerts go there, which are no usage events.
-fn is_channel(destination: &str) -> bool {
-    destination.starts_with("channel:") || destination.starts_with("action:")
 }
 
 fn purge(args: &DlqSelectArgs) -> anyhow::Result<Exit> {

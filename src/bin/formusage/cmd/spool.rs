@@ -4,6 +4,7 @@ use std::path::Path;
 
 use anyhow::bail;
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
+use form_usage_events::channels::ViolationEvent;
 use form_usage_events::clock::{Clock, SystemClock};
 use form_usage_events::events::UsageEvent;
 use form_usage_events::publish::reconcile;
@@ -153,7 +154,12 @@ fn row(event: &Spooled, delivered: bool, several: bool) -> Vec<String> {
             let start = time(period.start).trim_end_matches('Z').replace('T', " ");
             (instance_id, format!("{start} +{}s", period.end.saturating_sub(period.start)))
         }
-        Err(_) => ("?".to_owned(), format!("{} bytes", event.body.len())),
+        Err(_) => match serde_json::from_slice::<ViolationEvent>(&event.body) {
+            Ok(ViolationEvent { instance_id, alert, .. }) => {
+                (instance_id, format!("{} {}", alert.kind, time(alert.at).trim_end_matches('Z').replace('T', " ")))
+            }
+            Err(_) => ("?".to_owned(), format!("{} bytes", event.body.len())),
+        },
     };
     let before = [event.seq.to_string(), time(event.taken_at)].into_iter();
     let to = several.then(|| shown(&event.destination));
@@ -196,8 +202,8 @@ fn each(args: &SpoolListArgs, mut show: impl FnMut(&SpoolFile, &Spooled) -> anyh
     let path = args.path.resolve()?;
     let Some(file) = open(&path)? else { return Ok(()) };
     let filter = if args.delivered { StatusFilter::Delivered } else { StatusFilter::Waiting };
-    let to = args.to.as_ref().map(Destination::spool_key);
-    let mut lister = file.list(filter, to.as_deref());
+    let to = args.to.as_ref().map(|it| it.key.as_str());
+    let mut lister = file.list(filter, to);
     loop {
         let piece = lister.next_piece()?;
         if piece.is_empty() {
@@ -210,12 +216,12 @@ fn each(args: &SpoolListArgs, mut show: impl FnMut(&SpoolFile, &Spooled) -> anyh
 fn purge(args: &SpoolPurgeArgs) -> anyhow::Result<Exit> {
     let path = args.path.resolve()?;
     let Some(mut file) = open(&path)? else { return Ok(Exit::Success) };
-    let to = args.to.as_ref().map(Destination::spool_key);
+    let to = args.to.as_ref().map(|it| it.key.as_str());
     if args.waiting {
-        let count = file.purge_waiting(to.as_deref())?;
+        let count = file.purge_waiting(to)?;
         output::say(&format!("{} thrown away", counted(count, "event that waited was", "events that waited were")));
     } else {
-        let count = file.purge_delivered(to.as_deref())?;
+        let count = file.purge_delivered(to)?;
         output::say(&format!("{} no longer kept", counted(count, "delivered event is", "delivered events are")));
     }
     Ok(Exit::Success)

@@ -207,7 +207,8 @@ fn history(args: &ThresholdsHistoryArgs) -> anyhow::Result<Exit> {
     )
 }
 
-fn write(
+/// Writes a list: a table on a terminal and NDJSON elsewhere, unless `format` says otherwise.
+pub(super) fn write(
     format: Option<ListFormat>,
     head: &[&str],
     rows: impl Iterator<Item = Vec<String>>,

@@ -69,9 +69,10 @@ fn check(args: &CheckArgs) -> anyhow::Result<Exit> {
         max_line_bytes: args.lines.max_line_bytes,
         totals: Totals::default(),
     };
+    let mut reading = None;
     let inputs = Input::or_stdin(&args.files);
     if inputs.contains(&Input::Stdin) && !std::io::stdin().is_terminal() {
-        interrupt::outlive_the_first_signal("what came until then was checked")?;
+        reading = Some(interrupt::outlive_the_first_signal("what came until then was checked")?);
         let notifier = check.telling.as_ref().map(Telling::notifier);
         let followed = states::follow(source, crate::thresholds::access(&args.access)?, &check.thresholds, notifier)?;
         check.thresholds = followed.thresholds();
@@ -86,7 +87,7 @@ fn check(args: &CheckArgs) -> anyhow::Result<Exit> {
     let exit = check.report.exit(&check.totals);
     // Whatever else went wrong, alerts are delivered.
     if let Some(telling) = check.telling {
-        telling.end(args.state.is_some());
+        telling.end(args.state.is_some(), reading.as_ref());
     }
     checked.map(|()| exit)
 }
@@ -139,6 +140,11 @@ impl Check {
 
     /// Ends the report, and saves the states.
     fn finish(&mut self) -> anyhow::Result<()> {
+        // What could not be read may hold the events that seem to be missing.
+        if self.totals.unreadable == 0 {
+            let silences = self.states.conclude(&self.thresholds);
+            self.alerts("", 0, &silences)?;
+        }
         self.hand_over();
         self.totals.alerts =
             (self.thresholds.has_states() || self.totals.alerts.is_some()).then(|| self.states.totals());

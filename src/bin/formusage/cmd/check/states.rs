@@ -130,6 +130,13 @@ impl States {
         alerts
     }
 
+    /// At the end of the input: what the clock says of instances that an earlier run knew and this one did not hear.
+    pub(super) fn conclude(&mut self, set: &ThresholdSet) -> Vec<ThresholdAlert> {
+        let alerts = self.states.conclude(set, SystemClock.unix_seconds());
+        self.count(&alerts);
+        alerts
+    }
+
     fn count(&mut self, alerts: &[ThresholdAlert]) {
         for alert in alerts {
             match alert.kind {

@@ -11,9 +11,11 @@ use form_usage_events::clock::{Clock, SystemClock};
 use form_usage_events::threshold::{ActionType, AlertKind, Notifier, ThresholdAlert, ThresholdSet};
 use tokio::runtime::Runtime;
 
+use super::interrupt::Reading;
 use crate::channels::{self, Channels};
 use crate::cli::ChannelsFileArgs;
 use crate::output::{complain, say};
+use crate::setup::Shutdown;
 
 /// So many alerts are handed over together, in one commit for each channel.
 const GROUP: usize = 1_000;
@@ -39,6 +41,7 @@ impl Telling {
     /// Opens the channels, where a file names them; at the end, what waits is tried for `patience`.
     pub(super) fn start(args: &ChannelsFileArgs, patience: Duration) -> anyhow::Result<Option<Self>> {
         if args.channels.is_none() {
+            channels::say_what_waits(args);
             return Ok(None);
         }
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
@@ -54,7 +57,9 @@ impl Telling {
 
     /// A name in `thresholds` that nothing is bound to is an error now and no silence later.
     pub(super) fn bind(&self, thresholds: &ThresholdSet) -> anyhow::Result<()> {
-        self.channels.bind(thresholds)
+        self.channels.bind(thresholds)?;
+        self.channels.say_what_is_amiss();
+        Ok(())
     }
 
     pub(super) fn notifier(&self) -> Arc<dyn Notifier> {
@@ -113,8 +118,15 @@ impl Telling {
         self.waiting.len() as u64 + self.lost
     }
 
-    /// Delivers what is in the spool, and says what waits there for the next run.
-    pub(super) fn end(self, keeps_states: bool) {
+    /// Delivers what is in the spool, and says what waits there for the next run. A signal ends the wait: the verdict on
+    /// the events stands by then, and so does the exit code.
+    pub(super) fn end(self, keeps_states: bool, reading: Option<&Reading>) {
+        let listening = {
+            let _inside = self.runtime.enter();
+            Shutdown::listen("no longer waiting for channels; what was not delivered waits in its spool")
+        };
+        // A signal that came before was about the input.
+        reading.iter().for_each(|reading| reading.ended());
         if self.lost > 0 {
             say(&format!("{} alerts were not told, and are lost: their spool took none", self.lost));
         }
@@ -123,6 +135,12 @@ impl Telling {
             let kept = if keeps_states { "; the next run with this --state tells changes of states" } else { "" };
             say(&format!("{} alerts were not told, {changes} of them changes of states{kept}", self.waiting.len()));
         }
-        self.runtime.block_on(self.channels.end());
+        let cut = async {
+            match listening {
+                Ok(shutdown) => shutdown.finish.cancelled().await,
+                Err(_) => std::future::pending().await,
+            }
+        };
+        self.runtime.block_on(self.channels.end(cut));
     }
 }

@@ -107,7 +107,7 @@ fn publish(args: &PublishArgs, inputs: Inputs) -> anyhow::Result<Exit> {
         let delivery = Delivery::new(sink.into(), retrier, breaker.clone(), args.timeout, clock.clone())
             .with_concurrency(concurrency);
         let shutdown = Shutdown::listen("finishing: delivering what was read; press Ctrl-C again to stop at once")?;
-        let stop = Stop { finish: shutdown.finish.clone(), abort: shutdown.abort, ..Stop::default() };
+        let stop = Stop { finish: shutdown.finish.clone(), abort: shutdown.abort.clone(), ..Stop::default() };
         let mut progress = observe::Counted::new(show::progress(&destination));
         let watched = spool.as_ref().map(|spool| observe::WatchedSpool {
             path: spool.path().to_owned(),
@@ -143,7 +143,7 @@ fn publish(args: &PublishArgs, inputs: Inputs) -> anyhow::Result<Exit> {
         };
         drop(progress);
         if let Some(thresholds) = thresholds {
-            thresholds.end().await;
+            thresholds.end(shutdown.abort.cancelled()).await;
         }
         monitor.end().await;
         let report = report?;

@@ -113,7 +113,7 @@ pub(super) fn report(
         output::complain(error);
     }
     match &report.spool {
-        Some(spool) => spooled(report, &spool.display().to_string()),
+        Some(spool) => spooled(report, spool),
         None => kept(report, dead_letter),
     }
     if let (Some(reason), true) = (&report.reason, report.errors.is_empty()) {
@@ -132,7 +132,8 @@ fn kept(report: &Report, dead_letter: Option<&Path>) {
 }
 
 /// What is left in the spool, and how to go on.
-fn spooled(report: &Report, spool: &str) {
+fn spooled(report: &Report, path: &Path) {
+    let spool = path.display();
     let waiting = report.waiting();
     if waiting > 0 {
         let (events, wait) = if waiting == 1 { ("event", "waits") } else { ("events", "wait") };
@@ -148,7 +149,10 @@ fn spooled(report: &Report, spool: &str) {
     let dead = report.dead + report.resumed.dead + report.refused;
     if dead > 0 {
         let letters = if dead == 1 { "dead letter" } else { "dead letters" };
-        output::complain(&format!("{dead} {letters} in the spool {spool}; see them with: formusage dlq list"));
+        output::complain(&format!(
+            "{dead} {letters} in the spool {spool}; see them with: {}",
+            output::spool_command("dlq list", path)
+        ));
     }
 }
 

@@ -48,6 +48,7 @@ impl Thresholds {
             Ok::<_, UsageEventError>(reader)
         };
         let reader = loaded.await.context("the thresholds can't be used")?;
+        channels.iter().for_each(Channels::say_what_is_amiss);
         if !args.dry_run {
             keep_states(&manager, args.state.as_deref(), spool)?;
         }
@@ -66,15 +67,15 @@ impl Thresholds {
         self.manager.clone()
     }
 
-    /// Tells what is still to be told and saves the states.
-    pub(super) async fn end(self) {
+    /// Tells what is still to be told and saves the states. When `cut` is over, channels are no longer waited for.
+    pub(super) async fn end(self, cut: impl Future<Output = ()>) {
         self.stop.cancel();
         let _ = self.watcher.await;
         if let Err(error) = self.manager.finish().await {
             tracing::error!(%error, "a threshold's notification failed");
         }
         if let Some(channels) = self.channels {
-            channels.end().await;
+            channels.end(cut).await;
         }
     }
 }

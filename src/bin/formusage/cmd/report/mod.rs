@@ -102,7 +102,7 @@ struct Reading {
 impl Reading {
     fn inputs(&mut self, inputs: &[Input]) -> anyhow::Result<()> {
         if inputs.contains(&Input::Stdin) && !std::io::stdin().is_terminal() {
-            check::interrupt::outlive_the_first_signal("nothing is reported")?;
+            let _reading = check::interrupt::outlive_the_first_signal("nothing is reported")?;
         }
         for input in inputs {
             let name = input.to_string();

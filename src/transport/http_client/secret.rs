@@ -1,0 +1,56 @@
+//! What may be a key in a URL: some services repeat a request's path or query in their refusals.
+
+use std::collections::BTreeSet;
+
+use url::Url;
+
+/// Shorter parts are no keys, and taking them out would spoil every text.
+const SHORTEST: usize = 4;
+
+/// What must not be repeated of `url`: its query, whole and in parts, and with `and_path` its path likewise; as they
+/// stand in the URL and decoded. Empty where it is no URL.
+pub(super) fn keys_in(url: &str, and_path: bool) -> BTreeSet<String> {
+    let mut keys = BTreeSet::new();
+    let Ok(url) = Url::parse(url) else { return keys };
+    if let Some(query) = url.query() {
+        keys.insert(query.to_owned());
+        for pair in query.split('&') {
+            // A key may stand there without a name.
+            keys.insert(pair.split_once('=').map_or(pair, |(_, value)| value).to_owned());
+        }
+        for (name, value) in url.query_pairs() {
+            keys.insert(if value.is_empty() { name } else { value }.into_owned());
+        }
+    }
+    if and_path {
+        keys.insert(url.path().to_owned());
+        keys.insert(decoded(url.path()));
+        for segment in url.path_segments().into_iter().flatten() {
+            keys.extend([segment.to_owned(), decoded(segment)]);
+        }
+    }
+    keys.retain(|key| key.len() >= SHORTEST);
+    keys
+}
+
+fn decoded(text: &str) -> String {
+    // Query decoding is percent decoding once what separates pairs is taken out of its way.
+    let query = format!("x={}", text.replace('+', "%2B").replace('&', "%26"));
+    url::form_urlencoded::parse(query.as_bytes()).next().map(|(_, value)| value.into_owned()).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_are_found_as_they_stand_and_decoded() {
+        let keys = keys_in("https://h/services/T0/B%2Bxyz&q/?sig=a%20secret&v=1&bare-key", true);
+        for key in ["/services/T0/B%2Bxyz&q/", "B%2Bxyz&q", "B+xyz&q", "a%20secret", "a secret", "bare-key"] {
+            assert!(keys.contains(key), "{key}: {keys:?}");
+        }
+        assert!(!keys.contains("T0") && !keys.contains("1"), "{keys:?}");
+        assert_eq!(keys_in("https://h/services", false), BTreeSet::new());
+        assert_eq!(keys_in("no URL", true), BTreeSet::new());
+    }
+}

@@ -1,0 +1,220 @@
+//! What keeps alerts from being delivered is said, with what to do about it, and tells nobody a secret.
+
+use std::io::{Read as _, Write as _};
+use std::net::TcpListener;
+use std::process::Stdio;
+
+use predicates::prelude::PredicateBooleanExt as _;
+use predicates::str::contains;
+
+use crate::channels::{Bench, PATIENCE, SECRET, receiver, webhook};
+use crate::support::{formusage, formusage_process, lines, signal};
+
+/// A port where nobody listens.
+fn closed_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+/// Answers each request with `status`, and repeats the line of the request, as some servers do in their refusals.
+fn echo(status: &'static str) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        for mut connection in listener.incoming().flatten() {
+            let mut head = [0; 4096];
+            let length = connection.read(&mut head).unwrap_or(0);
+            let head = String::from_utf8_lossy(&head[..length]).into_owned();
+            let line = head.lines().next().unwrap_or_default();
+            let reply = format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", line.len());
+            let _ = connection.write_all((reply + line).as_bytes());
+        }
+    });
+    port
+}
+
+#[test]
+fn alerts_for_a_name_that_is_gone_are_named_and_looked_after() {
+    let bench = Bench::new(r#""Notify""#, &webhook(closed_port()));
+    let waits = contains("channel:ops: 1 alert waits").and(contains("formusage spool list --spool "));
+    bench.publish(1).args(["--drain-timeout", "1s"]).assert().code(0).stderr(waits);
+    let spool = bench.path("state/alerts.db");
+    let spool = spool.to_str().unwrap();
+
+    // Without channels at all.
+    let mut bare = formusage();
+    bare.current_dir(bench.path("")).env("FORMUSAGE_ALERT_SPOOL", spool).write_stdin("");
+    bare.args(["check", "thresholds.json"]);
+    let words = contains("1 alert waits in").and(contains("(1 for channel:ops), and this run delivers none"));
+    bare.assert().code(0).stderr(words);
+
+    // Renamed, with what waits under the old name.
+    let renamed = |name: &str| {
+        let text = std::fs::read_to_string(bench.path(name)).unwrap();
+        bench.file(name, &text.replace("\"ops\"", "\"on-call\""));
+    };
+    renamed("channels.json");
+    renamed("thresholds.json");
+    let list = format!("formusage spool list --spool {spool} --to channel:ops");
+    let purge = format!("formusage spool purge --waiting --spool {spool} --to channel:ops");
+    let words = contains("1 alert waits in").and(contains("for channel:ops, and channels.json has no such name"));
+    let words = words.and(contains("bind the name again")).and(contains(list.as_str())).and(contains(purge.as_str()));
+    bench.publish(0).assert().code(0).stderr(words);
+
+    // What was said is what works.
+    let say = |line: &str| formusage().args(line.split(' ').skip(1)).assert().code(0);
+    say(&list).stdout(contains("threshold_violation").and(contains("cpu-high")));
+    say(&format!("formusage spool list --spool {spool} --to channel:other")).stdout("");
+    say(&purge).stderr(contains("1 event that waited was thrown away"));
+    bench.publish(0).assert().code(0).stderr(contains("ops").not());
+}
+
+#[test]
+fn a_channel_that_nothing_uses_stops_nothing() {
+    let (port, received) = receiver(0);
+    let spare = r#""channels":{"spare":{"slack":{"url":{"env":"NO_SUCH_SECRET"}}},"#;
+    let bench = Bench::new(r#""Notify""#, &webhook(port).replace(r#""channels":{"#, spare));
+    let warning = contains("channel:spare of channels.json can't be used").and(contains("NO_SUCH_SECRET is not set"));
+    bench.publish(1).assert().code(0).stderr(warning);
+    assert!(received.recv_timeout(PATIENCE).unwrap().body.contains("cpu-high"));
+    bench.channels(&["test", "ops"]).assert().code(0);
+    bench.channels(&["test", "spare"]).assert().code(1).stderr(contains("NO_SUCH_SECRET is not set"));
+    bench.channels(&["list"]).assert().code(1).stdout(contains("NO_SUCH_SECRET is not set"));
+
+    // One that is used is an error before anything is sent.
+    let text = std::fs::read_to_string(bench.path("thresholds.json")).unwrap();
+    bench.file("thresholds.json", &text.replace("\"ops\"", "\"spare\""));
+    let error = || contains("threshold `cpu-high`: the channel `spare` can't be used").and(contains("NO_SUCH_SECRET"));
+    bench.publish(1).assert().code(2).stderr(error());
+    let mut check = formusage();
+    check.current_dir(bench.path("")).args(["check", "thresholds.json", "--channels", "channels.json"]);
+    check.env("HOOK_SECRET", SECRET).write_stdin(lines("i", 1)).assert().code(2).stderr(error());
+}
+
+#[test]
+fn a_program_gets_no_secret_of_other_channels() {
+    let bench = Bench::new(r#"{"Action":"note"}"#, "");
+    let out = bench.path("noted");
+    let command = ["/bin/sh", "-c", "env > \"$0\"", out.to_str().unwrap()];
+    let channels = serde_json::json!({
+        "channels": {
+            "chat": { "slack": { "url": { "env": "CHAT_URL" } } },
+            "ops": { "webhook": { "url": "http://127.0.0.1:1/", "secret": { "env": "HOOK_SECRET" }, "token": { "env": "HOOK_TOKEN" } } },
+        },
+        "actions": { "note": { "exec": { "command": command } } },
+    });
+    bench.file("channels.json", &channels.to_string());
+    let secrets = [("CHAT_URL", "http://127.0.0.1:1/hush"), ("HOOK_TOKEN", "hush"), ("OTHER", "kept")];
+    bench.publish(1).arg("--allow-exec").envs(secrets).assert().code(0);
+    let noted = std::fs::read_to_string(&out).unwrap();
+    assert!(noted.contains("OTHER=kept") && noted.contains("PATH="), "{noted}");
+    assert!(!noted.contains("hush") && !noted.contains(SECRET), "{noted}");
+    // A trial is no way around it.
+    std::fs::remove_file(&out).unwrap();
+    bench.channels(&["test", "note", "--allow-exec"]).envs(secrets).assert().code(0);
+    let noted = std::fs::read_to_string(&out).unwrap();
+    assert!(noted.contains("OTHER=kept") && !noted.contains("hush") && !noted.contains(SECRET), "{noted}");
+}
+
+#[test]
+fn a_refusal_that_repeats_the_request_shows_no_key() {
+    let port = echo("404 Not Found");
+    let bench = Bench::new(r#""Notify""#, r#"{"channels":{"ops":{"slack":{"url":{"file":"url"}}}}}"#);
+    bench.file("url", &format!("http://127.0.0.1:{port}/services/T0/hunter%2B2\n"));
+    let shown = || contains("POST (secret)").and(contains("hunter").not());
+    bench.channels(&["test", "ops"]).assert().code(1).stderr(shown());
+    let keyed = webhook(port).replace("/hook", "/hook?sig=hunter2");
+    bench.file("channels.json", &keyed);
+    bench.channels(&["test", "ops"]).assert().code(1).stderr(shown());
+    // The same holds for a destination of events.
+    let to = format!("http://127.0.0.1:{port}/events?sig=hunter2");
+    let mut publish = formusage();
+    publish.args(["publish", "--to", &to, "--drain-timeout", "1s"]).write_stdin(lines("i", 1));
+    publish.assert().code(2).stderr(contains("POST /events?(secret)").and(contains("hunter").not()));
+}
+
+#[test]
+fn a_dead_letter_is_named_with_its_spool_and_the_next_command() {
+    let bench = Bench::new(r#""Notify""#, &webhook(echo("400 Bad Request")));
+    let spool = bench.path("state/alerts.db").display().to_string();
+    let list = format!("formusage dlq list --spool {spool}");
+    let words = contains("1 alert is a dead letter").and(contains(list.as_str()));
+    let words = words.and(contains(format!("formusage dlq replay --all --spool {spool}")));
+    bench.publish(1).assert().code(0).stderr(words);
+    formusage().args(list.split(' ').skip(1)).assert().code(0).stdout(contains("channel:ops").and(contains("400")));
+}
+
+/// Whether a `check` has read its input and listens for signals while it waits for channels.
+#[cfg(target_os = "linux")]
+fn is_waiting(pid: u32) -> bool {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:")).unwrap();
+    let term = u64::from_str_radix(caught.trim(), 16).unwrap() & (1 << 14) != 0;
+    let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).unwrap().flatten();
+    // This thread is there while the input is read.
+    let reads = |name: String| name.trim() == "signals";
+    term && !tasks.filter_map(|task| std::fs::read_to_string(task.path().join("comm")).ok()).any(reads)
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_signal_ends_the_wait_for_a_slow_channel_and_loses_nothing() {
+    for input in ["events.ndjson", "-"] {
+        let slow = TcpListener::bind("127.0.0.1:0").unwrap();
+        let bench = Bench::new(r#""Notify""#, &webhook(slow.local_addr().unwrap().port()));
+        bench.file("events.ndjson", &lines("i", 1));
+        let check = |patience: &str| {
+            let mut command = formusage_process();
+            command.args(["check", "thresholds.json", input, "--channels", "channels.json"]);
+            command.args(["--drain-timeout", patience, "--alert-spool", "alerts.db"]);
+            command.env("HOOK_SECRET", SECRET).current_dir(bench.path("")).stdout(Stdio::null()).stderr(Stdio::piped());
+            command
+        };
+        let mut child = check("50s").stdin(std::fs::File::open(bench.path("events.ndjson")).unwrap()).spawn().unwrap();
+        // It has sent its request, and gets no answer; all of the input was read, so that it waits for this alone.
+        let (mut connection, _) = slow.accept().unwrap();
+        assert!(connection.read(&mut [0; 16]).unwrap() > 0);
+        let mut stderr = child.stderr.take().unwrap();
+        while !is_waiting(child.id()) {
+            std::thread::yield_now();
+        }
+        signal(&child, "TERM");
+        let mut said = String::new();
+        stderr.read_to_string(&mut said).unwrap();
+        assert_eq!(child.wait().unwrap().code(), Some(1), "the verdict on the events stands: {said}");
+        assert!(said.contains("channel:ops: 1 alert waits for the next run"), "{said}");
+        assert!(said.contains("formusage spool list --spool alerts.db"), "{said}");
+        let mut verify = formusage();
+        verify.current_dir(bench.path("")).args(["spool", "verify", "--spool", "alerts.db"]);
+        verify.assert().code(0).stderr(contains("1 event waits"));
+
+        drop((connection, slow));
+        let (port, received) = receiver(0);
+        bench.file("channels.json", &webhook(port));
+        bench.file("events.ndjson", "");
+        let status = check("30s").stdin(Stdio::null()).stderr(Stdio::null()).status().unwrap();
+        assert_eq!(status.code(), Some(0));
+        assert!(received.recv_timeout(PATIENCE).unwrap().body.contains("cpu-high"));
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn the_second_signal_ends_the_wait_of_a_publisher() {
+    let slow = TcpListener::bind("127.0.0.1:0").unwrap();
+    let bench = Bench::new(r#""Notify""#, &webhook(slow.local_addr().unwrap().port()));
+    bench.file("events.ndjson", &lines("i", 1));
+    let mut command = formusage_process();
+    command.args(["publish", "events.ndjson", "--to", "file:out.ndjson", "--thresholds", "thresholds.json"]);
+    command.args(["--channels", "channels.json", "--drain-timeout", "10m", "--alert-spool", "alerts.db"]);
+    command.env("HOOK_SECRET", SECRET).current_dir(bench.path("")).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let (mut connection, _) = slow.accept().unwrap();
+    assert!(connection.read(&mut [0; 16]).unwrap() > 0);
+    // Two of one kind might be taken for one.
+    signal(&child, "TERM");
+    signal(&child, "INT");
+    let mut said = String::new();
+    child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+    child.wait().unwrap();
+    assert!(said.contains("channel:ops: 1 alert waits for the next run"), "{said}");
+}
