@@ -245,8 +245,8 @@ impl Agent {
     /// suspended host), one period goes to the last of them.
     ///
     /// # Errors
-    /// At the first look alone: when a scope can't be read, or when two scopes have an instance of the same id. Later
-    /// the other ones go on, and what failed is logged once.
+    /// At the first look alone: when a scope can't be read, when two scopes have an instance of the same id or meter the
+    /// same. Later the other ones go on, and what failed is logged once.
     pub fn tick(&mut self, now: Now) -> Result<Tick, CollectError> {
         self.move_to(now);
         let mut tick = Tick::default();
@@ -275,9 +275,10 @@ impl Agent {
         for source in &mut self.sources {
             source.look(&mut self.fleet, moment, false, events, &mut problems)?;
         }
-        if let Some(problem) = problems.first() {
+        if let Some(problem) = problems.iter().find(|problem| problem.is_fault()) {
             return Err(CollectError(problem.to_string()));
         }
+        say(&problems);
         // What was consumed while nobody looked is an event of its own.
         self.fleet.close(moment.second, |_| true, events);
         self.fleet.settle(events);
@@ -433,10 +434,9 @@ impl Watched {
         if !observed.is_empty() {
             self.populated = true;
         } else if std::mem::take(&mut self.populated) {
-            tracing::warn!(
-                scope = &*self.name,
-                "nothing is left of it: it has its last event; what comes back is metered"
-            );
+            let later =
+                if self.scope.is_over() { "nothing comes of it any more" } else { "what comes back is metered" };
+            tracing::warn!(scope = &*self.name, "nothing is left of it: it has its last event; {later}");
         }
         let (before, first) = (self.before, !self.looked);
         let look = Look { scope: self.id, name: &self.name, owner: &self.owner, now, before, first };
@@ -467,9 +467,7 @@ impl Watched {
 }
 
 fn say(problems: &[Problem]) {
-    for problem in problems {
-        tracing::warn!("{problem}; it is not metered");
-    }
+    problems.iter().for_each(Problem::say);
 }
 
 #[cfg(test)]

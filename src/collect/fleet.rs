@@ -19,6 +19,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::metered::{Labels, Metered, Owner};
+use super::overlap::{Place, Places, clash, contained, twice};
 use super::{Chain, Identity, Meter, Observed};
 use crate::clock::Monotonic;
 
@@ -62,6 +63,10 @@ pub struct ScopeId(pub(super) u64);
 pub(super) enum Problem {
     /// Its id is that of an instance of another scope.
     Clash { instance: String, scope: Arc<str>, other: Arc<str> },
+    /// Another scope meters the same under another id.
+    Twice { place: Place, instance: String, scope: Arc<str>, first: (String, Arc<str>) },
+    /// It is in what another instance is metered for; both are metered.
+    Within { place: Place, inner: (String, Arc<str>), outer: (String, Arc<str>) },
     /// It can't be an event's.
     Refused { instance: String, scope: Arc<str>, why: String },
 }
@@ -73,6 +78,7 @@ struct Member {
     name: Arc<str>,
     life: String,
     labels: Arc<Labels>,
+    place: Place,
     meter: Meter,
     /// The number of the last look that saw it.
     looked: u64,
@@ -125,6 +131,9 @@ pub(super) struct Fleet {
     waiting: BTreeSet<String>,
     /// What was said already: scope and instance.
     said: BTreeSet<(ScopeId, String)>,
+    places: Places,
+    /// Scopes whose overlap was said already; the flag tells what is the same from what is within another.
+    overlaps: BTreeSet<(ScopeId, ScopeId, bool)>,
     looks: u64,
 }
 
@@ -160,6 +169,13 @@ impl Fleet {
                         member.seen = look.now.settled;
                     }
                 }
+                Some(member) if member.place.is_same(&seen.place) && seen.place != Place::Host => {
+                    let first = (seen.instance.clone(), Arc::clone(&member.name));
+                    if self.overlaps.insert((look.scope, member.scope, true)) {
+                        let (instance, scope) = (seen.instance, Arc::clone(look.name));
+                        problems.push(Problem::Twice { place: seen.place, instance, scope, first });
+                    }
+                }
                 Some(member) => {
                     let other = Arc::clone(&member.name);
                     if self.said.insert((look.scope, seen.instance.clone())) {
@@ -177,7 +193,14 @@ impl Fleet {
     }
 
     fn admit(&mut self, look: &Look<'_>, seen: Observed, events: &mut Vec<Metered>, problems: &mut Vec<Problem>) {
-        let Observed { instance, life, born, user, org, reading } = seen;
+        let Observed { instance, life, born, user, org, place, reading } = seen;
+        if let Some((other, member)) = self.places.holder(&place).and_then(|id| self.members.get_key_value(id)) {
+            if self.overlaps.insert((look.scope, member.scope, true)) {
+                let (scope, first) = (Arc::clone(look.name), (other.clone(), Arc::clone(&member.name)));
+                problems.push(Problem::Twice { place, instance, scope, first });
+            }
+            return;
+        }
         let owner = look.owner;
         let org = org.or_else(|| owner.org.clone());
         let identity = match Identity::new(instance.clone(), user.unwrap_or_else(|| owner.user.clone()), org) {
@@ -224,14 +247,32 @@ impl Fleet {
                 meter
             }
         };
+        self.tell_nesting(look, &instance, &place, problems);
+        self.places.take(&place, &instance);
         let (scope, name) = (look.scope, Arc::clone(look.name));
-        let member = Member { scope, name, life, labels, meter, looked: self.looks, seen: look.now.settled };
+        let member = Member { scope, name, life, labels, place, meter, looked: self.looks, seen: look.now.settled };
         self.members.insert(instance, member);
+    }
+
+    /// Tells of what contains the instance, or is in it, once for two scopes.
+    fn tell_nesting(&mut self, look: &Look<'_>, instance: &str, place: &Place, problems: &mut Vec<Problem>) {
+        let own = || (instance.to_owned(), Arc::clone(look.name));
+        let around = self.places.around(place).map(|other| (other, false));
+        for (other, is_outer) in around.chain(self.places.within(place).map(|other| (other, true))) {
+            let Some(member) = self.members.get(other) else { continue };
+            if self.overlaps.insert((look.scope.min(member.scope), look.scope.max(member.scope), false)) {
+                let it = (other.to_owned(), Arc::clone(&member.name));
+                let (place, inner, outer) =
+                    if is_outer { (member.place.clone(), it, own()) } else { (place.clone(), own(), it) };
+                problems.push(Problem::Within { place, inner, outer });
+            }
+        }
     }
 
     /// Ends those that `which` picks, with their last events.
     fn retire(&mut self, which: impl Fn(&Member) -> bool, now: Moment, events: &mut Vec<Metered>) {
         for (instance, member) in self.members.extract_if(.., |_, member| which(member)) {
+            self.places.leave(&member.place, &instance);
             let mut past = member.into_past(Some(now.at));
             past.last_event(now.second, events);
             if past.chain.has_seen() {
@@ -259,6 +300,7 @@ impl Fleet {
         let end = self.members.values().filter(dropped).map(Member::last_end).max();
         self.retire(|member| member.scope == scope, now, events);
         self.said.retain(|(said, _)| *said != scope);
+        self.overlaps.retain(|(one, other, _)| *one != scope && *other != scope);
         end
     }
 
@@ -361,13 +403,34 @@ impl Past {
     }
 }
 
+impl Problem {
+    /// Says it while metering goes on.
+    pub(super) fn say(&self) {
+        match self {
+            Self::Within { .. } => tracing::warn!("{self}"),
+            Self::Twice { .. } => tracing::warn!("{self}. Until then what both have is metered for the first alone"),
+            Self::Clash { .. } | Self::Refused { .. } => tracing::warn!("{self}; it is not metered"),
+        }
+    }
+
+    /// Whether an instance is not metered for it.
+    pub(super) const fn is_fault(&self) -> bool {
+        !matches!(self, Self::Within { .. })
+    }
+}
+
 impl std::fmt::Display for Problem {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Clash { instance, scope, other } => write!(
-                f,
-                "the scopes {other} and {scope} both have an instance called {instance:?}; tell them apart by an instance_id of one of them"
-            ),
+            Self::Clash { instance, scope, other } => {
+                f.write_str(&clash(instance, other, scope, "another instance id for one of them"))
+            }
+            Self::Twice { place, instance, scope, first } => {
+                f.write_str(&twice(place, (&first.0, &first.1), (instance, scope)))
+            }
+            Self::Within { place, inner, outer } => {
+                f.write_str(&contained(place, (&inner.0, &inner.1), (&outer.0, &outer.1)))
+            }
             Self::Refused { instance, scope, why } => {
                 write!(f, "the scope {scope} has an instance called {instance:?}: {why}")
             }

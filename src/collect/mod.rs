@@ -39,6 +39,7 @@ mod net_dev;
 mod nvidia;
 #[cfg(all(feature = "collect", target_os = "linux"))]
 mod once;
+mod overlap;
 #[cfg(feature = "collect")]
 mod pattern;
 #[cfg(all(feature = "collect", target_os = "linux"))]
@@ -65,11 +66,14 @@ pub use config::{CollectConfig, ConfigError, ScopeConfig};
 pub use fleet::{Current, ScopeId};
 pub use meter::{Chain, Identity, IdentityError, Meter};
 pub use metered::{Labels, Metered, Owner};
+pub use overlap::Place;
+#[cfg(feature = "collect")]
+pub use overlap::refuse_overlaps;
 #[cfg(feature = "collect")]
 pub use pattern::{NamePattern, NamePatternError};
 pub use schedule::Schedule;
 #[cfg(feature = "collect")]
-pub use scope::{ScopeOptions, ScopeSpec, ScopeSpecError};
+pub use scope::{Asked, ScopeOptions, ScopeSpec, ScopeSpecError};
 pub use state::{Continuation, Origin, Saved, StateFault};
 #[cfg(feature = "collect")]
 pub use state_file::{Opened, StateFile, StateFileError};
@@ -139,6 +143,8 @@ pub struct Observed {
     pub user: Option<String>,
     /// The organization of who is billed, likewise.
     pub org: Option<String>,
+    /// What of the machine it is.
+    pub place: Place,
     /// What it has consumed so far and holds now.
     pub reading: Reading,
 }
@@ -151,6 +157,17 @@ pub trait Scope: fmt::Debug {
     /// # Errors
     /// When nothing can be read at all. A part that fails is `None` in the reading and is logged once.
     fn read(&mut self, at: Monotonic) -> Result<Vec<Observed>, CollectError>;
+
+    /// Whether it has ended for good: nothing will be seen of it again.
+    fn is_over(&self) -> bool {
+        false
+    }
+
+    /// The instances that there are as of opening or of the last look, each by its id, with what of the machine it is.
+    /// None where a scope does not know before a look.
+    fn instances(&self) -> Vec<(String, Place)> {
+        Vec::new()
+    }
 
     /// A descriptor that becomes readable when a look should be taken before the next tick: an instance is about to go,
     /// and what it has consumed can be read for a moment longer. A look makes it unreadable again. `None` where there is

@@ -80,6 +80,35 @@ impl fmt::Display for ScopeSpec {
     }
 }
 
+/// Where a scope was asked for, for messages. It is no part of what a scope is: all are equal, so that a scope that only
+/// moved within its file is the same.
+#[derive(Debug, Clone, Default)]
+pub enum Asked {
+    /// By options.
+    #[default]
+    CommandLine,
+    /// At a place of a configuration file: `FILE:LINE:COLUMN`.
+    File(String),
+}
+
+impl PartialEq for Asked {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl Eq for Asked {}
+
+impl Asked {
+    /// How to say there that instances are called so.
+    pub(super) fn instance_id(&self, template: &str) -> String {
+        match self {
+            Self::CommandLine => format!("--instance-id '{template}'"),
+            Self::File(place) => format!("instance_id = {template:?} in the scope at {place}"),
+        }
+    }
+}
+
 /// How a scope is read. The default reads this machine, and counts what [`host`] says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ScopeOptions {
@@ -98,6 +127,8 @@ pub struct ScopeOptions {
     /// The file systems that count for the host, by their device. Where this and `mounts` are empty, those on local
     /// devices.
     pub devices: Vec<NamePattern>,
+    /// Where it was asked for.
+    pub asked: Asked,
 }
 
 impl Default for ScopeOptions {
@@ -110,6 +141,7 @@ impl Default for ScopeOptions {
             interfaces: vec![],
             mounts: vec![],
             devices: vec![],
+            asked: Asked::default(),
         }
     }
 }

@@ -1,13 +1,18 @@
 //! The file that a collector keeps its state in.
 //!
 //! It is written anew beside itself and then takes the old one's place, so that it is whole at any moment. A file beside
-//! it is locked while a collector runs: the operating system lets go of the lock however the process ends.
+//! it is locked while a collector runs, and so is the state itself: the operating system lets go of the locks however the
+//! process ends.
+
+mod hold;
 
 use std::ffi::OsString;
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{File, OpenOptions};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
+use self::hold::Hold;
 use super::state::{Continuation, Origin, Saved, StateFault};
 use super::timeline::Now;
 
@@ -21,7 +26,7 @@ const MAX_LINKS: usize = 40;
 pub struct StateFile {
     path: PathBuf,
     fresh: PathBuf,
-    _lock: File,
+    hold: Mutex<Hold>,
 }
 
 /// What was found in a state file.
@@ -48,6 +53,15 @@ pub enum StateFileError {
          file with --state, for a look beside it use --no-state", path.display()
     )]
     InUse {
+        /// The state file.
+        path: PathBuf,
+    },
+    /// It has other names, under each of which another process could use it.
+    #[error(
+        "the state {} has another name (a hard link), under which another collector could use it: a second meter is a \
+         second bill. Remove the other name, or name another file with --state", path.display()
+    )]
+    OtherNames {
         /// The state file.
         path: PathBuf,
     },
@@ -84,9 +98,9 @@ impl StateFile {
     /// on the file system.
     ///
     /// # Errors
-    /// When another process has it, when the file or its folder can't be read or written.
+    /// When another process has it; when it has several names (hard links), where that can be told; when the file or its
+    /// folder can't be read or written.
     pub fn open(path: &Path, here: &Origin, now: Now) -> Result<Opened, StateFileError> {
-        let refuse = |path: &Path, error| StateFileError::Io { path: path.to_owned(), error };
         let path = &*behind_links(path).map_err(|error| refuse(path, error))?;
         // Said before a lock file stands beside what is no state.
         if path.metadata().is_ok_and(|it| !it.is_file()) {
@@ -95,14 +109,8 @@ impl StateFile {
         if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
             private_folder(folder).map_err(|error| refuse(folder, error))?;
         }
-        let beside = with_suffix(path, ".lock");
-        let lock = private().create(true).truncate(false).open(&beside).map_err(|error| refuse(&beside, error))?;
-        match lock.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Err(StateFileError::InUse { path: path.to_owned() }),
-            Err(TryLockError::Error(error)) => return Err(refuse(&beside, error)),
-        }
-        let file = Self { path: path.to_owned(), fresh: with_suffix(path, ".new"), _lock: lock };
+        let hold = Mutex::new(Hold::take(path)?);
+        let file = Self { path: path.to_owned(), fresh: with_suffix(path, ".new"), hold };
         let mut opened = Opened { file, closing: Vec::new(), continuation: None, put_aside: None };
         let found = match read(path) {
             Ok(bytes) => Saved::decode(&bytes).and_then(|saved| saved.continuation(here, now)),
@@ -133,17 +141,28 @@ impl StateFile {
     /// Replaces what it holds, all at once. Blocks until the disk has it.
     ///
     /// # Errors
-    /// When the disk is full or the folder is gone. The file holds what it held before.
+    /// When the disk is full or the folder is gone; when another process has the file, since its lock was removed
+    /// ([`StateFileError::InUse`]). The file holds what it held before.
     pub fn save(&self, bytes: &[u8]) -> Result<(), StateFileError> {
-        let write = || {
-            let mut file = private().create(true).truncate(true).open(&self.fresh)?;
+        let mut hold = self.hold.lock().unwrap_or_else(PoisonError::into_inner);
+        let failed = |error| refuse(&self.path, error);
+        hold.check()?;
+        let mut file = private().create(true).truncate(true).open(&self.fresh).map_err(failed)?;
+        hold.lock_fresh(&file)?;
+        let mut write = || {
             file.write_all(bytes)?;
             // Without this, a power cut may leave the new name with nothing behind it.
             file.sync_data()?;
             std::fs::rename(&self.fresh, &self.path)
         };
-        write().map_err(|error| StateFileError::Io { path: self.path.clone(), error })
+        write().map_err(failed)?;
+        hold.replaced_by(file);
+        Ok(())
     }
+}
+
+fn refuse(path: &Path, error: io::Error) -> StateFileError {
+    StateFileError::Io { path: path.to_owned(), error }
 }
 
 /// What `path` names once links are followed, whether it is there yet or not: two names of one state share one lock, and

@@ -63,6 +63,15 @@ impl InstanceTemplate {
         self.parts.iter().all(|part| matches!(part, Part::Text(_) | Part::Host))
     }
 
+    /// The text, where it says the same of all instances of all hosts.
+    pub(super) fn fixed(&self) -> Option<&str> {
+        match &self.parts[..] {
+            [] => Some(""),
+            [Part::Text(text)] => Some(text),
+            _ => None,
+        }
+    }
+
     /// The id of what `facts` describe.
     fn fill(&self, facts: &Facts<'_>) -> String {
         let mut id = String::new();

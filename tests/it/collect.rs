@@ -163,11 +163,16 @@ fn the_first_event_comes_at_its_time_and_not_at_the_end() {
 #[test]
 fn senseless_options_are_refused() {
     let long = "x".repeat(257);
-    let cases: [(&[&str], &str); 7] = [
+    let cases: [(&[&str], &str); 12] = [
         (&["--interval", "0s"], "at least 1s"),
         (&["--interval", "1500ms"], "whole seconds"),
         (&["--interval", "soon"], "write 30s"),
         (&["--sample-interval", "1ms"], "at least 10ms"),
+        (&["--interval", "-5s"], "a time can't be negative; write 30s"),
+        (&["--duration", "-5"], "a time can't be negative"),
+        (&["--sample-interval", "-1.5s"], "a time can't be negative"),
+        (&["--interval", "--align"], "that is an option, and a time is needed before it"),
+        (&["--count", "-3"], "at least 1"),
         (&["--count", "0"], "--count"),
         (&["--user-id", ""], "the user id \"\" can't be used: it is empty"),
         (&["--instance-id", &long], "257 bytes"),

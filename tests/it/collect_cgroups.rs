@@ -187,3 +187,123 @@ fn the_host_and_its_groups_are_metered_at_once() {
     assert_eq!(edges(&host), edges("fu_test_both"));
     assert_eq!(edges(&host)[0].0, first.period.start);
 }
+
+/// A configuration with a scope for each pattern, each billed to a user of its own.
+fn scopes_of(patterns: &[&str]) -> String {
+    let scope = |(number, pattern): (usize, &&str)| {
+        format!(
+            "[[scope]]\nscope = \"cgroup:{pattern}\"\ninstance_id = \"{number}-{{name}}\"\nuser_id = \"user-{number}\"\n"
+        )
+    };
+    patterns.iter().enumerate().map(scope).collect::<Vec<_>>().concat()
+}
+
+#[test]
+fn one_group_under_two_scopes_is_refused_at_start_and_at_a_reload() {
+    let Some(parent) = ControlGroup::new("twice") else { return };
+    let (one, two) = (parent.child("one"), parent.child("two"));
+    let folder = tempfile::TempDir::new().unwrap();
+    let file = folder.path().join("c.toml");
+    let (all, other) = (format!("{}/*", parent.path()), two.path().to_owned());
+    std::fs::write(&file, scopes_of(&[&all, &other])).unwrap();
+    let mut command = formusage_process();
+    command.args(["collect", "--no-state", "--interval", "1s", "--config"]).arg(&file).stdin(Stdio::null());
+    let refused = command.output().unwrap();
+    let said = String::from_utf8(refused.stderr).unwrap();
+    assert_eq!(refused.status.code(), Some(2), "{said}");
+    assert!(said.contains(&format!("the control group {other} would be billed twice")), "{said}");
+    for (line, instance) in [(1, "0-two"), (5, "1-two")] {
+        assert!(said.contains(&format!("{}:{line}:1", file.display())) && said.contains(instance), "{said}");
+    }
+
+    std::fs::write(&file, scopes_of(&[one.path()])).unwrap();
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut stdout = BufReader::new(child.stdout.take().unwrap());
+    let mut stderr = BufReader::new(child.stderr.take().unwrap());
+    let mut line = String::new();
+    stdout.read_line(&mut line).unwrap();
+    std::fs::write(&file, scopes_of(&[one.path(), &all])).unwrap();
+    signal(&child, "HUP");
+    let mut said = String::new();
+    while !said.contains("the old one stays in force") {
+        assert!(stderr.read_line(&mut said).unwrap() > 0, "{said}");
+    }
+    assert!(said.contains("would be billed twice"), "{said}");
+    signal(&child, "TERM");
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    let mut rest = String::new();
+    stdout.read_to_string(&mut rest).unwrap();
+    assert!(!rest.contains("user-1"), "{rest}");
+}
+
+#[test]
+fn a_group_within_another_is_said_once_and_metered() {
+    let Some(parent) = ControlGroup::new("within") else { return };
+    let (one, two) = (parent.child("one"), parent.child("two"));
+    let mut inside = one.command("read go").stdin(Stdio::piped()).spawn().unwrap();
+    let scopes = [format!("cgroup:{}/**", parent.path()), format!("pid:{}", inside.id())];
+    let mut command = formusage_process();
+    command.args(["collect", "--no-state", "--interval", "1s", "--count", "2"]);
+    // It is in its group when it reads.
+    while std::fs::read_to_string(format!("/proc/{}/cgroup", inside.id())).is_ok_and(|text| !text.contains(one.path()))
+    {
+        std::thread::yield_now();
+    }
+    command.args(scopes.iter().flat_map(|scope| ["--scope", scope])).stdin(Stdio::null());
+    let output = command.output().unwrap();
+    inside.kill().unwrap();
+    inside.wait().unwrap();
+    let (events, said) = (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
+    assert_eq!(output.status.code(), Some(0), "{said}");
+    assert_eq!(events.lines().count(), 8, "{events}");
+    let lines: Vec<&str> = said.lines().filter(|line| line.contains("whose figures contain its own")).collect();
+    assert_eq!(lines.len(), 2, "{said}");
+    assert!(lines[0].contains(&format!("the control group {}", one.path())), "{said}");
+    assert!(lines[1].contains(&format!("the process {}", inside.id())), "{said}");
+    drop(two);
+}
+
+#[test]
+fn what_was_not_read_of_a_group_that_is_removed_is_said_with_its_bound() {
+    let Some(parent) = ControlGroup::new("unread") else { return };
+    let above = parent.child("above");
+    let (burned, idle, read) = (above.child("burned"), above.child("idle"), above.child("read"));
+    let mut command = formusage_process();
+    command.args(["collect", "--no-state", "--interval", "1s", "--instance-id", "{name}", "--scope"]);
+    command.arg(format!("cgroup:{}/*", above.path())).stdin(Stdio::null());
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut stdout = BufReader::new(child.stdout.take().unwrap());
+    let mut line = String::new();
+    // The first look, and a period in which one of them used something that was read at once.
+    while !line.contains("\"read\"") {
+        assert!(stdout.read_line(&mut line).unwrap() > 0);
+    }
+    let burn = "i=0; while [ $i -lt 200000 ]; do i=$((i+1)); done";
+    stop(&mut [read.run(burn)]);
+    for _ in 0..6 {
+        assert!(stdout.read_line(&mut line).unwrap() > 0);
+    }
+    read.remove().unwrap();
+    for _ in 0..4 {
+        assert!(stdout.read_line(&mut line).unwrap() > 0);
+    }
+    // While the collector does not run, one group burns, and all are removed.
+    signal(&child, "STOP");
+    assert!(burned.run(burn).wait().unwrap().success());
+    let used = burned.used();
+    burned.remove().unwrap();
+    idle.remove().unwrap();
+    signal(&child, "CONT");
+    let mut stderr = BufReader::new(child.stderr.take().unwrap());
+    let mut said = String::new();
+    while !said.contains("removed before its last CPU time could be read") {
+        assert!(stderr.read_line(&mut said).unwrap() > 0, "{said}");
+    }
+    signal(&child, "TERM");
+    stderr.read_to_string(&mut said).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    let told: Vec<&str> = said.lines().filter(|line| line.contains("could be read")).collect();
+    assert!(told.len() == 1 && told[0].contains(burned.path()), "{said}");
+    let most: u128 = told[0].split("most_ms=").nth(1).unwrap().split_whitespace().next().unwrap().parse().unwrap();
+    assert!((used.as_millis()..used.as_millis() + 50).contains(&most), "{most} ms of {used:?}");
+}

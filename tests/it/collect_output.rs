@@ -136,4 +136,5 @@ fn of_a_process_that_ended_it_is_said_once_and_the_run_goes_on_at_rest() {
     let ended = collect.wait_with_output().unwrap();
     let words = String::from_utf8_lossy(&ended.stderr).into_owned();
     assert_eq!((ended.status.code(), words.matches("nothing is left of it").count()), (Some(0), 1), "{words}");
+    assert!(words.contains("nothing comes of it any more"), "{words}");
 }

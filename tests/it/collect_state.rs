@@ -4,7 +4,10 @@ use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, ChildStdout, Command, ExitStatus, Stdio};
+use std::time::{Duration, UNIX_EPOCH};
 
+use form_usage_events::clock::{Clock as _, SystemClock};
+use form_usage_events::collect::{Agent, Now, Origin, Periods, Saved};
 use form_usage_events::events::UsageEvent;
 use predicates::prelude::PredicateBooleanExt;
 use predicates::str::contains;
@@ -269,6 +272,57 @@ fn a_second_collector_on_the_same_state_is_refused() {
         .stderr(contains("another collector uses the state").and(contains("--state")).and(contains("--no-state")));
     // The first one does not notice.
     first.line();
+}
+
+#[test]
+fn two_scopes_with_one_id_are_refused_with_both_places_and_the_key_that_tells_them_apart() {
+    let folder = TempDir::new().unwrap();
+    let file = config(&folder);
+    let text = format!(
+        "[[scope]]\nscope = \"host\"\ninstance_id = \"i\"\n[[scope]]\nscope = \"pid:{}\"\ninstance_id = \"i\"\n",
+        std::process::id()
+    );
+    std::fs::write(&file, text).unwrap();
+    let refused = formusage().args(["collect", "--no-state", "--config"]).arg(&file).assert();
+    let place = |line: u32| contains(format!("({}:{line}:1)", file.display()));
+    refused.code(2).stdout("").stderr(
+        place(1).and(place(4)).and(contains("instance_id = \"{host}/{path}\"")).and(contains("--instance-id").not()),
+    );
+}
+
+#[test]
+fn a_lock_that_is_removed_lets_no_second_collector_in() {
+    let folder = TempDir::new().unwrap();
+    let state = state(&folder);
+    let mut first = Running::start(&["--interval", "1s", "--state", &state]);
+    first.lines(2);
+    std::fs::remove_file(format!("{state}.lock")).unwrap();
+    let mut second = formusage();
+    let refused = second.args(["collect", "--interval", "1s", "--count", "1", "--state", &state]).assert();
+    refused.code(2).stdout("").stderr(contains("another collector uses the state"));
+    first.lines(2);
+    let name = format!("{state}.lock");
+    assert_eq!(first.end("TERM").1.code(), Some(0));
+    assert!(Path::new(&name).exists());
+}
+
+#[test]
+fn after_a_boot_with_a_clock_that_is_behind_it_is_said_by_how_much() {
+    let folder = TempDir::new().unwrap();
+    let state = state(&folder);
+    let hour = Duration::from_secs(3600);
+    let ahead = Now { monotonic: hour, wall: SystemClock.wall() + hour };
+    let interval = Duration::from_secs(1);
+    let periods = Periods { interval, align: true, sample_interval: interval };
+    let origin = Origin { boot: Some("before".into()), ..Origin::here() };
+    let kept = Saved::encode(&origin, &[], &Agent::new(Vec::new(), periods, ahead).snapshot()).unwrap();
+    std::fs::write(&state, kept).unwrap();
+    let run = formusage().args(["collect", "--interval", "1s", "--count", "1", "--state", &state]).output().unwrap();
+    let said = String::from_utf8(run.stderr).unwrap();
+    assert!(said.contains("the wall clock stands before the end of the last period"), "{said}");
+    assert!(said.contains("behind=59m") || said.contains("behind=1h"), "{said}");
+    let event = &events(std::str::from_utf8(&run.stdout).unwrap())[0];
+    assert!(UNIX_EPOCH + Duration::from_secs(event.period.start.cast_unsigned()) >= ahead.wall - interval, "{event:?}");
 }
 
 #[test]

@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use proptest::prelude::*;
 
 use super::*;
-use crate::collect::{Observed, Origin, Reading, Saved};
+use crate::collect::{Observed, Origin, Place, Reading, Saved};
 use crate::events::UsageEvent;
 use crate::validate::{EventRules, is_valid};
 
@@ -20,6 +20,8 @@ const START: u64 = 1_626_350_400;
 struct World {
     instances: BTreeMap<String, (u32, u64)>,
     broken: bool,
+    /// What of the machine they are, where that matters.
+    places: BTreeMap<String, Place>,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -51,6 +53,7 @@ impl Scope for Fake {
                 born,
                 user: None,
                 org: None,
+                place: world.places.get(name).cloned().unwrap_or_default(),
                 reading,
             });
         }
@@ -76,7 +79,7 @@ fn source(name: &str, world: &Rc<RefCell<World>>) -> Source {
 
 fn world(instances: &[(&str, u32, u64)]) -> Rc<RefCell<World>> {
     let instances = instances.iter().map(|(name, life, cpu)| ((*name).to_owned(), (*life, *cpu))).collect();
-    Rc::new(RefCell::new(World { instances, broken: false }))
+    Rc::new(RefCell::new(World { instances, ..World::default() }))
 }
 
 fn set(world: &Rc<RefCell<World>>, name: &str, life: u32, cpu: u64) {
@@ -258,6 +261,48 @@ fn two_scopes_with_one_id_are_an_error_at_the_start_and_left_out_later() {
     tick(&mut agent, 0);
     set(&other, "a", 1, 5_000);
     assert_eq!(tick(&mut agent, 10_000), [e("a", 0, 10, 0)]);
+}
+
+fn is_group(world: &Rc<RefCell<World>>, name: &str, path: &str) {
+    world.borrow_mut().places.insert(name.into(), Place::Group(path.into()));
+}
+
+#[test]
+fn one_group_is_billed_by_one_scope() {
+    let (world, other) = (world(&[("a", 1, 0)]), world(&[("b", 1, 0)]));
+    is_group(&world, "a", "x");
+    is_group(&other, "b", "x");
+    let both = || vec![source("one", &world), source("two", &other)];
+    let error = Agent::new(both(), periods(10), now(0)).tick(now(0)).unwrap_err().to_string();
+    let expected = "the control group x would be billed twice: as \"a\" by the scope one and as \"b\" by the scope two";
+    assert!(error.contains(expected), "{error}");
+
+    // One that appears later is of the first scope, until that lets go of it.
+    other.borrow_mut().instances.clear();
+    let mut agent = Agent::new(both(), periods(10), now(0));
+    tick(&mut agent, 0);
+    set(&other, "b", 1, 5_000);
+    set(&world, "a", 1, 2_000);
+    assert_eq!(tick(&mut agent, 10_000), [e("a", 0, 10, 2)]);
+    let second = agent.scopes().nth(1).unwrap().0;
+    agent.reconfigure(vec![Plan::Keep(second)], periods(10), now(12_000));
+    set(&other, "b", 1, 6_000);
+    tick(&mut agent, 13_000);
+    set(&other, "b", 1, 8_000);
+    let billed: u64 = tick(&mut agent, 20_000).iter().filter(|event| event.0 == "b").map(|event| event.3).sum();
+    assert_eq!(billed, 2, "what was used under the first scope stays with that");
+}
+
+#[test]
+fn a_group_and_one_below_it_are_both_billed() {
+    let (world, other) = (world(&[("a", 1, 0)]), world(&[("b", 1, 0)]));
+    is_group(&world, "a", "x");
+    is_group(&other, "b", "x/y");
+    let mut agent = Agent::new(vec![source("one", &world), source("two", &other)], periods(10), now(0));
+    tick(&mut agent, 0);
+    set(&world, "a", 1, 3_000);
+    set(&other, "b", 1, 1_000);
+    assert_eq!(tick(&mut agent, 10_000), [e("a", 0, 10, 3), e("b", 0, 10, 1)]);
 }
 
 #[test]

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use super::limits::{LimitCache, Limits, is_fresh};
 use super::members::Members;
+use super::no_memory;
 use crate::clock::Monotonic;
 use crate::collect::drm::{Drm, DrmClients};
 use crate::collect::kernel_file::{KernelFile, is_gone};
@@ -16,7 +17,7 @@ use crate::collect::namespace::{NamespaceTraffic, Namespaces};
 use crate::collect::nvidia::{Shares, share_of};
 use crate::collect::once::Once;
 use crate::collect::template::Names;
-use crate::collect::{GpuTime, Observed, Reading, Traffic};
+use crate::collect::{GpuTime, Observed, Place, Reading, Traffic};
 
 /// Processes that are asked for their namespace before it is given up for this look.
 const PROCESSES: usize = 8;
@@ -26,6 +27,8 @@ const PROCESSES: usize = 8;
 pub(super) struct Shared {
     /// The root of the hierarchy.
     pub(super) root: PathBuf,
+    /// Where a hierarchy of version 1 has the memory controller.
+    pub(super) old_memory: Option<String>,
     pub(super) machine: Machine,
     pub(super) namespaces: Namespaces,
     pub(super) limits: LimitCache,
@@ -42,7 +45,7 @@ pub(super) struct Shared {
 #[derive(Debug)]
 pub(super) struct Group {
     pub(super) inode: u64,
-    folder: PathBuf,
+    pub(super) folder: PathBuf,
     cpu: KernelFile,
     /// Without the memory controller there are none.
     memory: Option<(KernelFile, KernelFile)>,
@@ -50,13 +53,25 @@ pub(super) struct Group {
     members: Members,
     clients: DrmClients,
     limits: Option<(Monotonic, Limits)>,
+    /// Whether no process was in it when it was last looked at, so that nothing was used since.
+    pub(super) empty: bool,
+    /// CPU time at the last look at all groups.
+    used: Option<Duration>,
     /// What was seen at the last look.
     pub(super) last: Observed,
 }
 
 impl Group {
     /// `born`: it was made after the scope's last look. `keep`: whether its files may stay open.
-    pub(super) fn new(folder: PathBuf, inode: u64, names: Names, life: String, born: bool, keep: bool) -> Self {
+    pub(super) fn new(
+        folder: PathBuf,
+        place: Place,
+        inode: u64,
+        names: Names,
+        life: String,
+        born: bool,
+        keep: bool,
+    ) -> Self {
         let file =
             |name| if keep { KernelFile::kept(folder.join(name)) } else { KernelFile::reopened(folder.join(name)) };
         let Names { instance, user, org } = names;
@@ -68,13 +83,25 @@ impl Group {
             members: Members::default(),
             clients: DrmClients::default(),
             limits: None,
-            last: Observed { instance, life, born, user, org, reading: Reading::default() },
+            empty: false,
+            used: None,
+            last: Observed { instance, life, born, user, org, place, reading: Reading::default() },
             folder,
         }
     }
 
     pub(super) fn instance(&self) -> &str {
         &self.last.instance
+    }
+
+    /// CPU time between the last look at all groups and the last one at it.
+    pub(super) fn used_since_look(&self) -> Duration {
+        self.last.reading.cpu.zip(self.used).map_or(Duration::ZERO, |(now, before)| now.saturating_sub(before))
+    }
+
+    /// A look at all groups is over.
+    pub(super) const fn settle(&mut self) {
+        self.used = self.last.reading.cpu;
     }
 
     /// Whether it was never looked at.
@@ -123,12 +150,9 @@ impl Group {
         let used = match used {
             Err(error) if is_gone(&error) => {
                 self.memory = None;
-                shared.once.say(
-                    &shared.root.to_string_lossy(),
-                    "memory controller",
-                    "the memory controller is off for this control group and maybe for others, whose memory is not \
-                     metered; switch it on with: echo +memory > cgroup.subtree_control, in each folder above",
-                );
+                if let Some(why) = no_memory::once(&self.folder, &shared.root, shared.old_memory.as_deref()) {
+                    tracing::warn!("{why}");
+                }
                 return None;
             }
             used => shared.once.part(&self.last.instance, "memory", used)?,
@@ -190,7 +214,7 @@ fn processes(folder: &Path) -> io::Result<Vec<u32>> {
 }
 
 /// `cpu.stat`: `usage_usec`, which is user and system time of all that ever ran in the group and below it.
-fn cpu_used(text: &str) -> io::Result<Duration> {
+pub(super) fn cpu_used(text: &str) -> io::Result<Duration> {
     field(text, "usage_usec").map(Duration::from_micros)
 }
 

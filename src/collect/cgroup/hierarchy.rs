@@ -14,6 +14,8 @@ pub(super) struct Hierarchy {
     mount: String,
     /// Mounts of version 1 beside it.
     old: Vec<String>,
+    /// That of them which has the memory controller.
+    pub(super) old_memory: Option<String>,
 }
 
 impl Hierarchy {
@@ -26,11 +28,16 @@ impl Hierarchy {
     }
 
     fn of(mountinfo: &str, root: &Path) -> Result<Self, CollectError> {
-        let (mut found, mut old) = (None, Vec::new());
+        let (mut found, mut old, mut old_memory) = (None, Vec::new(), None);
         for mount in mounts(mountinfo) {
             match mount.kind {
                 "cgroup2" if found.is_none() => found = Some(mount.path),
-                "cgroup" => old.push(mount.path),
+                "cgroup" => {
+                    if mount.options.split(',').any(|option| option == "memory") {
+                        old_memory = Some(mount.path.clone());
+                    }
+                    old.push(mount.path);
+                }
                 _ => {}
             }
         }
@@ -46,7 +53,7 @@ impl Hierarchy {
             };
             return Err(CollectError(format!("can't meter control groups: {what}")));
         };
-        Ok(Self { folder: root.join(mount.trim_start_matches('/')), mount, old })
+        Ok(Self { folder: root.join(mount.trim_start_matches('/')), mount, old, old_memory })
     }
 
     /// A path or a pattern as people write it (absolute, or from the root of the hierarchy), as levels below the root.

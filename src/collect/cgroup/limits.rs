@@ -43,6 +43,11 @@ impl GroupLimits {
         Some(Self { folder: hierarchy.folder.join(path), root: hierarchy.folder })
     }
 
+    /// The group's path from the root of the hierarchy.
+    pub(in crate::collect) fn path(&self) -> Option<&str> {
+        self.folder.strip_prefix(&self.root).ok()?.to_str()
+    }
+
     /// CPUs, and bytes of memory.
     pub(in crate::collect) fn look(&self, machine: &mut Machine, at: Monotonic) -> (f64, u64) {
         let limits = LimitCache::default().of(&self.folder, &self.root, machine, at);

@@ -12,15 +12,17 @@
 //!
 //! A group under a group is metered for itself, and is in the figures of the one above. Groups that come and go under a
 //! pattern are followed; `cgroup.events` tells when a group became empty, so that its counters are read once more before
-//! it is removed. What a group consumes between the last look and its end can be lost only if it is removed at the very
-//! moment at which its last process ends.
+//! it is removed. What a group consumes between the last look and its end can be lost only if it is removed within the
+//! millisecond in which its last process ends, or while this process is not run; how much that is at most is said.
 
 mod group;
 mod hierarchy;
 mod limits;
 mod members;
 mod names;
+mod no_memory;
 mod unit;
+mod unread;
 mod walk;
 mod watch;
 
@@ -31,6 +33,7 @@ use self::group::{Group, Shared};
 use self::hierarchy::Hierarchy;
 pub(super) use self::limits::GroupLimits;
 use self::limits::LimitCache;
+use self::unread::Above;
 use self::walk::{Found, Levels};
 use self::watch::Watch;
 use super::drm::Drm;
@@ -39,7 +42,7 @@ use super::namespace::Namespaces;
 use super::nvidia::NvidiaShares;
 use super::once::Once;
 use super::template::{Names, Naming};
-use super::{CollectError, Observed, Scope, ScopeOptions};
+use super::{Asked, CollectError, Observed, Place, Scope, ScopeOptions};
 use crate::clock::Monotonic;
 
 /// Files that a process may have open beside those of groups: sockets, the spool, the figures.
@@ -53,6 +56,7 @@ pub struct Cgroups {
     levels: Levels,
     /// What was asked for, for people.
     asked: String,
+    asked_in: Asked,
     naming: Naming,
     boot: String,
     shared: Shared,
@@ -62,6 +66,9 @@ pub struct Cgroups {
     /// Groups that have another's id.
     clashing: BTreeSet<String>,
     nvidia: NvidiaShares,
+    above: Above,
+    /// Those that are gone, until it is told what was not read of them.
+    gone: Vec<(String, Group)>,
     /// Groups whose files may stay open.
     keep_open: usize,
     looked: bool,
@@ -110,10 +117,12 @@ impl Cgroups {
         Self {
             levels,
             asked,
+            asked_in: options.asked.clone(),
             naming: Naming::new(options, Machine::host(root)),
             boot: Machine::boot(root),
             shared: Shared {
                 root: hierarchy.folder.clone(),
+                old_memory: hierarchy.old_memory.clone(),
                 machine: Machine::new(root),
                 namespaces: Namespaces::new(root, &options.interfaces),
                 limits: LimitCache::default(),
@@ -127,9 +136,26 @@ impl Cgroups {
             groups: BTreeMap::new(),
             clashing: BTreeSet::new(),
             nvidia: NvidiaShares::find(root),
+            above: Above::default(),
+            gone: Vec::new(),
             keep_open: usize::try_from(keep_open).unwrap_or(usize::MAX),
             looked: false,
         }
+    }
+
+    /// Takes what was heard, and the groups that came and went by it.
+    fn hear(&mut self) -> Result<Vec<u64>, CollectError> {
+        let heard = self.watch.take();
+        let is_deaf = self.watch.descriptor().is_none();
+        if is_deaf || !heard.groups.is_empty() {
+            let changed = |group: &&mut Group| is_deaf || heard.groups.binary_search(&group.inode).is_ok();
+            self.groups.values_mut().filter(changed).for_each(|group| group.empty = false);
+        }
+        if heard.folders {
+            let found = self.walk();
+            self.take(found)?;
+        }
+        Ok(heard.groups)
     }
 
     fn walk(&mut self) -> Found {
@@ -143,13 +169,12 @@ impl Cgroups {
         let complete = found.failure.is_none();
         once.part(&self.asked, "folders of control groups", found.failure.map_or(Ok(()), Err));
         // After a failure what is missing may be there all the same; the next look at its files tells.
-        self.groups.retain(|path, group| {
-            let stays = found.groups.get(path).map_or(!complete, |inode| *inode == group.inode);
-            if !stays {
-                once.forget(group.instance());
-            }
-            stays
-        });
+        let goes =
+            |path: &String, group: &mut Group| found.groups.get(path).map_or(complete, |inode| *inode != group.inode);
+        for (path, group) in self.groups.extract_if(.., goes) {
+            once.forget(group.instance());
+            self.gone.push((path, group));
+        }
         self.clashing.retain(|path| found.groups.contains_key(path));
         let own = |(path, group): (&String, &Group)| (group.instance().to_owned(), path.clone());
         let comes = found.groups.keys().any(|path| !self.groups.contains_key(path));
@@ -164,7 +189,8 @@ impl Cgroups {
             if let Some(other) = taken.get(instance) {
                 let clash = format!(
                     "the control groups {other:?} and {path:?} would both be called {instance:?}; \
-                     tell them apart with --instance-id '{{host}}/{{path}}'"
+                     tell them apart with {}",
+                    self.asked_in.instance_id("{host}/{path}")
                 );
                 if !self.looked {
                     return Err(CollectError(clash));
@@ -178,7 +204,8 @@ impl Cgroups {
             self.watch.group(&folder, inode);
             let keep = self.groups.len() < self.keep_open;
             let life = format!("{}:{inode}", self.boot);
-            self.groups.insert(path, Group::new(folder, inode, names, life, self.looked, keep));
+            let group = Group::new(folder, Place::Group(path.as_str().into()), inode, names, life, self.looked, keep);
+            self.groups.insert(path, group);
         }
         if let Some(error) = self.watch.take_problem() {
             tracing::warn!(%error, "can't watch control groups, and lists them at each look; raise fs.inotify.max_user_watches and max_user_instances with sysctl");
@@ -193,42 +220,72 @@ impl Cgroups {
         self.naming.of(folder.filter(|folder| !folder.is_empty()), path, parent)
     }
 
-    /// Looks at the groups that `wanted` picks, and drops those that are no more.
-    fn look(&mut self, at: Monotonic, wanted: impl Fn(&Group) -> bool) -> Vec<Observed> {
+    /// Looks at all groups, or at those that are new and those that were `heard` of, by their inodes in order. Drops
+    /// those that are no more.
+    fn look(&mut self, at: Monotonic, all: bool, heard: &[u64]) -> Vec<Observed> {
         let shared = &mut self.shared;
         shared.shares = self.nvidia.look(at);
+        if all {
+            self.above.read(self.groups.values().map(|group| &*group.folder), &shared.root, &mut shared.buffer);
+        }
         let mut seen = Vec::with_capacity(self.groups.len());
-        self.groups.retain(|_, group| {
-            if wanted(group) && !group.look(at, shared) {
-                shared.once.forget(group.instance());
-                return false;
+        let gone = self.groups.extract_if(.., |_, group| {
+            let changed = group.is_new() || heard.binary_search(&group.inode).is_ok();
+            if changed {
+                // Before its counter is read, which then has all.
+                group.empty = unread::is_empty(&group.folder, &mut shared.buffer);
+            }
+            if (all || changed) && !group.look(at, shared) {
+                return true;
             }
             seen.push(group.last.clone());
             group.last.born = false;
-            true
+            false
         });
+        self.gone.extend(gone);
+        self.tell_missed(at);
+        if all {
+            self.above.settle();
+            self.groups.values_mut().for_each(Group::settle);
+        }
+        let shared = &mut self.shared;
         self.looked = true;
         shared.looked = Some(at);
         seen
     }
 }
 
+impl Cgroups {
+    /// Says of those that are gone what was not read of them at most.
+    fn tell_missed(&mut self, at: Monotonic) {
+        for (path, gone) in self.gone.drain(..) {
+            let shared = &mut self.shared;
+            shared.once.forget(gone.instance());
+            if let Some(most) = self.above.missed(&gone, self.groups.values(), at, shared) {
+                let most_ms = most.as_millis();
+                tracing::warn!(
+                    group = path,
+                    most_ms,
+                    "it was removed before its last CPU time could be read; that is in no event"
+                );
+            }
+        }
+    }
+}
+
 impl Scope for Cgroups {
     fn read(&mut self, at: Monotonic) -> Result<Vec<Observed>, CollectError> {
-        if self.watch.take().folders {
-            let found = self.walk();
-            self.take(found)?;
-        }
-        Ok(self.look(at, |_| true))
+        let heard = self.hear()?;
+        Ok(self.look(at, true, &heard))
     }
 
     fn glance(&mut self, at: Monotonic) -> Result<Vec<Observed>, CollectError> {
-        let heard = self.watch.take();
-        if heard.folders {
-            let found = self.walk();
-            self.take(found)?;
-        }
-        Ok(self.look(at, |group| group.is_new() || heard.groups.binary_search(&group.inode).is_ok()))
+        let heard = self.hear()?;
+        Ok(self.look(at, false, &heard))
+    }
+
+    fn instances(&self) -> Vec<(String, Place)> {
+        self.groups.values().map(|group| (group.instance().to_owned(), group.last.place.clone())).collect()
     }
 
     fn urgency(&self) -> Option<BorrowedFd<'_>> {

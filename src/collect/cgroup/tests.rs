@@ -76,6 +76,13 @@ fn what_can_not_be_metered_is_told_with_the_fix() {
     let clash = refusal("system.slice/docker-*", Some("{parent}"));
     assert!(clash.contains("docker-0123456789abcdef") && clash.contains("docker-fedcba98"), "{clash}");
     assert!(clash.contains("would both be called \"system.slice\"") && clash.contains("--instance-id"), "{clash}");
+    let mut in_file = options("unified", Some("{parent}"));
+    in_file.asked = Asked::File("c.toml:7:1".into());
+    let clash = Cgroups::open("system.slice/docker-*", &in_file).unwrap_err().to_string();
+    assert!(
+        clash.ends_with("tell them apart with instance_id = \"{host}/{path}\" in the scope at c.toml:7:1"),
+        "{clash}"
+    );
     let old = Cgroups::open("x", &options("v1", None)).unwrap_err().to_string();
     assert!(old.contains("version 1 only (at /sys/fs/cgroup/cpu,cpuacct)"), "{old}");
 }

@@ -27,7 +27,7 @@ use std::time::Duration;
 
 use self::table::{Problems, Table};
 use super::metered::{Labels, Owner};
-use super::{CollectError, InstanceTemplate, NamePattern, ScopeOptions, ScopeSpec, Source};
+use super::{Asked, CollectError, NamePattern, ScopeOptions, ScopeSpec, Source};
 
 /// The largest configuration that is read: room for tens of thousands of scopes.
 const MAX_BYTES: u64 = 16 << 20;
@@ -98,13 +98,26 @@ impl ScopeConfig {
         }
     }
 
+    /// What messages call it: its name, with its place in the configuration file where it is of one.
+    #[must_use]
+    pub fn shown(&self) -> String {
+        match &self.options.asked {
+            Asked::CommandLine => self.name(),
+            Asked::File(place) => format!("{} ({place})", self.name()),
+        }
+    }
+
     /// Opens it; `user` is billed where the scope does not say who.
     ///
     /// # Errors
-    /// As [`ScopeSpec::open`] has them.
+    /// As [`ScopeSpec::open`] has them, with the place in the configuration file.
     pub fn open(&self, user: &str) -> Result<Source, CollectError> {
         let owner = Owner { user: user.to_owned(), org: None, labels: Arc::new(self.labels.clone()) };
-        Ok(Source { name: self.name(), scope: self.spec.open(&self.options)?, owner })
+        let scope = self.spec.open(&self.options).map_err(|error| match &self.options.asked {
+            Asked::CommandLine => error,
+            Asked::File(place) => CollectError(format!("{place}: {error}")),
+        })?;
+        Ok(Source { name: self.name(), scope, owner })
     }
 }
 
@@ -146,22 +159,23 @@ impl CollectConfig {
     }
 
     fn from_table(top: &Table<'_>, problems: &Problems<'_>) -> Self {
-        let who = (top.text::<InstanceTemplate>("user_id"), top.text::<InstanceTemplate>("org_id"));
+        let who = (top.id("user_id"), top.id("org_id"));
         let labels = top.labels("labels");
         let scopes = top.tables("scope");
-        if scopes.is_empty() && !top.has("scope") {
+        if scopes.is_empty() && !top.has("scope") && !top.has_misspelt("scope") {
             problems.say("nothing is to be metered; add a table: [[scope]] with scope = \"host\"");
         }
         let scope = |table: &toml::Spanned<toml::de::DeValue<'_>>| {
             let table = Table::of_value(table, "[[scope]]", SCOPE, problems)?;
             let spec = table.required::<ScopeSpec>("scope", "host");
             let options = ScopeOptions {
-                instance: table.text("instance_id"),
-                user: table.text("user_id").or_else(|| who.0.clone()),
-                org: table.text("org_id").or_else(|| who.1.clone()),
+                instance: table.id("instance_id"),
+                user: table.id("user_id").or_else(|| who.0.clone()),
+                org: table.id("org_id").or_else(|| who.1.clone()),
                 interfaces: table.list::<NamePattern>("interfaces"),
                 mounts: table.list("mounts"),
                 devices: table.list("devices"),
+                asked: Asked::File(table.place()),
                 ..ScopeOptions::default()
             };
             let mut labels = labels.clone();

@@ -9,6 +9,8 @@ use std::time::Duration;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use crate::collect::InstanceTemplate;
+use crate::collect::meter::check_id;
 use crate::collect::metered::Labels;
 use crate::validate::names::nearest;
 
@@ -37,10 +39,14 @@ impl<'t> Problems<'t> {
     }
 
     fn at(&self, span: &Range<usize>, problem: &str) {
+        self.said.borrow_mut().push((span.start, format!("{}: {problem}", self.place(span))));
+    }
+
+    fn place(&self, span: &Range<usize>) -> String {
         let before = self.text.get(..span.start).unwrap_or(self.text);
         let line = before.matches('\n').count() + 1;
         let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
-        self.said.borrow_mut().push((span.start, format!("{}:{line}:{column}: {problem}", self.file)));
+        format!("{}:{line}:{column}", self.file)
     }
 
     /// All of them, in the order of the file.
@@ -69,6 +75,7 @@ pub(super) struct Table<'a> {
     table: &'a DeTable<'a>,
     span: Range<usize>,
     name: &'a str,
+    known: &'a [&'static str],
     problems: &'a Problems<'a>,
 }
 
@@ -77,7 +84,7 @@ impl<'a> Table<'a> {
     pub(super) fn new(
         table: &'a Spanned<DeTable<'a>>,
         name: &'a str,
-        known: &[&'static str],
+        known: &'a [&'static str],
         problems: &'a Problems<'a>,
     ) -> Self {
         Self::checked(table.get_ref(), table.span(), name, known, problems)
@@ -87,7 +94,7 @@ impl<'a> Table<'a> {
     pub(super) fn of_value(
         value: &'a Spanned<DeValue<'a>>,
         name: &'a str,
-        known: &[&'static str],
+        known: &'a [&'static str],
         problems: &'a Problems<'a>,
     ) -> Option<Self> {
         match value.get_ref() {
@@ -103,7 +110,7 @@ impl<'a> Table<'a> {
         table: &'a DeTable<'a>,
         span: Range<usize>,
         name: &'a str,
-        known: &[&'static str],
+        known: &'a [&'static str],
         problems: &'a Problems<'a>,
     ) -> Self {
         for key in table.keys().filter(|key| !known.contains(&key.get_ref().as_ref())) {
@@ -113,11 +120,35 @@ impl<'a> Table<'a> {
                 .map_or_else(|| format!("there are {}", known.join(", ")), |near| format!("did you mean {near}?"));
             problems.at(&key.span(), &format!("unknown key {found:?}{whose}; {help}"));
         }
-        Self { table, span, name, problems }
+        Self { table, span, name, known, problems }
     }
 
     pub(super) fn has(&self, key: &str) -> bool {
         self.table.contains_key(key)
+    }
+
+    /// Whether there is a key that is unknown and nearest to this one, which was said.
+    pub(super) fn has_misspelt(&self, key: &str) -> bool {
+        let unknown = self.table.keys().filter(|found| !self.known.contains(&found.get_ref().as_ref()));
+        unknown.into_iter().any(|found| nearest(found.get_ref(), self.known.iter().copied()) == Some(key))
+    }
+
+    /// Where it stands: `FILE:LINE:COLUMN`.
+    pub(super) fn place(&self) -> String {
+        self.problems.place(&self.span)
+    }
+
+    /// An id or a template of one. One that says the same of all instances has to be fit for an event.
+    pub(super) fn id(&self, key: &str) -> Option<InstanceTemplate> {
+        let template: InstanceTemplate = self.text(key)?;
+        if let Some(Err(why)) = template.fixed().map(check_id) {
+            let value = self.table.get(key)?;
+            self.problems.at(
+                &value.span(),
+                &format!("{key} can't be {}: {why}; write an id, or leave {key} out", kind(value.get_ref())),
+            );
+        }
+        Some(template)
     }
 
     /// A string that stands for something.

@@ -95,6 +95,36 @@ fn what_is_no_toml_is_said_with_its_place() {
 }
 
 #[test]
+fn what_no_event_may_carry_is_said_with_its_place() {
+    let text = "user_id = \"\"\n[[scope]]\nscope = \"host\"\ninstance_id = \"a\\u0007\"\norg_id = \"{host}\"\n";
+    let expected = [
+        "c.toml:1:11: user_id can't be \"\": it is empty; write an id",
+        "c.toml:4:15: instance_id can't be \"a\\u{7}\": it holds control characters",
+    ];
+    let problems = wrong(text);
+    assert_eq!(problems.len(), expected.len(), "{problems:?}");
+    for (problem, expected) in problems.iter().zip(expected) {
+        assert!(problem.starts_with(expected), "{expected}: {problem}");
+    }
+}
+
+#[test]
+fn a_scope_knows_where_it_stands_and_is_the_same_elsewhere() {
+    let host = "[[scope]]\nscope = \"host\"\n";
+    let (here, there) = (parse(host).scopes.remove(0), parse(&format!("\n\n{host}")).scopes.remove(0));
+    assert_eq!([here.shown(), there.shown()], ["host (c.toml:1:1)", "host (c.toml:3:1)"]);
+    assert_eq!(here, there);
+}
+
+#[test]
+fn a_misspelt_table_is_one_fault() {
+    let problems = wrong("[[scopes]]\nscope = \"host\"\n");
+    assert_eq!(problems.len(), 1, "{problems:?}");
+    assert!(problems[0].starts_with("c.toml:1:3: unknown key \"scopes\"; did you mean scope?"), "{problems:?}");
+    assert_eq!(wrong("elsewhere = 1").len(), 2, "nothing is metered by that");
+}
+
+#[test]
 fn a_scope_there_is_and_each_once() {
     assert_eq!(wrong("").len(), 1);
     assert!(wrong("interval = \"1s\"")[0].contains("add a table: [[scope]]"));

@@ -10,7 +10,7 @@ use sysinfo::{Disks, MemoryRefreshKind, Networks, System};
 use crate::clock::Monotonic;
 use crate::collect::gpu::GpuLoad;
 use crate::collect::template::{Names, Naming};
-use crate::collect::{CollectError, NamePattern, Observed, Reading, Scope, ScopeOptions, Traffic};
+use crate::collect::{CollectError, NamePattern, Observed, Place, Reading, Scope, ScopeOptions, Traffic};
 
 /// A host that `sysinfo` knows.
 pub struct PortableHost {
@@ -56,6 +56,10 @@ impl PortableHost {
 }
 
 impl Scope for PortableHost {
+    fn instances(&self) -> Vec<(String, Place)> {
+        vec![(self.names.instance.clone(), Place::Host)]
+    }
+
     fn read(&mut self, at: Monotonic) -> Result<Vec<Observed>, CollectError> {
         self.system.refresh_cpu_usage();
         self.system.refresh_memory_specifics(MemoryRefreshKind::nothing().with_ram());
@@ -91,7 +95,7 @@ impl Scope for PortableHost {
         };
         let life = System::boot_time().map(|time| time.to_string()).unwrap_or_default();
         let Names { instance, user, org } = self.names.clone();
-        Ok(vec![Observed { instance, life, born: false, user, org, reading }])
+        Ok(vec![Observed { instance, life, born: false, user, org, place: Place::Host, reading }])
     }
 }
 

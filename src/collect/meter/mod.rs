@@ -56,16 +56,7 @@ impl Identity {
         let given =
             [("instance id", Some(&instance_id)), ("user id", Some(&user_id)), ("organization id", org_id.as_ref())];
         for (which, id) in given.into_iter().filter_map(|(which, id)| id.map(|id| (which, id))) {
-            let why = if id.is_empty() {
-                "it is empty".to_owned()
-            } else if id.len() > MAX_ID_BYTES {
-                format!("it has {} bytes, at most {MAX_ID_BYTES} are allowed", id.len())
-            } else if id.chars().any(char::is_control) {
-                "it holds control characters".to_owned()
-            } else {
-                continue;
-            };
-            return Err(IdentityError { which, found: id.chars().take(64).collect(), why });
+            check_id(id).map_err(|why| IdentityError { which, found: id.chars().take(64).collect(), why })?;
         }
         Ok(Self { instance_id, user_id, org_id })
     }
@@ -86,6 +77,19 @@ impl Identity {
     #[must_use]
     pub fn org_id(&self) -> Option<&str> {
         self.org_id.as_deref()
+    }
+}
+
+/// Why no event may carry the id: it has 1 to 256 bytes and no control characters.
+pub(super) fn check_id(id: &str) -> Result<(), String> {
+    if id.is_empty() {
+        Err("it is empty".to_owned())
+    } else if id.len() > MAX_ID_BYTES {
+        Err(format!("it has {} bytes, at most {MAX_ID_BYTES} are allowed", id.len()))
+    } else if id.chars().any(char::is_control) {
+        Err("it holds control characters".to_owned())
+    } else {
+        Ok(())
     }
 }
 

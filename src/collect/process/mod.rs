@@ -39,7 +39,7 @@ use super::namespace::{NamespaceTraffic, Namespaces};
 use super::nvidia::{NvidiaShares, share_of};
 use super::once::Once;
 use super::template::{Names, Naming};
-use super::{CollectError, Observed, Reading, Scope, ScopeOptions};
+use super::{CollectError, Observed, Place, Reading, Scope, ScopeOptions};
 use crate::clock::Monotonic;
 
 /// Affinity and limits change seldom.
@@ -124,6 +124,11 @@ impl ProcessTree {
         }))
     }
 
+    fn place(&self) -> Place {
+        let group = self.group.as_ref().and_then(|group| group.path().map(Into::into));
+        Place::Process { number: self.top.0, start: self.top.1, group }
+    }
+
     /// CPUs and memory that the process may use.
     fn limits(&mut self, at: Monotonic) -> (f64, u64) {
         if let Some((when, cpus, memory)) = self.limits
@@ -181,7 +186,15 @@ impl Scope for ProcessTree {
             gpu,
         };
         let Names { instance, user, org } = self.names.clone();
-        Ok(vec![Observed { instance, life: self.life.clone(), born: false, user, org, reading }])
+        Ok(vec![Observed { instance, life: self.life.clone(), born: false, user, org, place: self.place(), reading }])
+    }
+
+    fn is_over(&self) -> bool {
+        self.over
+    }
+
+    fn instances(&self) -> Vec<(String, Place)> {
+        if self.over { Vec::new() } else { vec![(self.names.instance.clone(), self.place())] }
     }
 
     fn urgency(&self) -> Option<BorrowedFd<'_>> {

@@ -154,6 +154,55 @@ fn one_at_a_time_has_it() {
     assert!(open(&path, 10).continuation.is_some());
 }
 
+#[cfg(unix)]
+#[test]
+fn one_at_a_time_has_it_whatever_becomes_of_the_lock_and_of_its_names() {
+    let in_use = |path: &Path| {
+        let refused = StateFile::open(path, &here(), now(10)).unwrap_err();
+        assert!(matches!(refused, StateFileError::InUse { .. }), "{refused}");
+    };
+    let (folder, path) = holding(&kept(&here(), &[], 5));
+    let first = open(&path, 10);
+    let lock = with_suffix(&path, ".lock");
+    std::fs::remove_file(&lock).unwrap();
+    in_use(&path);
+    first.file.save(&kept(&here(), &[], 6)).unwrap();
+    std::fs::remove_file(&lock).unwrap();
+    in_use(&path);
+
+    // Another name, of the state as it is and as it was.
+    let other = folder.path().join("other.json");
+    std::fs::hard_link(&path, &other).unwrap();
+    in_use(&other);
+    first.file.save(&kept(&here(), &[], 7)).unwrap();
+    in_use(&other);
+    std::fs::remove_file(&other).unwrap();
+    drop(first);
+    std::fs::hard_link(&path, &other).unwrap();
+    let refused = StateFile::open(&path, &here(), now(10)).unwrap_err();
+    assert!(matches!(refused, StateFileError::OtherNames { .. }), "{refused}");
+    std::fs::remove_file(&other).unwrap();
+    assert!(open(&path, 10).continuation.is_some());
+}
+
+#[cfg(unix)]
+#[test]
+fn a_state_that_another_took_before_it_was_there_is_left_to_that() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("s.json");
+    let first = open(&path, 0);
+    std::fs::remove_file(with_suffix(&path, ".lock")).unwrap();
+    let second = open(&path, 0);
+    let lost = first.file.save(&kept(&here(), &[], 5)).unwrap_err();
+    assert!(matches!(lost, StateFileError::InUse { .. }), "{lost}");
+    second.file.save(&kept(&here(), &[], 5)).unwrap();
+    // The lock was moved away with all else, and nobody has it.
+    std::fs::remove_file(with_suffix(&path, ".lock")).unwrap();
+    std::fs::remove_file(&path).unwrap();
+    second.file.save(&kept(&here(), &[], 6)).unwrap();
+    assert!(StateFile::open(&path, &here(), now(10)).is_err());
+}
+
 #[test]
 fn what_can_t_be_a_state_file_is_refused_with_what_to_do() {
     let folder = TempDir::new().unwrap();

@@ -20,17 +20,17 @@ use form_usage_events::collect::{InstanceTemplate, NamePattern, ScopeSpec};
 #[command(after_help = crate::exit::help_for("collect"))]
 pub(crate) struct CollectArgs {
     /// How long a period is, in whole seconds; 30s unless given
-    #[arg(long, value_name = "TIME", env = "FORMUSAGE_INTERVAL", value_parser = whole_seconds, help_heading = "Periods")]
+    #[arg(long, value_name = "TIME", env = "FORMUSAGE_INTERVAL", value_parser = whole_seconds, allow_hyphen_values = true, help_heading = "Periods")]
     pub(crate) interval: Option<Duration>,
     /// How often to look in between, for averages and GPU time; the shorter of 5s (1s with --watch) and
     /// the interval unless given
-    #[arg(long, value_name = "TIME", env = "FORMUSAGE_SAMPLE_INTERVAL", value_parser = sample_interval, help_heading = "Periods")]
+    #[arg(long, value_name = "TIME", env = "FORMUSAGE_SAMPLE_INTERVAL", value_parser = sample_interval, allow_hyphen_values = true, help_heading = "Periods")]
     pub(crate) sample_interval: Option<Duration>,
     /// End after so many periods of the schedule; one event of each instance comes with each
-    #[arg(long, value_name = "N", env = "FORMUSAGE_COUNT", value_parser = clap::value_parser!(u64).range(1..), help_heading = "Periods")]
+    #[arg(long, value_name = "N", env = "FORMUSAGE_COUNT", allow_hyphen_values = true, value_parser = periods, help_heading = "Periods")]
     pub(crate) count: Option<u64>,
     /// End after so long
-    #[arg(long, value_name = "TIME", env = "FORMUSAGE_DURATION", value_parser = whole_seconds, help_heading = "Periods")]
+    #[arg(long, value_name = "TIME", env = "FORMUSAGE_DURATION", value_parser = whole_seconds, allow_hyphen_values = true, help_heading = "Periods")]
     pub(crate) duration: Option<Duration>,
     /// Let periods end at multiples of the interval on the wall clock: 30 s periods at :00 and :30 (the default; the
     /// first period is shorter)
@@ -108,8 +108,23 @@ pub(crate) struct CollectArgs {
     pub(crate) no_state: bool,
 }
 
+/// A time as people write it. Options take what begins with a hyphen, so that a negative time is told from an option.
+fn time(text: &str, examples: &str) -> Result<Duration, String> {
+    match text.strip_prefix('-') {
+        Some(rest) if humantime::parse_duration(rest).is_ok() || rest.parse::<f64>().is_ok() => {
+            Err(format!("a time can't be negative; write {examples}"))
+        }
+        Some(_) => Err(format!("that is an option, and a time is needed before it; write {examples}")),
+        None => humantime::parse_duration(text).map_err(|error| format!("{error}; write {examples}")),
+    }
+}
+
+fn periods(text: &str) -> Result<u64, String> {
+    text.parse().ok().filter(|count| *count > 0).ok_or_else(|| "write a number of periods, at least 1".to_owned())
+}
+
 fn whole_seconds(text: &str) -> Result<Duration, String> {
-    let duration = humantime::parse_duration(text).map_err(|error| format!("{error}; write 30s, 5m or 1h"))?;
+    let duration = time(text, "30s, 5m or 1h")?;
     if duration.is_zero() || duration.subsec_nanos() > 0 {
         return Err("it must be whole seconds, at least 1s".to_owned());
     }
@@ -121,6 +136,6 @@ fn whole_seconds(text: &str) -> Result<Duration, String> {
 }
 
 fn sample_interval(text: &str) -> Result<Duration, String> {
-    let duration = humantime::parse_duration(text).map_err(|error| format!("{error}; write 500ms, 1s or 5s"))?;
+    let duration = time(text, "500ms, 1s or 5s")?;
     if duration < Duration::from_millis(10) { Err("it must be at least 10ms".to_owned()) } else { Ok(duration) }
 }

@@ -22,7 +22,7 @@ use crate::collect::kernel_file::KernelFile;
 use crate::collect::machine::Machine;
 use crate::collect::once::Once;
 use crate::collect::template::{Names, Naming};
-use crate::collect::{CollectError, Observed, Reading, Scope, ScopeOptions};
+use crate::collect::{CollectError, Observed, Place, Reading, Scope, ScopeOptions};
 
 /// A host whose kernel is Linux.
 #[derive(Debug)]
@@ -82,6 +82,10 @@ impl LinuxHost {
 }
 
 impl Scope for LinuxHost {
+    fn instances(&self) -> Vec<(String, Place)> {
+        vec![(self.names.instance.clone(), Place::Host)]
+    }
+
     fn read(&mut self, at: Monotonic) -> Result<Vec<Observed>, CollectError> {
         let ticks = rustix::param::clock_ticks_per_second();
         let cpu = self.stat.read_at_once(&mut self.buffer).and_then(|text| stat::cpu(text, ticks));
@@ -104,7 +108,7 @@ impl Scope for LinuxHost {
             gpu: None,
         };
         let Names { instance, user, org } = self.names.clone();
-        Ok(vec![Observed { instance, life: self.boot.clone(), born: false, user, org, reading }])
+        Ok(vec![Observed { instance, life: self.boot.clone(), born: false, user, org, place: Place::Host, reading }])
     }
 }
 

@@ -8,7 +8,9 @@ mod writer;
 use std::time::SystemTime;
 
 use form_usage_events::clock::SystemClock;
-use form_usage_events::collect::{Agent, Continuation, Now, Opened, Origin, Snapshot, Source, StateFile};
+use form_usage_events::collect::{
+    Agent, Continuation, Now, Opened, Origin, Snapshot, Source, StateFile, refuse_overlaps,
+};
 
 use self::run::Collector;
 use self::settings::Settings;
@@ -17,6 +19,9 @@ use crate::cmd::watch::{Screen, Writes};
 use crate::exit::Exit;
 use crate::output::mind_stdout;
 use crate::setup::{self, Shutdown};
+
+/// What a wall clock may be behind by without a word: time servers slew by less.
+const SLEWED: std::time::Duration = std::time::Duration::from_secs(1);
 
 pub(crate) fn run(args: &CollectArgs) -> anyhow::Result<Exit> {
     mind_stdout();
@@ -42,7 +47,9 @@ pub(crate) fn run(args: &CollectArgs) -> anyhow::Result<Exit> {
 
 /// Opens every scope that is asked for.
 fn open(settings: &Settings) -> anyhow::Result<Vec<Source>> {
-    Ok(settings.scopes.iter().map(|scope| scope.open(&settings.user)).collect::<Result<_, _>>()?)
+    let sources = settings.scopes.iter().map(|scope| scope.open(&settings.user)).collect::<Result<Vec<_>, _>>()?;
+    refuse_overlaps(settings.scopes.iter().zip(&sources).map(|(scope, source)| (scope, &*source.scope)))?;
+    Ok(sources)
 }
 
 /// An agent that goes on where the state ends; the events that may not have been written; the file.
@@ -67,11 +74,25 @@ fn start(
                 unmetered_since = %humantime::format_rfc3339_seconds(last_moment(&earlier)),
                 "this host was booted since the state was kept; metering starts anew"
             );
+            tell_lag(&earlier, now);
             Agent::after_boot(sources, periods, earlier, now)
         }
         None => Agent::new(sources, periods, now),
     };
     (agent, closing, Some(file))
+}
+
+/// Says where periods go on ahead of a wall clock that stands before the last one's end.
+fn tell_lag(earlier: &Snapshot, now: Now) {
+    if let Ok(behind) = last_moment(earlier).duration_since(now.wall)
+        && behind > SLEWED
+    {
+        tracing::warn!(
+            behind = %humantime::format_duration(std::time::Duration::from_secs(behind.as_secs())),
+            "the wall clock stands before the end of the last period: periods are dated from that end on, ahead of the \
+             clock, until it has caught up; set it, or let it be set before the collector starts (After=time-sync.target)"
+        );
+    }
 }
 
 fn last_moment(earlier: &Snapshot) -> SystemTime {

@@ -1,7 +1,9 @@
 //! The collector's loop: waits, looks, hands events to the writer.
 
 use form_usage_events::clock::Clock;
-use form_usage_events::collect::{Agent, Metered, Now, Origin, Plan, Saved, ScopeConfig, ScopeId, StateFile, Tick};
+use form_usage_events::collect::{
+    Agent, Metered, Now, Origin, Plan, Saved, ScopeConfig, ScopeId, StateFile, Tick, refuse_overlaps,
+};
 
 use super::settings::Settings;
 use super::signs::{Hangup, Urgencies};
@@ -121,7 +123,7 @@ impl<'a> Collector<'a> {
                     if args.config.is_none() {
                         return Ok(End::Asked);
                     }
-                    if let Some(prepared) = prepare(args, &settings, &scopes) {
+                    if let Some(prepared) = prepare(args, &settings, &scopes, &self.agent) {
                         next = Some(prepared);
                     }
                     continue;
@@ -240,6 +242,7 @@ fn prepare(
     args: &CollectArgs,
     settings: &Settings,
     scopes: &[(ScopeId, ScopeConfig)],
+    agent: &Agent,
 ) -> Option<(Settings, Vec<Plan>)> {
     let wanted = Settings::read(args);
     let planned = wanted.and_then(|wanted| {
@@ -248,6 +251,10 @@ fn prepare(
             None => scope.open(&wanted.user).map(Plan::Open),
         };
         let plan = wanted.scopes.iter().map(plan).collect::<Result<Vec<_>, _>>()?;
+        refuse_overlaps(wanted.scopes.iter().zip(&plan).filter_map(|(scope, step)| match step {
+            Plan::Open(source) => Some((scope, &*source.scope)),
+            Plan::Keep(kept) => agent.scopes().find(|(id, ..)| id == kept).map(|(_, it, _)| (scope, it)),
+        }))?;
         Ok((wanted, plan))
     });
     match planned {

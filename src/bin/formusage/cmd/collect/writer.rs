@@ -6,7 +6,7 @@
 
 use std::sync::mpsc;
 
-use form_usage_events::collect::StateFile;
+use form_usage_events::collect::{StateFile, StateFileError};
 use tokio::sync::mpsc as back;
 
 use crate::output::WholeLines;
@@ -30,7 +30,7 @@ pub(super) enum Outcome {
     Written,
     /// The state before could not be saved, and nothing was written.
     Unsaved(Vec<String>, anyhow::Error),
-    /// Standard output can't be written to.
+    /// Standard output can't be written to, or another collector has the state.
     Failed(anyhow::Error),
 }
 
@@ -84,7 +84,11 @@ fn write(stdout: &mut WholeLines, file: Option<&StateFile>, batch: Batch) -> Out
     if let Some((file, (before, _))) = &states
         && let Err(error) = file.save(before)
     {
-        return Outcome::Unsaved(lines, error.into());
+        return match error {
+            // What is open here is metered by the other one, from the state that was saved last.
+            StateFileError::InUse { .. } => Outcome::Failed(error.into()),
+            _ => Outcome::Unsaved(lines, error.into()),
+        };
     }
     if let Err(error) = write_lines(stdout, &lines) {
         return Outcome::Failed(error);

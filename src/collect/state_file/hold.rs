@@ -1,0 +1,142 @@
+//! Who has a state: a lock on the file beside it, and on Unix one on the state itself.
+//!
+//! The one beside it is there before the state is, and stays when the state is replaced. It can be removed by hand, and
+//! another name of the state (a hard link) has another one beside it. So the state's own file is locked too, each one
+//! that is put in its place, and those that were replaced as long as they have another name.
+
+use std::fs::{File, TryLockError};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::{StateFileError, private, refuse, with_suffix};
+
+/// Replaced states with other names that are kept locked; whoever makes more of them makes snapshots.
+const MOST_OLD: usize = 64;
+
+/// A state that is ours.
+#[derive(Debug)]
+pub(super) struct Hold {
+    path: PathBuf,
+    beside: PathBuf,
+    lock: File,
+    /// The state's own file.
+    state: Option<File>,
+    /// Those that were replaced and have other names.
+    old: Vec<File>,
+}
+
+impl Hold {
+    /// Takes the state at `path`, which may not be there yet.
+    pub(super) fn take(path: &Path) -> Result<Self, StateFileError> {
+        let beside = with_suffix(path, ".lock");
+        let lock = lock_beside(path, &beside)?;
+        let state = if cfg!(unix) { own_state(path)? } else { None };
+        Ok(Self { path: path.to_owned(), beside, lock, state, old: Vec::new() })
+    }
+
+    /// Makes sure that it is ours still, before it is replaced.
+    pub(super) fn check(&mut self) -> Result<(), StateFileError> {
+        if !is_at(&self.lock, &self.beside) {
+            self.lock = lock_beside(&self.path, &self.beside)?;
+            tracing::warn!(lock = %self.beside.display(), "the lock of the state was removed while this collector runs; it is locked anew");
+        }
+        if cfg!(unix)
+            && let Ok(found) = File::open(&self.path)
+            && !self.state.as_ref().is_some_and(|own| is_at(own, &self.path))
+        {
+            // Somebody put another file there. What a meter runs on is locked by that.
+            lock_state(&self.path, &found)?;
+            tracing::warn!(state = %self.path.display(), "another file was put in the place of the state; it is replaced");
+        }
+        Ok(())
+    }
+
+    /// Takes the file that will be put in the state's place.
+    pub(super) fn lock_fresh(&self, fresh: &File) -> Result<(), StateFileError> {
+        // Elsewhere what is locked can't be replaced.
+        if cfg!(unix) { lock_state(&self.path, fresh) } else { Ok(()) }
+    }
+
+    /// `fresh` is the state now.
+    pub(super) fn replaced_by(&mut self, fresh: File) {
+        if !cfg!(unix) {
+            return;
+        }
+        self.old.retain(|file| names(file) > 0);
+        if let Some(file) = self.state.replace(fresh).filter(|file| names(file) > 0) {
+            if self.old.is_empty() {
+                tracing::warn!(
+                    state = %self.path.display(),
+                    "the state had another name (a hard link), which keeps what it was; a collector that is started on \
+                     that name later bills what this one bills"
+                );
+            }
+            if self.old.len() < MOST_OLD {
+                self.old.push(file);
+            }
+        }
+    }
+}
+
+fn lock_beside(path: &Path, beside: &Path) -> Result<File, StateFileError> {
+    let lock = private().create(true).truncate(false).open(beside).map_err(|error| refuse(beside, error))?;
+    match lock.try_lock() {
+        Ok(()) => Ok(lock),
+        Err(TryLockError::WouldBlock) => Err(StateFileError::InUse { path: path.to_owned() }),
+        Err(TryLockError::Error(error)) => Err(refuse(beside, error)),
+    }
+}
+
+/// The state, locked, where there is one.
+fn own_state(path: &Path) -> Result<Option<File>, StateFileError> {
+    loop {
+        let file = match File::open(path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(refuse(path, error)),
+        };
+        lock_state(path, &file)?;
+        if names(&file) > 1 {
+            return Err(StateFileError::OtherNames { path: path.to_owned() });
+        }
+        // Another collector may have replaced it since it was opened.
+        if is_at(&file, path) {
+            return Ok(Some(file));
+        }
+    }
+}
+
+/// Locks a file that is the state, or will be.
+fn lock_state(path: &Path, file: &File) -> Result<(), StateFileError> {
+    match file.try_lock() {
+        Err(TryLockError::WouldBlock) => Err(StateFileError::InUse { path: path.to_owned() }),
+        // A file system without locks has none beside the state either, which was refused.
+        Ok(()) | Err(TryLockError::Error(_)) => Ok(()),
+    }
+}
+
+/// Whether the open file is the one at `path`.
+#[cfg(unix)]
+fn is_at(file: &File, path: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt as _;
+    let place = |data: io::Result<std::fs::Metadata>| data.map(|data| (data.dev(), data.ino()));
+    matches!((place(file.metadata()), place(std::fs::metadata(path))), (Ok(one), Ok(other)) if one == other)
+}
+
+/// What is open can't be removed there.
+#[cfg(not(unix))]
+fn is_at(_: &File, _: &Path) -> bool {
+    true
+}
+
+/// How many names the file has; 0 once it was removed.
+#[cfg(unix)]
+fn names(file: &File) -> u64 {
+    use std::os::unix::fs::MetadataExt as _;
+    file.metadata().map_or(0, |data| data.nlink())
+}
+
+#[cfg(not(unix))]
+fn names(_: &File) -> u64 {
+    0
+}
