@@ -207,6 +207,10 @@ fn of_a_spool(error: &StoreError) -> String {
             "{}: {cause}; the spool is damaged: the next publish puts it aside and carries over what can be read (formusage spool verify looks at it)",
             path.display()
         ),
+        StoreError::NotADatabase { path } if damage::has_a_spools_name(path) => format!(
+            "{}: the beginning of the file is damaged: the next publish puts it aside and carries over what can be read",
+            path.display()
+        ),
         _ => error.to_string(),
     }
 }
@@ -216,6 +220,16 @@ impl SpoolError {
     #[must_use]
     pub const fn is_full(&self) -> bool {
         matches!(self, Self::LimitReached { .. } | Self::Store(StoreError::Full { .. }))
+    }
+
+    /// Whether the file is damaged, so that the next publisher puts it aside.
+    #[must_use]
+    pub fn is_damage(&self) -> bool {
+        match self {
+            Self::Store(StoreError::NotADatabase { path }) => damage::has_a_spools_name(path),
+            Self::Store(error) => error.is_damage(),
+            _ => false,
+        }
     }
 
     /// Whether the same may succeed later without anybody mending the spool: it is full, or another process holds it.
