@@ -8,6 +8,7 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension, params_from_iter};
 
 use super::store::{connect, identity};
 use super::{SpoolError, Sync};
+pub(super) use crate::database::with_suffix;
 use crate::events::EncodedEvent;
 
 /// What was done about a damaged spool.
@@ -282,12 +283,6 @@ fn legible(value: ValueRef<'_>) -> Value {
         ValueRef::Text(bytes) => Value::Text(String::from_utf8_lossy(bytes).into_owned()),
         ValueRef::Blob(bytes) => Value::Blob(bytes.to_vec()),
     }
-}
-
-pub(super) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(suffix);
-    name.into()
 }
 
 fn free_name(path: &Path, now: i64) -> PathBuf {

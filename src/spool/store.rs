@@ -11,6 +11,7 @@ use super::lease::{self, Lease};
 use super::replaced::{self, Publisher};
 use super::{KIND, SpoolError, SpoolOptions, Sync, Tally, reserve};
 use crate::circuit_breaker::{BreakerOpening, BreakerRecord};
+pub(super) use crate::database::identity;
 use crate::database::{self, StoreError};
 use crate::events::EventId;
 
@@ -309,19 +310,4 @@ fn make_folder(folder: &Path) -> std::io::Result<()> {
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
     builder.create(folder)
-}
-
-/// Which file stands under the name.
-pub(super) fn identity(path: &Path) -> Option<(u64, u64)> {
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::MetadataExt as _;
-        let metadata = path.metadata().ok();
-        metadata.map(|metadata| (metadata.dev(), metadata.ino()))
-    }
-    #[cfg(not(unix))]
-    {
-        let _ = path;
-        None
-    }
 }
