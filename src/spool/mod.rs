@@ -45,6 +45,9 @@ mod claims;
 mod damage;
 #[cfg(test)]
 mod fault_tests;
+mod fetch;
+#[cfg(test)]
+mod fetch_tests;
 mod group;
 mod handle;
 mod lease;
@@ -279,7 +282,7 @@ pub struct Waiting {
 pub struct Fetched {
     /// Events to be delivered, in the order of taking. They are this publisher's until they are settled.
     pub events: Vec<Waiting>,
-    /// Others wait whose instances another publisher holds.
+    /// Others wait whose instances another publisher holds, or the look has not come to the end yet.
     pub held_elsewhere: bool,
     /// How many events wait for the destination in all, where that was looked up because nothing was found.
     pub waiting: Option<u64>,
