@@ -7,12 +7,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use super::concurrency::{Concurrency, Sample};
+use super::course::{Course, unanswered};
 use super::latency::{Latency, LatencyHistogram};
 use super::load::Load;
 use crate::circuit_breaker::{BreakerOpening, CircuitBreaker, Refusal};
 use crate::clock::Clock;
 use crate::events::EncodedEvent;
-use crate::retry::{Retrier, Retryable, Verdict, next_wait};
+use crate::retry::{Retrier, Retryable, Verdict};
 use crate::transport::{Failure, FailureKind, Outcome, Reach, Sink};
 
 /// How an event's delivery ended, for now or for good.
@@ -61,12 +62,12 @@ impl Retryable for Failure {
 
 /// Counts of what happened on the way.
 #[derive(Debug, Default)]
-struct Counters {
+pub(super) struct Counters {
     attempts: AtomicU64,
-    retries: AtomicU64,
+    pub(super) retries: AtomicU64,
     delivered: AtomicU64,
     unknown: AtomicU64,
-    deferred: AtomicU64,
+    pub(super) deferred: AtomicU64,
     latency: LatencyHistogram,
 }
 
@@ -92,14 +93,14 @@ pub struct DeliveryStats {
 pub struct Delivery {
     sink: Arc<dyn Sink>,
     retrier: Retrier,
-    breaker: Option<CircuitBreaker>,
+    pub(super) breaker: Option<CircuitBreaker>,
     timeout: Duration,
     clock: Arc<dyn Clock>,
     /// No attempt before this time, in nanoseconds: the destination asked for it.
     hold_until: Arc<AtomicU64>,
     /// What the last attempt failed by, if it did.
     last_failure: Arc<Mutex<Option<String>>>,
-    counters: Arc<Counters>,
+    pub(super) counters: Arc<Counters>,
     load: Arc<Load>,
 }
 
@@ -213,125 +214,30 @@ impl Delivery {
     /// that one is alone; where a half then has to wait, so does what comes behind it, since nothing may overtake.
     /// Dropping the future gives the attempt under way up.
     pub async fn deliver(&self, events: &[EncodedEvent]) -> Vec<Ending> {
-        let first = self.attempt(events).await;
-        if let Ok(outcomes) = &first
-            && outcomes.len() == events.len()
-            && let Some(endings) = outcomes.iter().map(success).collect()
-        {
-            return endings;
-        }
-        // Rare and large: the usual way does not carry its state along.
-        Box::pin(self.deliver_on(events, first)).await
-    }
-
-    /// Goes on behind the `first` attempt.
-    async fn deliver_on(&self, events: &[EncodedEvent], first: Result<Vec<Outcome>, Attempt>) -> Vec<Ending> {
-        let mut first = Some(first);
-        let mut endings: Vec<Option<Ending>> = vec![None; events.len()];
-        // What is still to be delivered, the next part last; a stack, since an async function can't call itself.
-        let mut parts: Vec<Vec<usize>> = vec![(0..events.len()).collect()];
-        while let Some(part) = parts.pop() {
-            if let Some(mut half) = self.deliver_part(events, part.clone(), &mut endings, first.take()).await {
-                let other = half.split_off(half.len() / 2);
-                parts.push(other);
-                parts.push(half);
-                continue;
-            }
-            let mut ended = part.into_iter().filter_map(|at| endings.get(at)?.as_ref());
-            if let Some(waits) = ended.find(|it| matches!(it, Ending::Deferred(_) | Ending::Misdirected(_))).cloned() {
-                for at in parts.drain(..).flatten() {
-                    if let Some(ending) = endings.get_mut(at) {
-                        *ending = Some(waits.clone());
-                    }
+        let mut course = Course::default();
+        let mut endings = self.advance(events, &mut course).await;
+        if course.is_under_way() {
+            // Rare and large: the usual way does not carry its state along.
+            Box::pin(async {
+                while course.is_under_way() {
+                    let open = endings.iter().zip(events).filter(|(ending, _)| ending.is_none());
+                    let rest: Vec<EncodedEvent> = open.map(|(_, event)| event.clone()).collect();
+                    let ended = self.advance(&rest, &mut course).await;
+                    let open = endings.iter_mut().filter(|ending| ending.is_none());
+                    open.zip(ended).for_each(|(ending, ended)| *ending = ended);
                 }
-            }
+            })
+            .await;
         }
-        let unanswered =
-            || Ending::Deferred(Deferral::Failed(Failure::service("the sink reported nothing for this event")));
-        let endings: Vec<Ending> = endings.into_iter().map(|ended| ended.unwrap_or_else(unanswered)).collect();
-        let deferred = endings.iter().filter(|ending| matches!(ending, Ending::Deferred(_))).count();
-        self.counters.deferred.fetch_add(deferred as u64, Ordering::Relaxed);
         endings
-    }
-
-    /// Delivers the events at `pending` as one batch, with retries for those that the service failed. `made` is what a
-    /// first attempt gave that was made already.
-    ///
-    /// Gives back those of a batch that was refused whole because of an event in it.
-    async fn deliver_part(
-        &self,
-        events: &[EncodedEvent],
-        mut pending: Vec<usize>,
-        endings: &mut [Option<Ending>],
-        mut made: Option<Result<Vec<Outcome>, Attempt>>,
-    ) -> Option<Vec<usize>> {
-        let mut retries = 0;
-        loop {
-            let some: Vec<EncodedEvent>;
-            let batch = if pending.len() == events.len() {
-                events
-            } else {
-                some = pending.iter().filter_map(|&at| events.get(at).cloned()).collect();
-                &some
-            };
-            let result = match made.take() {
-                Some(result) => result,
-                None => self.attempt(batch).await,
-            };
-            let failure = match result {
-                Err(Attempt::Refused(refusal)) => {
-                    // Where an attempt was made before, its failure tells people more than this refusal.
-                    for &at in &pending {
-                        endings.get_mut(at)?.get_or_insert(Ending::Deferred(Deferral::Refused(refusal)));
-                    }
-                    return None;
-                }
-                Err(Attempt::Failed(failure)) if failure.kind == FailureKind::Event && pending.len() > 1 => {
-                    return Some(pending);
-                }
-                Err(Attempt::Failed(failure)) => {
-                    for &at in &pending {
-                        *endings.get_mut(at)? = Some(ending(failure.clone()));
-                    }
-                    failure
-                }
-                Ok(outcomes) => {
-                    let mut failed = Vec::new();
-                    let mut longest: Option<Failure> = None;
-                    for (&at, outcome) in pending.iter().zip(outcomes) {
-                        let ended = match outcome {
-                            Outcome::Delivered => Ending::Delivered { duplicate: false },
-                            Outcome::Duplicate => Ending::Delivered { duplicate: true },
-                            Outcome::Failed(failure) => {
-                                if failure.kind == FailureKind::Service {
-                                    failed.push(at);
-                                    longest = longest
-                                        .filter(|it| it.retry_after >= failure.retry_after)
-                                        .or(Some(failure.clone()));
-                                }
-                                ending(failure)
-                            }
-                        };
-                        *endings.get_mut(at)? = Some(ended);
-                    }
-                    pending = failed;
-                    longest?
-                }
-            };
-            let wait = next_wait(self.retrier.config(), failure.verdict(), retries, self.retrier.draw())?;
-            if self.breaker.as_ref().is_some_and(|breaker| matches!(breaker.refusal(), Some(Refusal::Until(_)))) {
-                return None;
-            }
-            retries += 1;
-            self.counters.retries.fetch_add(1, Ordering::Relaxed);
-            tracing::debug!(retry = retries, ?wait, %failure, "trying again");
-            self.clock.sleep(wait).await;
-        }
+            .into_iter()
+            .map(|ending| ending.unwrap_or_else(|| Ending::Deferred(Deferral::Failed(unanswered()))))
+            .collect()
     }
 
     /// One attempt: wait while the destination wants to be left alone, ask the breaker, call the sink within the time
     /// limit, tell the breaker.
-    async fn attempt(&self, events: &[EncodedEvent]) -> Result<Vec<Outcome>, Attempt> {
+    pub(super) async fn attempt(&self, events: &[EncodedEvent]) -> Result<Vec<Outcome>, Attempt> {
         while let Some(left) = self.hold_left() {
             self.clock.sleep(left).await;
         }
@@ -398,26 +304,10 @@ impl Delivery {
 }
 
 /// Why an attempt gave no outcomes.
-enum Attempt {
+#[derive(Debug)]
+pub(super) enum Attempt {
     Refused(Refusal),
     Failed(Failure),
-}
-
-/// The ending of an event that arrived.
-const fn success(outcome: &Outcome) -> Option<Ending> {
-    match outcome {
-        Outcome::Delivered => Some(Ending::Delivered { duplicate: false }),
-        Outcome::Duplicate => Some(Ending::Delivered { duplicate: true }),
-        Outcome::Failed(_) => None,
-    }
-}
-
-fn ending(failure: Failure) -> Ending {
-    match failure.kind {
-        FailureKind::Service => Ending::Deferred(Deferral::Failed(failure)),
-        FailureKind::Event => Ending::Dead(failure),
-        FailureKind::Destination => Ending::Misdirected(failure),
-    }
 }
 
 /// What an attempt says of the service: it works when it took or judged an event, it fails when nothing but failures

@@ -29,6 +29,8 @@ pub(super) struct Lanes {
     ready: VecDeque<usize>,
     /// Batches that are done, for their memory.
     spent: Vec<Batch>,
+    /// Events in lanes that are stuck.
+    stuck: usize,
     /// One lane for all instances.
     single: bool,
 }
@@ -37,6 +39,8 @@ pub(super) struct Lanes {
 struct Lane {
     events: VecDeque<Taken>,
     under_way: bool,
+    /// What is under way is refused again and again.
+    stuck: bool,
 }
 
 impl Lane {
@@ -68,6 +72,7 @@ impl Lanes {
             forget_at: REMEMBERED,
             ready: VecDeque::new(),
             spent: Vec::new(),
+            stuck: 0,
             single,
         }
     }
@@ -87,7 +92,26 @@ impl Lanes {
         if lane.is_idle() {
             self.ready.push_back(number);
         }
+        self.stuck += usize::from(lane.stuck);
         lane.events.push_back(event);
+    }
+
+    /// How many events wait in lanes that are stuck.
+    pub(super) const fn stuck(&self) -> usize {
+        self.stuck
+    }
+
+    /// Remembers that `batch` does not get through, until it does: others may. A single lane has no others.
+    pub(super) fn note_stuck(&mut self, batch: &Batch) {
+        if self.single {
+            return;
+        }
+        for &number in &batch.lanes {
+            if let Some(lane) = self.lanes.get_mut(number).filter(|lane| !lane.stuck) {
+                lane.stuck = true;
+                self.stuck += lane.events.len();
+            }
+        }
     }
 
     /// A lane for an instance that has none.
@@ -154,6 +178,9 @@ impl Lanes {
         for number in batch.lanes.drain(..) {
             let Some(lane) = self.lanes.get_mut(number) else { continue };
             lane.under_way = false;
+            if std::mem::take(&mut lane.stuck) {
+                self.stuck -= lane.events.len();
+            }
             if !lane.events.is_empty() {
                 self.ready.push_back(number);
             } else if lane.events.capacity() > KEPT_EVENTS {
@@ -167,6 +194,7 @@ impl Lanes {
 
     /// Everything that waits, in order within each instance.
     pub(super) fn drain(&mut self) -> impl Iterator<Item = Taken> + '_ {
+        self.stuck = 0;
         self.ready.clear();
         self.free.clear();
         self.numbers.clear();
@@ -224,6 +252,30 @@ mod tests {
         // An event over the limit goes alone rather than never.
         settle(&mut lanes, batch);
         assert_eq!(lines(&lanes.take(BatchLimits { events: 10, bytes: 1 }).unwrap()), [4]);
+    }
+
+    #[test]
+    fn what_waits_in_a_stuck_lane_is_counted_until_it_is_free() {
+        let mut lanes = Lanes::default();
+        for (line, instance) in (1..).zip(["a", "a", "a", "b", "b"]) {
+            lanes.push(taken(instance, line));
+        }
+        let first = lanes.take(BatchLimits::ONE).unwrap();
+        lanes.note_stuck(&first);
+        lanes.note_stuck(&first);
+        assert_eq!(lanes.stuck(), 2);
+        lanes.push(taken("a", 6));
+        lanes.push(taken("b", 7));
+        assert_eq!(lanes.stuck(), 3);
+        settle(&mut lanes, first);
+        assert_eq!(lanes.stuck(), 0);
+
+        let mut single = Lanes::new(true);
+        single.push(taken("a", 1));
+        let first = single.take(BatchLimits::ONE).unwrap();
+        single.push(taken("b", 2));
+        single.note_stuck(&first);
+        assert_eq!(single.stuck(), 0);
     }
 
     #[test]

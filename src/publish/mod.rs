@@ -5,6 +5,7 @@
 //! a [`Delivery`]: retries around a breaker around a time limit around a sink.
 
 mod concurrency;
+mod course;
 mod delivery;
 mod feed;
 mod intake;

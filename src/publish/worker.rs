@@ -1,7 +1,7 @@
 //! A worker: one batch on its way, round after round.
 //!
-//! A round is a pause (none before the first) and a delivery with its retries. The pipeline books what a round settled
-//! and gives the worker the next one.
+//! A round is a pause (none before the first) and a delivery with its retries, up to where something is settled. The
+//! pipeline books that and gives the worker the next round; where the delivery was not through, it goes on there.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -9,6 +9,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
+use super::course::Course;
 use super::delivery::{Delivery, Ending};
 use super::lanes::Batch;
 use crate::events::EncodedEvent;
@@ -22,6 +23,8 @@ const LEAST_PAUSE: Duration = Duration::from_millis(1);
 #[derive(Debug)]
 pub(super) struct Worker<'a> {
     pub(super) batch: Batch,
+    /// How far its delivery has come.
+    course: Course,
     /// Rounds in which its first event was refused by name while other events went through.
     refusals: u32,
     /// Rounds that failed.
@@ -61,17 +64,19 @@ impl Drop for Pausing<'_> {
     }
 }
 
-/// What a round did: an ending for each event of the batch, or none where it was given up.
+/// What a round did: an ending for each event of the batch that has one; none at all where it was given up, and then
+/// nothing was settled in it.
 #[derive(Debug)]
 pub(super) struct Round<'a> {
     pub(super) worker: Worker<'a>,
-    pub(super) endings: Vec<Ending>,
+    pub(super) endings: Vec<Option<Ending>>,
 }
 
 impl<'a> Worker<'a> {
     /// A worker for `batch`, in a run that has delivered so many events.
-    pub(super) const fn new(batch: Batch, delivered: u64, delivery: &'a Delivery, signals: &'a Signals) -> Self {
-        Self { batch, refusals: 0, failures: 0, refused: false, delivered_before: delivered, delivery, signals }
+    pub(super) fn new(batch: Batch, delivered: u64, delivery: &'a Delivery, signals: &'a Signals) -> Self {
+        let course = Course::default();
+        Self { batch, course, refusals: 0, failures: 0, refused: false, delivered_before: delivered, delivery, signals }
     }
 
     pub(super) const fn refusals(&self) -> u32 {
@@ -98,7 +103,7 @@ impl<'a> Worker<'a> {
         self.refused = refused;
     }
 
-    pub(super) async fn round(self) -> Round<'a> {
+    pub(super) async fn round(mut self) -> Round<'a> {
         let several: Vec<EncodedEvent>;
         let events = if let [event] = self.batch.events.as_slice() {
             std::slice::from_ref(&event.encoded)
@@ -109,26 +114,15 @@ impl<'a> Worker<'a> {
         let endings = if self.signals.give_up.is_cancelled() {
             Vec::new()
         } else {
+            let pause = if self.course.is_under_way() { Duration::ZERO } else { self.pause() };
             // The endings first: what was delivered counts as such, also in the moment of giving up.
             tokio::select! {
                 biased;
-                endings = self.attempt(events) => endings,
+                endings = attempt(self.delivery, self.signals, pause, events, &mut self.course) => endings,
                 () = self.signals.give_up.cancelled() => Vec::new(),
             }
         };
         Round { worker: self, endings }
-    }
-
-    async fn attempt(&self, events: &[EncodedEvent]) -> Vec<Ending> {
-        let pause = self.pause();
-        if !pause.is_zero() {
-            let _pausing = Pausing::new(&self.signals.pausing);
-            tokio::select! {
-                () = self.delivery.clock().sleep(pause) => {}
-                () = self.signals.hurry.notified() => {}
-            }
-        }
-        self.delivery.deliver(events).await
     }
 
     /// The backoff goes on from round to round, up to its cap; a breaker that is open is waited for, and one that has a
@@ -143,4 +137,21 @@ impl<'a> Worker<'a> {
         };
         waited.max(held).max(if self.refused { LEAST_PAUSE } else { Duration::ZERO })
     }
+}
+
+async fn attempt(
+    delivery: &Delivery,
+    signals: &Signals,
+    pause: Duration,
+    events: &[EncodedEvent],
+    course: &mut Course,
+) -> Vec<Option<Ending>> {
+    if !pause.is_zero() {
+        let _pausing = Pausing::new(&signals.pausing);
+        tokio::select! {
+            () = delivery.clock().sleep(pause) => {}
+            () = signals.hurry.notified() => {}
+        }
+    }
+    delivery.advance(events, course).await
 }

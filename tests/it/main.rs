@@ -4,6 +4,7 @@
 
 mod accept;
 mod action;
+mod advance;
 mod agreement;
 mod alert_delivery;
 mod alerts;

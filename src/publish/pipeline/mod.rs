@@ -7,17 +7,21 @@
 //!
 //! Backpressure is the bounded channel in front of [`Pipeline::run`] and the bound on what waits in the lanes: while
 //! the destination is down nothing more is read. An event that the service fails stays at the head of its lane and is
-//! tried again after a pause, for as long as the run may last.
+//! tried again after a pause, for as long as the run may last. Where it alone is refused by name, what waits behind it
+//! does not count as held, up to the bound in bytes: the events of others come behind it, and it takes them to tell an
+//! event that nobody wants from a destination that takes nothing.
 //!
 //! **Shutdown**, in this order:
 //! 1. The intake ends: by its own end, or two seconds after [`Stop::finish`] was asked for.
-//! 2. What is in the lanes is delivered, for as long as it advances: without an event delivered for `drain_timeout`
-//!    (and, once asked to finish, after `drain_timeout` in all) the run gives up. It gives up at once where the breaker
-//!    stays open for longer than that, where the destination is set up wrong, or where [`Stop::abort`] says so.
+//! 2. What is in the lanes is delivered, for as long as it advances: without an event delivered or judged for
+//!    `drain_timeout` (and, once asked to finish, after `drain_timeout` in all) the run gives up. It gives up at once
+//!    where the breaker stays open for longer than that, where the destination is set up wrong, or where
+//!    [`Stop::abort`] says so.
 //! 3. Attempts under way are dropped; their events count as undelivered.
 //! 4. What is left goes to the keeper.
 //! 5. The sink is closed.
 
+mod patience;
 mod terms;
 
 use std::any::Any;
@@ -38,16 +42,13 @@ use crate::publish::lanes::Lanes;
 use crate::publish::report::Report;
 use crate::publish::worker::{Round, Signals, Worker};
 use crate::threshold::ThresholdManager;
-use crate::transport::{BoxFuture, Failure, FailureKind};
-use crate::units::rfc3339;
+use crate::transport::{BoxFuture, Failure, FailureKind, Reach};
 
 pub use terms::{Keeper, PipelineError, PipelineOptions, Progress, Stop};
 
 /// How long what still comes in is taken after the end was asked for: whoever writes into our pipe was often asked at
 /// the same moment, and has a last event to say.
 pub(in crate::publish) const INTAKE_GRACE: Duration = Duration::from_secs(2);
-
-const OUT_OF_PATIENCE: &str = "the destination took nothing for as long as --drain-timeout allows";
 
 /// Nothing more is read while so many batches may go at once. What is read ahead of its need by thousands of events leaves
 /// the processor's cache before it is sent, and to fetch it back takes longer than to send it.
@@ -187,7 +188,7 @@ impl<'a> Run<'a> {
                 .filter(|_| self.cuts_off() && !intake.is_closed());
             // Where work never ends, nobody gets to wait for a time.
             if patience == Some(Duration::ZERO) {
-                self.abandon(OUT_OF_PATIENCE);
+                self.abandon(self.out_of_patience());
                 continue;
             }
             if grace == Some(Duration::ZERO) {
@@ -206,7 +207,7 @@ impl<'a> Run<'a> {
                 },
                 () = async { clock.sleep(grace.unwrap_or_default()).await }, if grace.is_some() => intake.close(),
                 () = async { clock.sleep(patience.unwrap_or_default()).await }, if patience.is_some() => {
-                    self.abandon(OUT_OF_PATIENCE);
+                    self.abandon(self.out_of_patience());
                 }
             }
             // What waits for the network is heard even if work never ends.
@@ -231,7 +232,8 @@ impl<'a> Run<'a> {
     }
 
     fn has_room(&self) -> bool {
-        self.held < self.pipeline.options.max_events && self.bytes < self.pipeline.options.max_bytes
+        let others = self.held.saturating_sub(self.lanes.stuck());
+        others < self.pipeline.options.max_events && self.bytes < self.pipeline.options.max_bytes
     }
 
     /// Whether to read on: there is room, and what may go at once does not keep the workers busy anyway. While the
@@ -265,39 +267,6 @@ impl<'a> Run<'a> {
             || (workers < self.pipeline.options.max_workers.max(1)
                 && active < delivery.concurrency_limit()
                 && delivery.held_for().is_none())
-    }
-
-    /// When to give up if nothing is delivered until then; `None` while there is no hurry.
-    fn deadline(&self) -> Option<Monotonic> {
-        let options = &self.pipeline.options;
-        let counts = self.held > 0 && self.is_finite();
-        let idle = counts.then(|| self.last_advance.saturating_add(options.drain_timeout));
-        let asked = self.asked_at.map(|at| at.saturating_add(options.drain_timeout));
-        [idle, asked].into_iter().flatten().min()
-    }
-
-    /// A run that ends neither waits for a breaker beyond its own time nor for somebody to mend the set-up.
-    fn give_up_where_waiting_is_in_vain(&mut self) {
-        if let Some(held) = self.pipeline.delivery.held_for()
-            && held > self.pipeline.options.drain_timeout
-            && self.held > 0
-        {
-            let left = format!("the destination is left alone for another {} s", held.as_secs_f64().ceil());
-            let delivery = &self.pipeline.delivery;
-            // Where nothing was tried in this run, it is an earlier one that knows why.
-            let earlier = delivery.breaker_opening().filter(|_| delivery.last_failure().is_none());
-            self.abandon(&match earlier {
-                Some(opening) => {
-                    let at = rfc3339(opening.at).unwrap_or_else(|| opening.at.to_string());
-                    format!("{left}; an earlier run opened the circuit breaker at {at}: {}", opening.cause)
-                }
-                None => left,
-            });
-        }
-        if let Some(message) = self.misdirection.clone() {
-            self.report.errors.push(message.clone());
-            self.abandon(&message);
-        }
     }
 
     /// The run ends with what is here: what was learnt before may be mended by now, so those who wait try at once.
@@ -360,14 +329,14 @@ impl<'a> Run<'a> {
 
     /// Settles a round and those that have ended beside it; what waits takes their places at once.
     fn settle_all(&mut self, round: Ended<'a>) -> Result<(), PipelineError> {
-        let before = self.delivered();
+        let before = self.settled();
         self.settle(round)?;
         for _ in 1..AT_ONCE {
             self.start_workers();
             let Some(Some(round)) = self.workers.next().now_or_never() else { break };
             self.settle(round)?;
         }
-        if self.delivered() > before {
+        if self.settled() > before {
             self.last_advance = self.pipeline.delivery.clock().monotonic();
         }
         Ok(())
@@ -388,10 +357,10 @@ impl<'a> Run<'a> {
         let mut events = std::mem::take(&mut worker.batch.events);
         let alone = events.len() == 1;
         let mut failed: Option<Failure> = None;
-        worker.note_refusal(endings.iter().any(|ending| matches!(ending, Ending::Deferred(Deferral::Refused(_)))));
+        worker.note_refusal(endings.iter().flatten().any(|it| matches!(it, Ending::Deferred(Deferral::Refused(_)))));
         let mut endings = endings.into_iter();
         for event in events.drain(..) {
-            match endings.next() {
+            match endings.next().flatten() {
                 Some(Ending::Delivered { duplicate }) => {
                     self.release(&event);
                     if event.is_own() {
@@ -414,6 +383,9 @@ impl<'a> Run<'a> {
         if let Some(failure) = failed {
             self.note_failure(&failure);
             worker.note_failure(&failure, alone, self.delivered());
+            if alone && failure.reach == Reach::Refused {
+                self.lanes.note_stuck(&worker.batch);
+            }
             if worker.refusals() >= self.pipeline.options.poison_after
                 && let Some(event) = worker.batch.events.pop()
             {
@@ -435,6 +407,11 @@ impl<'a> Run<'a> {
     /// Events delivered in this run, whoever took them.
     const fn delivered(&self) -> u64 {
         self.report.delivered + self.report.resumed.delivered
+    }
+
+    /// Events that this run is done with: the destination took or judged them.
+    const fn settled(&self) -> u64 {
+        self.delivered() + self.report.dead + self.report.resumed.dead
     }
 
     fn note_failure(&mut self, failure: &Failure) {

@@ -16,7 +16,7 @@ pub struct PipelineOptions {
     /// The most batches that workers hold, those that pause before another round included; 256 by default, at least 1.
     /// How many of them make attempts at a time is the matter of [`Delivery::with_concurrency`](crate::publish::Delivery::with_concurrency).
     pub max_workers: usize,
-    /// How long to go on after the end of the input without delivering anything; 10 s by default.
+    /// How long to go on after the end of the input without anything being delivered or judged; 10 s by default.
     pub drain_timeout: Duration,
     /// The input is known to end (files), so that a destination that is set up wrong ends the run at once, and a
     /// service that is down ends it after `drain_timeout`, instead of being waited for. Off by default.
@@ -35,7 +35,7 @@ pub struct PipelineOptions {
     /// a destination holds after a crash is then a beginning of the input, which can be resumed behind its last event.
     /// Off by default.
     pub in_order: bool,
-    /// The most events that are held; 4,096 by default.
+    /// The most events that are held, those behind one that is refused by name aside; 4,096 by default.
     pub max_events: usize,
     /// The most bytes of events that are held; 16 MiB by default.
     pub max_bytes: usize,

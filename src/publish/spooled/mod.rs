@@ -145,6 +145,7 @@ impl Keeper for SpoolKeeper<'_, '_> {
     fn dead(&mut self, event: &Taken, failure: &Failure, tries: u64) -> io::Result<()> {
         if let Some(ticket) = event.ticket {
             self.spool.dead(ticket.seq, event.encoded.id(), failure.message.clone(), tries);
+            self.settled.notify_one();
         }
         self.letters.lock().unwrap_or_else(PoisonError::into_inner).dead(event, failure, tries)
     }

@@ -1,0 +1,198 @@
+//! A batch on its way, step by step: halves and retries.
+//!
+//! A step ends as soon as something is settled, so that it is booked and does not depend on what becomes of the rest:
+//! a batch that goes event by event, or that waits for a part of it, may take longer than the run lasts.
+
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use super::delivery::{Attempt, Deferral, Delivery, Ending};
+use crate::circuit_breaker::Refusal;
+use crate::events::EncodedEvent;
+use crate::retry::{Retryable as _, next_wait};
+use crate::transport::{Failure, FailureKind, Outcome};
+
+/// How far a batch has come that goes on: what a step leaves for the next one.
+#[derive(Debug, Default)]
+pub(super) struct Course {
+    /// How many events each part has of what is left, the next part last. Empty where all go together.
+    parts: Vec<usize>,
+    /// Retries of the next part so far.
+    retries: u32,
+    /// What the next part failed by, where it did.
+    failure: Option<Failure>,
+    /// How long it waits for its retry.
+    wait: Option<Duration>,
+}
+
+impl Course {
+    /// Whether the batch goes on with its next step at once. Where not, every event of it has an ending.
+    pub(super) const fn is_under_way(&self) -> bool {
+        !self.parts.is_empty()
+    }
+
+    /// The next part is halved.
+    fn halve(&mut self, size: usize) {
+        self.next_part();
+        self.parts.extend([size - size / 2, size / 2]);
+    }
+
+    /// The next part is through.
+    fn next_part(&mut self) {
+        self.parts.pop();
+        *self = Self { parts: std::mem::take(&mut self.parts), ..Self::default() };
+    }
+}
+
+/// What a part of a batch came to.
+enum Step {
+    /// It is to be halved.
+    Halve,
+    /// Nothing of it is settled, and what is left of it has to be tried again.
+    Again,
+    /// Something is settled, or everything has to wait.
+    Ended,
+}
+
+impl Delivery {
+    /// Delivers `events` on until some of them are settled, and says for each how it ended; those without an ending are
+    /// to be given to the next step, in the same order and without any others, as long as `course` is under way.
+    pub(super) async fn advance(&self, events: &[EncodedEvent], course: &mut Course) -> Vec<Option<Ending>> {
+        let mut first = None;
+        if !course.is_under_way() {
+            let made = self.attempt(events).await;
+            if let Ok(outcomes) = &made
+                && outcomes.len() == events.len()
+                && outcomes.iter().all(|outcome| matches!(outcome, Outcome::Delivered | Outcome::Duplicate))
+            {
+                return outcomes.iter().map(|outcome| Some(ending(outcome.clone()))).collect();
+            }
+            *course = Course { parts: vec![events.len()], ..Course::default() };
+            first = Some(made);
+        }
+        // Rare and large: the usual way does not carry its state along.
+        Box::pin(self.advance_on(events, course, first)).await
+    }
+
+    /// Goes on where a part is left. `made` is what an attempt gave that was made already.
+    async fn advance_on(
+        &self,
+        events: &[EncodedEvent],
+        course: &mut Course,
+        mut made: Option<Result<Vec<Outcome>, Attempt>>,
+    ) -> Vec<Option<Ending>> {
+        let mut endings: Vec<Option<Ending>> = vec![None; events.len()];
+        while let Some(&size) = course.parts.last() {
+            let size = size.min(events.len());
+            if let Some(wait) = course.wait.take() {
+                self.clock().sleep(wait).await;
+            }
+            let result = match made.take() {
+                Some(result) => result,
+                None => self.attempt(events.get(..size).unwrap_or(events)).await,
+            };
+            match self.judge(result, size, course, &mut endings) {
+                Step::Halve => course.halve(size),
+                Step::Again => {}
+                Step::Ended => break,
+            }
+        }
+        let deferred = endings.iter().filter(|ending| matches!(ending, Some(Ending::Deferred(_)))).count();
+        self.counters.deferred.fetch_add(deferred as u64, Ordering::Relaxed);
+        endings
+    }
+
+    /// What an attempt with the next part, the first `size` events, means for it and for those behind it.
+    fn judge(
+        &self,
+        result: Result<Vec<Outcome>, Attempt>,
+        size: usize,
+        course: &mut Course,
+        endings: &mut [Option<Ending>],
+    ) -> Step {
+        let mut outcomes = match result {
+            Err(Attempt::Refused(refusal)) => {
+                // Where an attempt was made before, its failure tells people more than this refusal.
+                let deferral = course.failure.take().map_or(Deferral::Refused(refusal), Deferral::Failed);
+                all_wait(&Ending::Deferred(deferral), course, endings);
+                return Step::Ended;
+            }
+            Err(Attempt::Failed(failure)) if failure.kind == FailureKind::Event && size > 1 => return Step::Halve,
+            Err(Attempt::Failed(failure)) => vec![Outcome::Failed(failure); size],
+            Ok(outcomes) => outcomes,
+        };
+        outcomes.resize_with(size, || Outcome::Failed(unanswered()));
+        let (mut settled, mut failed) = (false, 0);
+        let mut longest: Option<Failure> = None;
+        let mut waiting = None;
+        for (slot, outcome) in endings.iter_mut().zip(outcomes) {
+            match &outcome {
+                Outcome::Failed(failure) if failure.kind == FailureKind::Service => {
+                    failed += 1;
+                    longest =
+                        longest.filter(|it| it.retry_after >= failure.retry_after).or_else(|| Some(failure.clone()));
+                }
+                Outcome::Failed(failure) if failure.kind == FailureKind::Destination => {
+                    waiting.get_or_insert_with(|| Ending::Misdirected(failure.clone()));
+                }
+                Outcome::Failed(_) | Outcome::Delivered | Outcome::Duplicate => settled = true,
+            }
+            *slot = Some(ending(outcome));
+        }
+        if failed == 0 && waiting.is_none() {
+            course.next_part();
+            return Step::Ended;
+        }
+        // A set-up that is wrong is not mended by trying again.
+        let again = longest.filter(|_| waiting.is_none()).and_then(|failure| {
+            let wait = next_wait(self.retrier().config(), failure.verdict(), course.retries, self.retrier().draw());
+            let open = self.breaker.as_ref().and_then(|breaker| breaker.refusal());
+            wait.filter(|_| !matches!(open, Some(Refusal::Until(_)))).map(|wait| (wait, failure))
+        });
+        let Some((wait, failure)) = again else {
+            let deferred = || endings.iter().flatten().find(|ending| matches!(ending, Ending::Deferred(_))).cloned();
+            if let Some(waiting) = waiting.or_else(deferred) {
+                all_wait(&waiting, course, endings);
+            }
+            return Step::Ended;
+        };
+        course.retries += 1;
+        self.counters.retries.fetch_add(1, Ordering::Relaxed);
+        tracing::debug!(retry = course.retries, ?wait, %failure, "trying again");
+        (course.wait, course.failure) = (Some(wait), Some(failure));
+        if let Some(part) = course.parts.last_mut() {
+            *part = failed;
+        }
+        // Nothing is decided about them.
+        endings.iter_mut().filter(|it| matches!(it, Some(Ending::Deferred(_)))).for_each(|ending| *ending = None);
+        if settled { Step::Ended } else { Step::Again }
+    }
+}
+
+/// Nothing may overtake: what has no ending yet waits as the part before it does, and next time all go together.
+fn all_wait(waiting: &Ending, course: &mut Course, endings: &mut [Option<Ending>]) {
+    *course = Course::default();
+    for ending in endings.iter_mut().filter(|ending| ending.is_none()) {
+        *ending = Some(waiting.clone());
+    }
+}
+
+/// A sink that said too little.
+pub(super) fn unanswered() -> Failure {
+    Failure::service("the sink reported nothing for this event")
+}
+
+fn ending(outcome: Outcome) -> Ending {
+    match outcome {
+        Outcome::Delivered => Ending::Delivered { duplicate: false },
+        Outcome::Duplicate => Ending::Delivered { duplicate: true },
+        Outcome::Failed(failure) => match failure.kind {
+            FailureKind::Service => Ending::Deferred(Deferral::Failed(failure)),
+            FailureKind::Event => Ending::Dead(failure),
+            FailureKind::Destination => Ending::Misdirected(failure),
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,173 @@
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex};
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::clock::ManualClock;
+use crate::events::tests::sample;
+use crate::retry::{Random, Retrier, RetryConfig};
+use crate::transport::{BatchLimits, BoxFuture, Sink};
+
+/// What a destination does with a batch.
+#[derive(Debug, Clone, Copy)]
+enum Does {
+    /// Refuses it whole for an event in it; one event alone is refused for good.
+    TooLarge,
+    Down,
+    Misset,
+    /// Takes so many of them and fails for the others.
+    Takes(usize),
+    TakesAll,
+    /// Takes the first event and says nothing of the others.
+    SaysLittle,
+}
+
+/// A destination by script, which then takes everything.
+#[derive(Debug, Default)]
+struct Scripted {
+    script: Mutex<VecDeque<Does>>,
+    /// The batches that came.
+    came: Mutex<Vec<usize>>,
+    taken: Mutex<Vec<u64>>,
+}
+
+fn number(event: &EncodedEvent) -> u64 {
+    event.event().metrics.cpu_seconds
+}
+
+fn events(count: u64) -> Vec<EncodedEvent> {
+    let event = |n| {
+        let mut event = sample();
+        event.metrics.cpu_seconds = n;
+        EncodedEvent::encode(event).unwrap()
+    };
+    (0..count).map(event).collect()
+}
+
+const LATER: Duration = Duration::from_secs(600);
+
+impl Sink for Scripted {
+    fn limits(&self) -> BatchLimits {
+        BatchLimits { events: 100, bytes: 1 << 20 }
+    }
+
+    fn send<'a>(&'a self, events: &'a [EncodedEvent]) -> BoxFuture<'a, Result<Vec<Outcome>, Failure>> {
+        self.came.lock().unwrap().push(events.len());
+        let take = |count: usize| {
+            self.taken.lock().unwrap().extend(events.iter().take(count).map(number));
+            vec![Outcome::Delivered; count.min(events.len())]
+        };
+        let result = match self.script.lock().unwrap().pop_front().unwrap_or(Does::TakesAll) {
+            Does::TooLarge => Err(Failure::event("too large")),
+            Does::Down => Err(Failure::service("down")),
+            Does::Misset => Err(Failure::destination("no such path")),
+            Does::Takes(count) => {
+                let mut outcomes = take(count);
+                let failure = Failure::service("busy").retry_after(Some(LATER));
+                outcomes.resize(events.len(), Outcome::Failed(failure));
+                Ok(outcomes)
+            }
+            Does::TakesAll => Ok(take(events.len())),
+            Does::SaysLittle => Ok(take(1)),
+        };
+        Box::pin(async { result })
+    }
+}
+
+fn delivery(script: impl IntoIterator<Item = Does>) -> (Delivery, Arc<Scripted>, Arc<ManualClock>) {
+    let sink = Arc::new(Scripted { script: Mutex::new(script.into_iter().collect()), ..Scripted::default() });
+    let clock = Arc::new(ManualClock::at_unix(1_700_000_000));
+    let retrier = Retrier::with(RetryConfig::default(), clock.clone(), Random::new(|| 0.5)).unwrap();
+    (Delivery::new(sink.clone(), retrier, None, Duration::from_secs(5), clock.clone()), sink, clock)
+}
+
+const TAKEN: Option<Ending> = Some(Ending::Delivered { duplicate: false });
+
+#[tokio::test]
+async fn the_first_half_is_told_before_the_second_is_tried() {
+    let (delivery, sink, _) = delivery([Does::TooLarge, Does::TooLarge]);
+    let (events, mut course) = (events(5), Course::default());
+    let endings = delivery.advance(&events, &mut course).await;
+    assert_eq!(endings, [TAKEN, None, None, None, None]);
+    assert_eq!(delivery.advance(&events[1..], &mut course).await, [TAKEN, None, None, None]);
+    assert_eq!(delivery.advance(&events[2..], &mut course).await, [TAKEN, TAKEN, TAKEN]);
+    assert!(!course.is_under_way());
+    assert_eq!(*sink.came.lock().unwrap(), [5, 2, 1, 1, 3], "a part is not put together again");
+}
+
+#[tokio::test]
+async fn what_was_taken_is_told_before_the_rest_is_waited_for() {
+    let (delivery, sink, clock) = delivery([Does::Takes(2), Does::TooLarge]);
+    let (events, mut course) = (events(4), Course::default());
+    assert_eq!(delivery.advance(&events, &mut course).await, [TAKEN, TAKEN, None, None]);
+    assert!(course.is_under_way() && clock.sleeps().is_empty(), "{:?}", clock.sleeps());
+    assert_eq!(delivery.advance(&events[2..], &mut course).await, [TAKEN, None]);
+    assert_eq!(clock.sleeps(), [LATER]);
+    assert_eq!(delivery.advance(&events[3..], &mut course).await, [TAKEN]);
+    assert_eq!((delivery.stats().retries, delivery.stats().deferred), (1, 0));
+    assert_eq!(*sink.came.lock().unwrap(), [4, 2, 1, 1]);
+}
+
+#[tokio::test]
+async fn retries_are_counted_from_step_to_step_and_what_is_behind_waits() {
+    let (delivery, sink, _) = delivery([Does::TooLarge, Does::Takes(1), Does::Down, Does::Down, Does::Down]);
+    let (events, mut course) = (events(4), Course::default());
+    assert_eq!(delivery.advance(&events, &mut course).await, [TAKEN, None, None, None]);
+    let down = Some(Ending::Deferred(Deferral::Failed(Failure::service("down"))));
+    assert_eq!(delivery.advance(&events[1..], &mut course).await, vec![down; 3]);
+    assert!(!course.is_under_way());
+    assert_eq!((delivery.stats().retries, delivery.stats().deferred), (3, 3));
+    assert_eq!(*sink.came.lock().unwrap(), [4, 2, 1, 1, 1]);
+}
+
+fn does() -> impl Strategy<Value = Does> {
+    prop_oneof![
+        4 => Just(Does::TooLarge),
+        2 => Just(Does::Down),
+        1 => Just(Does::Misset),
+        3 => (0usize..6).prop_map(Does::Takes),
+        2 => Just(Does::TakesAll),
+        1 => Just(Does::SaysLittle),
+    ]
+}
+
+proptest! {
+    /// Whatever a destination does: an event is acknowledged once and told once, none overtakes, and a step tells of
+    /// everything that was acknowledged in it.
+    #[test]
+    fn nothing_is_lost_told_twice_or_overtaken(
+        script in proptest::collection::vec(does(), 0..60), count in 1u64..12,
+    ) {
+        let (delivery, sink, _) = delivery(script);
+        let (mut left, mut course) = (events(count), Course::default());
+        let (mut told, mut buried) = (Vec::new(), 0);
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        while !left.is_empty() {
+            let endings = runtime.block_on(delivery.advance(&left, &mut course));
+            prop_assert_eq!(endings.len(), left.len());
+            let mut settled = 0;
+            let mut rest = Vec::new();
+            for (event, ending) in left.into_iter().zip(&endings) {
+                match ending {
+                    Some(Ending::Delivered { .. }) => told.push(number(&event)),
+                    Some(Ending::Dead(_)) => buried += 1,
+                    _ => {
+                        rest.push(event);
+                        continue;
+                    }
+                }
+                settled += 1;
+            }
+            left = rest;
+            prop_assert_eq!(&told, &*sink.taken.lock().unwrap(), "what was taken is told at once");
+            if course.is_under_way() {
+                prop_assert!(settled > 0 && !left.is_empty());
+            } else {
+                prop_assert!(endings.iter().all(Option::is_some));
+            }
+        }
+        prop_assert!(told.is_sorted_by(|one, other| one < other), "{:?}", told);
+        prop_assert_eq!(told.len() as u64 + buried, count);
+    }
+}
