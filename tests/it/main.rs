@@ -17,6 +17,7 @@ mod codes;
 mod collect;
 mod collect_cgroups;
 mod collect_output;
+mod collect_overlap;
 mod collect_state;
 mod concurrency;
 mod continuity;
