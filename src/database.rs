@@ -106,6 +106,28 @@ fn hint(error: &rusqlite::Error) -> &'static str {
     }
 }
 
+/// The name of a file beside `path`.
+pub(crate) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    name.into()
+}
+
+/// Which file stands under the name.
+pub(crate) fn identity(path: &Path) -> Option<(u64, u64)> {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt as _;
+        let metadata = path.metadata().ok();
+        metadata.map(|metadata| (metadata.dev(), metadata.ino()))
+    }
+    #[cfg(not(unix))]
+    {
+        let _ = path;
+        None
+    }
+}
+
 /// Opens the file at `path` for reading and writing; makes it where there is none, and brings an older schema up to
 /// date. What was committed is on disk (`synchronous = FULL`, write-ahead log).
 pub(crate) fn open(path: &Path, kind: &Kind) -> Result<Connection, StoreError> {

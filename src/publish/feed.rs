@@ -6,7 +6,7 @@ use tokio::sync::mpsc;
 use super::intake::Intake;
 
 /// How many lines may be read ahead of the pipeline.
-const READ_AHEAD: usize = 256;
+pub(super) const READ_AHEAD: usize = 256;
 
 /// The end of the channel in front of a pipeline at which a thread of its own puts in what it reads.
 #[derive(Debug)]
@@ -45,7 +45,7 @@ impl Feed {
 }
 
 /// How many free places of the channel an item waits for: about one for each KiB.
-fn slots(item: &Intake) -> usize {
+pub(super) fn slots(item: &Intake) -> usize {
     (item.size() >> 10).clamp(1, READ_AHEAD)
 }
 

@@ -83,7 +83,7 @@ impl Report {
     /// Whether everything that was read was delivered, and nothing is left of earlier runs.
     #[must_use]
     pub fn all_delivered(&self) -> bool {
-        self.read == self.delivered && self.errors.is_empty() && self.resumed.waiting + self.resumed.dead == 0
+        self.read == self.delivered && self.errors.is_empty() && self.waiting() + self.resumed.dead == 0
     }
 
     /// Events that wait for their delivery.
@@ -103,5 +103,19 @@ impl Report {
         self.retries = stats.retries;
         self.unknown = stats.unknown;
         self.breaker_opened = stats.breaker_opened;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn not_all_is_delivered_while_events_wait() {
+        let report = Report { read: 4, delivered: 4, ..Report::default() };
+        assert!(report.all_delivered());
+        assert!(!Report { undelivered: 3, ..report.clone() }.all_delivered());
+        let resumed = Resumed { waiting: 1, ..Resumed::default() };
+        assert!(!Report { resumed, ..report }.all_delivered());
     }
 }

@@ -1,6 +1,6 @@
 //! A spool whose file is damaged: put aside, carried over, never deleted.
 
-use std::io::Read as _;
+use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 
 use rusqlite::types::{Value, ValueRef};
@@ -8,6 +8,7 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension, params_from_iter};
 
 use super::store::{connect, identity};
 use super::{SpoolError, Sync};
+pub(super) use crate::database::with_suffix;
 use crate::events::EncodedEvent;
 
 /// What was done about a damaged spool.
@@ -23,6 +24,12 @@ pub struct Damage {
     pub retained: u64,
     /// Whether every row could be read.
     pub complete: bool,
+}
+
+impl Damage {
+    const fn holds_nothing(&self) -> bool {
+        self.events == 0 && self.letters == 0 && self.retained == 0
+    }
 }
 
 impl std::fmt::Display for Damage {
@@ -102,7 +109,64 @@ pub(super) fn put_aside(path: &Path, sync: Sync, now: i64) -> Result<Option<Dama
         Ok(old) => carry_over(&old, &fresh, &mut damage),
         Err(_) => damage.complete = false,
     }
+    if damage.holds_nothing() {
+        with_a_new_head(&aside, &fresh, &mut damage);
+    }
     Ok(Some(damage))
+}
+
+/// Tries a copy of the damaged file again whose first bytes are what they are in every spool: without them SQLite reads
+/// nothing of what may be whole. The file itself stays as it is.
+fn with_a_new_head(aside: &Path, fresh: &Connection, damage: &mut Damage) {
+    let copy = with_suffix(aside, ".mending");
+    let opened = (|| {
+        std::fs::copy(aside, &copy)?;
+        if with_suffix(aside, "-wal").exists() {
+            std::fs::copy(with_suffix(aside, "-wal"), with_suffix(&copy, "-wal"))?;
+        }
+        write_head(&copy, fresh)?;
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        Connection::open_with_flags(&copy, flags).map_err(std::io::Error::other)
+    })();
+    if let Ok(old) = opened {
+        let mut found = Damage { complete: true, events: 0, letters: 0, retained: 0, ..damage.clone() };
+        carry_over(&old, fresh, &mut found);
+        if !found.holds_nothing() {
+            *damage = found;
+        }
+    }
+    for suffix in ["", "-wal", "-shm"] {
+        let _ = std::fs::remove_file(with_suffix(&copy, suffix));
+    }
+}
+
+/// Writes what the header of a spool holds that never changes, or may be left out.
+/// (<https://www.sqlite.org/fileformat2.html#the_database_header>)
+fn write_head(path: &Path, fresh: &Connection) -> std::io::Result<()> {
+    let page: u16 = fresh.pragma_query_value(None, "page_size", |row| row.get(0)).map_err(std::io::Error::other)?;
+    let mut file = std::fs::OpenOptions::new().read(true).write(true).open(path)?;
+    let mut head = [0; 101];
+    file.read_exact(&mut head)?;
+    let [high, low] = page.to_be_bytes();
+    let mut put = |at: usize, bytes: &[u8]| {
+        if let Some(place) = head.get_mut(at..at + bytes.len()) {
+            place.copy_from_slice(bytes);
+        }
+    };
+    put(0, b"SQLite format 3\0");
+    // The size of a page, the log, no bytes kept free in a page, and the shares of a page, which are fixed.
+    put(16, &[high, low, 2, 2, 0, 64, 32, 32]);
+    // Where this is zero the file's length counts.
+    put(28, &[0; 4]);
+    // The schema's format, and UTF-8.
+    put(44, &4u32.to_be_bytes());
+    put(56, &1u32.to_be_bytes());
+    // The first page holds the schema: a table's leaf, unless it is an inner page.
+    if head[100] != 5 {
+        head[100] = 13;
+    }
+    file.seek(SeekFrom::Start(0))?;
+    file.write_all(&head)
 }
 
 /// Whether the file with this identity stands beside `path` as one that was put aside.
@@ -282,12 +346,6 @@ fn legible(value: ValueRef<'_>) -> Value {
         ValueRef::Text(bytes) => Value::Text(String::from_utf8_lossy(bytes).into_owned()),
         ValueRef::Blob(bytes) => Value::Blob(bytes.to_vec()),
     }
-}
-
-pub(super) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(suffix);
-    name.into()
 }
 
 fn free_name(path: &Path, now: i64) -> PathBuf {

@@ -168,8 +168,7 @@ fn open(
     let damaged = damage::has_lost_its_head(path);
     if !damaged {
         match Store::open(path, url, options.clone(), now) {
-            Err(SpoolError::Store(error)) if error.is_damage() => {}
-            Err(SpoolError::Store(StoreError::NotADatabase { .. })) if damage::has_a_spools_name(path) => {}
+            Err(error) if error.is_damage() => {}
             // To say that a run has begun takes room too, and what it delivers makes some.
             Err(error) if error.is_full() && reserve::release(path) => {
                 return Store::open(path, url, options.clone(), now);

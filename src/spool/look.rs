@@ -221,19 +221,25 @@ impl SpoolFile {
         read.map_err(|error| self.refuse(error))
     }
 
-    /// Makes delivered events wait again, to be sent once more under the same ids; how many of them are still kept.
+    /// Makes delivered events wait again, to be sent once more under the same ids; how many of them are still kept. They
+    /// get new numbers, in the order of their old ones, behind what waits already: publishers at work look behind the last
+    /// number that they have seen. They count as nobody's, since who took them has delivered them once.
     ///
     /// # Errors
     /// What SQLite said. Nothing was changed then.
     pub fn put_back(&mut self, numbers: &[u64]) -> Result<u64, SpoolError> {
+        let mut numbers = numbers.to_vec();
+        numbers.sort_unstable();
         let done = (|| {
             let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
             let mut count = 0;
             {
                 let mut put = transaction.prepare(
-                    "UPDATE events SET delivered_at = NULL, letter = NULL
+                    "INSERT INTO events (destination, run, id, instance, body, source, line, taken_at)
+                     SELECT destination, 0, id, instance, body, source, line, taken_at FROM events
                      WHERE seq = ?1 AND delivered_at IS NOT NULL RETURNING destination, length(body)",
                 )?;
+                let mut remove = transaction.prepare("DELETE FROM events WHERE seq = ?1")?;
                 let mut total = transaction.prepare(
                     "UPDATE destinations SET waiting_events = waiting_events + 1, waiting_bytes = waiting_bytes + ?2,
                          retained_events = retained_events - 1, retained_bytes = retained_bytes - ?2 WHERE id = ?1",
@@ -242,6 +248,7 @@ impl SpoolFile {
                     let found: Option<(i64, i64)> =
                         put.query_row([number], |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
                     if let Some((destination, bytes)) = found {
+                        remove.execute([number])?;
                         total.execute([destination, bytes])?;
                         count += 1;
                     }

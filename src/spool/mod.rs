@@ -45,6 +45,9 @@ mod claims;
 mod damage;
 #[cfg(test)]
 mod fault_tests;
+mod fetch;
+#[cfg(test)]
+mod fetch_tests;
 mod group;
 mod handle;
 mod lease;
@@ -207,6 +210,10 @@ fn of_a_spool(error: &StoreError) -> String {
             "{}: {cause}; the spool is damaged: the next publish puts it aside and carries over what can be read (formusage spool verify looks at it)",
             path.display()
         ),
+        StoreError::NotADatabase { path } if damage::has_a_spools_name(path) => format!(
+            "{}: the beginning of the file is damaged: the next publish puts it aside and carries over what can be read",
+            path.display()
+        ),
         _ => error.to_string(),
     }
 }
@@ -216,6 +223,16 @@ impl SpoolError {
     #[must_use]
     pub const fn is_full(&self) -> bool {
         matches!(self, Self::LimitReached { .. } | Self::Store(StoreError::Full { .. }))
+    }
+
+    /// Whether the file is damaged, so that the next publisher puts it aside.
+    #[must_use]
+    pub fn is_damage(&self) -> bool {
+        match self {
+            Self::Store(StoreError::NotADatabase { path }) => damage::has_a_spools_name(path),
+            Self::Store(error) => error.is_damage(),
+            _ => false,
+        }
     }
 
     /// Whether the same may succeed later without anybody mending the spool: it is full, or another process holds it.
@@ -265,7 +282,7 @@ pub struct Waiting {
 pub struct Fetched {
     /// Events to be delivered, in the order of taking. They are this publisher's until they are settled.
     pub events: Vec<Waiting>,
-    /// Others wait whose instances another publisher holds.
+    /// Others wait whose instances another publisher holds, or the look has not come to the end yet.
     pub held_elsewhere: bool,
     /// How many events wait for the destination in all, where that was looked up because nothing was found.
     pub waiting: Option<u64>,

@@ -1,8 +1,7 @@
 //! The spool's file as one publisher works with it. Blocks; lives on the thread of [`super::handle`].
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
 
@@ -10,14 +9,11 @@ use super::claims::Claims;
 use super::damage::{self, Damage};
 use super::lease::{self, Lease};
 use super::replaced::{self, Publisher};
-use super::{Fetched, KIND, SpoolError, SpoolOptions, Sync, Tally, Waiting, reserve};
+use super::{KIND, SpoolError, SpoolOptions, Sync, Tally, reserve};
 use crate::circuit_breaker::{BreakerOpening, BreakerRecord};
+pub(super) use crate::database::identity;
 use crate::database::{self, StoreError};
-use crate::events::{EncodedEvent, EventId};
-use crate::transport::BatchLimits;
-
-/// So many rows are looked at in one go, so that a long stretch that another publisher holds costs little.
-const MAX_LOOKS: usize = 8_192;
+use crate::events::EventId;
 
 /// The publisher's view of the file.
 #[derive(Debug)]
@@ -29,8 +25,10 @@ pub(super) struct Store {
     pub(super) url: String,
     pub(super) run: i64,
     pub(super) claims: Claims,
+    /// Publishers that were at work at the last look.
+    others: Vec<i64>,
     /// Events of other runs that were found damaged.
-    other_dead: u64,
+    pub(super) other_dead: u64,
     /// What is sent may have been handed out of another file, which this one replaced: its numbers there, and here.
     pub(super) numbers: HashMap<(u64, EventId), u64>,
     lease: Lease,
@@ -57,6 +55,7 @@ impl Store {
             url: url.to_owned(),
             run,
             claims: Claims::default(),
+            others: Vec::new(),
             other_dead: 0,
             numbers: HashMap::new(),
             lease,
@@ -160,18 +159,22 @@ impl Store {
         let (destination, run) = begun.map_err(|error| self.refuse(error))?;
         (self.connection, self.identity, self.destination, self.run) = (connection, identity, destination, run);
         self.claims.start_anew();
-        self.recover()
+        self.recover()?;
+        Ok(())
     }
 
-    /// Drops the claims of publishers that died.
-    pub(super) fn recover(&mut self) -> Result<(), SpoolError> {
+    /// Drops the claims of publishers that died. Whether another has died or ended since this was asked before, so that
+    /// what it held is free.
+    pub(super) fn recover(&mut self) -> Result<bool, SpoolError> {
         let others = (|| {
             let mut statement = self.connection.prepare_cached("SELECT id, lock FROM runs WHERE id <> ?1")?;
             let rows = statement.query_map([self.run], |row| Ok((row.get(0)?, row.get(1)?)))?;
             rows.collect::<rusqlite::Result<Vec<(i64, String)>>>()
         })();
+        let mut alive = Vec::new();
         for (run, lock) in others.map_err(|error| self.refuse(error))? {
             if !lease::is_dead(&self.path, &lock) {
+                alive.push(run);
                 continue;
             }
             let dropped = (|| {
@@ -182,133 +185,8 @@ impl Store {
             })();
             dropped.map_err(|error| self.refuse(error))?;
         }
-        Ok(())
-    }
-
-    /// The next events that wait and that no other publisher holds. They count as held until they are settled.
-    pub(super) fn fetch(&mut self, limits: BatchLimits, now: i64) -> Result<Fetched, SpoolError> {
-        // Claims need not outlive a power cut, which their holder does not either: no sync for them.
-        let set_sync = |store: &Self, mode| store.connection.pragma_update(None, "synchronous", mode);
-        set_sync(self, "normal").map_err(|error| self.refuse(error))?;
-        let found = self.look(limits);
-        if self.options.sync == Sync::Full {
-            set_sync(self, "full").map_err(|error| self.refuse(error))?;
-        }
-        let found = found.map_err(|error| self.refuse(error))?;
-        if !found.broken.is_empty() {
-            self.bury_broken(&found.broken, now).map_err(|error| self.refuse(error))?;
-            let count = found.broken.len();
-            tracing::error!(spool = %self.path.display(), "{count} events in the spool are damaged; they are kept as dead letters");
-            self.other_dead += found.broken_of_others;
-        }
-        for (waiting, instance) in found.events.iter().zip(&found.instances) {
-            self.claims.hand_out(waiting.seq, instance);
-        }
-        self.claims.advance(found.looked_at);
-        let held_elsewhere = self.claims.has_skipped();
-        if found.events.is_empty() && held_elsewhere {
-            // Perhaps their holder has died; the next look starts from the first event that waits.
-            self.recover()?;
-            self.claims.start_anew();
-        }
-        let waiting = if found.events.is_empty() && held_elsewhere {
-            let sql = "SELECT waiting_events FROM destinations WHERE id = ?1";
-            let count = self.connection.query_row(sql, [self.destination], |row| row.get(0));
-            Some(count.map_err(|error| self.refuse(error))?)
-        } else {
-            None
-        };
-        Ok(Fetched { events: found.events, held_elsewhere, waiting })
-    }
-
-    fn look(&mut self, limits: BatchLimits) -> rusqlite::Result<Found> {
-        let mut found = Found { looked_at: self.claims.looked_at(), ..Found::default() };
-        let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        {
-            let mut waiting = transaction.prepare_cached(
-                "SELECT seq, run, instance, body, source, line, id FROM events
-                 WHERE destination = ?1 AND delivered_at IS NULL AND seq > ?2 ORDER BY seq",
-            )?;
-            // A claim of our own may be there already.
-            let mut claim = transaction.prepare_cached(
-                "INSERT INTO claims (destination, instance, run) VALUES (?1, ?2, ?3)
-                 ON CONFLICT DO UPDATE SET run = run WHERE run = excluded.run",
-            )?;
-            let mut claimed: HashSet<String> = HashSet::new();
-            let from = i64::try_from(self.claims.looked_at()).unwrap_or(i64::MAX);
-            let mut rows = waiting.query(params![self.destination, from])?;
-            let mut bytes = 0usize;
-            let mut looks = 0;
-            while found.events.len() < limits.events && bytes < limits.bytes && looks < MAX_LOOKS {
-                let Some(row) = rows.next()? else { break };
-                looks += 1;
-                let seq: u64 = row.get(0)?;
-                let instance: String = row.get(2)?;
-                found.looked_at = seq;
-                if self.claims.is_out(seq) {
-                    continue;
-                }
-                if !self.claims.holds(&instance) && !claimed.contains(&instance) {
-                    if self.claims.is_skipped(&instance) {
-                        continue;
-                    }
-                    if claim.execute(params![self.destination, instance, self.run])? == 0 {
-                        if self.claims.skip(&instance) {
-                            continue;
-                        }
-                        break;
-                    }
-                    claimed.insert(instance.clone());
-                }
-                let run: i64 = row.get(1)?;
-                let body: Vec<u8> = row.get(3)?;
-                bytes += body.len();
-                let id: Vec<u8> = row.get(6)?;
-                let broken = found.broken.len();
-                match EncodedEvent::decode_stored(&body) {
-                    // Bytes that are still an event may be another one.
-                    Ok(encoded) if encoded.id().as_bytes()[..] != id[..] => {
-                        found.broken.push((seq, "its bytes are not those that were taken".to_owned()));
-                    }
-                    Ok(encoded) => {
-                        found.instances.push(instance);
-                        let source: Arc<str> = row.get::<_, String>(4)?.into();
-                        let own = run == self.run;
-                        found.events.push(Waiting { seq, own, encoded, source, line: row.get(5)? });
-                    }
-                    Err(error) => found.broken.push((seq, error.to_string())),
-                }
-                found.broken_of_others += u64::from(found.broken.len() > broken && run != self.run);
-            }
-        }
-        transaction.commit()?;
-        Ok(found)
-    }
-
-    /// What can't be read any more is kept as a dead letter.
-    fn bury_broken(&mut self, broken: &[(u64, String)], now: i64) -> rusqlite::Result<()> {
-        let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        for (seq, error) in broken {
-            let reason = format!("damaged in the spool: {error}");
-            transaction.execute(
-                "INSERT INTO dead_letters (destination, kind, reason, first_at, last_at, tries, source, line, raw)
-                 SELECT destination, 'dead', ?2, taken_at, ?3, 0, source, line, body FROM events WHERE seq = ?1",
-                params![seq, reason, now],
-            )?;
-            transaction.execute(
-                "UPDATE destinations SET waiting_events = waiting_events - 1,
-                     waiting_bytes = waiting_bytes - (SELECT length(body) FROM events WHERE seq = ?1)
-                 WHERE id = (SELECT destination FROM events WHERE seq = ?1)",
-                [seq],
-            )?;
-            // The books of whoever took it.
-            transaction.execute(
-                "UPDATE runs SET dead_elsewhere = dead_elsewhere + 1 WHERE id = (SELECT run FROM events WHERE seq = ?1)",
-                [seq],
-            )?;
-            transaction.execute("DELETE FROM events WHERE seq = ?1", [seq])?;
-        }
-        transaction.commit()
+        let before = std::mem::replace(&mut self.others, alive);
+        Ok(before.iter().any(|run| !self.others.contains(run)))
     }
 
     /// How the run stands.
@@ -366,17 +244,6 @@ impl Store {
         })();
         ended.map_err(|error| self.refuse(error))
     }
-}
-
-#[derive(Debug, Default)]
-struct Found {
-    events: Vec<Waiting>,
-    /// Whose they are, as the claims name it.
-    instances: Vec<String>,
-    looked_at: u64,
-    broken: Vec<(u64, String)>,
-    /// How many of the broken ones this run did not take.
-    broken_of_others: u64,
 }
 
 /// Makes the run known, or finds it again in a file that it was carried over into: the numbers of its destination and
@@ -443,19 +310,4 @@ fn make_folder(folder: &Path) -> std::io::Result<()> {
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
     builder.create(folder)
-}
-
-/// Which file stands under the name.
-pub(super) fn identity(path: &Path) -> Option<(u64, u64)> {
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::MetadataExt as _;
-        let metadata = path.metadata().ok();
-        metadata.map(|metadata| (metadata.dev(), metadata.ino()))
-    }
-    #[cfg(not(unix))]
-    {
-        let _ = path;
-        None
-    }
 }

@@ -1,7 +1,8 @@
 //! NDJSON in a file, or on standard output and input.
 //!
 //! A file is appended to. What was reported as delivered is on disk (`fdatasync` before the report). A last line that
-//! a crash left without its end is ended first, so that it stays apart from what follows.
+//! a crash left without its end is ended first, so that it stays apart from what follows. Where another file stands in its
+//! place, or none (as after the rotation of logs), what comes next goes there.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -25,6 +26,7 @@ pub(super) struct FileSink {
 enum Output {
     File {
         file: File,
+        path: PathBuf,
         /// A write failed in the middle of a line, which has to be ended before the next.
         torn: bool,
     },
@@ -34,16 +36,12 @@ enum Output {
 impl FileSink {
     pub(super) fn open(path: &Path) -> Result<Self, Failure> {
         let name = path.display().to_string();
-        let refuse = |error: &io::Error| Failure::destination(format!("can't open {name} for appending: {error}"));
         if path.is_dir() {
             return Err(Failure::destination(format!("{name} is a directory; name a file in it")));
         }
-        let mut file =
-            OpenOptions::new().read(true).append(true).create(true).open(path).map_err(|error| refuse(&error))?;
-        // Only a file can be looked at from its end; a device or a named pipe has none.
-        let torn = file.metadata().is_ok_and(|metadata| metadata.is_file())
-            && ends_torn(&mut file).map_err(|error| refuse(&error))?;
-        Ok(Self { output: Arc::new(Mutex::new(Output::File { file, torn })), name })
+        let output = Output::open(path)
+            .map_err(|error| Failure::destination(format!("can't open {name} for appending: {error}")))?;
+        Ok(Self { output: Arc::new(Mutex::new(output)), name })
     }
 
     pub(super) fn stdout() -> Self {
@@ -62,14 +60,44 @@ fn ends_torn(file: &mut File) -> io::Result<bool> {
 }
 
 impl Output {
+    fn open(path: &Path) -> io::Result<Self> {
+        let mut file = OpenOptions::new().read(true).append(true).create(true).open(path)?;
+        // Only a file can be looked at from its end; a device or a named pipe has none.
+        let torn = file.metadata().is_ok_and(|metadata| metadata.is_file()) && ends_torn(&mut file)?;
+        Ok(Self::File { file, path: path.to_owned(), torn })
+    }
+
+    /// Writes `lines` to the file that stands under the name.
     fn write(&mut self, lines: &[u8]) -> io::Result<()> {
+        self.follow_the_name()?;
+        loop {
+            self.append(lines)?;
+            // It may have gone into a file that was removed meanwhile.
+            if self.follow_the_name()? != Some(Fate::Removed) {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Goes on with the file that stands under the name. What became of the one before, where it is another.
+    fn follow_the_name(&mut self) -> io::Result<Option<Fate>> {
+        let Self::File { file, path, .. } = self else { return Ok(None) };
+        let Some(fate) = fate(file, path) else { return Ok(None) };
+        if fate == Fate::Removed {
+            tracing::error!(path = %path.display(), "the file was removed while it was written to: what it held is gone with it, and a new one is begun");
+        }
+        *self = Self::open(path)?;
+        Ok(Some(fate))
+    }
+
+    fn append(&mut self, lines: &[u8]) -> io::Result<()> {
         match self {
             Self::Stdout => {
                 let mut stdout = io::stdout().lock();
                 stdout.write_all(lines)?;
                 stdout.flush()
             }
-            Self::File { file, torn } => {
+            Self::File { file, torn, .. } => {
                 if *torn {
                     file.write_all(b"\n")?;
                 }
@@ -80,6 +108,31 @@ impl Output {
             }
         }
     }
+}
+
+/// What became of a file that is no longer found under its name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fate {
+    /// It has another name, as after the rotation of logs: what was written stands there.
+    Moved,
+    /// It has none any more.
+    Removed,
+}
+
+/// Where the file went, if it no longer stands under its name.
+#[cfg(unix)]
+fn fate(file: &File, path: &Path) -> Option<Fate> {
+    use std::os::unix::fs::MetadataExt as _;
+    let ours = file.metadata().ok().filter(|ours| ours.is_file())?;
+    if path.metadata().is_ok_and(|there| (there.dev(), there.ino()) == (ours.dev(), ours.ino())) {
+        return None;
+    }
+    Some(if ours.nlink() == 0 { Fate::Removed } else { Fate::Moved })
+}
+
+#[cfg(not(unix))]
+fn fate(_: &File, _: &Path) -> Option<Fate> {
+    None
 }
 
 /// Makes a file durable; what can't be synced (a pipe, a terminal, `/dev/null`) needs it not.

@@ -135,15 +135,16 @@ fn case<'n>(spot: &Spot<'n>, known: Option<&[&str]>, names: &mut HashMap<&'n str
             }
         }
     }
+    let mut start = 0;
     if let Some(spot) = not_null(fields.get(1)) {
-        let whole = matches!(spot.node.value, Value::Number(text) if text.parse::<i64>().is_ok());
-        if !whole {
-            context.wrong_type(spot, "start", "a Unix time in whole seconds");
+        match spot.node.value {
+            Value::Number(text) if text.parse::<i64>().is_ok() => start = text.parse().unwrap_or_default(),
+            _ => context.wrong_type(spot, "start", "a Unix time in whole seconds"),
         }
     }
     if let Some(spot) = fields.get(2) {
         for item in items(spot, "series", "an array of texts", context) {
-            series(&item, context);
+            series(&item, start, context);
         }
     }
     if let Some(spot) = fields.get(3) {
@@ -177,7 +178,7 @@ fn case<'n>(spot: &Spot<'n>, known: Option<&[&str]>, names: &mut HashMap<&'n str
     fields.report_rest(context, |_| None);
 }
 
-fn series(spot: &Spot<'_>, context: &mut Context<'_, '_>) {
+fn series(spot: &Spot<'_>, start: i64, context: &mut Context<'_, '_>) {
     let Value::String(written) = &spot.node.value else {
         return context.wrong_type(
             spot,
@@ -185,7 +186,7 @@ fn series(spot: &Spot<'_>, context: &mut Context<'_, '_>) {
             "a text like \"instance web-1: cpu_percent_avg 50x10 95x20, every 1m\"",
         );
     };
-    if let Err(why) = check_series(written) {
+    if let Err(why) = check_series(written, start) {
         context.report(spot.node.start, &spot.pointer, Finding::error(Code::InvalidSeries, why));
     }
 }

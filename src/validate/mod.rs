@@ -142,6 +142,25 @@ pub fn case_findings(text: &[u8]) -> Vec<Finding> {
     })
 }
 
+/// What a JSON document unmistakably holds that is no threshold, for people: thresholds share folders with their tests and
+/// with channels.
+pub(crate) fn other_document(text: &[u8]) -> Option<&'static str> {
+    let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
+    let text = json::Text::new(text, 1, &mut |_| {});
+    let root = json::read(&text, &mut |_| {})?;
+    let json::Value::Object(members) = &root.value else { return None };
+    let has = |name: &str| members.iter().any(|member| member.key == name);
+    if threshold::looks_like_threshold(&root) {
+        None
+    } else if has("cases") {
+        Some("tests of thresholds")
+    } else if has("channels") || has("actions") {
+        Some("channels")
+    } else {
+        None
+    }
+}
+
 /// The findings that `check` reports, as they stand in the text.
 fn collect(check: impl FnOnce(&mut dyn FnMut(Finding))) -> Vec<Finding> {
     let mut findings = Vec::new();

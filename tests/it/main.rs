@@ -44,6 +44,7 @@ mod publish;
 mod publisher;
 mod queue;
 mod read;
+mod reconcile;
 mod reload;
 mod report;
 #[cfg(target_os = "linux")]

@@ -336,6 +336,59 @@ fn a_token_is_sent_and_never_shown() {
 }
 
 #[test]
+fn a_token_that_the_other_side_repeats_is_not_shown() {
+    for answer in [
+        Answer::Status(200, "", "{\"headers\":{\"authorization\":\"Bearer hunter2\"}}"),
+        Answer::Status(200, "", "{\"Failure\":{\"reason\":\"no: Bearer hunter2\"}}"),
+        Answer::Status(403, "", "no: Bearer hunter2"),
+    ] {
+        let queue = FormQueue::start();
+        queue.always(answer.clone());
+        let mut command = publish_unspooled(&queue);
+        command.args(["--max-retries", "0", "--drain-timeout", "10ms"]).env("FORMUSAGE_TOKEN", "hunter2");
+        let run = command.write_stdin(line("a", 0)).assert().failure();
+        let said = String::from_utf8(run.get_output().stderr.clone()).unwrap();
+        assert!(said.contains("(secret)") && !said.contains("hunter2"), "{answer:?}: {said}");
+    }
+}
+
+/// Publishes two events, takes the destination away by `away`, publishes a third; what is read back then.
+fn with_the_destination_gone(scheme: &str, name: &str, away: impl FnOnce(&std::path::Path)) -> usize {
+    let folder = tempfile::tempdir().unwrap();
+    let url = format!("{scheme}:{}", folder.path().join(name).display());
+    let read = || {
+        let output = formusage_process().args(["read", "--from", &url]).output().unwrap();
+        output.stdout.iter().filter(|byte| **byte == b'\n').count()
+    };
+    let mut command = formusage_process();
+    command.args(["publish", "--to", &url]).stdin(std::process::Stdio::piped());
+    let mut child = command.stderr(std::process::Stdio::null()).spawn().unwrap();
+    let mut input = child.stdin.take().unwrap();
+    input.write_all(format!("{}\n{}\n", line("a", 0), line("a", 1)).as_bytes()).unwrap();
+    assert!((0..1_000).any(|_| read() == 2));
+    away(&folder.path().join(name));
+    input.write_all(format!("{}\n", line("a", 2)).as_bytes()).unwrap();
+    drop(input);
+    assert!(child.wait().unwrap().success());
+    read()
+}
+
+#[test]
+#[cfg(unix)]
+fn what_is_delivered_stands_in_the_file_that_has_the_name() {
+    let remove = |path: &std::path::Path| {
+        for suffix in ["", "-wal", "-shm"] {
+            let _ = std::fs::remove_file(format!("{}{suffix}", path.display()));
+        }
+    };
+    let rotate = |path: &std::path::Path| std::fs::rename(path, path.with_extension("old")).unwrap();
+    assert_eq!(with_the_destination_gone("sqlite", "q.db", remove), 1);
+    assert_eq!(with_the_destination_gone("file", "q.ndjson", remove), 1);
+    // As logs are rotated.
+    assert_eq!(with_the_destination_gone("file", "q.ndjson", rotate), 1);
+}
+
+#[test]
 fn what_cannot_run_says_so_in_one_line_and_sends_nothing() {
     let queue = FormQueue::start();
     let folder = tempfile::tempdir().unwrap();

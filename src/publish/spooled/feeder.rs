@@ -1,11 +1,13 @@
 //! From the spool to the pipeline.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
 
-use super::Signals;
+use super::{FED_AHEAD, Signals};
 use crate::clock::Clock;
+use crate::publish::feed::slots;
 use crate::publish::intake::{Intake, Origin, Taken, Ticket};
 use crate::spool::{Spool, SpoolError, Waiting};
 use crate::transport::BatchLimits;
@@ -67,15 +69,16 @@ impl Feeder<'_> {
                 tracing::warn!("the spool can be written again: sending goes on");
             }
             if !fetched.events.is_empty() {
-                let mut events = fetched.events.into_iter().peekable();
-                while events.peek().is_some() {
+                let mut events: VecDeque<_> = fetched.events.into_iter().map(to_intake).collect();
+                while !events.is_empty() {
                     // In groups, since each time that somebody waits for room costs a turn of the other side.
+                    let (count, slots) = group(&events);
                     tokio::select! {
                         biased;
                         () = signals.over.cancelled() => return Ok(()),
-                        room = sender.reserve_many(GROUP.min(events.len())) => match room {
+                        room = sender.reserve_many(slots) => match room {
                             Ok(permits) => {
-                                permits.zip(events.by_ref()).for_each(|(permit, waiting)| permit.send(to_intake(waiting)));
+                                permits.zip(events.drain(..count)).for_each(|(permit, item)| permit.send(item));
                             }
                             Err(_) => return Ok(()),
                         },
@@ -104,8 +107,45 @@ impl Feeder<'_> {
     }
 }
 
+/// How many of `events` are handed out at once, and how many free places of the channel they wait for: few long events are
+/// on their way at a time.
+fn group(events: &VecDeque<Intake>) -> (usize, usize) {
+    let (mut count, mut all) = (0, 0);
+    for slots in events.iter().take(GROUP).map(slots) {
+        if count > 0 && all + slots > FED_AHEAD {
+            break;
+        }
+        (count, all) = (count + 1, all + slots);
+    }
+    (count, all)
+}
+
 fn to_intake(waiting: Waiting) -> Intake {
     let ticket = Some(Ticket { seq: waiting.seq, own: waiting.own });
     let origin = Origin { input: waiting.source, line: waiting.line };
     Intake::Event(Box::new(Taken { encoded: waiting.encoded, origin, ticket }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::events::EncodedEvent;
+    use crate::events::tests::sample;
+
+    fn of_size(bytes: usize) -> Intake {
+        let mut event = sample();
+        event.instance_id = "x".repeat(bytes);
+        let encoded = EncodedEvent::encode(event).unwrap();
+        Intake::Event(Box::new(Taken { encoded, origin: Origin { input: "-".into(), line: None }, ticket: None }))
+    }
+
+    #[test]
+    fn many_short_events_go_together_and_long_ones_alone() {
+        let short: VecDeque<_> = (0..100).map(|_| of_size(10)).collect();
+        assert_eq!(group(&short), (GROUP, GROUP));
+        let long: VecDeque<_> = (0..3).map(|_| of_size(700 << 10)).collect();
+        assert_eq!(group(&long), (1, FED_AHEAD));
+        let between: VecDeque<_> = (0..100).map(|_| of_size(16 << 10)).collect();
+        assert_eq!(group(&between).0, FED_AHEAD / 16);
+    }
 }

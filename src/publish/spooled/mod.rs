@@ -25,6 +25,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::feeder::Feeder;
 use self::taker::{Taker, Takings};
+use super::feed::READ_AHEAD;
 use super::intake::{Intake, RefusedLine, Taken};
 use super::pipeline::{Keeper, Pipeline, PipelineError, Progress, Stop};
 use super::report::Report;
@@ -32,8 +33,8 @@ use crate::circuit_breaker::{BreakerRecord, CircuitBreaker};
 use crate::spool::Spool;
 use crate::transport::Failure;
 
-/// How many events may be on their way from the spool to the pipeline.
-const FED_AHEAD: usize = 256;
+/// How many events may be on their way from the spool to the pipeline; of long ones fewer.
+const FED_AHEAD: usize = READ_AHEAD;
 
 /// What the parts tell each other.
 #[derive(Debug, Default, Clone)]

@@ -30,10 +30,20 @@ pub(super) struct Takings {
     refused: u64,
     violations: u64,
     errors: Vec<String>,
+    /// What is said of the first refused line that could not be written where it was to be, and how many others there are.
+    unkept: Option<(String, u64)>,
     not_taken: Option<NotTaken>,
 }
 
 impl Takings {
+    /// There may be as many of these as there are lines.
+    fn kept_here_alone(&mut self, message: String) {
+        match &mut self.unkept {
+            Some((_, others)) => *others += 1,
+            None => self.unkept = Some((message, 0)),
+        }
+    }
+
     const fn add(&mut self, (read, refused): (u64, u64)) {
         self.read += read;
         self.refused += refused;
@@ -44,6 +54,12 @@ impl Takings {
         report.refused += self.refused;
         report.violations += self.violations;
         report.errors.extend(self.errors.iter().cloned());
+        if let Some((first, others)) = &self.unkept {
+            report.errors.push(match others {
+                0 => first.clone(),
+                others => format!("{first}; and so are {others} others"),
+            });
+        }
         report.not_taken = report.not_taken.take().or_else(|| self.not_taken.clone());
     }
 }
@@ -106,9 +122,10 @@ impl Taker<'_, '_> {
         let mut group = Vec::new();
         loop {
             tokio::select! {
+                // First, since an input that never pauses leaves nothing else its turn.
                 biased;
+                () = &mut *ending => return self.take_the_rest(intake).await,
                 count = intake.recv_many(&mut group, GROUP_ITEMS) => if count == 0 { return Ok(()) },
-                () = &mut *ending => return Ok(()),
             }
             // Under a stream the commits are few and large.
             let due = last_commit.map_or(Duration::ZERO, |at| at.saturating_add(GROUP_TIME));
@@ -128,6 +145,18 @@ impl Taker<'_, '_> {
             }
             last_commit = Some(self.clock().monotonic());
         }
+    }
+
+    /// Takes what was read ahead, since whoever wrote it is rid of it. Does not wait where there is no room.
+    async fn take_the_rest(&self, intake: &mut mpsc::Receiver<Intake>) -> Result<(), SpoolError> {
+        intake.close();
+        let mut group = Vec::new();
+        while intake.recv_many(&mut group, GROUP_ITEMS).await > 0 {
+            if !self.take(std::mem::take(&mut group), intake, &mut std::future::ready(())).await? {
+                break;
+            }
+        }
+        Ok(())
     }
 
     /// Takes a group; waits while there is no room. Whether to go on.
@@ -239,7 +268,7 @@ impl Taker<'_, '_> {
                         // The line is in the spool's table in any case.
                         let place = &line.origin;
                         let message = format!("the refused line {place} is kept in the spool alone: {error}");
-                        self.note(|takings| takings.errors.push(message));
+                        self.note(|takings| takings.kept_here_alone(message));
                     }
                     items.push(NewItem::Letter(letter_of(line)));
                 }

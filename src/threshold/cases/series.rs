@@ -24,9 +24,9 @@ const MOST: usize = 1_000_000;
 /// Whose events they are where the series does not say.
 const USER: &str = "user";
 
-/// What is wrong with a series, if anything.
-pub(crate) fn check(text: &str) -> Result<(), String> {
-    events(text, 0).map(drop)
+/// What is wrong with a series that starts at `start`, if anything.
+pub(crate) fn check(text: &str, start: i64) -> Result<(), String> {
+    events(text, start).map(drop)
 }
 
 /// The events of a series that starts at `start`; the message says what is wrong with it.

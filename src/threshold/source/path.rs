@@ -1,7 +1,8 @@
 //! Thresholds in a file, or in the `*.json` files of a folder.
 //!
 //! In a folder, subfolders and names that start with a dot are left alone, so that a mounted volume's bookkeeping and an
-//! editor's backups are not read; files are read in the order of their names.
+//! editor's backups are not read; files are read in the order of their names. Files with channels or with tests of
+//! thresholds may stand among them, and are left alone.
 
 use std::fs::{File, Metadata};
 use std::io::{self, Read as _};
@@ -10,6 +11,7 @@ use std::time::SystemTime;
 
 use super::text::Texts;
 use super::{Loaded, MAX_FILE_BYTES, SourceError};
+use crate::validate::other_document;
 
 /// What tells one state of the files from another, without reading them.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,13 +45,23 @@ fn inode(metadata: &Metadata) -> u64 {
 
 /// Reads and validates all of it. Blocks on the file system.
 pub(super) fn load(path: &Path) -> Result<Loaded, SourceError> {
-    let files = if path.is_dir() { files_in(path)? } else { vec![path.to_owned()] };
+    let is_folder = path.is_dir();
+    let files = if is_folder { files_in(path)? } else { vec![path.to_owned()] };
     let mut texts = Texts::default();
+    let mut others = 0;
     for file in &files {
         match read_limited(file) {
+            // What `validate FOLDER` takes side by side, this does too.
+            Ok(text) if is_folder && other_document(&text).is_some() => others += 1,
             Ok(text) => texts.add(&file.display().to_string(), &text),
             Err(error) => texts.unreadable(unreadable(file, &error)),
         }
+    }
+    if others == files.len() {
+        return Err(SourceError::one(format!(
+            "the folder {} holds channels or tests of thresholds, and no threshold; put one there or name another folder",
+            path.display()
+        )));
     }
     texts.finish()
 }
@@ -127,6 +139,21 @@ mod tests {
         }
         fs::create_dir(folder.path().join("folder.json")).unwrap();
         assert_eq!(load(folder.path()).unwrap(), ["a.json", "b.json"]);
+    }
+
+    #[test]
+    fn channels_and_tests_may_stand_beside_thresholds() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("channels.json"), r#"{"channels":{}}"#).unwrap();
+        fs::write(folder.path().join("tests.json"), r#"{"threshold_files":["a.json"],"cases":[]}"#).unwrap();
+        assert!(load(folder.path()).unwrap_err().to_string().contains("no threshold"));
+        fs::write(folder.path().join("a.json"), CPU).unwrap();
+        assert_eq!(load(folder.path()).unwrap(), ["cpu"]);
+        // By its own name it is what was asked for.
+        assert!(load(&folder.path().join("tests.json")).is_err());
+        // A threshold with a fault is no other document.
+        fs::write(folder.path().join("b.json"), CPU.replace("resource_type", "actions")).unwrap();
+        assert!(load(folder.path()).is_err());
     }
 
     #[cfg(unix)]

@@ -56,14 +56,14 @@ impl FormSink {
         let text = match &self.direct {
             Some(direct) => match direct.send(request, WHAT).await? {
                 Text { bytes, whole: true } => bytes,
-                Text { bytes, whole: false } => return Err(client::too_long(&bytes, WHAT, &self.url)),
+                Text { bytes, whole: false } => return Err(client::too_long(&self.client, &bytes, WHAT, &self.url)),
             },
             // Its state is large, and not carried along where it is not needed.
             None => Box::pin(self.post(request)).await?,
         };
         match wire::read_reply(&text) {
             Reply::Success => Ok(()),
-            other => Err(wire::reply_failure(other, &text, WHAT, &self.url)),
+            _ => Err(client::other_reply(&self.client, &text, WHAT, &self.url)),
         }
     }
 
@@ -71,7 +71,7 @@ impl FormSink {
     async fn post(&self, request: Vec<u8>) -> Result<Vec<u8>, Failure> {
         let request = self.client.post(&self.url).header(CONTENT_TYPE, "application/json").body(request);
         let response = self.client.send(request, WHAT, &self.url).await?;
-        client::small_body(response, WHAT, &self.url).await
+        client::small_body(&self.client, response, WHAT, &self.url).await
     }
 }
 

@@ -75,7 +75,7 @@ impl FormSource {
                     return Ok(Polled::UpToDate);
                 }
                 Asked::Nothing(reason) => {
-                    let reason = excerpt(reason.as_bytes());
+                    let reason = excerpt(self.client.redacted(&reason).as_bytes());
                     return Ok(Polled::Absent(format!(
                         "the queue at {} holds no topic {:?} ({reason}): nothing was written to it since the queue started, or the name is another",
                         self.address.base_url(),
@@ -151,12 +151,12 @@ impl FormSource {
             }
             text.extend_from_slice(&chunk);
             if !listing && text.len() > MAX_OTHER_REPLY {
-                return Err(wire::reply_failure(Reply::Foreign, &text, WHAT, &open.url));
+                return Err(client::no_list(&self.client, &text, WHAT, &open.url));
             }
         }
         match wire::read_reply(&text) {
             Reply::Refused(reason) => Ok(Asked::Nothing(reason.unwrap_or_else(|| "no reason given".to_owned()))),
-            other => Err(wire::reply_failure(other, &text, WHAT, &open.url)),
+            _ => Err(client::other_reply(&self.client, &text, WHAT, &open.url)),
         }
     }
 }

@@ -195,7 +195,7 @@ impl HttpClient {
     }
 
     /// `text` of the other side without our secrets, which some repeat in their refusals.
-    fn redacted(&self, text: &str) -> String {
+    pub(in crate::transport) fn redacted(&self, text: &str) -> String {
         self.secrets.iter().fold(text.to_owned(), |text, secret| text.replace(secret, "(secret)"))
     }
 }

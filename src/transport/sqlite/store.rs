@@ -32,6 +32,8 @@ const SCHEMA: &str = "
 pub struct EventStore {
     path: PathBuf,
     connection: Connection,
+    /// Which file it is; `None` where that can't be told.
+    identity: Option<(u64, u64)>,
 }
 
 impl EventStore {
@@ -40,7 +42,8 @@ impl EventStore {
     /// # Errors
     /// When the file can't be opened or is no store of ours.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
-        Ok(Self { connection: database::open(path, &KIND)?, path: path.to_owned() })
+        let connection = database::open(path, &KIND)?;
+        Ok(Self { connection, path: path.to_owned(), identity: database::identity(path) })
     }
 
     /// Opens the store at `path` for reading; `None` where there is none yet. Other processes may write meanwhile.
@@ -49,7 +52,7 @@ impl EventStore {
     /// As for [`EventStore::open`].
     pub fn open_existing(path: &Path) -> Result<Option<Self>, StoreError> {
         let connection = database::open_existing(path, &KIND)?;
-        Ok(connection.map(|connection| Self { connection, path: path.to_owned() }))
+        Ok(connection.map(|connection| Self { connection, path: path.to_owned(), identity: database::identity(path) }))
     }
 
     fn refuse(&self, error: rusqlite::Error) -> StoreError {
@@ -57,13 +60,38 @@ impl EventStore {
     }
 
     /// Appends `messages` (each the hash of its topic, and its content) in one transaction, and says for each whether
-    /// it was new. On disk when this returns.
+    /// it was new. On disk when this returns, in the file that stands under the name.
     ///
     /// # Errors
     /// When nothing of it was taken.
     pub fn append(&mut self, messages: &[(&str, &[u8])], accepted_at: i64) -> Result<Vec<bool>, StoreError> {
-        let result = append(&mut self.connection, messages, accepted_at);
-        result.map_err(|error| self.refuse(error))
+        self.follow_the_name()?;
+        loop {
+            let result = append(&mut self.connection, messages, accepted_at);
+            let new = result.map_err(|error| self.refuse(error))?;
+            // It may have gone into a file that was removed meanwhile.
+            if !self.follow_the_name()? {
+                return Ok(new);
+            }
+        }
+    }
+
+    /// Goes on with the file that stands under the name where it is not ours any more: what is written to one that was
+    /// removed nobody would ever read. Whether it is so.
+    fn follow_the_name(&mut self) -> Result<bool, StoreError> {
+        if self.identity.is_none() || database::identity(&self.path) == self.identity {
+            return Ok(false);
+        }
+        let path = self.path.display();
+        if self.path.try_exists().is_ok_and(|exists| !exists) {
+            tracing::error!(%path, "the file was removed while it was written to: what it held is gone with it, and a new one is begun");
+            // The index of the log, which belongs to the file that is gone.
+            let _ = std::fs::remove_file(database::with_suffix(&self.path, "-shm"));
+        } else {
+            tracing::warn!(%path, "another file stands in the place of the one that was written to: going on with that");
+        }
+        *self = Self::open(&self.path)?;
+        Ok(true)
     }
 
     /// How many messages the topic of this hash holds; `None` where nothing was ever written to it.

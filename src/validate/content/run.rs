@@ -235,6 +235,12 @@ impl<E: From<io::Error>> Run<'_, '_, E> {
             self.findings.take(finding.at(text.place(spot.node.start, &*spot.pointer)));
         }
         let context = &mut Context { text, report: &mut |finding| self.findings.take(finding) };
+        if matches!(kind, Kind::Channels | Kind::Cases) && !spot.pointer.is_empty() {
+            let finding = Finding::error(Code::WrongType, "a file of channels or of cases stands in an array")
+                .found("an item of an array")
+                .expected("one object, which is all of the file");
+            context.report(spot.node.start, &spot.pointer, finding);
+        }
         match kind {
             Kind::Channels => {
                 self.withhold |= channels::may_hold_secret(spot.node);

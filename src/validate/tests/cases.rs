@@ -63,6 +63,7 @@ fn every_fault_has_its_place() {
         [("empty-list", "/cases".to_owned()), ("empty-id", "/threshold_files/0".to_owned())]
     );
     assert_eq!(findings(" \n"), one("empty", ""));
+    assert_eq!(changed("\"start\": 0", "\"start\": 9223372036854775807"), one("invalid-series", "/cases/0/series/0"));
     // All of them in one look.
     let all = SOUND.replacen("\"firing\"", "\"fring\"", 1).replacen("95x20", "95y20", 1).replacen("\"1h\"", "true", 1);
     assert_eq!(findings(&all).len(), 3);

@@ -79,11 +79,25 @@ fn a_spool_whose_header_makes_no_sense_is_put_aside() {
     let mut publisher = state.publish(&queue.url(), &QUICK);
     publisher.write(&events(20));
     publisher.end();
-    // Behind the bytes that every such file begins with: SQLite takes it for something else.
-    let file = std::fs::OpenOptions::new().write(true).open(state.path("spool.db")).unwrap();
-    file.write_all_at(&[0; 4], 20).unwrap();
-    let ended = state.publish(&queue.url(), &QUICK).end();
-    assert!(ended.stderr.contains("put aside"), "{}", ended.stderr);
+    // The file's own mark, the size of a page, behind what every such file begins with, the number of pages, the first
+    // page's kind: SQLite takes it for something else or reads nothing, and all the rest is whole.
+    for (n, at) in [0, 16, 20, 28, 100].into_iter().enumerate() {
+        queue.always(Answer::status(503));
+        let sent: Vec<String> = (0..30).map(|event| crate::support::line(&format!("i{n}"), event)).collect();
+        let mut publisher = state.publish(&queue.url(), &[&QUICK[..], &["--drain-timeout", "20ms"]].concat());
+        publisher.write(&sent);
+        assert_eq!(publisher.end().count("undelivered"), 30);
+        let file = std::fs::OpenOptions::new().write(true).open(state.path("spool.db")).unwrap();
+        file.write_all_at(&[0xff; 2], at).unwrap();
+        let verified = state.run(&["spool", "verify"]);
+        assert_eq!(verified.status.code(), Some(1), "{at}: {}", String::from_utf8_lossy(&verified.stderr));
+        queue.always(Answer::Take);
+        let ended = state.publish(&queue.url(), &QUICK).end();
+        assert!(ended.stderr.contains("put aside"), "{at}: {}", ended.stderr);
+        assert!(ended.stderr.contains("30 waiting events"), "{at}: {}", ended.stderr);
+        assert!(sent.iter().all(|it| queue.events().contains(it)), "{at}: {}", ended.stderr);
+        assert!(!state.path("spool.db.mending").exists());
+    }
 }
 
 #[test]

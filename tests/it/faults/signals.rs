@@ -80,6 +80,30 @@ fn a_publisher_whose_spool_is_full_says_where_to_go_on() {
 }
 
 #[test]
+fn a_signal_ends_a_publisher_whose_input_never_pauses() {
+    let (state, queue) = (State::new(), FormQueue::start());
+    queue.always(Answer::status(503));
+    let options = [&QUICK[..], &["--spool-max-bytes", "900MB", "--spool-sync", "normal"]].concat();
+    let mut publisher = state.publish(&queue.url(), &options);
+    let mut input = publisher.input.take().unwrap();
+    let block = super::text(&events(3_000));
+    // Far more than is taken by the time that it ends.
+    let writer =
+        std::thread::spawn(move || (0..300).any(|_| std::io::Write::write_all(&mut input, block.as_bytes()).is_err()));
+    state.look_until("events in the spool", || {
+        let output = state.run(&["spool", "status"]);
+        let status: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
+        status["destinations"][0]["waiting"].as_u64().is_some_and(|waiting| waiting > 0)
+    });
+    signal(publisher.child(), "TERM");
+    let ended = publisher.wait().balanced();
+    assert!(writer.join().unwrap(), "it read to the end of its input");
+    // What was read and not taken is said, to the line.
+    let from = format!("publish again from <stdin>:{} on", ended.count("read") + 1);
+    assert!(ended.stderr.contains(&from), "{from}: {}", ended.stderr);
+}
+
+#[test]
 fn a_closed_standard_input_is_an_empty_one() {
     let (state, queue) = (State::new(), FormQueue::start());
     let binary = env!("CARGO_BIN_EXE_formusage");

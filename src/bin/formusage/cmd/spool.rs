@@ -230,7 +230,18 @@ fn purge(args: &SpoolPurgeArgs) -> anyhow::Result<Exit> {
 
 fn verify(path: &SpoolPath) -> anyhow::Result<Exit> {
     let path = path.resolve()?;
-    let Some(file) = open(&path)? else { return Ok(Exit::Success) };
+    let opened = match SpoolFile::open(&path) {
+        Err(error) if error.is_damage() => Err(error.to_string()),
+        _ => Ok(open(&path)?),
+    };
+    let file = match opened {
+        Ok(Some(file)) => file,
+        Ok(None) => return Ok(Exit::Success),
+        Err(fault) => {
+            output::complain(&fault);
+            return Ok(Exit::Objection);
+        }
+    };
     let faults = file.verify()?;
     if faults.is_empty() {
         let status = file.status()?;

@@ -8,7 +8,7 @@ use form_usage_events::clock::{Clock, SystemClock};
 use form_usage_events::validate::continuity::{Continuity, ContinuityTotals};
 use form_usage_events::validate::explain::Explanation;
 use form_usage_events::validate::{
-    Bindings, Code, ContentOptions, ContentValidator, EventRules, Level, Levels, Severity, Tally,
+    Bindings, Code, ContentOptions, ContentValidator, EventRules, Kind, Level, Levels, Severity, Tally,
 };
 
 use crate::cli::{FindingFormat, Topic, ValidateArgs};
@@ -265,7 +265,13 @@ fn contents(tally: &Tally) -> String {
         [(tally.events, "event"), (tally.thresholds, "threshold"), (tally.channels, "channel"), (tally.cases, "case")];
     let some: Vec<_> =
         all.iter().filter(|(number, _)| *number > 0).map(|(number, noun)| count(*number, noun)).collect();
-    if some.is_empty() { count(0, "event") } else { some.join(" and ") }
+    let nothing = match tally.kind {
+        Some(Kind::Thresholds) => "threshold",
+        Some(Kind::Channels) => "channel",
+        Some(Kind::Cases) => "case",
+        Some(Kind::Events) | None => "event",
+    };
+    if some.is_empty() { count(0, nothing) } else { some.join(" and ") }
 }
 
 fn verdict(tally: &Tally) -> String {
