@@ -357,8 +357,10 @@ fn a_damaged_state_is_put_aside_and_metering_starts_anew() {
 }
 
 /// Whoever has no privilege, and is another than root.
+#[cfg(unix)]
 const NOBODY: u32 = 65534;
 
+#[cfg(unix)]
 #[test]
 fn a_state_that_can_be_locked_and_not_replaced_is_refused() {
     use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
