@@ -246,7 +246,8 @@ impl Agent {
     ///
     /// # Errors
     /// At the first look alone: when a scope can't be read, when two scopes have an instance of the same id or meter the
-    /// same. Later the other ones go on, and what failed is logged once.
+    /// same and neither is a [pattern](Scope::is_pattern). Later the other ones go on, and what failed is logged once.
+    /// What two scopes have through a pattern is metered for one of them, at the start for the first, and logged.
     pub fn tick(&mut self, now: Now) -> Result<Tick, CollectError> {
         self.move_to(now);
         let mut tick = Tick::default();
@@ -346,7 +347,7 @@ impl Agent {
                 }
             }
         }
-        let mut moment = self.moment();
+        let (mut moment, dropped) = (self.moment(), !old.is_empty());
         for gone in old {
             // The same may be metered under another name now, which must not have the same second.
             let end = self.fleet.drop_scope(gone.id, moment, &mut tick.events);
@@ -358,7 +359,8 @@ impl Agent {
         }
         if self.begun {
             let mut problems = Vec::new();
-            for source in self.sources.iter_mut().filter(|source| !source.looked) {
+            // What a dropped scope had, one that is kept may have as well. A second look at one moment adds nothing.
+            for source in self.sources.iter_mut().filter(|source| dropped || !source.looked) {
                 source.look_on(&mut self.fleet, moment, false, &mut tick.events, &mut problems);
             }
             say(&problems);
@@ -439,7 +441,8 @@ impl Watched {
             tracing::warn!(scope = &*self.name, "nothing is left of it: it has its last event; {later}");
         }
         let (before, first) = (self.before, !self.looked);
-        let look = Look { scope: self.id, name: &self.name, owner: &self.owner, now, before, first };
+        let is_pattern = self.scope.is_pattern();
+        let look = Look { scope: self.id, name: &self.name, owner: &self.owner, now, before, first, is_pattern };
         fleet.take(&look, observed, events, problems);
         (self.before, self.looked) = (Some(now), true);
         Ok(())

@@ -52,6 +52,8 @@ pub(super) struct Look<'a> {
     pub(super) before: Option<Moment>,
     /// Whether it is the scope's first in this process.
     pub(super) first: bool,
+    /// Whether a pattern says what the scope's instances are.
+    pub(super) is_pattern: bool,
 }
 
 /// A scope of an agent.
@@ -63,8 +65,8 @@ pub struct ScopeId(pub(super) u64);
 pub(super) enum Problem {
     /// Its id is that of an instance of another scope.
     Clash { instance: String, scope: Arc<str>, other: Arc<str> },
-    /// Another scope meters the same under another id.
-    Twice { place: Place, instance: String, scope: Arc<str>, first: (String, Arc<str>) },
+    /// Another scope meters the same under another id; `by_pattern` where one of them at least is a pattern.
+    Twice { place: Place, instance: String, scope: Arc<str>, first: (String, Arc<str>), by_pattern: bool },
     /// It is in what another instance is metered for; both are metered.
     Within { place: Place, inner: (String, Arc<str>), outer: (String, Arc<str>) },
     /// It can't be an event's.
@@ -79,6 +81,8 @@ struct Member {
     life: String,
     labels: Arc<Labels>,
     place: Place,
+    /// Whether it came under a pattern.
+    is_pattern: bool,
     meter: Meter,
     /// The number of the last look that saw it.
     looked: u64,
@@ -155,6 +159,10 @@ impl Fleet {
         self.looks += 1;
         let looked = self.looks;
         for seen in observed {
+            if self.is_taken_elsewhere(look, &seen, problems) {
+                // Missing from this look, as far as it goes: it ends.
+                continue;
+            }
             match self.members.get_mut(&seen.instance) {
                 Some(member) if member.scope == look.scope => {
                     member.looked = looked;
@@ -170,11 +178,8 @@ impl Fleet {
                     }
                 }
                 Some(member) if member.place.is_same(&seen.place) && seen.place != Place::Host => {
-                    let first = (seen.instance.clone(), Arc::clone(&member.name));
-                    if self.overlaps.insert((look.scope, member.scope, true)) {
-                        let (instance, scope) = (seen.instance, Arc::clone(look.name));
-                        problems.push(Problem::Twice { place: seen.place, instance, scope, first });
-                    }
+                    let holder = seen.instance.clone();
+                    self.tell_twice(look, &seen.place, seen.instance, &holder, problems);
                 }
                 Some(member) => {
                     let other = Arc::clone(&member.name);
@@ -194,12 +199,8 @@ impl Fleet {
 
     fn admit(&mut self, look: &Look<'_>, seen: Observed, events: &mut Vec<Metered>, problems: &mut Vec<Problem>) {
         let Observed { instance, life, born, user, org, place, reading } = seen;
-        if let Some((other, member)) = self.places.holder(&place).and_then(|id| self.members.get_key_value(id)) {
-            if self.overlaps.insert((look.scope, member.scope, true)) {
-                let (scope, first) = (Arc::clone(look.name), (other.clone(), Arc::clone(&member.name)));
-                problems.push(Problem::Twice { place, instance, scope, first });
-            }
-            return;
+        if let Some(holder) = self.places.holder(&place).map(str::to_owned) {
+            return self.tell_twice(look, &place, instance, &holder, problems);
         }
         let owner = look.owner;
         let org = org.or_else(|| owner.org.clone());
@@ -249,9 +250,56 @@ impl Fleet {
         };
         self.tell_nesting(look, &instance, &place, problems);
         self.places.take(&place, &instance);
-        let (scope, name) = (look.scope, Arc::clone(look.name));
-        let member = Member { scope, name, life, labels, place, meter, looked: self.looks, seen: look.now.settled };
+        let member = Member {
+            scope: look.scope,
+            name: Arc::clone(look.name),
+            life,
+            labels,
+            place,
+            is_pattern: look.is_pattern,
+            meter,
+            looked: self.looks,
+            seen: look.now.settled,
+        };
         self.members.insert(instance, member);
+    }
+
+    /// Where an instance of the scope has another place than at the look before, gives it that one. `true` where
+    /// another instance has it already.
+    fn is_taken_elsewhere(&mut self, look: &Look<'_>, seen: &Observed, problems: &mut Vec<Problem>) -> bool {
+        let moved = |member: &&mut Member| member.scope == look.scope && member.place != seen.place;
+        let Some(member) = self.members.get_mut(&seen.instance).filter(moved) else { return false };
+        if let Some(holder) = self.places.holder(&seen.place).filter(|holder| *holder != seen.instance) {
+            let holder = holder.to_owned();
+            self.tell_twice(look, &seen.place, seen.instance.clone(), &holder, problems);
+            return true;
+        }
+        let left = std::mem::replace(&mut member.place, seen.place.clone());
+        self.places.leave(&left, &seen.instance);
+        self.tell_nesting(look, &seen.instance, &seen.place, problems);
+        self.places.take(&seen.place, &seen.instance);
+        false
+    }
+
+    /// Tells that `holder` is metered for what the scope has as `instance`, once for two scopes.
+    fn tell_twice(
+        &mut self,
+        look: &Look<'_>,
+        place: &Place,
+        instance: String,
+        holder: &str,
+        problems: &mut Vec<Problem>,
+    ) {
+        let Some(member) = self.members.get(holder) else { return };
+        if self.overlaps.insert((look.scope, member.scope, true)) {
+            problems.push(Problem::Twice {
+                place: place.clone(),
+                instance,
+                scope: Arc::clone(look.name),
+                first: (holder.to_owned(), Arc::clone(&member.name)),
+                by_pattern: look.is_pattern || member.is_pattern,
+            });
+        }
     }
 
     /// Tells of what contains the instance, or is in it, once for two scopes.
@@ -408,14 +456,19 @@ impl Problem {
     pub(super) fn say(&self) {
         match self {
             Self::Within { .. } => tracing::warn!("{self}"),
-            Self::Twice { .. } => tracing::warn!("{self}. Until then what both have is metered for the first alone"),
+            Self::Twice { first, .. } => tracing::warn!(
+                "{self}. Until then what both have is metered for {} alone, and from the next start on for the one that \
+                 stands first",
+                first.1
+            ),
             Self::Clash { .. } | Self::Refused { .. } => tracing::warn!("{self}; it is not metered"),
         }
     }
 
-    /// Whether an instance is not metered for it.
+    /// Whether it refuses a start. What two scopes have through a pattern does not: whoever may make a control group
+    /// could keep a host from being metered.
     pub(super) const fn is_fault(&self) -> bool {
-        !matches!(self, Self::Within { .. })
+        !matches!(self, Self::Within { .. } | Self::Twice { by_pattern: true, .. })
     }
 }
 
@@ -425,7 +478,7 @@ impl std::fmt::Display for Problem {
             Self::Clash { instance, scope, other } => {
                 f.write_str(&clash(instance, other, scope, "another instance id for one of them"))
             }
-            Self::Twice { place, instance, scope, first } => {
+            Self::Twice { place, instance, scope, first, .. } => {
                 f.write_str(&twice(place, (&first.0, &first.1), (instance, scope)))
             }
             Self::Within { place, inner, outer } => {

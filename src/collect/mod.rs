@@ -163,6 +163,11 @@ pub trait Scope: fmt::Debug {
         false
     }
 
+    /// Whether a pattern says what its instances are, so that whoever makes an instance decides what it has.
+    fn is_pattern(&self) -> bool {
+        false
+    }
+
     /// The instances that there are as of opening or of the last look, each by its id, with what of the machine it is.
     /// None where a scope does not know before a look.
     fn instances(&self) -> Vec<(String, Place)> {

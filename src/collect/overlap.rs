@@ -1,8 +1,9 @@
 //! What is metered twice: by two scopes, or in a control group and in one below it. Pure.
 //!
-//! The same group, or the same process, under two scopes is billed twice and refused. A group and one below it may both
-//! be meant, a team's slice and its services: that is said, since the figures of the one contain the other's. The host
-//! contains all there is, and nothing is said of that.
+//! The same group, or the same process, under two scopes that both name it would be billed twice and is refused. Where a
+//! pattern has it, whoever may make a group could have a start refused; so one scope is metered for it, at the start the
+//! first, and that is said. A group and one below it may both be meant, a team's slice and its services: that is said,
+//! since the figures of the one contain the other's. The host contains all there is, and nothing is said of that.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -150,7 +151,8 @@ impl Places {
     }
 }
 
-/// Refuses scopes that meter the same, or different things under one id, as of opening or the last looks at them.
+/// Refuses scopes that meter the same, or different things under one id, as of opening or the last looks at them. What
+/// two scopes have through a [pattern](Scope::is_pattern) is left to the [`Agent`](super::Agent), which meters it once.
 ///
 /// # Errors
 /// Names the first of what is metered twice, with both scopes and what to do.
@@ -158,20 +160,23 @@ impl Places {
 pub fn refuse_overlaps<'a>(
     scopes: impl IntoIterator<Item = (&'a ScopeConfig, &'a dyn Scope)>,
 ) -> Result<(), CollectError> {
-    let (mut places, mut known) = (Places::default(), BTreeMap::<String, Arc<str>>::new());
+    let (mut places, mut known) = (Places::default(), BTreeMap::<String, (Arc<str>, bool)>::new());
     for (config, scope) in scopes {
-        let name: Arc<str> = config.shown().into();
+        let (name, is_pattern): (Arc<str>, _) = (config.shown().into(), scope.is_pattern());
         for (instance, place) in scope.instances() {
             let holder = places.holder(&place).and_then(|holder| Some((holder, known.get(holder)?)));
-            if let Some((other, by)) = holder {
+            if let Some((other, (by, by_pattern))) = holder {
+                if is_pattern || *by_pattern {
+                    continue;
+                }
                 return Err(CollectError(twice(&place, (other, by), (&instance, &name))));
             }
-            if let Some(other) = known.get(&instance) {
+            if let Some((other, _)) = known.get(&instance) {
                 let fix = config.options.asked.instance_id("{host}/{path}");
                 return Err(CollectError(clash(&instance, other, &name, &fix)));
             }
             places.take(&place, &instance);
-            known.insert(instance, Arc::clone(&name));
+            known.insert(instance, (Arc::clone(&name), is_pattern));
         }
     }
     Ok(())

@@ -65,6 +65,17 @@ pub enum StateFileError {
         /// The state file.
         path: PathBuf,
     },
+    /// It could be read, and be locked, but not be replaced: events would wait for ever.
+    #[error(
+        "can't replace the state {}: {error}. It is written anew beside itself: let this user make files in its folder, \
+         name another file with --state, or do without by --no-state", path.display()
+    )]
+    Fixed {
+        /// The state file.
+        path: PathBuf,
+        /// Why.
+        error: io::Error,
+    },
     /// The operating system refuses.
     #[error("can't use the state {}: {error}; name another file with --state, or do without by --no-state", path.display())]
     Io {
@@ -99,7 +110,7 @@ impl StateFile {
     ///
     /// # Errors
     /// When another process has it; when it has several names (hard links), where that can be told; when the file or its
-    /// folder can't be read or written.
+    /// folder can't be read or written. A disk that is full is no reason, since that passes.
     pub fn open(path: &Path, here: &Origin, now: Now) -> Result<Opened, StateFileError> {
         let path = &*behind_links(path).map_err(|error| refuse(path, error))?;
         // Said before a lock file stands beside what is no state.
@@ -111,6 +122,7 @@ impl StateFile {
         }
         let hold = Mutex::new(Hold::take(path)?);
         let file = Self { path: path.to_owned(), fresh: with_suffix(path, ".new"), hold };
+        file.try_replacing().map_err(|error| StateFileError::Fixed { path: path.to_owned(), error })?;
         let mut opened = Opened { file, closing: Vec::new(), continuation: None, put_aside: None };
         let found = match read(path) {
             Ok(bytes) => Saved::decode(&bytes).and_then(|saved| saved.continuation(here, now)),
@@ -130,6 +142,31 @@ impl StateFile {
             }
         }
         Ok(opened)
+    }
+
+    /// Makes the file that will take the state's place, and removes it. What stands there was left by a run that was
+    /// killed before it counted: no event was written on the strength of it.
+    fn try_replacing(&self) -> io::Result<()> {
+        let passes = |error: &io::Error| {
+            !matches!(
+                error.kind(),
+                io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::IsADirectory
+            )
+        };
+        let remove = || match std::fs::remove_file(&self.fresh) {
+            Err(error) if !passes(&error) => Err(error),
+            _ => Ok(()),
+        };
+        remove()?;
+        match private().create_new(true).open(&self.fresh) {
+            Err(error) if !passes(&error) => Err(error),
+            Err(_) => Ok(()),
+            Ok(made) => {
+                // Elsewhere what is open can't be removed.
+                drop(made);
+                remove()
+            }
+        }
     }
 
     /// Where it is.

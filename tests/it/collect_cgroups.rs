@@ -188,54 +188,6 @@ fn the_host_and_its_groups_are_metered_at_once() {
     assert_eq!(edges(&host)[0].0, first.period.start);
 }
 
-/// A configuration with a scope for each pattern, each billed to a user of its own.
-fn scopes_of(patterns: &[&str]) -> String {
-    let scope = |(number, pattern): (usize, &&str)| {
-        format!(
-            "[[scope]]\nscope = \"cgroup:{pattern}\"\ninstance_id = \"{number}-{{name}}\"\nuser_id = \"user-{number}\"\n"
-        )
-    };
-    patterns.iter().enumerate().map(scope).collect::<Vec<_>>().concat()
-}
-
-#[test]
-fn one_group_under_two_scopes_is_refused_at_start_and_at_a_reload() {
-    let Some(parent) = ControlGroup::new("twice") else { return };
-    let (one, two) = (parent.child("one"), parent.child("two"));
-    let folder = tempfile::TempDir::new().unwrap();
-    let file = folder.path().join("c.toml");
-    let (all, other) = (format!("{}/*", parent.path()), two.path().to_owned());
-    std::fs::write(&file, scopes_of(&[&all, &other])).unwrap();
-    let mut command = formusage_process();
-    command.args(["collect", "--no-state", "--interval", "1s", "--config"]).arg(&file).stdin(Stdio::null());
-    let refused = command.output().unwrap();
-    let said = String::from_utf8(refused.stderr).unwrap();
-    assert_eq!(refused.status.code(), Some(2), "{said}");
-    assert!(said.contains(&format!("the control group {other} would be billed twice")), "{said}");
-    for (line, instance) in [(1, "0-two"), (5, "1-two")] {
-        assert!(said.contains(&format!("{}:{line}:1", file.display())) && said.contains(instance), "{said}");
-    }
-
-    std::fs::write(&file, scopes_of(&[one.path()])).unwrap();
-    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    let mut stdout = BufReader::new(child.stdout.take().unwrap());
-    let mut stderr = BufReader::new(child.stderr.take().unwrap());
-    let mut line = String::new();
-    stdout.read_line(&mut line).unwrap();
-    std::fs::write(&file, scopes_of(&[one.path(), &all])).unwrap();
-    signal(&child, "HUP");
-    let mut said = String::new();
-    while !said.contains("the old one stays in force") {
-        assert!(stderr.read_line(&mut said).unwrap() > 0, "{said}");
-    }
-    assert!(said.contains("would be billed twice"), "{said}");
-    signal(&child, "TERM");
-    assert_eq!(child.wait().unwrap().code(), Some(0));
-    let mut rest = String::new();
-    stdout.read_to_string(&mut rest).unwrap();
-    assert!(!rest.contains("user-1"), "{rest}");
-}
-
 #[test]
 fn a_group_within_another_is_said_once_and_metered() {
     let Some(parent) = ControlGroup::new("within") else { return };

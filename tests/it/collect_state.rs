@@ -355,3 +355,49 @@ fn a_damaged_state_is_put_aside_and_metering_starts_anew() {
     assert_eq!(aside.len(), 1);
     assert_eq!(std::fs::read_to_string(&aside[0]).unwrap(), "half of a st");
 }
+
+/// Whoever has no privilege, and is another than root.
+#[cfg(unix)]
+const NOBODY: u32 = 65534;
+
+#[cfg(unix)]
+#[test]
+fn a_state_that_can_be_locked_and_not_replaced_is_refused() {
+    use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+    let folder = TempDir::new().unwrap();
+    let closed = folder.path().join("closed");
+    std::fs::create_dir(&closed).unwrap();
+    let is_root = closed.metadata().unwrap().uid() == 0;
+    let state = closed.join("s");
+    let interval = Duration::from_secs(1);
+    let periods = Periods { interval, align: true, sample_interval: interval };
+    let agent = Agent::new(Vec::new(), periods, Now::of(&SystemClock));
+    let kept = Saved::encode(&Origin::here(), &[], &agent.snapshot()).unwrap();
+    for (name, bytes) in [("s", &*kept), ("s.lock", &[])] {
+        std::fs::write(closed.join(name), bytes).unwrap();
+        if is_root {
+            chown(closed.join(name), Some(NOBODY), Some(NOBODY)).unwrap();
+        }
+    }
+    let mode = |path: &Path, mode| std::fs::set_permissions(path, PermissionsExt::from_mode(mode)).unwrap();
+    mode(folder.path(), 0o755);
+    mode(&closed, 0o555);
+    let mut command = formusage_process();
+    command.args(["collect", "--interval", "1s", "--count", "1", "--user-id", "u", "--state"]).arg(&state);
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    if is_root {
+        std::os::unix::process::CommandExt::uid(&mut command, NOBODY);
+    }
+    let started = command.spawn();
+    if is_root && started.as_ref().is_err_and(|error| error.kind() == std::io::ErrorKind::PermissionDenied) {
+        eprintln!("skipped, since the user {NOBODY} may not start what is tested");
+        return;
+    }
+    let output = started.unwrap().wait_with_output().unwrap();
+    mode(&closed, 0o755);
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    assert!(output.stdout.is_empty() && said.contains("can't replace the state"), "{said}");
+    assert!(said.contains(&state.display().to_string()) && said.contains("--state"), "{said}");
+    assert!(!said.contains("was put aside"), "{said}");
+}

@@ -16,8 +16,11 @@ mod cloudevents;
 mod cloudevents_setup;
 mod codes;
 mod collect;
+#[cfg(target_os = "linux")]
 mod collect_cgroups;
 mod collect_output;
+#[cfg(target_os = "linux")]
+mod collect_overlap;
 mod collect_state;
 mod concurrency;
 mod continuity;

@@ -1,6 +1,8 @@
 //! What the agent promises: sums that are the kernel's, periods that are contiguous, whatever the clocks, the scopes and
 //! the processes do.
 
+mod overlap;
+
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -29,9 +31,14 @@ struct Fake {
     world: Rc<RefCell<World>>,
     known: BTreeMap<String, u32>,
     looked: bool,
+    is_pattern: bool,
 }
 
 impl Scope for Fake {
+    fn is_pattern(&self) -> bool {
+        self.is_pattern
+    }
+
     fn read(&mut self, at: Monotonic) -> Result<Vec<Observed>, CollectError> {
         let world = self.world.borrow();
         if world.broken {
@@ -248,61 +255,6 @@ fn after_a_boot_nothing_is_subtracted_and_nothing_seen_is_lost() {
     assert_eq!(short(&agent.tick(booted(100)).unwrap().events), [e("a", 0, 6, 4)]);
     set(&world, "a", 2, 71_000);
     assert_eq!(short(&agent.tick(booted(4_200)).unwrap().events), [e("a", 6, 10, 1)]);
-}
-
-#[test]
-fn two_scopes_with_one_id_are_an_error_at_the_start_and_left_out_later() {
-    let (world, other) = (world(&[("a", 1, 0)]), world(&[("a", 1, 0)]));
-    let mut agent = Agent::new(vec![source("one", &world), source("two", &other)], periods(10), now(0));
-    let error = agent.tick(now(0)).unwrap_err().to_string();
-    assert!(error.contains("one and two both have an instance called \"a\""), "{error}");
-    other.borrow_mut().instances.clear();
-    let mut agent = Agent::new(vec![source("one", &world), source("two", &other)], periods(10), now(0));
-    tick(&mut agent, 0);
-    set(&other, "a", 1, 5_000);
-    assert_eq!(tick(&mut agent, 10_000), [e("a", 0, 10, 0)]);
-}
-
-fn is_group(world: &Rc<RefCell<World>>, name: &str, path: &str) {
-    world.borrow_mut().places.insert(name.into(), Place::Group(path.into()));
-}
-
-#[test]
-fn one_group_is_billed_by_one_scope() {
-    let (world, other) = (world(&[("a", 1, 0)]), world(&[("b", 1, 0)]));
-    is_group(&world, "a", "x");
-    is_group(&other, "b", "x");
-    let both = || vec![source("one", &world), source("two", &other)];
-    let error = Agent::new(both(), periods(10), now(0)).tick(now(0)).unwrap_err().to_string();
-    let expected = "the control group x would be billed twice: as \"a\" by the scope one and as \"b\" by the scope two";
-    assert!(error.contains(expected), "{error}");
-
-    // One that appears later is of the first scope, until that lets go of it.
-    other.borrow_mut().instances.clear();
-    let mut agent = Agent::new(both(), periods(10), now(0));
-    tick(&mut agent, 0);
-    set(&other, "b", 1, 5_000);
-    set(&world, "a", 1, 2_000);
-    assert_eq!(tick(&mut agent, 10_000), [e("a", 0, 10, 2)]);
-    let second = agent.scopes().nth(1).unwrap().0;
-    agent.reconfigure(vec![Plan::Keep(second)], periods(10), now(12_000));
-    set(&other, "b", 1, 6_000);
-    tick(&mut agent, 13_000);
-    set(&other, "b", 1, 8_000);
-    let billed: u64 = tick(&mut agent, 20_000).iter().filter(|event| event.0 == "b").map(|event| event.3).sum();
-    assert_eq!(billed, 2, "what was used under the first scope stays with that");
-}
-
-#[test]
-fn a_group_and_one_below_it_are_both_billed() {
-    let (world, other) = (world(&[("a", 1, 0)]), world(&[("b", 1, 0)]));
-    is_group(&world, "a", "x");
-    is_group(&other, "b", "x/y");
-    let mut agent = Agent::new(vec![source("one", &world), source("two", &other)], periods(10), now(0));
-    tick(&mut agent, 0);
-    set(&world, "a", 1, 3_000);
-    set(&other, "b", 1, 1_000);
-    assert_eq!(tick(&mut agent, 10_000), [e("a", 0, 10, 3), e("b", 0, 10, 1)]);
 }
 
 #[test]

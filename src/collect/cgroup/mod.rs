@@ -284,6 +284,10 @@ impl Scope for Cgroups {
         Ok(self.look(at, false, &heard))
     }
 
+    fn is_pattern(&self) -> bool {
+        self.levels.is_pattern()
+    }
+
     fn instances(&self) -> Vec<(String, Place)> {
         self.groups.values().map(|group| (group.instance().to_owned(), group.last.place.clone())).collect()
     }

@@ -49,6 +49,11 @@ impl Levels {
         Self(levels.iter().map(|text| Level::Literal((*text).to_owned())).collect())
     }
 
+    /// Whether it may name several groups.
+    pub(super) fn is_pattern(&self) -> bool {
+        self.0.iter().any(|level| !matches!(level, Level::Literal(_)))
+    }
+
     /// `name`, as it is, at any depth.
     pub(super) fn any_then(name: &str) -> Self {
         Self(vec![Level::Any, Level::Literal(name.to_owned())])

@@ -224,3 +224,17 @@ fn it_is_for_its_owner_alone() {
     let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
     assert_eq!((mode(&path), mode(path.parent().unwrap())), (0o600, 0o700));
 }
+
+#[test]
+fn what_an_earlier_run_left_half_written_is_no_hindrance() {
+    let (_folder, path) = holding(&kept(&here(), &[], 5));
+    let fresh = with_suffix(&path, ".new");
+    std::fs::write(&fresh, "half").unwrap();
+    let opened = open(&path, 10);
+    assert!(matches!(opened.continuation, Some(Continuation::Same(_))) && !fresh.exists(), "{opened:?}");
+    drop(opened);
+    std::fs::create_dir(&fresh).unwrap();
+    let error = StateFile::open(&path, &here(), now(10)).unwrap_err();
+    assert!(matches!(error, StateFileError::Fixed { .. }), "{error}");
+    assert!(error.to_string().contains("--no-state"), "{error}");
+}

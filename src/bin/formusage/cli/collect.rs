@@ -47,7 +47,9 @@ pub(crate) struct CollectArgs {
     pub(crate) watch: bool,
 
     /// What is metered: host (the default), cgroup:PATH or a pattern such as 'cgroup:system.slice/*.service',
-    /// systemd:UNIT, pid:N with its children. May stand several times
+    /// systemd:UNIT, pid:N with its children. May stand several times. What two scopes name is refused, since it would
+    /// be billed twice; what a pattern shares with another scope is billed to the first, and said. A process and one of
+    /// its children are both billed, the child twice
     #[arg(
         long = "scope",
         value_name = "SCOPE",
