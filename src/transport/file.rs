@@ -73,21 +73,22 @@ impl Output {
         loop {
             self.append(lines)?;
             // It may have gone into a file that was removed meanwhile.
-            if self.follow_the_name()? != Some(Fate::Removed) {
+            if !self.follow_the_name()? {
                 return Ok(());
             }
         }
     }
 
-    /// Goes on with the file that stands under the name. What became of the one before, where it is another.
-    fn follow_the_name(&mut self) -> io::Result<Option<Fate>> {
-        let Self::File { file, path, .. } = self else { return Ok(None) };
-        let Some(fate) = fate(file, path) else { return Ok(None) };
-        if fate == Fate::Removed {
+    /// Goes on with the file that stands under the name. Whether the one before is gone, and what it held.
+    fn follow_the_name(&mut self) -> io::Result<bool> {
+        let Self::File { file, path, .. } = self else { return Ok(false) };
+        let Some(names) = other_names(file, path) else { return Ok(false) };
+        let removed = names == 0;
+        if removed {
             tracing::error!(path = %path.display(), "the file was removed while it was written to: what it held is gone with it, and a new one is begun");
         }
         *self = Self::open(path)?;
-        Ok(Some(fate))
+        Ok(removed)
     }
 
     fn append(&mut self, lines: &[u8]) -> io::Result<()> {
@@ -110,28 +111,20 @@ impl Output {
     }
 }
 
-/// What became of a file that is no longer found under its name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Fate {
-    /// It has another name, as after the rotation of logs: what was written stands there.
-    Moved,
-    /// It has none any more.
-    Removed,
-}
-
-/// Where the file went, if it no longer stands under its name.
+/// How many names a file has that no longer stands under its own: none where it was removed; after the rotation of logs it
+/// has another, and what was written stands there.
 #[cfg(unix)]
-fn fate(file: &File, path: &Path) -> Option<Fate> {
+fn other_names(file: &File, path: &Path) -> Option<u64> {
     use std::os::unix::fs::MetadataExt as _;
     let ours = file.metadata().ok().filter(|ours| ours.is_file())?;
     if path.metadata().is_ok_and(|there| (there.dev(), there.ino()) == (ours.dev(), ours.ino())) {
         return None;
     }
-    Some(if ours.nlink() == 0 { Fate::Removed } else { Fate::Moved })
+    Some(ours.nlink())
 }
 
 #[cfg(not(unix))]
-fn fate(_: &File, _: &Path) -> Option<Fate> {
+fn other_names(_: &File, _: &Path) -> Option<u64> {
     None
 }
 
