@@ -1,45 +1,12 @@
 //! Damage, file by file: what is left of it is found, told and delivered as it was taken.
 
 use std::path::Path;
-use std::sync::Arc;
 
 use rusqlite::Connection;
 
+use super::test_support::*;
 use super::*;
-use crate::clock::ManualClock;
-use crate::events::EncodedEvent;
-use crate::events::tests::sample;
 use crate::transport::BatchLimits;
-
-const ALL: BatchLimits = BatchLimits { events: usize::MAX, bytes: usize::MAX };
-
-fn runtime() -> tokio::runtime::Runtime {
-    tokio::runtime::Builder::new_current_thread().build().unwrap()
-}
-
-fn open(path: &Path) -> Spool {
-    let clock = Arc::new(ManualClock::at_unix(1_626_350_430));
-    Spool::open(path, "form://h/t", SpoolOptions::default(), clock).unwrap()
-}
-
-fn event(instance: &str, n: i64) -> NewItem {
-    let mut event = sample();
-    event.instance_id = instance.to_owned();
-    event.period.start = n;
-    NewItem::Event(NewEvent { encoded: EncodedEvent::encode(event).unwrap(), source: "test".into(), line: None })
-}
-
-async fn take(spool: &Spool, instance: &str, numbers: std::ops::Range<i64>) {
-    spool.take(numbers.map(|n| event(instance, n)).collect()).await.unwrap();
-}
-
-fn starts(fetched: &Fetched) -> Vec<i64> {
-    fetched.events.iter().map(|it| it.encoded.event().period.start).collect()
-}
-
-fn acknowledge(spool: &Spool, fetched: &Fetched) {
-    fetched.events.iter().for_each(|it| spool.delivered(it.seq, it.encoded.id()));
-}
 
 /// Changes the file as a bad disk does, behind the back of its schema.
 fn tamper(path: &Path, sql: &str) {

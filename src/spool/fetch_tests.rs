@@ -1,43 +1,10 @@
 //! What a look for waiting events finds behind those that another publisher holds, and behind damage.
 
-use std::path::Path;
-use std::sync::Arc;
-
+use super::test_support::*;
 use super::*;
-use crate::clock::ManualClock;
-use crate::events::tests::sample;
 use crate::transport::BatchLimits;
 
-const ALL: BatchLimits = BatchLimits { events: usize::MAX, bytes: usize::MAX };
 const ONE: BatchLimits = BatchLimits { events: 1, bytes: usize::MAX };
-
-fn runtime() -> tokio::runtime::Runtime {
-    tokio::runtime::Builder::new_current_thread().build().unwrap()
-}
-
-fn open(path: &Path) -> Spool {
-    let clock = Arc::new(ManualClock::at_unix(1_626_350_430));
-    Spool::open(path, "form://h/t", SpoolOptions::default(), clock).unwrap()
-}
-
-fn event(instance: &str, n: i64) -> NewItem {
-    let mut event = sample();
-    event.instance_id = instance.to_owned();
-    event.period.start = n;
-    NewItem::Event(NewEvent { encoded: EncodedEvent::encode(event).unwrap(), source: "test".into(), line: None })
-}
-
-async fn take(spool: &Spool, instance: &str, numbers: std::ops::Range<i64>) {
-    spool.take(numbers.map(|n| event(instance, n)).collect()).await.unwrap();
-}
-
-fn starts(fetched: &Fetched) -> Vec<i64> {
-    fetched.events.iter().map(|it| it.encoded.event().period.start).collect()
-}
-
-fn acknowledge(spool: &Spool, fetched: &Fetched) {
-    fetched.events.iter().for_each(|it| spool.delivered(it.seq, it.encoded.id()));
-}
 
 /// What is found within `looks` looks, as the feeder makes them while nothing is found.
 async fn found_within(looks: usize, spool: &Spool, limits: BatchLimits) -> Vec<i64> {

@@ -57,6 +57,8 @@ mod replaced;
 mod reserve;
 mod store;
 #[cfg(test)]
+mod test_support;
+#[cfg(test)]
 mod tests;
 
 use std::path::PathBuf;

@@ -10,7 +10,7 @@ use super::json::{Value, quote};
 use super::names::nearest;
 use super::shape::{Context, Field, Fields, Spot, optional, required};
 use super::states::{one_of, span};
-use super::{Code, EventRules, Finding, Severity, event, threshold};
+use super::{Code, EventRules, Finding, event, threshold};
 use crate::threshold::cases::check_series;
 use crate::threshold::{AlertKind, AlertState};
 
@@ -48,10 +48,7 @@ pub(super) fn check(spot: &Spot<'_>, file: &str, context: &mut Context<'_, '_>) 
         return 0;
     };
     let text = context.text;
-    let report = &mut |finding: Finding| {
-        let severity = if finding.code == Code::UnknownField { Severity::Error } else { finding.severity };
-        (context.report)(Finding { severity, ..finding });
-    };
+    let report = &mut |finding: Finding| (context.report)(finding.with_unknown_fields_as_errors());
     let context = &mut Context { text, report };
     let fields = Fields::of(spot.clone(), members, "", FILE, context);
     if let Some(spot) = fields.get(1) {

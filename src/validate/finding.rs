@@ -301,6 +301,12 @@ impl Finding {
         Self { help: Some(help.into()), ..self }
     }
 
+    /// The same in a document that people write, where a field that nobody knows would be a setting that nobody heeds.
+    pub(super) fn with_unknown_fields_as_errors(self) -> Self {
+        let severity = if self.code == Code::UnknownField { Severity::Error } else { self.severity };
+        Self { severity, ..self }
+    }
+
     /// Orders findings as they stand in the text; what has no place comes first.
     #[must_use]
     pub fn by_place(&self, other: &Self) -> Ordering {

@@ -86,8 +86,8 @@ pub(super) fn check(
     };
     let mut errors = false;
     let text = context.text;
-    let report = &mut |finding| {
-        let finding = as_error(finding);
+    let report = &mut |finding: Finding| {
+        let finding = finding.with_unknown_fields_as_errors();
         errors |= finding.severity == Severity::Error;
         (context.report)(finding);
     };
@@ -139,13 +139,6 @@ fn check_fields(spot: &Spot<'_>, members: &[Member<'_>], run: &mut Run, file: &s
     }
     states::check(|index| fields.get(STATES + index), limit, run.period, context);
     fields.report_rest(context, |_| None);
-}
-
-fn as_error(finding: Finding) -> Finding {
-    match finding.code {
-        Code::UnknownField => Finding { severity: Severity::Error, ..finding },
-        _ => finding,
-    }
 }
 
 /// A string that is not empty.

@@ -10,7 +10,7 @@ use self::parts::{address, plain, schemes, secret, text, url};
 use super::json::{Member, Node, Value, quote};
 use super::names::nearest;
 use super::shape::{Context, Field, Fields, Spot, optional, required};
-use super::{Code, Finding, Severity};
+use super::{Code, Finding};
 
 const LISTS: &[Field] = &[optional("channels"), optional("actions")];
 const KINDS: [&str; 5] = ["smtp", "webhook", "slack", "exec", "queue"];
@@ -49,10 +49,7 @@ pub(super) fn check(spot: &Spot<'_>, context: &mut Context<'_, '_>) -> u64 {
         return 0;
     };
     let text = context.text;
-    let report = &mut |finding: Finding| {
-        let severity = if finding.code == Code::UnknownField { Severity::Error } else { finding.severity };
-        (context.report)(Finding { severity, ..finding });
-    };
+    let report = &mut |finding: Finding| (context.report)(finding.with_unknown_fields_as_errors());
     let context = &mut Context { text, report };
     let fields = Fields::of(spot.clone(), members, "", LISTS, context);
     let mut count = 0;
