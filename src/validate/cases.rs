@@ -5,10 +5,9 @@
 
 use std::collections::HashMap;
 
-use super::channels::parts::text;
 use super::json::{Value, quote};
 use super::names::nearest;
-use super::shape::{Context, Field, Fields, Spot, optional, required};
+use super::shape::{Context, Field, Fields, Spot, not_null, optional, required, text};
 use super::states::{one_of, span};
 use super::{Code, EventRules, Finding, event, threshold};
 use crate::threshold::cases::check_series;
@@ -230,9 +229,4 @@ fn expectation(
         context.wrong_type(spot, "value", "a number, in the unit of the threshold");
     }
     fields.report_rest(context, |_| None);
-}
-
-/// What may be absent may be null.
-fn not_null<'s, 'n>(spot: Option<&'s Spot<'n>>) -> Option<&'s Spot<'n>> {
-    spot.filter(|spot| !matches!(spot.node.value, Value::Null))
 }

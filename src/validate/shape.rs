@@ -68,6 +68,28 @@ impl<'n> Spot<'n> {
     }
 }
 
+/// A text that is not empty.
+pub(super) fn text<'n>(spot: Option<&'n Spot<'n>>, name: &str, context: &mut Context<'_, '_>) -> Option<&'n str> {
+    let spot = spot?;
+    match &spot.node.value {
+        Value::String(text) if text.trim().is_empty() => {
+            let finding = Finding::error(Code::EmptyId, format!("`{name}` is empty"));
+            context.report(spot.node.start, &spot.pointer, finding);
+            None
+        }
+        Value::String(text) => Some(text),
+        _ => {
+            context.wrong_type(spot, name, "a string");
+            None
+        }
+    }
+}
+
+/// What may be absent may be null.
+pub(super) fn not_null<'s, 'n>(spot: Option<&'s Spot<'n>>) -> Option<&'s Spot<'n>> {
+    spot.filter(|spot| !matches!(spot.node.value, Value::Null))
+}
+
 /// An object whose members have been told apart.
 #[derive(Debug)]
 pub(super) struct Fields<'n> {

@@ -4,12 +4,12 @@
 //! environment variable or a file that holds one. Where one stands in it all the same, no finding repeats it, and
 //! [`check`] says so, so that the text around is not shown either.
 
-pub(super) mod parts;
+mod parts;
 
-use self::parts::{address, plain, schemes, secret, text, url};
+use self::parts::{address, plain, schemes, secret, url};
 use super::json::{Member, Node, Value, quote};
 use super::names::nearest;
-use super::shape::{Context, Field, Fields, Spot, optional, required};
+use super::shape::{Context, Field, Fields, Spot, not_null, optional, required, text};
 use super::{Code, Finding};
 
 const LISTS: &[Field] = &[optional("channels"), optional("actions")];
@@ -132,11 +132,6 @@ fn channel(list: &Spot<'_>, member: &Member<'_>, context: &mut Context<'_, '_>) 
         }
         _ => {}
     }
-}
-
-/// What may be absent may be null.
-fn not_null<'s, 'n>(spot: Option<&'s Spot<'n>>) -> Option<&'s Spot<'n>> {
-    spot.filter(|spot| !matches!(spot.node.value, Value::Null))
 }
 
 fn smtp(spot: &Spot<'_>, members: &[Member<'_>], context: &mut Context<'_, '_>) {

@@ -2,7 +2,7 @@
 
 use crate::validate::json::{Value, quote};
 use crate::validate::names::nearest;
-use crate::validate::shape::{Context, Field, Fields, Spot, optional};
+use crate::validate::shape::{Context, Field, Fields, Spot, optional, text};
 use crate::validate::{Code, Finding};
 
 const PLACES: &[Field] = &[optional("env"), optional("file")];
@@ -11,27 +11,6 @@ const PLACE: &str = "{\"env\":\"NAME\"} or {\"file\":\"PATH\"}";
 /// The schemes of destinations.
 pub(super) const fn schemes() -> &'static [&'static str] {
     &["form", "form+https", "https", "http", "sqlite", "nats", "tls", "file"]
-}
-
-/// A text that is not empty.
-pub(in crate::validate) fn text<'n>(
-    spot: Option<&'n Spot<'n>>,
-    name: &str,
-    context: &mut Context<'_, '_>,
-) -> Option<&'n str> {
-    let spot = spot?;
-    match &spot.node.value {
-        Value::String(text) if text.trim().is_empty() => {
-            let finding = Finding::error(Code::EmptyId, format!("`{name}` is empty"));
-            context.report(spot.node.start, &spot.pointer, finding);
-            None
-        }
-        Value::String(text) => Some(text),
-        _ => {
-            context.wrong_type(spot, name, "a string");
-            None
-        }
-    }
 }
 
 /// Reports a value of the wrong type without repeating it.
