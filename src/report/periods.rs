@@ -39,7 +39,9 @@ pub(super) enum Periods {
     #[default]
     Empty,
     One(OnePeriod),
-    Several(Box<Layers>),
+    /// A sound stream that came in order.
+    Chain(Box<Chain>),
+    Layers(Box<Layers>),
 }
 
 /// The only period of an instance.
@@ -57,7 +59,7 @@ pub(super) struct OnePeriod {
 pub(super) struct Layers(Vec<BTreeMap<i64, Chain>>);
 
 #[derive(Debug)]
-struct Chain {
+pub(super) struct Chain {
     /// What the entries' starts are counted from.
     origin: i64,
     end: i64,
@@ -83,6 +85,30 @@ pub(super) struct Owned {
 }
 
 impl Chain {
+    fn new(period: UsagePeriod, owner: u32, digest: u64, spot: Spot) -> Self {
+        let entries = VecDeque::from([Entry { start: 0, line: spot.line, digest }]);
+        Self { origin: period.start, end: period.end, owner, input: spot.input, entries }
+    }
+
+    fn start(&self) -> i64 {
+        self.entries.front().map_or(self.origin, |entry| self.start_of(entry))
+    }
+
+    /// Adds a period that begins where the chain ends, where it fits in; whether it did.
+    fn push(&mut self, period: UsagePeriod, owner: u32, digest: u64, spot: Spot) -> bool {
+        let fits = self.end == period.start && self.takes(owner, spot.input, 1);
+        let Some(start) = self.offset(period.start).filter(|_| fits) else { return false };
+        self.entries.push_back(Entry { start, line: spot.line, digest });
+        self.end = period.end;
+        true
+    }
+
+    /// Where the event with this digest stands, if its period is one of the chain.
+    fn repeated(&self, period: UsagePeriod, digest: u64) -> Option<Spot> {
+        let (found, entry) = self.entry(period.start).filter(|_| period.start < self.end)?;
+        (found == period && entry.digest == digest).then_some(Spot { input: self.input, line: entry.line })
+    }
+
     /// The entry that holds the second `at`, which lies within the chain.
     fn entry(&self, at: i64) -> Option<(UsagePeriod, &Entry)> {
         let after = self.entries.partition_point(|entry| self.start_of(entry) <= at);
@@ -126,24 +152,35 @@ impl Periods {
                 *self = Self::One(OnePeriod { start: period.start, end: period.end, digest, owner, spot });
                 Known::New
             }
+            Self::One(one) if one.owned().period == period && one.digest == digest => Known::Repeat(one.spot),
             Self::One(one) => {
-                let mut layers = Box::<Layers>::default();
-                layers.insert(one.owned().period, one.owner, one.digest, one.spot);
-                let known = layers.insert(period, owner, digest, spot);
-                if !matches!(known, Known::Repeat(_)) {
-                    *self = Self::Several(layers);
+                let chain = Box::new(Chain::new(one.owned().period, one.owner, one.digest, one.spot));
+                *self = Self::Chain(chain);
+                self.insert(period, owner, digest, spot)
+            }
+            Self::Chain(chain) => {
+                if chain.push(period, owner, digest, spot) {
+                    return Known::New;
                 }
+                if let Some(first) = chain.repeated(period, digest) {
+                    return Known::Repeat(first);
+                }
+                let Self::Chain(chain) = std::mem::take(self) else { return Known::New };
+                let mut layers = Box::new(Layers(vec![BTreeMap::from([(chain.start(), *chain)])]));
+                let known = layers.insert(period, owner, digest, spot);
+                *self = Self::Layers(layers);
                 known
             }
-            Self::Several(layers) => layers.insert(period, owner, digest, spot),
+            Self::Layers(layers) => layers.insert(period, owner, digest, spot),
         }
     }
 
     /// Every period, sorted by start, end and the owner's rank.
     pub(super) fn sorted<'a>(&'a self, rank: &'a [u32]) -> impl Iterator<Item = Owned> + 'a {
         let one = if let Self::One(one) = self { Some(one.owned()) } else { None };
-        let layers = if let Self::Several(layers) = self { Some(layers.sorted(rank)) } else { None };
-        one.into_iter().chain(layers.into_iter().flatten())
+        let chain = if let Self::Chain(chain) = self { Some(chain.periods()) } else { None };
+        let layers = if let Self::Layers(layers) = self { Some(layers.sorted(rank)) } else { None };
+        one.into_iter().chain(chain.into_iter().flatten()).chain(layers.into_iter().flatten())
     }
 
     /// The owner of all periods, where they have but one.
@@ -151,7 +188,8 @@ impl Periods {
         match self {
             Self::Empty => None,
             Self::One(one) => Some(one.owner),
-            Self::Several(layers) => {
+            Self::Chain(chain) => Some(chain.owner),
+            Self::Layers(layers) => {
                 let mut owners = layers.0.iter().flat_map(BTreeMap::values).map(|chain| chain.owner);
                 let first = owners.next()?;
                 owners.all(|owner| owner == first).then_some(first)
@@ -221,12 +259,8 @@ fn put(layer: &mut BTreeMap<i64, Chain>, period: UsagePeriod, owner: u32, digest
     let UsagePeriod { start, end } = period;
     let entry = |offset| Entry { start: offset, line: spot.line, digest };
     if let Some((_, chain)) = layer.range_mut(..start).next_back()
-        && chain.end == start
-        && chain.takes(owner, spot.input, 1)
-        && let Some(offset) = chain.offset(start)
+        && chain.push(period, owner, digest, spot)
     {
-        chain.entries.push_back(entry(offset));
-        chain.end = end;
         let joins = layer.get(&end).is_some_and(|next| next.owner == owner && next.input == spot.input);
         if joins {
             join(layer, end);
@@ -242,8 +276,7 @@ fn put(layer: &mut BTreeMap<i64, Chain>, period: UsagePeriod, owner: u32, digest
         layer.insert(start, chain);
         return;
     }
-    let entries = VecDeque::from([entry(0)]);
-    layer.insert(start, Chain { origin: start, end, owner, input: spot.input, entries });
+    layer.insert(start, Chain::new(period, owner, digest, spot));
 }
 
 /// Appends the chain that starts at `at` to the one that ends there, where both fit into one.
@@ -287,7 +320,7 @@ mod tests {
                 let known = periods.insert(UsagePeriod { start, end: start + 30 }, 0, n.into(), spot(n));
                 assert_eq!(known, Known::New);
             }
-            let Periods::Several(layers) = &periods else { panic!("{periods:?}") };
+            let Periods::Layers(layers) = &periods else { panic!("{periods:?}") };
             assert_eq!((layers.0.len(), layers.0[0].len()), (1, 1));
             assert_eq!(layers.0[0][&0].entries.len(), 4000);
             assert_eq!(periods.only_owner(), Some(0));
@@ -304,6 +337,20 @@ mod tests {
         assert!(matches!(periods, Periods::One(_)));
         assert_eq!(periods.insert(period, 8, 2, spot(3)), Known::Conflict(spot(1)));
         assert_eq!(periods.only_owner(), None);
+    }
+
+    #[test]
+    fn a_stream_in_order_needs_no_tree() {
+        let mut periods = Periods::default();
+        for n in 0..4 {
+            let period = UsagePeriod { start: n * 30, end: n * 30 + 30 };
+            assert_eq!(periods.insert(period, 7, n.unsigned_abs(), spot(1)), Known::New);
+        }
+        let second = UsagePeriod { start: 30, end: 60 };
+        assert_eq!(periods.insert(second, 7, 1, spot(9)), Known::Repeat(spot(1)));
+        assert!(matches!(periods, Periods::Chain(_)));
+        assert_eq!(periods.insert(second, 7, 5, spot(9)), Known::Conflict(spot(1)));
+        assert_eq!(periods.sorted(&[]).count(), 5);
     }
 
     proptest! {
