@@ -14,6 +14,7 @@ use super::alert_file::{AlertFile, AlertFileError};
 use super::config::ActionType;
 use super::evaluate::ThresholdSet;
 use super::notify::{self, Notifier};
+use super::takeover::AwaitedStates;
 use crate::clock::Monotonic;
 use crate::errors::UsageEventError;
 
@@ -46,6 +47,8 @@ pub(super) struct Inner {
     file: Option<Arc<AlertFile>>,
     /// Where to keep the states when there are any.
     later: Option<PathBuf>,
+    /// The file that is to be taken over from another process.
+    pub(super) awaited: Option<AwaitedStates>,
     /// States or what is untold differ from what the file has.
     changed: bool,
     /// Somebody was told since.
@@ -93,6 +96,10 @@ impl Inner {
         self.later.take()
     }
 
+    pub(super) fn release_file(&mut self) {
+        (self.file, self.later) = (None, None);
+    }
+
     /// Goes on from what a file keeps.
     pub(super) fn keep_in(&mut self, file: AlertFile, untold: Vec<ThresholdAlert>) {
         self.file = Some(Arc::new(file));
@@ -112,6 +119,7 @@ impl Alerting {
                 untold: VecDeque::new(),
                 file: None,
                 later: None,
+                awaited: None,
                 changed: false,
                 told: false,
                 heard: false,
