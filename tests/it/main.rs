@@ -41,6 +41,7 @@ mod monitoring;
 mod nats;
 mod nats_server;
 mod operator;
+mod overlap;
 mod packaging;
 mod ping;
 mod publish;
@@ -59,6 +60,8 @@ mod spool;
 mod support;
 mod tables;
 mod thresholds;
+#[cfg(target_os = "linux")]
+mod unwritable_log;
 mod validate;
 mod validate_channels;
 #[cfg(target_os = "linux")]
