@@ -254,8 +254,11 @@ impl Store {
     /// Ends the run: what it held is free for others.
     pub(super) fn end(self) -> Result<(), SpoolError> {
         let ended = (|| {
-            self.connection.execute("DELETE FROM claims WHERE run = ?1", [self.run])?;
-            self.connection.execute("DELETE FROM runs WHERE id = ?1", [self.run])?;
+            // At once, so that nobody counts what it took as looked after and what it held as left over.
+            let transaction = self.connection.unchecked_transaction()?;
+            transaction.execute("DELETE FROM claims WHERE run = ?1", [self.run])?;
+            transaction.execute("DELETE FROM runs WHERE id = ?1", [self.run])?;
+            transaction.commit()?;
             // Folding the log in is a courtesy to whoever copies the file; a lock that others hold is no fault.
             let _ = self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
             Ok(())

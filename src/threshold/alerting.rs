@@ -14,7 +14,7 @@ use super::alert_file::{AlertFile, AlertFileError};
 use super::config::ActionType;
 use super::evaluate::ThresholdSet;
 use super::notify::{self, Notifier};
-use super::takeover::AwaitedStates;
+use super::takeover::{AwaitedStates, StatesElsewhere};
 use crate::clock::Monotonic;
 use crate::errors::UsageEventError;
 
@@ -49,6 +49,8 @@ pub(super) struct Inner {
     later: Option<PathBuf>,
     /// The file that is to be taken over from another process.
     pub(super) awaited: Option<AwaitedStates>,
+    /// The file that another process did not let go of.
+    pub(super) elsewhere: Option<StatesElsewhere>,
     /// States or what is untold differ from what the file has.
     changed: bool,
     /// Somebody was told since.
@@ -81,6 +83,18 @@ impl Inner {
             self.untold.push_back(alert);
             self.news = true;
         }
+    }
+
+    /// `alerts` without those that another process has told of already.
+    pub(super) fn without_known(&mut self, mut alerts: Vec<ThresholdAlert>) -> Vec<ThresholdAlert> {
+        let begins = |alert: &ThresholdAlert| alert.kind == AlertKind::Firing;
+        if let Some(elsewhere) = &mut self.elsewhere
+            && alerts.iter().any(begins)
+            && let Some(theirs) = elsewhere.read()
+        {
+            alerts.retain(|alert| !(begins(alert) && self.states.go_on_from(theirs, alert)));
+        }
+        alerts
     }
 
     pub(super) const fn heard(&mut self) {
@@ -120,6 +134,7 @@ impl Alerting {
                 file: None,
                 later: None,
                 awaited: None,
+                elsewhere: None,
                 changed: false,
                 told: false,
                 heard: false,

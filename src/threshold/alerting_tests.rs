@@ -313,3 +313,20 @@ async fn states_that_stay_elsewhere_hold_up_no_alert_for_long() {
     third.finish().await.unwrap();
     assert_eq!(inbox.kinds(), [AlertKind::Firing; 2]);
 }
+
+#[tokio::test]
+async fn a_second_publisher_goes_on_from_what_the_first_one_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let inbox = Arc::new(Inbox::default());
+    let (first, (second, _)) = overlapping(&inbox, &folder.path().join("alerts.json"));
+    second.await_states().await;
+    send(&first, 0..1, 95.0).await;
+    send(&second, 1..3, 95.0).await;
+    assert_eq!(inbox.kinds(), [AlertKind::Firing], "the second one knows a later beginning");
+    // Both see the end, and tell of it under one id.
+    send(&first, 3..4, 20.0).await;
+    send(&second, 3..4, 20.0).await;
+    let told = inbox.told.lock().unwrap().clone();
+    assert_eq!(told[1], told[2], "{told:?}");
+    assert_eq!(told[1].1, AlertKind::Resolved);
+}

@@ -272,7 +272,10 @@ impl ThresholdManager {
                 awaited.events.push(event.clone());
                 Vec::new()
             }
-            None => alerting.states.observe_exceeded(&set, event, &exceeded),
+            None => {
+                let alerts = alerting.states.observe_exceeded(&set, event, &exceeded);
+                alerting.without_known(alerts)
+            }
         };
         let violations: Vec<_> = exceeded.iter().filter_map(|at| set.get(*at)).map(|it| it.violation(event)).collect();
         let plain = violations.iter().filter(|violation| !violation.config.has_states());

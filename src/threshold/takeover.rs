@@ -3,12 +3,14 @@
 //! Jobs that overlap keep their states in one file, and one of them has it at a time. If the next job began with states
 //! of its own, it would notify of what fires already, and under another id, since it knows another beginning. So its
 //! events are put by until the file is free and evaluated then, in their order. That waits for the job before, and never
-//! longer than the patience that was asked for: then they are evaluated without the states of the other process.
+//! longer than the patience that was asked for: then the states of the other process are no more than looked into, so that
+//! what fires there is not told again under another id.
 
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
-use super::alert_file::AlertFileError;
+use super::alert::AlertStates;
+use super::alert_file::{AlertFile, AlertFileError};
 use super::manager::ThresholdManager;
 use crate::clock::Monotonic;
 use crate::events::UsageEvent;
@@ -27,11 +29,32 @@ pub(super) struct AwaitedStates {
     pub(super) events: Vec<UsageEvent>,
 }
 
+/// The states of a process that did not let go of them in time. It saves what it told of at once.
+#[derive(Debug)]
+pub(super) struct StatesElsewhere {
+    path: PathBuf,
+    /// When the file that was read had been written, and its length.
+    version: Option<(SystemTime, u64)>,
+    states: Option<AlertStates>,
+}
+
+impl StatesElsewhere {
+    /// The states as they were saved last. The file is read when it has changed.
+    pub(super) fn read(&mut self) -> Option<&AlertStates> {
+        let metadata = self.path.metadata().ok();
+        let version = metadata.and_then(|it| Some((it.modified().ok()?, it.len())));
+        if version != self.version {
+            (self.version, self.states) = (version, AlertFile::peek(&self.path));
+        }
+        self.states.as_ref()
+    }
+}
+
 impl ThresholdManager {
     /// As [`ThresholdManager::keep_states`], but where another process has the file, it is waited for, up to `patience`:
     /// events that are observed meanwhile change states when this process has taken it over, which
     /// [`ThresholdManager::tick`] and [`ThresholdManager::hand_over_news`] try. When nobody lets go of it in time, that is
-    /// logged, and the states live as long as this manager.
+    /// logged, and the states live as long as this manager; what fires in the file is still not told again.
     ///
     /// # Errors
     /// When the file can't be read.
@@ -76,10 +99,14 @@ impl ThresholdManager {
                 return;
             }
             Ok(put_aside) => put_aside.iter().for_each(|message| tracing::warn!("{message}")),
-            Err(error) => tracing::warn!("{error}; until then a restart forgets what fires"),
+            Err(error) => {
+                tracing::warn!("{error}; until then a restart forgets what fires");
+                alerting.elsewhere = Some(StatesElsewhere { path: awaited.path, version: None, states: None });
+            }
         }
         for event in &awaited.events {
             let alerts = alerting.states.observe(&set, event);
+            let alerts = alerting.without_known(alerts);
             alerting.queue(alerts);
             alerting.heard();
         }
