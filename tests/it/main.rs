@@ -42,6 +42,7 @@ mod nats;
 mod nats_server;
 mod not_run;
 mod operator;
+mod overlap;
 mod packaging;
 mod ping;
 mod publish;
@@ -60,6 +61,8 @@ mod spool;
 mod support;
 mod tables;
 mod thresholds;
+#[cfg(target_os = "linux")]
+mod unwritable_log;
 mod validate;
 mod validate_channels;
 #[cfg(target_os = "linux")]

@@ -242,7 +242,9 @@ fn a_wrong_address_is_no_ones_dead_letter() {
 #[test]
 fn a_long_run_holds_on_while_the_address_is_wrong() {
     let queue = FormQueue::start();
-    queue.script(vec![Answer::status(404); 3]);
+    // It counts how long it will be gone.
+    let gone = |words| Answer::Status(404, "", words);
+    queue.script([gone("back in 29 s (7f3a)"), gone("back in 28 s (9b01)"), gone("back in 27.5 s (11)")]);
     let mut child = running(&queue, &["--initial-backoff", "1ms", "--max-backoff", "5ms"]);
     let mut input = child.stdin.take().unwrap();
     input.write_all(lines("a", 1).as_bytes()).unwrap();
