@@ -27,6 +27,7 @@ mod continuity;
 #[cfg(target_os = "linux")]
 mod control_group;
 mod documents;
+mod documents_in_place_of_lines;
 mod event_service;
 #[cfg(target_os = "linux")]
 mod exact;
