@@ -954,7 +954,7 @@ _formusage() {
             return 0
             ;;
         formusage__subcmd__report)
-            opts="-v -q -h --from --timeout --token-file --nats-creds --ca-file --client-cert --client-key --by --since --until --tz --thresholds --fail-on --format --html --max-skew --max-line-bytes --verbose --quiet --log --log-format --help"
+            opts="-v -q -h --from --timeout --token-file --nats-creds --ca-file --client-cert --client-key --by --since --until --expect-full --tz --thresholds --fail-on --format --html --max-skew --max-line-bytes --verbose --quiet --log --log-format --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

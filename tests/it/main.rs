@@ -27,6 +27,7 @@ mod continuity;
 #[cfg(target_os = "linux")]
 mod control_group;
 mod documents;
+mod documents_in_place_of_lines;
 mod event_service;
 #[cfg(target_os = "linux")]
 mod exact;
@@ -50,7 +51,9 @@ mod publisher;
 mod queue;
 mod read;
 mod reconcile;
+mod refusals;
 mod reload;
+mod repeats;
 mod report;
 #[cfg(target_os = "linux")]
 mod scope_network;

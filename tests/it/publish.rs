@@ -347,7 +347,7 @@ fn a_token_that_the_other_side_repeats_is_not_shown() {
         let queue = FormQueue::start();
         queue.always(answer.clone());
         let mut command = publish_unspooled(&queue);
-        command.args(["--max-retries", "0", "--drain-timeout", "10ms"]).env("FORMUSAGE_TOKEN", "hunter2");
+        command.args(["--max-retries", "0", "--drain-timeout", "1s"]).env("FORMUSAGE_TOKEN", "hunter2");
         let run = command.write_stdin(line("a", 0)).assert().failure();
         let said = String::from_utf8(run.get_output().stderr.clone()).unwrap();
         assert!(said.contains("(secret)") && !said.contains("hunter2"), "{answer:?}: {said}");

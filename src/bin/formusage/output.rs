@@ -44,6 +44,12 @@ impl Stdout {
         self.inner.write_all(text.as_bytes()).map_err(explain)
     }
 
+    /// Writes `value` as indented JSON and a line end, piece by piece, whatever its size.
+    pub(crate) fn json_document(&mut self, value: &impl serde::Serialize) -> anyhow::Result<()> {
+        serde_json::to_writer_pretty(&mut self.inner, value).map_err(|error| explain(error.into()))?;
+        self.line(b"")
+    }
+
     /// Hands everything to the reader.
     pub(crate) fn flush(&mut self) -> anyhow::Result<()> {
         self.inner.flush().map_err(explain)
