@@ -164,11 +164,11 @@ struct Run<'a> {
     /// When [`Stop::finish`] was seen.
     asked_at: Option<Monotonic>,
     /// What is wrong with the destination's set-up, as of the last attempt.
-    misdirection: Option<String>,
+    misdirection: Option<Failure>,
     /// Events that were refused and may be to blame for it; each has a worker of its own.
     suspects: Suspects,
     /// What an event was last refused by, where it was as if the destination were set up wrong.
-    last_refusal: Option<String>,
+    last_refusal: Option<Failure>,
 }
 
 /// A round that came to its end, or panicked.
@@ -441,12 +441,13 @@ impl<'a> Run<'a> {
 
     fn note_failure(&mut self, failure: &Failure) {
         self.report.reason = Some(failure.message.clone());
-        if failure.kind == FailureKind::Destination && self.misdirection.as_ref() != Some(&failure.message) {
+        if failure.kind == FailureKind::Destination {
+            let is_known = self.misdirection.as_ref().is_some_and(|known| known.is_same_fault(failure));
             // A run that ends because of it says so at its end.
-            if !self.is_finite() && !self.pipeline.options.input_ends {
+            if !is_known && !self.is_finite() && !self.pipeline.options.input_ends {
                 tracing::error!(%failure, "the destination is set up wrong; events are held until it is mended");
             }
-            self.misdirection = Some(failure.message.clone());
+            self.misdirection = Some(failure.clone());
         }
     }
 
