@@ -72,16 +72,25 @@ fn report(stdout: &[u8]) -> Value {
 
 #[test]
 fn refused_repeat_of_a_lost_reply_is_delivered_once() {
-    let quick = ["--initial-backoff", "1ms", "--max-backoff", "5ms", "--no-circuit-breaker"];
+    let quick = ["--initial-backoff", "1ms", "--max-backoff", "5ms", "--no-circuit-breaker", "--timeout", "500ms"];
+    let silence = (0, "", "");
     for status in [409, 422] {
-        for (mode, concurrency) in [("binary", "1"), ("structured", "8"), ("batched", "1"), ("batched", "8")] {
-            let receiver = Deduping::start(status, CLOSED);
+        for (mode, concurrency, lost) in [
+            ("binary", "1", CLOSED),
+            ("structured", "8", CLOSED),
+            ("batched", "1", CLOSED),
+            ("batched", "8", CLOSED),
+            ("structured", "20", silence),
+            ("batched", "1", silence),
+        ] {
+            let receiver = Deduping::start(status, lost);
             let (text, ids) = sent(7, 9);
             let mut publish = receiver.service.publish(&quick);
             publish.args(["--cloudevents-mode", mode, "--concurrency", concurrency]);
             let output = publish.write_stdin(text).output().unwrap();
             let report = report(&output.stdout);
-            let shown = format!("{status} {mode} {concurrency}: {report} {}", String::from_utf8_lossy(&output.stderr));
+            let shown =
+                format!("{status} {mode} {concurrency} {lost:?}: {report} {}", String::from_utf8_lossy(&output.stderr));
             assert_eq!(output.status.code(), Some(0), "{shown}");
             assert_eq!((&report["delivered"], &report["dead"]), (&63.into(), &0.into()), "{shown}");
             let duplicates = report["duplicates"].as_u64().unwrap();

@@ -168,7 +168,7 @@ struct Run<'a> {
     /// Events that were refused and may be to blame for it; each has a worker of its own.
     suspects: Suspects,
     /// What an event was last refused by, where it was as if the destination were set up wrong.
-    last_refusal: Option<String>,
+    last_refusal: Option<Failure>,
 }
 
 /// A round that came to its end, or panicked.

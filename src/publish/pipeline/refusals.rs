@@ -25,7 +25,7 @@ impl<'a> Run<'a> {
         self.report.reason = Some(failure.message.clone());
         let is_final = failure.kind == FailureKind::Destination;
         if is_final {
-            self.last_refusal = Some(failure.message.clone());
+            self.last_refusal = Some(failure.clone());
         }
         if !self.suspects.refuse(first, is_final) {
             return Ok(());
@@ -95,8 +95,8 @@ impl<'a> Run<'a> {
     }
 
     fn note_misdirection(&mut self) {
-        if let Some(message) = self.last_refusal.clone() {
-            self.note_failure(&Failure::destination(message));
+        if let Some(refusal) = self.last_refusal.clone() {
+            self.note_failure(&refusal);
         }
     }
 
@@ -115,10 +115,10 @@ impl<'a> Run<'a> {
     /// Gives up because time is over. A destination that refused everything until then is named as set up wrong.
     pub(super) fn run_out_of_time(&mut self) {
         if self.refuses_everything()
-            && let Some(message) = self.last_refusal.clone()
+            && let Some(refusal) = self.last_refusal.clone()
         {
-            self.report.errors.push(message.clone());
-            self.abandon(&message);
+            self.report.errors.push(refusal.message.clone());
+            self.abandon(&refusal.message);
         } else {
             self.abandon(self.out_of_patience());
         }

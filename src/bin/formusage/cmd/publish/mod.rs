@@ -145,10 +145,13 @@ fn publish(args: &PublishArgs, inputs: Inputs) -> anyhow::Result<Exit> {
             never = say_what_is_left_alone(breaker, &*clock) => match never {},
         };
         drop(progress);
-        if let Some(thresholds) = thresholds {
-            thresholds.end(late.cancelled()).await;
-        }
-        monitor.end().await;
+        // Side by side, since a run that was asked to end has little time left.
+        let told = async {
+            if let Some(thresholds) = thresholds {
+                thresholds.end(late.cancelled()).await;
+            }
+        };
+        tokio::join!(told, monitor.end());
         let report = report?;
         keeper.finish()?;
         let report = Report { destination: args.to.shown(), ..report };
