@@ -3,6 +3,7 @@
 //! - [`Finding`], [`Code`], [`Severity`], [`Place`]: what is said about a fault;
 //! - [`is_valid`], [`event_findings`]: the rules for an event in memory;
 //! - [`line_findings`]: one line of NDJSON, with exact places, whatever the line holds;
+//! - [`deliverable_event`], [`ImplausibleWatch`]: what is delivered though it can hardly be true;
 //! - [`threshold_findings`]: a threshold file;
 //! - [`case_findings`]: a file with tests of thresholds;
 //! - [`ContentValidator`]: whole inputs (events, thresholds, channels, cases), told apart by their content;
@@ -21,6 +22,7 @@ mod event;
 pub mod explain;
 mod finding;
 mod glance;
+mod implausible;
 mod json;
 mod levels;
 pub(crate) mod names;
@@ -38,6 +40,8 @@ mod view;
 pub use bindings::{Bindings, BindingsError};
 pub use content::{ContentOptions, ContentValidator, Kind, Located, MAX_DOCUMENT_BYTES, Tally};
 pub use finding::{Code, Finding, Place, Severity, UnknownCode};
+pub use implausible::{Implausible, ImplausibleWatch, deliverable_event, event_implausible, in_seconds};
+pub(crate) use implausible::{event_faults, implausible_findings};
 pub use levels::{Level, Levels};
 
 #[doc(hidden)]
@@ -105,10 +109,16 @@ pub fn line_findings(text: &[u8], line: u64, rules: &EventRules) -> Vec<Finding>
 
 /// What the exact reader says, which has the last word.
 fn exact_findings(text: &[u8], line: u64, rules: &EventRules) -> Vec<Finding> {
+    exact_findings_with(text, line, rules, Severity::Error)
+}
+
+/// The same, where `implausible` is the severity of what is delivered all the same.
+fn exact_findings_with(text: &[u8], line: u64, rules: &EventRules, implausible: Severity) -> Vec<Finding> {
     collect(|report| {
         let text = json::Text::new(text, line, report);
         if let Some(root) = json::read(&text, report) {
-            let _ = event::check(&Spot::root(&root), rules, &mut Context { text: &text, report });
+            let context = &mut Context { text: &text, report };
+            let _ = event::check_with(&Spot::root(&root), rules, implausible, context);
         }
     })
 }

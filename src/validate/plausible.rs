@@ -1,5 +1,6 @@
 //! Heuristics: figures that are possible in JSON and in no machine, and what they probably are. All are warnings.
 
+use super::implausible::Implausible;
 use super::rules::{Field, Values, number};
 use super::{Code, Finding, Place};
 
@@ -95,6 +96,11 @@ pub(super) const fn certainly_plausible(
 }
 
 impl Oddity {
+    /// What it is, without words.
+    pub(super) const fn implausible(&self) -> Implausible {
+        Implausible::field(self.field)
+    }
+
     /// The finding, with a place that has only the pointer.
     pub(super) fn into_finding(self) -> Finding {
         let name = self.field.name();
