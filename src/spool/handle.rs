@@ -24,6 +24,8 @@ use crate::transport::BatchLimits;
 const LINGER: Duration = Duration::from_millis(50);
 /// So many settlements are committed without waiting for more.
 const ENOUGH: usize = 4_096;
+/// What a spool that holds nothing has in use, at most.
+const EMPTY_BYTES: u64 = 64 << 10;
 /// How long to wait before settlements that could not be written are tried again.
 const RETRY: Duration = Duration::from_secs(1);
 
@@ -48,6 +50,7 @@ pub struct Spool {
     path: Arc<Path>,
     requests: Sender<Request>,
     breaker: BreakerRecord,
+    largest_item: u64,
     damages: Arc<Mutex<Vec<Damage>>>,
 }
 
@@ -59,15 +62,17 @@ impl Spool {
     /// When the file can't be opened or is no spool.
     pub fn open(path: &Path, url: &str, options: SpoolOptions, clock: Arc<dyn Clock>) -> Result<Self, SpoolError> {
         let damages: Arc<Mutex<Vec<Damage>>> = Arc::default();
+        let largest_item = options.max_bytes.saturating_sub(EMPTY_BYTES);
         let store = open(path, url, &options, &*clock, &damages)?;
         let breaker = store.breaker()?;
         let (requests, inbox) = channel();
-        let keeper = Keeper { store, inbox, clock, group: Group::default(), damages: damages.clone() };
+        let keeper =
+            Keeper { store, inbox, clock, group: Group::default(), reported_failing: false, damages: damages.clone() };
         std::thread::Builder::new()
             .name("spool".to_owned())
             .spawn(move || keeper.run())
             .map_err(|error| SpoolError::Io { path: path.to_owned(), error })?;
-        Ok(Self { path: path.into(), requests, breaker, damages })
+        Ok(Self { path: path.into(), requests, breaker, largest_item, damages })
     }
 
     /// The file.
@@ -80,6 +85,13 @@ impl Spool {
     #[must_use]
     pub const fn breaker(&self) -> &BreakerRecord {
         &self.breaker
+    }
+
+    /// The most bytes that an event or a dead letter may have: a larger one would not fit into a spool that is empty, and
+    /// [`Spool::take`] would refuse it for ever.
+    #[must_use]
+    pub const fn largest_item(&self) -> u64 {
+        self.largest_item
     }
 
     /// What was done about damage, so far.
@@ -195,6 +207,8 @@ struct Keeper {
     clock: Arc<dyn Clock>,
     /// What is to be committed next.
     group: Group,
+    /// The log says that acknowledgements could not be written.
+    reported_failing: bool,
     damages: Arc<Mutex<Vec<Damage>>>,
 }
 
@@ -271,13 +285,16 @@ impl Keeper {
         }
     }
 
-    /// Writes what is to be written; what can't be is kept, to be tried again. Whether it was written.
+    /// Writes what is to be written; what can't be is kept, to be tried again. Whether it was written. The log names the
+    /// first failure and the recovery, not each try between.
     fn commit_or_keep(&mut self) -> bool {
-        self.commit()
-            .inspect_err(|error| {
-                tracing::warn!(%error, "acknowledgements could not be written yet; they are kept and tried again");
-            })
-            .is_ok()
+        let result = self.commit();
+        if let Err(error) = &result
+            && !std::mem::replace(&mut self.reported_failing, true)
+        {
+            tracing::warn!(%error, "acknowledgements could not be written yet; they are kept and tried again");
+        }
+        result.is_ok()
     }
 
     fn commit(&mut self) -> Result<(), SpoolError> {
@@ -308,6 +325,9 @@ impl Keeper {
             result = self.store.follow_the_name(now).and_then(|_| self.mended(|store| store.commit(&group, now)));
         }
         self.group = if result.is_ok() { Group::default() } else { group };
+        if result.is_ok() && std::mem::take(&mut self.reported_failing) {
+            tracing::warn!("the spool can be written again: all acknowledgements are on disk");
+        }
         result
     }
 

@@ -176,7 +176,7 @@ pub enum SpoolError {
     Store(StoreError),
     /// It holds as much as it may.
     #[error(
-        "the spool {path} is full: {used} bytes of {limit} are in use; it takes more when events are delivered, dead letters purged (formusage dlq purge) or --spool-max-bytes is raised"
+        "the spool {path} is full: {used} bytes of {limit} are in use; it takes more when events are delivered, dead letters purged (formusage dlq purge --spool {path}) or --spool-max-bytes is raised"
     )]
     LimitReached {
         /// The file.
@@ -209,7 +209,8 @@ impl From<StoreError> for SpoolError {
 fn of_a_spool(error: &StoreError) -> String {
     match error {
         StoreError::Sqlite { path, error: cause } if error.is_damage() => format!(
-            "{}: {cause}; the spool is damaged: the next publish puts it aside and carries over what can be read (formusage spool verify looks at it)",
+            "{}: {cause}; the spool is damaged: the next publish puts it aside and carries over what can be read (formusage spool verify --spool {} looks at it)",
+            path.display(),
             path.display()
         ),
         StoreError::NotADatabase { path } if damage::has_a_spools_name(path) => format!(
@@ -299,7 +300,7 @@ pub struct Tally {
     pub delivered_elsewhere: u64,
     /// Events of this run that other publishers found to be undeliverable.
     pub dead_elsewhere: u64,
-    /// Events of other runs that wait for the same destination.
+    /// Events of earlier runs that wait for the same destination, and that no other publisher at work holds.
     pub other_waiting: u64,
     /// Events of other runs that this one found damaged, which are dead letters now.
     pub other_dead: u64,

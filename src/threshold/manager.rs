@@ -45,8 +45,8 @@ pub struct ThresholdManager {
     options: ConnectOptions,
     set: RwLock<Arc<ThresholdSet>>,
     notifier: Arc<dyn Notifier>,
-    alerting: Alerting,
-    clock: Arc<dyn Clock>,
+    pub(super) alerting: Alerting,
+    pub(super) clock: Arc<dyn Clock>,
     /// How far in the future a period may end that changes states, in seconds.
     max_skew: i64,
     /// Nothing was loaded yet, and nobody was told.
@@ -197,7 +197,12 @@ impl ThresholdManager {
         self.keep_in(&mut alerting, &set, &path)
     }
 
-    fn keep_in(&self, alerting: &mut Inner, set: &ThresholdSet, path: &Path) -> Result<Option<String>, AlertFileError> {
+    pub(super) fn keep_in(
+        &self,
+        alerting: &mut Inner,
+        set: &ThresholdSet,
+        path: &Path,
+    ) -> Result<Option<String>, AlertFileError> {
         let (file, kept) = AlertFile::open(path, self.clock.unix_seconds())?;
         let Kept { states, untold, put_aside } = kept;
         alerting.keep_in(file, untold);
@@ -312,8 +317,12 @@ impl ThresholdManager {
         let mut alerts = if event.period.end > latest {
             alerting.states.count_late();
             Vec::new()
+        } else if let Some(awaited) = &mut alerting.awaited {
+            awaited.events.push(event.clone());
+            Vec::new()
         } else {
-            alerting.states.observe_exceeded(&set, event, &exceeded)
+            let alerts = alerting.states.observe_exceeded(&set, event, &exceeded);
+            alerting.without_known(alerts)
         };
         let violations: Vec<_> = exceeded.iter().filter_map(|at| set.get(*at)).map(|it| it.violation(event)).collect();
         let plain = violations.iter().filter(|violation| !violation.config.has_states());
@@ -355,6 +364,7 @@ impl ThresholdManager {
     /// # Errors
     /// As that.
     pub async fn hand_over_news(&self) -> Result<(), UsageEventError> {
+        self.take_states_over(false);
         if self.alerting.is_due(self.clock.monotonic()) {
             return self.hand_over().await;
         }
@@ -367,6 +377,7 @@ impl ThresholdManager {
     /// # Errors
     /// As [`ThresholdManager::hand_over`].
     pub async fn finish(&self) -> Result<(), UsageEventError> {
+        self.take_states_over(true);
         let result = self.alerting.hand_over(&*self.notifier, self.clock.monotonic()).await;
         self.save(true).await;
         result

@@ -109,6 +109,13 @@ impl Failure {
         Self { kind, message: message.into(), retry_after: None, reach: Reach::Answered }
     }
 
+    /// Whether `other` is the same fault: of the same kind, with the same words. Numbers in them may differ (how many
+    /// seconds ago a certificate expired, the number of a request), so that what is logged once a fault stays one line.
+    #[must_use]
+    pub fn is_same_fault(&self, other: &Self) -> bool {
+        self.kind == other.kind && without_numbers(&self.message) == without_numbers(&other.message)
+    }
+
     /// The same, having got this far. [`Reach::Answered`] unless said.
     #[must_use]
     pub fn reached(self, reach: Reach) -> Self {
@@ -120,6 +127,16 @@ impl Failure {
     pub fn retry_after(self, after: Option<Duration>) -> Self {
         Self { retry_after: after, ..self }
     }
+}
+
+/// The words of a message, without those that hold a digit. A place in a file (`FILE:LINE`) is no running number.
+pub(crate) fn without_numbers(message: &str) -> Vec<&str> {
+    let is_running = |word: &str| {
+        let word = word.trim_matches(|char: char| !char.is_alphanumeric());
+        let has_digit = word.contains(|char: char| char.is_ascii_digit());
+        has_digit && (word.starts_with(|char: char| char.is_ascii_digit()) || !word.contains(':'))
+    };
+    message.split_whitespace().filter(|word| !is_running(word)).collect()
 }
 
 impl fmt::Display for Failure {
@@ -324,5 +341,30 @@ pub fn open(destination: &Destination, options: &ConnectOptions) -> Result<Box<d
         Destination::Nats(_) => {
             Err(Failure::destination("this build has no `nats:`; build it with the feature `nats`"))
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fault_is_the_same_whatever_its_words_count() {
+        let fault = Failure::destination;
+        for (one, other, same) in [
+            (
+                "certificate expired 29 seconds ago (1732752029 UNIX)",
+                "certificate expired 31 seconds ago (1732752031 UNIX)",
+                true,
+            ),
+            ("404 Not Found: try again in 29s, request 7f3a", "404 Not Found: try again in 1.5s, request 9b01", true),
+            ("it failed at 2026-11-28T04:00:01Z", "it failed at 2026-11-28T04:00:31Z", true),
+            ("404 Not Found", "403 Forbidden", false),
+            ("limits.json:3:5: no unit", "limits.json:7:5: no unit", false),
+            ("refused", "reset", false),
+        ] {
+            assert_eq!(fault(one).is_same_fault(&fault(other)), same, "{one} | {other}");
+        }
+        assert!(!fault("x").is_same_fault(&Failure::service("x")));
     }
 }

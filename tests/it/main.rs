@@ -28,6 +28,7 @@ mod continuity;
 #[cfg(target_os = "linux")]
 mod control_group;
 mod documents;
+mod documents_in_place_of_lines;
 mod event_service;
 #[cfg(target_os = "linux")]
 mod exact;
@@ -44,6 +45,7 @@ mod nats;
 mod nats_server;
 mod not_run;
 mod operator;
+mod overlap;
 mod packaging;
 mod ping;
 mod publish;
@@ -62,6 +64,8 @@ mod spool;
 mod support;
 mod tables;
 mod thresholds;
+#[cfg(target_os = "linux")]
+mod unwritable_log;
 mod validate;
 mod validate_channels;
 #[cfg(target_os = "linux")]

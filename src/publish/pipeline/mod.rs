@@ -160,7 +160,7 @@ struct Run<'a> {
     /// When [`Stop::finish`] was seen.
     asked_at: Option<Monotonic>,
     /// What is wrong with the destination's set-up, as of the last attempt.
-    misdirection: Option<String>,
+    misdirection: Option<Failure>,
 }
 
 /// A round that came to its end, or panicked.
@@ -416,12 +416,13 @@ impl<'a> Run<'a> {
 
     fn note_failure(&mut self, failure: &Failure) {
         self.report.reason = Some(failure.message.clone());
-        if failure.kind == FailureKind::Destination && self.misdirection.as_ref() != Some(&failure.message) {
+        if failure.kind == FailureKind::Destination {
+            let is_known = self.misdirection.as_ref().is_some_and(|known| known.is_same_fault(failure));
             // A run that ends because of it says so at its end.
-            if !self.is_finite() && !self.pipeline.options.input_ends {
+            if !is_known && !self.is_finite() && !self.pipeline.options.input_ends {
                 tracing::error!(%failure, "the destination is set up wrong; events are held until it is mended");
             }
-            self.misdirection = Some(failure.message.clone());
+            self.misdirection = Some(failure.clone());
         }
     }
 

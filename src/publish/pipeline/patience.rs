@@ -44,9 +44,9 @@ impl Run<'_> {
                 None => left,
             });
         }
-        if let Some(message) = self.misdirection.clone() {
-            self.report.errors.push(message.clone());
-            self.abandon(&message);
+        if let Some(failure) = self.misdirection.clone() {
+            self.report.errors.push(failure.message.clone());
+            self.abandon(&failure.message);
         }
     }
 }

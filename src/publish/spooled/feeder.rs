@@ -93,7 +93,7 @@ impl Feeder<'_> {
                 last_advance = self.clock.monotonic();
             }
             let waited = self.clock.monotonic().saturating_sub(last_advance);
-            if draining && (!fetched.held_elsewhere || waited >= self.patience) {
+            if draining && (!fetched.held_elsewhere || waited >= self.patience || self.none_of_ours_waits().await?) {
                 return Ok(());
             }
             let pause = if fetched.held_elsewhere { HELD_PAUSE } else { IDLE_PAUSE };
@@ -104,6 +104,14 @@ impl Feeder<'_> {
                 () = self.clock.sleep(pause) => {}
             }
         }
+    }
+}
+
+impl Feeder<'_> {
+    /// Whether the run has nothing more to wait for: what other publishers at work took and hold is theirs to deliver.
+    async fn none_of_ours_waits(&self) -> Result<bool, SpoolError> {
+        let tally = self.spool.tally().await?;
+        Ok(tally.own_waiting + tally.other_waiting == 0)
     }
 }
 

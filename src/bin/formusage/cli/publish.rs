@@ -36,7 +36,7 @@ pub(crate) struct PublishArgs {
     pub(crate) files: Vec<Input>,
 
     /// Deliver this one event
-    #[arg(long, value_name = "JSON", env = "FORMUSAGE_EVENT", conflicts_with = "files")]
+    #[arg(long, value_name = "JSON", conflicts_with = "files")]
     pub(crate) event: Option<String>,
 
     /// Where to: form://HOST[:3003]/TOPIC?sub_topic=N, form+https://…, nats://HOST/SUBJECT?stream=NAME, tls://…,

@@ -285,7 +285,7 @@ impl Inputs {
         for input in inputs {
             // Standard input may take its time to say something; it is opened on the reading thread.
             let reader: Box<dyn Read + Send> = match &input {
-                Input::File(_) => Box::new(input.open()?),
+                Input::File(_) => Box::new(input.open_events("publish")?),
                 Input::Stdin => Box::new(LazyStdin(None)),
             };
             readers.push((input, reader));
@@ -348,7 +348,7 @@ impl Read for LazyStdin {
         let reader = match &mut self.0 {
             Some(reader) => reader,
             none => {
-                let opened = Input::Stdin.open();
+                let opened = Input::Stdin.open_events("publish");
                 let reader: Box<dyn Read + Send> = match opened {
                     Ok(reader) => Box::new(reader),
                     Err(error) => {
