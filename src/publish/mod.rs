@@ -26,7 +26,7 @@ mod worker;
 pub use concurrency::{Concurrency, Sample};
 pub use delivery::{Deferral, Delivery, DeliveryStats, Ending};
 pub use feed::Feed;
-pub use intake::{AttemptHistory, Intake, IntakeRules, Origin, RefusedLine, Taken, Ticket, judge, read_lines};
+pub use intake::{AttemptHistory, Intake, IntakeReader, IntakeRules, Origin, RefusedLine, Taken, Ticket};
 pub use latency::{LATENCY_BOUNDS, Latency, LatencyHistogram};
 pub use pipeline::{Keeper, Pipeline, PipelineError, PipelineOptions, Progress, Stop};
 pub use publisher::EventPublisher;

@@ -230,7 +230,7 @@ async fn changes_of_files_folders_and_links_take_effect() {
     let source = folder.path().join("current");
     #[cfg(unix)]
     std::os::unix::fs::symlink("one", &source).unwrap();
-    let manager = ThresholdManager::new(source.to_str().unwrap());
+    let manager = ThresholdManager::new(source.to_str().unwrap().into());
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let mut reader = manager.reader().unwrap().unwrap();
     assert!(manager.load_changes(&mut reader).await.unwrap());

@@ -81,7 +81,7 @@ pub struct AlertCounts {
     pub firing: u64,
     /// Silent, with the silence told.
     pub no_data: u64,
-    /// Events that came behind a newer one of their instance, and changed no state.
+    /// Events that came behind a newer one of their instance, or that lie in the future, and changed no state.
     pub late: u64,
     /// Events whose period was the last one of their instance already, and changed no state.
     pub repeated: u64,
@@ -140,6 +140,12 @@ impl AlertStates {
             generation: 0,
             newest_here: None,
         }
+    }
+
+    /// Counts an event as late that is to change no state, such as one from the future: after it every event of its
+    /// instance would be late that comes by the right time.
+    pub const fn count_late(&mut self) {
+        self.late += 1;
     }
 
     /// What `event` changes, sorted by threshold id; then what the advance of the stream's time changes on other

@@ -23,8 +23,11 @@ use crate::input::Input;
 /// next one, also one without input (`formusage publish </dev/null`). A full spool stops reading: whoever writes into
 /// the pipe waits. Local files (sqlite:, file:, -) need no spool and use none unless --spool names one.
 ///
-/// A line that is no valid event is reported with its place, kept as a dead letter (`formusage dlq`), and does not stop
-/// the others.
+/// A line that is no event (wrong shape or types, negative figures, ids that can't be used, a period that does not start
+/// before its end, another major version) is reported with its place, kept as a dead letter (`formusage dlq`), and does
+/// not stop the others. An event that is only implausible (a percentage over 100, times in milliseconds or in the future,
+/// counters that never reset) is delivered as it is, with one warning for each instance and kind; `formusage validate`
+/// names every one of them, and --strict makes dead letters of them.
 #[derive(Debug, Args)]
 #[command(after_help = crate::exit::help_for("publish"))]
 pub(crate) struct PublishArgs {
@@ -67,7 +70,7 @@ pub(crate) struct PublishArgs {
     #[arg(long, value_enum, value_name = "FORMAT", env = "FORMUSAGE_REPORT", default_value_t)]
     pub(crate) report: ReportFormat,
 
-    /// Refuse events with fields that are not known, instead of passing the fields on
+    /// Make dead letters of implausible events and of events with fields that are not known, instead of delivering them
     #[arg(long, env = "FORMUSAGE_STRICT", help_heading = "Rules")]
     pub(crate) strict: bool,
     #[command(flatten)]
@@ -131,7 +134,7 @@ pub(crate) struct PublishArgs {
         default_value_t = 5,
         help_heading = "Circuit breaker"
     )]
-    pub(crate) failure_threshold: u32,
+    pub(crate) failure_threshold: usize,
     /// How long it stays open before a trial
     #[arg(long, value_name = "TIME", env = "FORMUSAGE_RESET_TIMEOUT", default_value = "30s", value_parser = humantime::parse_duration, help_heading = "Circuit breaker")]
     pub(crate) reset_timeout: Duration,
@@ -143,7 +146,7 @@ pub(crate) struct PublishArgs {
         default_value_t = 1,
         help_heading = "Circuit breaker"
     )]
-    pub(crate) half_open_allowed_calls: u32,
+    pub(crate) half_open_allowed_calls: usize,
     /// Do without a circuit breaker
     #[arg(long, env = "FORMUSAGE_NO_CIRCUIT_BREAKER", help_heading = "Circuit breaker")]
     pub(crate) no_circuit_breaker: bool,

@@ -6,7 +6,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use form_usage_events::clock::{Clock, SystemClock};
 use form_usage_events::events::{Line, LinePart};
-use form_usage_events::publish::{Intake, IntakeRules, Origin, judge};
+use form_usage_events::publish::{Intake, IntakeReader, Origin};
 use form_usage_events::spool::{DeadLetter, Replayed, SpoolFile};
 use form_usage_events::transport::Destination;
 use serde_json::{Value, json};
@@ -160,7 +160,7 @@ fn replay(args: &DlqSelectArgs, to: Option<&str>) -> anyhow::Result<Exit> {
     let now = SystemClock.unix_seconds();
     let read = |raw: &[u8]| {
         let line = Line { number: 1, bytes: raw, part: LinePart::Whole };
-        match judge(line, Origin { input: "dlq".into(), line: None }, &IntakeRules::default(), now) {
+        match IntakeReader::default().judge(line, Origin { input: "dlq".into(), line: None }, now) {
             Intake::Event(event) => Ok(event.encoded),
             Intake::Refused(line) => Err(line.reason),
             Intake::Broken(reason) => Err(reason),

@@ -21,8 +21,8 @@ use form_usage_events::clock::{Clock, SystemClock};
 use form_usage_events::events::{Line, LinePart};
 use form_usage_events::metrics::Observation;
 use form_usage_events::publish::{
-    Concurrency, Delivery, Feed, Intake, IntakeRules, Keeper, NotTaken, Origin, Pipeline, PipelineOptions, Report,
-    Stop, judge, publish_through, read_lines,
+    Concurrency, Delivery, Feed, Intake, IntakeReader, IntakeRules, Keeper, NotTaken, Origin, Pipeline,
+    PipelineOptions, Report, Stop, publish_through,
 };
 use form_usage_events::retry::{Random, Retrier, RetryConfig};
 use form_usage_events::spool::Spool;
@@ -331,14 +331,15 @@ impl Inputs {
         };
         let over = end.clone();
         std::thread::spawn(move || {
+            let mut intake = IntakeReader::new(rules);
             if let Some(text) = self.event {
                 let origin = Origin { input: "--event".into(), line: None };
                 // JSON over several lines is still one event.
                 let line = Line { number: 1, bytes: text.as_bytes(), part: LinePart::Whole };
-                let _ = give(vec![judge(line, origin, &rules, clock.unix_seconds())]);
+                let _ = give(vec![intake.judge(line, origin, clock.unix_seconds())]);
             }
             for (input, reader) in self.readers {
-                if read_lines(&input.to_string(), reader, &rules, &*clock, &give).is_break() {
+                if intake.read_lines(&input.to_string(), reader, &*clock, &give).is_break() {
                     over.end(false);
                     return;
                 }

@@ -34,6 +34,7 @@ impl Thresholds {
     ) -> anyhow::Result<Option<Self>> {
         let Some(source) = &args.thresholds else { return Ok(None) };
         let manager = ThresholdManager::new(source.clone()).with_clock(clock.clone());
+        let manager = manager.with_max_skew(args.lines.max_skew());
         let manager = manager.with_source_options(crate::thresholds::access(&args.access)?);
         let channels = if args.dry_run { None } else { channels::start(&args.channels, args.drain_timeout, &clock)? };
         let manager = match &channels {
