@@ -470,7 +470,7 @@ _formusage() {
             return 0
             ;;
         formusage__subcmd__dlq__subcmd__purge)
-            opts="-v -q -h --all --spool --verbose --quiet --log --log-format --help"
+            opts="-v -q -h --all --spool --yes --verbose --quiet --log --log-format --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1148,7 +1148,7 @@ _formusage() {
             return 0
             ;;
         formusage__subcmd__spool__subcmd__purge)
-            opts="-v -q -h --spool --waiting --to --verbose --quiet --log --log-format --help"
+            opts="-v -q -h --spool --waiting --yes --to --verbose --quiet --log --log-format --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

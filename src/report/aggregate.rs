@@ -20,6 +20,9 @@ use crate::validate::is_period_implausible;
 /// The most conflicts, and the most implausible periods, that are named; all are counted.
 const NAMED: usize = 1000;
 
+/// What is longer than a hundred years is not taken apart into days: a clock that is centuries ahead would make millions.
+const LONGEST_IN_DAYS: i64 = 36_525 * 86_400;
+
 /// So many different lengths of periods are told apart.
 const LENGTHS: usize = 256;
 
@@ -139,7 +142,7 @@ impl Aggregator {
         InputId(u32::try_from(self.inputs.len() - 1).unwrap_or(u32::MAX))
     }
 
-    /// Adds an event, which must be valid ([`crate::validate::is_valid`]): what is infinite is passed over, and an empty
+    /// Adds an event with times in seconds ([`crate::validate::in_seconds`]): what is infinite is passed over, and an empty
     /// period lies outside. `body` is its compact JSON, which tells a repeat from a conflict; `line` is its place in
     /// the input, counted from 1.
     pub fn add(&mut self, event: &UsageEvent, body: &[u8], input: InputId, line: u64) -> Added {
@@ -238,7 +241,8 @@ impl Aggregator {
             return (None, to);
         }
         let day = self.options.zone.day(from);
-        (Some(day.code), day.end.min(to))
+        let is_taken_apart = to.saturating_sub(from) <= LONGEST_IN_DAYS;
+        (Some(day.code), if is_taken_apart { day.end.min(to) } else { to })
     }
 
     fn key(&self, day: Option<DayCode>, owner: u32, instance: u32) -> Key {

@@ -3,6 +3,7 @@
 //! - [`Finding`], [`Code`], [`Severity`], [`Place`]: what is said about a fault;
 //! - [`is_valid`], [`event_findings`]: the rules for an event in memory;
 //! - [`line_findings`]: one line of NDJSON, with exact places, whatever the line holds;
+//! - [`deliverable_event`], [`ImplausibleWatch`]: what is delivered though it can hardly be true;
 //! - [`threshold_findings`]: a threshold file;
 //! - [`case_findings`]: a file with tests of thresholds;
 //! - [`NotEventLines`]: what an input is that does not hold one event a line;
@@ -24,6 +25,7 @@ pub mod explain;
 mod finding;
 mod glance;
 mod id_characters;
+mod implausible;
 mod json;
 mod levels;
 pub(crate) mod names;
@@ -42,6 +44,8 @@ pub use bindings::{Bindings, BindingsError};
 pub use content::{ContentOptions, ContentValidator, Kind, Located, MAX_DOCUMENT_BYTES, Tally};
 pub use event_lines::NotEventLines;
 pub use finding::{Code, Finding, Place, Severity, UnknownCode};
+pub use implausible::{Implausible, ImplausibleWatch, deliverable_event, event_implausible, in_seconds};
+pub(crate) use implausible::{event_faults, implausible_findings};
 pub use levels::{Level, Levels};
 
 #[doc(hidden)]
@@ -110,10 +114,16 @@ pub fn line_findings(text: &[u8], line: u64, rules: &EventRules) -> Vec<Finding>
 
 /// What the exact reader says, which has the last word.
 fn exact_findings(text: &[u8], line: u64, rules: &EventRules) -> Vec<Finding> {
+    exact_findings_with(text, line, rules, Severity::Error)
+}
+
+/// The same, where `implausible` is the severity of what is delivered all the same.
+fn exact_findings_with(text: &[u8], line: u64, rules: &EventRules, implausible: Severity) -> Vec<Finding> {
     collect(|report| {
         let text = json::Text::new(text, line, report);
         if let Some(root) = json::read(&text, report) {
-            let _ = event::check(&Spot::root(&root), rules, &mut Context { text: &text, report });
+            let context = &mut Context { text: &text, report };
+            let _ = event::check_with(&Spot::root(&root), rules, implausible, context);
         }
     })
 }

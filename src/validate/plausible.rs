@@ -1,6 +1,7 @@
 //! Heuristics: figures that are possible in JSON and in no machine, and what they probably are. All are warnings.
 
 use super::id_characters::{IdOddity, id_oddity};
+use super::implausible::Implausible;
 use super::rules::{Field, MILLISECONDS_FROM, Seconds, Values, number};
 use super::{Code, Finding, Place};
 use crate::events::UsagePeriod;
@@ -127,6 +128,11 @@ pub(super) const fn certainly_plausible(
 }
 
 impl Oddity {
+    /// What it is, without words.
+    pub(super) const fn implausible(&self) -> Implausible {
+        Implausible::field(self.field)
+    }
+
     /// The finding, with a place that has only the pointer.
     pub(super) fn into_finding(self) -> Finding {
         let name = self.field.name();

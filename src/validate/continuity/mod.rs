@@ -23,8 +23,10 @@ mod instances;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
 pub use gaps::MAX_GAPS;
+pub(super) use growth::Growth;
 pub use growth::{Counters, MAX_GROWTH};
 pub use history::REMEMBERED_EVENTS;
+pub(super) use incident::running_total;
 pub use incident::{Incident, IncidentKind};
 
 use gaps::{Gap, Gaps};

@@ -16,7 +16,7 @@ use crate::input::Input;
 /// 2^30 bytes, 1 MB is 2^20 bytes). A period that crosses the end of a day is divided between the days in proportion.
 ///
 /// An event that is there twice counts once. Two different events of one instance and period are a conflict: both are
-/// in the sums, and both are named. A line that is no valid event is named with its file, line and column on standard
+/// in the sums, and both are named. A line that is no event is named with its file, line and column on standard
 /// error. The other lines are still summed up, and the exit code is 2 in the end.
 #[derive(Debug, Args)]
 #[command(after_help = crate::exit::help_for("report"))]

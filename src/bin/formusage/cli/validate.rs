@@ -15,6 +15,10 @@ use crate::input::Input;
 /// What a file holds is told by its content: usage events (one a line, or one JSON document with an event or an array
 /// of them), thresholds, tests of thresholds, or channels (one JSON document). Every fault is named with its file, line,
 /// column and field, and with what to do. Every fault has a code: --explain CODE says what it means. Needs no network and no secret.
+///
+/// An error is not always a refusal: an event that is only implausible (a percentage over 100, times in milliseconds or in
+/// the future, a timestamp before the end of the period) is delivered by `publish` with a warning, unless --strict is given
+/// there.
 #[derive(Debug, Args)]
 #[command(after_help = crate::exit::help_for("validate"))]
 pub(crate) struct ValidateArgs {
