@@ -227,7 +227,9 @@ impl IntakeReader {
             warn_of(&self.watch.unreported(&event, implausible, &rules), &event, Some(&origin));
         }
         match EncodedEvent::of_sound(event, line.bytes) {
-            Ok(encoded) => Intake::Event(Box::new(Taken { encoded, origin, ticket: None, history: AttemptHistory::default() })),
+            Ok(encoded) => {
+                Intake::Event(Box::new(Taken { encoded, origin, ticket: None, history: AttemptHistory::default() }))
+            }
             Err(error) => refuse(origin, error.to_string()),
         }
     }
