@@ -126,7 +126,7 @@ Register-ArgumentCompleter -Native -CommandName 'formusage' -ScriptBlock {
             [CompletionResult]::new('--log', '--log', [CompletionResultType]::ParameterName, 'What to log, as tracing directives, e.g. "info,form_usage_events::publish=debug"')
             [CompletionResult]::new('--log-format', '--log-format', [CompletionResultType]::ParameterName, 'How log lines look')
             [CompletionResult]::new('--dry-run', '--dry-run', [CompletionResultType]::ParameterName, 'Send nothing: print what would be sent')
-            [CompletionResult]::new('--strict', '--strict', [CompletionResultType]::ParameterName, 'Refuse events with fields that are not known, instead of passing the fields on')
+            [CompletionResult]::new('--strict', '--strict', [CompletionResultType]::ParameterName, 'Make dead letters of implausible events and of events with fields that are not known, instead of delivering them')
             [CompletionResult]::new('--create-stream', '--create-stream', [CompletionResultType]::ParameterName, 'Make the JetStream stream where there is none: kept in files, and when it is full it refuses new events instead of dropping old ones. A stream that exists is left as it is')
             [CompletionResult]::new('--no-spool', '--no-spool', [CompletionResultType]::ParameterName, 'Do without: what is not delivered when the run ends goes to --dead-letter or standard error')
             [CompletionResult]::new('--no-circuit-breaker', '--no-circuit-breaker', [CompletionResultType]::ParameterName, 'Do without a circuit breaker')

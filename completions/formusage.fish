@@ -123,7 +123,7 @@ complete -c formusage -n "__fish_formusage_using_subcommand publish" -l log -d '
 complete -c formusage -n "__fish_formusage_using_subcommand publish" -l log-format -d 'How log lines look' -r -f -a "text\t'For people'
 json\t'One JSON object a line'"
 complete -c formusage -n "__fish_formusage_using_subcommand publish" -l dry-run -d 'Send nothing: print what would be sent'
-complete -c formusage -n "__fish_formusage_using_subcommand publish" -l strict -d 'Refuse events with fields that are not known, instead of passing the fields on'
+complete -c formusage -n "__fish_formusage_using_subcommand publish" -l strict -d 'Make dead letters of implausible events and of events with fields that are not known, instead of delivering them'
 complete -c formusage -n "__fish_formusage_using_subcommand publish" -l create-stream -d 'Make the JetStream stream where there is none: kept in files, and when it is full it refuses new events instead of dropping old ones. A stream that exists is left as it is'
 complete -c formusage -n "__fish_formusage_using_subcommand publish" -l no-spool -d 'Do without: what is not delivered when the run ends goes to --dead-letter or standard error'
 complete -c formusage -n "__fish_formusage_using_subcommand publish" -l no-circuit-breaker -d 'Do without a circuit breaker'
