@@ -80,8 +80,8 @@ complete -c formusage -n "__fish_formusage_using_subcommand publish" -l max-skew
 complete -c formusage -n "__fish_formusage_using_subcommand publish" -l max-line-bytes -d 'The longest line to accept, in bytes' -r
 complete -c formusage -n "__fish_formusage_using_subcommand publish" -l timeout -d 'How long one attempt may take' -r
 complete -c formusage -n "__fish_formusage_using_subcommand publish" -l concurrency -d 'Attempts under way at a time: auto finds the level at which the destination takes most, a number fixes it' -r
-complete -c formusage -n "__fish_formusage_using_subcommand publish" -l drain-timeout -d 'After the end of input, go on for so long without delivering anything' -r
-complete -c formusage -n "__fish_formusage_using_subcommand publish" -l poison-after -d 'An event that was refused by name in so many rounds, while others went through, is a dead letter' -r
+complete -c formusage -n "__fish_formusage_using_subcommand publish" -l drain-timeout -d 'After the end of input, go on for so long without delivering anything; after SIGTERM or Ctrl-C, end within this time' -r
+complete -c formusage -n "__fish_formusage_using_subcommand publish" -l poison-after -d 'Make an event a dead letter that was refused in so many rounds while others went through (of this run, or of several with a spool)' -r
 complete -c formusage -n "__fish_formusage_using_subcommand publish" -l token-file -d 'A file that holds a bearer token for the destination (or set FORMUSAGE_TOKEN to the token itself)' -r -F
 complete -c formusage -n "__fish_formusage_using_subcommand publish" -l ca-file -d 'Trust the certificates in this PEM file instead of the system\'s' -r -F
 complete -c formusage -n "__fish_formusage_using_subcommand publish" -l client-cert -d 'Show this certificate to a server that demands one: a PEM file, with the intermediate authorities behind it. It is read anew when it changes' -r -F

@@ -34,6 +34,17 @@ pub struct Taken {
     pub origin: Origin,
     /// Its number in the spool, where it came through one.
     pub ticket: Option<Ticket>,
+    /// What earlier attempts to deliver it came to.
+    pub history: AttemptHistory,
+}
+
+/// What is remembered of the attempts to deliver an event, over runs where there is a spool.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct AttemptHistory {
+    /// In how many rounds the destination refused it while it took others.
+    pub refusals: u32,
+    /// The reply to an attempt never came: the destination may hold the event.
+    pub unanswered: bool,
 }
 
 impl Taken {
@@ -216,7 +227,9 @@ impl IntakeReader {
             warn_of(&self.watch.unreported(&event, implausible, &rules), &event, Some(&origin));
         }
         match EncodedEvent::of_sound(event, line.bytes) {
-            Ok(encoded) => Intake::Event(Box::new(Taken { encoded, origin, ticket: None })),
+            Ok(encoded) => {
+                Intake::Event(Box::new(Taken { encoded, origin, ticket: None, history: AttemptHistory::default() }))
+            }
             Err(error) => refuse(origin, error.to_string()),
         }
     }

@@ -11,7 +11,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 use super::damage::{self, Damage};
-use super::group::{Group, Settlement};
+use super::group::{Group, Remembered, Settlement};
 use super::store::Store;
 use super::{Fetched, NewItem, SpoolError, SpoolOptions, Tally, reserve};
 use crate::circuit_breaker::BreakerRecord;
@@ -39,6 +39,7 @@ enum Request {
     Fetch(BatchLimits, Reply<Result<Fetched, SpoolError>>),
     Tally(Reply<Result<Tally, SpoolError>>),
     Settle(Settlement),
+    Remember(Remembered),
     Breaker(BreakerRecord),
     Flush(Reply<Result<(), SpoolError>>),
     End(Reply<Result<(), SpoolError>>),
@@ -130,6 +131,11 @@ impl Spool {
     /// The event can never be delivered, for this reason, after so many tries: it becomes a dead letter.
     pub fn dead(&self, seq: u64, id: EventId, reason: String, tries: u64) {
         let _ = self.requests.send(Request::Settle(Settlement { seq, id, dead: Some(reason), tries }));
+    }
+
+    /// Remembers, for later runs, what attempts to deliver an event that still waits came to. Written within 50 ms.
+    pub fn remember(&self, seq: u64, id: EventId, refusals: u32, unanswered: bool) {
+        let _ = self.requests.send(Request::Remember(Remembered { seq, id, refusals, unanswered }));
     }
 
     /// Keeps the circuit breaker's state for later runs.
@@ -227,6 +233,7 @@ impl Keeper {
             let timed_out = matches!(request, Err(RecvTimeoutError::Timeout));
             match request {
                 Ok(Request::Settle(settlement)) => self.group.settled.push(settlement),
+                Ok(Request::Remember(remembered)) => self.group.remembered.push(remembered),
                 Ok(Request::Breaker(record)) => self.group.breaker = Some(record),
                 Ok(Request::End(reply)) => {
                     let written = self.commit();
@@ -281,7 +288,7 @@ impl Keeper {
             Request::Flush(reply) => {
                 let _ = reply.send(self.commit());
             }
-            Request::Settle(_) | Request::Breaker(_) | Request::End(_) => {}
+            Request::Settle(_) | Request::Remember(_) | Request::Breaker(_) | Request::End(_) => {}
         }
     }
 

@@ -395,7 +395,7 @@ fn a_file_of_the_first_schema_is_looked_at_as_it_is_and_brought_up_to_date_by_a_
         let url = &before.destinations[0].destination;
         let clock = Arc::new(ManualClock::at_unix(1_626_350_430));
         let spool = Spool::open(&path, url, SpoolOptions::default(), clock).unwrap();
-        assert_eq!((version(), status()), (2, Status { publishers: 1, bytes: status().bytes, ..before.clone() }));
+        assert_eq!((version(), status()), (3, Status { publishers: 1, bytes: status().bytes, ..before.clone() }));
         assert_eq!(spool.breaker().open_until_ms, before.destinations[0].breaker_open_until_ms);
         let opening = BreakerOpening { at: 7, cause: "refused".to_owned() };
         spool.save_breaker(BreakerRecord { failures: 0, open_until_ms: Some(9), opening: Some(opening.clone()) });

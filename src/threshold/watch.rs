@@ -53,12 +53,18 @@ pub async fn watch(
                 }
             }
         };
-        let loaded = if asked {
-            reported = None;
-            manager.load_configs().await.map(|()| true)
-        } else {
-            look(manager, &mut reader, clock).await
+        // A server that does not answer does not hold up the end.
+        let loading = async {
+            if asked { manager.load_configs().await.map(|()| true) } else { look(manager, &mut reader, clock).await }
         };
+        let loaded = tokio::select! {
+            biased;
+            () = stop.cancelled() => return,
+            loaded = loading => loaded,
+        };
+        if asked {
+            reported = None;
+        }
         match loaded {
             // Nothing new, which is no word on whether it can be used.
             Ok(false) => {}

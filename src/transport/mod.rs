@@ -71,9 +71,23 @@ pub enum Reach {
     Unknown,
     /// The destination answered.
     Answered,
-    /// The destination answered, understood the event and refused it by name (the Form queue's `Failure`), so that a
-    /// refusal repeated while other events go through points at the event.
+    /// The destination answered, understood the request and refused it (the Form queue's `Failure`, a status such as
+    /// 403). It may do so for this event alone: a refusal that is repeated while other events go through points at the
+    /// event, and one that every event gets points at the service or at the destination, as [`FailureKind`] says.
     Refused,
+}
+
+/// Whether a refusal may mean that the destination holds the event already.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub enum Repeat {
+    /// The refusal has nothing to do with repeats.
+    #[default]
+    No,
+    /// Services refuse in this way what they hold already, among other things (409, 422). After an attempt whose reply
+    /// never came, it means that.
+    Possible,
+    /// The destination holds the event already, whoever sent it.
+    Certain,
 }
 
 /// Why an attempt failed.
@@ -87,6 +101,11 @@ pub struct Failure {
     pub retry_after: Option<Duration>,
     /// How far the attempt got.
     pub reach: Reach,
+    /// Whether a refusal of one event alone may mean that the destination holds it already.
+    pub repeat: Repeat,
+    /// The request went out a second time, because a connection that was kept from an earlier request ended without a
+    /// reply: whether the first one was taken is unknown.
+    pub resent: bool,
 }
 
 impl Failure {
@@ -106,7 +125,25 @@ impl Failure {
     }
 
     fn of(kind: FailureKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), retry_after: None, reach: Reach::Answered }
+        let (reach, repeat) = (Reach::Answered, Repeat::No);
+        Self { kind, message: message.into(), retry_after: None, reach, repeat, resent: false }
+    }
+
+    /// Whether the destination may hold the events of the attempt although it never said so.
+    #[must_use]
+    pub fn leaves_unanswered(&self) -> bool {
+        self.reach == Reach::Unknown || self.resent
+    }
+
+    /// Whether one event of the attempt may be the reason, so that a batch is worth halving: the event was refused for
+    /// good, or refused in a way that other events need not share.
+    #[must_use]
+    pub fn may_be_of_one_event(&self) -> bool {
+        match self.kind {
+            FailureKind::Event => true,
+            FailureKind::Destination => self.reach == Reach::Refused,
+            FailureKind::Service => false,
+        }
     }
 
     /// Whether `other` is the same fault: of the same kind, with the same words. Numbers in them may differ (how many

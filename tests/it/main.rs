@@ -53,7 +53,9 @@ mod publisher;
 mod queue;
 mod read;
 mod reconcile;
+mod refusals;
 mod reload;
+mod repeats;
 mod report;
 #[cfg(target_os = "linux")]
 mod scope_network;

@@ -37,7 +37,8 @@ fn run(folder: &Path, log: Log, words: &[&str], input: &str) -> (Option<i32>, St
     command.args(words).current_dir(folder).env("FORMUSAGE_STATE_DIR", folder.join("state"));
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(log.stdio());
     let mut child = command.spawn().unwrap();
-    child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+    // A usage error ends it before it reads.
+    let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
     let output = child.wait_with_output().unwrap();
     (output.status.code(), String::from_utf8(output.stdout).unwrap())
 }

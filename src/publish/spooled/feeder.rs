@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 use super::{FED_AHEAD, Signals};
 use crate::clock::Clock;
 use crate::publish::feed::slots;
-use crate::publish::intake::{Intake, Origin, Taken, Ticket};
+use crate::publish::intake::{AttemptHistory, Intake, Origin, Taken, Ticket};
 use crate::spool::{Spool, SpoolError, Waiting};
 use crate::transport::BatchLimits;
 
@@ -131,7 +131,8 @@ fn group(events: &VecDeque<Intake>) -> (usize, usize) {
 fn to_intake(waiting: Waiting) -> Intake {
     let ticket = Some(Ticket { seq: waiting.seq, own: waiting.own });
     let origin = Origin { input: waiting.source, line: waiting.line };
-    Intake::Event(Box::new(Taken { encoded: waiting.encoded, origin, ticket }))
+    let history = AttemptHistory { refusals: waiting.refusals, unanswered: waiting.unanswered };
+    Intake::Event(Box::new(Taken { encoded: waiting.encoded, origin, ticket, history }))
 }
 
 #[cfg(test)]
@@ -144,7 +145,8 @@ mod tests {
         let mut event = sample();
         event.instance_id = "x".repeat(bytes);
         let encoded = EncodedEvent::encode(event).unwrap();
-        Intake::Event(Box::new(Taken { encoded, origin: Origin { input: "-".into(), line: None }, ticket: None }))
+        let (origin, history) = (Origin { input: "-".into(), line: None }, AttemptHistory::default());
+        Intake::Event(Box::new(Taken { encoded, origin, ticket: None, history }))
     }
 
     #[test]
