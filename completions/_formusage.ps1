@@ -121,7 +121,7 @@ Register-ArgumentCompleter -Native -CommandName 'formusage' -ScriptBlock {
             [CompletionResult]::new('--cloudevents-mode', '--cloudevents-mode', [CompletionResultType]::ParameterName, 'How an event becomes a request, where --to is https: or http:')
             [CompletionResult]::new('--cloudevents-source', '--cloudevents-source', [CompletionResultType]::ParameterName, 'The source attribute, a URI reference; the same on every host, so that an event sent by two is known as one')
             [CompletionResult]::new('--header-file', '--header-file', [CompletionResultType]::ParameterName, 'A file of further headers, such as an API key: a line for each, "Name: value"')
-            [CompletionResult]::new('--metrics-listen', '--metrics-listen', [CompletionResultType]::ParameterName, 'Serve the figures as OpenMetrics at http://ADDRESS:PORT/metrics')
+            [CompletionResult]::new('--metrics-listen', '--metrics-listen', [CompletionResultType]::ParameterName, 'Serve the figures at http://ADDRESS:PORT/metrics, as Prometheus text or, to those that ask for it, as OpenMetrics')
             [CompletionResult]::new('--stats-interval', '--stats-interval', [CompletionResultType]::ParameterName, 'Log a line of figures so often, and a last one at the end; 0s for never')
             [CompletionResult]::new('--log', '--log', [CompletionResultType]::ParameterName, 'What to log, as tracing directives, e.g. "info,form_usage_events::publish=debug"')
             [CompletionResult]::new('--log-format', '--log-format', [CompletionResultType]::ParameterName, 'How log lines look')

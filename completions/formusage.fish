@@ -117,7 +117,7 @@ structured\t'One a request, with its attributes in one JSON object'
 batched\t'Up to a hundred a request, as a JSON array'"
 complete -c formusage -n "__fish_formusage_using_subcommand publish" -l cloudevents-source -d 'The source attribute, a URI reference; the same on every host, so that an event sent by two is known as one' -r
 complete -c formusage -n "__fish_formusage_using_subcommand publish" -l header-file -d 'A file of further headers, such as an API key: a line for each, "Name: value"' -r -F
-complete -c formusage -n "__fish_formusage_using_subcommand publish" -l metrics-listen -d 'Serve the figures as OpenMetrics at http://ADDRESS:PORT/metrics' -r
+complete -c formusage -n "__fish_formusage_using_subcommand publish" -l metrics-listen -d 'Serve the figures at http://ADDRESS:PORT/metrics, as Prometheus text or, to those that ask for it, as OpenMetrics' -r
 complete -c formusage -n "__fish_formusage_using_subcommand publish" -l stats-interval -d 'Log a line of figures so often, and a last one at the end; 0s for never' -r
 complete -c formusage -n "__fish_formusage_using_subcommand publish" -l log -d 'What to log, as tracing directives, e.g. "info,form_usage_events::publish=debug"' -r
 complete -c formusage -n "__fish_formusage_using_subcommand publish" -l log-format -d 'How log lines look' -r -f -a "text\t'For people'

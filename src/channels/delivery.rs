@@ -12,6 +12,7 @@ use tokio::task::JoinHandle;
 
 use super::config::{ChannelConfig, ChannelsConfig};
 use super::message::ViolationEvent;
+use super::newest::{Backlog, NewestSink};
 use super::{Target, targets, unbound};
 use crate::circuit_breaker::{CircuitBreaker, CircuitBreakerConfig};
 use crate::clock::Clock;
@@ -21,7 +22,7 @@ use crate::publish::{
     Stop, Taken, publish_through,
 };
 use crate::retry::{Random, Retrier, RetryConfig};
-use crate::spool::{NewEvent, NewItem, Spool, SpoolOptions};
+use crate::spool::{NewEvent, NewItem, Spool, SpoolError, SpoolOptions};
 use crate::threshold::{AlertsNotified, Notified, Notifier, ThresholdAlert, ThresholdSet, ThresholdViolation};
 use crate::transport::{Failure, Sink};
 
@@ -42,6 +43,8 @@ pub struct AlertDelivery {
 struct Run {
     /// `channel:NAME`, `action:NAME`.
     name: String,
+    /// `None` where every alert goes out.
+    backlog: Option<Backlog>,
     /// While it lives, more may come.
     intake: mpsc::Sender<Intake>,
     task: JoinHandle<Result<Report, PipelineError>>,
@@ -54,6 +57,9 @@ pub struct AlertReport {
     pub name: String,
     /// Alerts that were delivered.
     pub delivered: u64,
+    /// Alerts that waited while the channel was down and were not sent, since a newer state of the same threshold and
+    /// instance was.
+    pub superseded: u64,
     /// Alerts that wait in the spool for the next run.
     pub waiting: u64,
     /// Alerts that became dead letters.
@@ -65,7 +71,7 @@ pub struct AlertReport {
 /// Puts alerts into the spool of their channels.
 pub struct ChannelNotifier {
     /// By list and name.
-    channels: BTreeMap<(Target, String), Spool>,
+    channels: BTreeMap<(Target, String), (Spool, Option<Backlog>)>,
     /// What the names are bound to.
     config: ChannelsConfig,
     allow_exec: bool,
@@ -113,9 +119,11 @@ impl AlertDelivery {
                     continue;
                 }
             };
-            match begin(&shown, sink, attempt_of(channel), path, patience, &stop, clock) {
+            // Programs that read a queue want the whole record.
+            let newest_only = !matches!(channel, ChannelConfig::Queue(_));
+            match begin(&shown, sink, newest_only, attempt_of(channel), path, patience, &stop, clock) {
                 Ok((spool, run)) => {
-                    channels.insert((list, name.clone()), spool);
+                    channels.insert((list, name.clone()), (spool, run.backlog.clone()));
                     runs.push(run);
                 }
                 Err(why) => faults.push(format!("{shown}: {why}")),
@@ -161,21 +169,26 @@ impl AlertDelivery {
 
     async fn reports(self) -> Vec<AlertReport> {
         let mut reports = Vec::new();
-        for Run { name, intake, task } in self.runs {
+        for Run { name, backlog, intake, task } in self.runs {
             drop(intake);
             let ended = match task.await {
                 Ok(ended) => ended.map_err(|error| error.to_string()),
                 Err(error) => Err(format!("its delivery was cut short: {error}")),
             };
+            let superseded = match backlog {
+                Some(backlog) => backlog.superseded().await,
+                None => 0,
+            };
             reports.push(match ended {
                 Ok(report) => AlertReport {
                     name,
-                    delivered: report.delivered + report.resumed.delivered,
+                    delivered: (report.delivered + report.resumed.delivered).saturating_sub(superseded),
+                    superseded,
                     waiting: report.waiting(),
                     dead: report.dead + report.resumed.dead,
                     errors: report.reason.into_iter().chain(report.errors).collect(),
                 },
-                Err(error) => AlertReport { name, delivered: 0, waiting: 0, dead: 0, errors: vec![error] },
+                Err(error) => AlertReport { name, delivered: 0, superseded, waiting: 0, dead: 0, errors: vec![error] },
             });
         }
         reports
@@ -190,9 +203,11 @@ fn attempt_of(channel: &ChannelConfig) -> Duration {
     }
 }
 
+#[allow(clippy::too_many_arguments)] // one call
 fn begin(
     name: &str,
     sink: Box<dyn Sink>,
+    newest_only: bool,
     attempt: Duration,
     path: &Path,
     patience: Duration,
@@ -201,6 +216,11 @@ fn begin(
 ) -> Result<(Spool, Run), String> {
     let options = SpoolOptions { max_bytes: SPOOL_BYTES, retain: Duration::ZERO, ..SpoolOptions::default() };
     let spool = Spool::open(path, name, options, clock.clone()).map_err(|error| error.to_string())?;
+    let backlog = if newest_only { Some(Backlog::read(path, name).map_err(|error| error.to_string())?) } else { None };
+    let sink: Box<dyn Sink> = match &backlog {
+        Some(backlog) => Box::new(NewestSink { channel: sink, backlog: backlog.clone() }),
+        None => sink,
+    };
     let breaker = CircuitBreaker::with_clock(CircuitBreakerConfig::default(), clock.clone());
     let breaker = breaker.map_err(|error| error.to_string())?;
     breaker.resume(spool.breaker().clone());
@@ -224,7 +244,7 @@ fn begin(
         let (mut keeper, mut progress) = (deaths, Quiet);
         publish_through(&own, &pipeline, Some(&breaker), receiver, &mut keeper, &mut progress, stop).await
     });
-    Ok((spool, Run { name: name.to_owned(), intake, task }))
+    Ok((spool, Run { name: name.to_owned(), backlog, intake, task }))
 }
 
 impl ChannelNotifier {
@@ -252,7 +272,10 @@ impl ChannelNotifier {
             let (indices, items): (Vec<usize>, Vec<NewItem>) = group.into_iter().unzip();
             let (list, name) = (place.0.name(), &place.1);
             let failure = match self.channels.get(&place) {
-                Some(spool) => spool.take(items).await.err().map(|(error, _)| format!("{list} `{name}`: {error}")),
+                Some((spool, backlog)) => {
+                    let waiting = indices.iter().filter_map(|at| alerts.get(*at));
+                    take(spool, backlog.as_ref(), items, waiting).await.map(|why| format!("{list} `{name}`: {why}"))
+                }
                 None => Some(match self.unusable.get(&place) {
                     Some(why) => format!("the {list} `{name}` can't be used: {why}"),
                     None => format!("nothing is bound to the {list} `{name}`"),
@@ -270,6 +293,23 @@ impl ChannelNotifier {
         };
         failures.into_iter().map(outcome).collect()
     }
+}
+
+/// Puts `items`, which tell of `alerts`, into the spool of a channel. Why that failed.
+async fn take<'a>(
+    spool: &Spool,
+    backlog: Option<&Backlog>,
+    items: Vec<NewItem>,
+    alerts: impl Iterator<Item = &'a ThresholdAlert>,
+) -> Option<String> {
+    let failure = |result: Result<(), (SpoolError, Vec<NewItem>)>| result.err().map(|(error, _)| error.to_string());
+    let Some(backlog) = backlog else { return failure(spool.take(items).await) };
+    let mut newest = backlog.lock().await;
+    let why = failure(spool.take(items).await);
+    if why.is_none() {
+        alerts.for_each(|alert| backlog.note(&mut newest, alert));
+    }
+    why
 }
 
 impl Notifier for ChannelNotifier {

@@ -64,7 +64,10 @@ pub fn headline(alert: &ThresholdAlert) -> String {
         AlertKind::Pending => format!("{of} is pending: {what} is {value}, over {limit}"),
         AlertKind::Firing => format!("{of} fires: {what} is {value}, over {limit}{why}"),
         AlertKind::Repeat => format!("{of} still fires: {what} is {value}, over {limit}{why}"),
-        AlertKind::Resolved => format!("{of} is resolved: {what} is {value}, limit {limit}{why}"),
+        AlertKind::Resolved => {
+            let (begin, end) = (time(alert.since), time(alert.at));
+            format!("{of} is resolved: {what} is {value}, limit {limit}{why}; it lasted from {begin} to {end}")
+        }
         AlertKind::NoData => {
             format!("{of} has no data: nothing is heard of {}; {what} was {value}{why}", violation.instance_id)
         }

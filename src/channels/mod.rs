@@ -7,13 +7,14 @@
 //!
 //! An alert counts as handed over when it is in the spool; from there it goes the way of events, with the same retries,
 //! breaker and dead letters, so that a mail server that is down neither holds up a publish nor loses an alert. What waits
-//! for one channel goes in one message. A channel is a [`Sink`] of the crate: it makes one attempt.
+//! for one channel goes in one message; after an outage that is the newest state of each alert. A channel is a [`Sink`] of the crate: it makes one attempt.
 
 mod address;
 mod config;
 mod delivery;
 mod exec;
 mod message;
+mod newest;
 mod slack;
 mod smtp;
 mod webhook;
@@ -142,8 +143,8 @@ fn alerts(events: &[EncodedEvent]) -> Result<Vec<ThresholdAlert>, Failure> {
     events.iter().map(decode).collect::<Result<_, _>>().map_err(|error| Failure::event(format!("no alert: {error}")))
 }
 
-/// Sends a trial alert to `channel`, which is one of `config`, once and without a spool, and says what became of it. Its id is that of the second
-/// in which it is sent.
+/// Sends a trial alert to `channel`, which is one of `config`, once and without a spool. Each trial has an id of its own,
+/// so that a receiver that drops repeats shows every one.
 ///
 /// # Errors
 /// Why it did not arrive.
@@ -173,7 +174,8 @@ pub async fn send_trial(
         instance_id: "trial-instance".to_owned(),
         user_id: "trial-user".to_owned(),
     };
-    let alert = ThresholdAlert { kind: AlertKind::Firing, ..ThresholdAlert::of_violation(violation) };
+    let id = format!("{:032x}", fastrand::u128(..));
+    let alert = ThresholdAlert { id, kind: AlertKind::Firing, ..ThresholdAlert::of_violation(violation) };
     let notice = ViolationEvent::of(&alert).encode().map_err(|error| Failure::event(error.to_string()))?;
     let sink = config.open(channel, clock)?;
     let outcomes = sink.send(std::slice::from_ref(&notice)).await?;

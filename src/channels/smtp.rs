@@ -2,16 +2,17 @@
 
 use std::time::Duration;
 
-use lettre::message::header::{ContentType, HeaderName, HeaderValue};
+use lettre::message::header::{ContentType, HeaderName, HeaderValue, MIME_VERSION_1_0};
 use lettre::message::{Mailbox, MessageBuilder};
 use lettre::transport::smtp::authentication::Credentials;
 use lettre::transport::smtp::client::{Certificate, CertificateStore, Tls, TlsParameters};
 use lettre::{AsyncSmtpTransport, AsyncTransport as _, Message, Tokio1Executor};
+use rustls::CertificateError;
 
 use super::config::{SmtpConfig, SmtpTls};
 use super::message;
 use crate::events::{EncodedEvent, EventId};
-use crate::transport::cause::innermost;
+use crate::transport::cause::{find, innermost};
 use crate::transport::{BatchLimits, BoxFuture, Failure, Outcome, Reach, Sink};
 
 /// What one mail tells of.
@@ -72,6 +73,8 @@ impl SmtpSink {
             .from(self.from.clone())
             .subject(message::subject(&alerts))
             .message_id(Some(format!("<{id}@{domain}>")))
+            // Without it, readers may ignore the type and the encoding of the body (RFC 2045, section 4).
+            .header(MIME_VERSION_1_0)
             .header(ContentType::TEXT_PLAIN)
             .raw_header(HeaderValue::new(
                 HeaderName::new_from_ascii_str("Auto-Submitted"),
@@ -89,6 +92,14 @@ impl SmtpSink {
         let server = &self.server;
         let said = innermost(error);
         let Some(status) = error.status() else {
+            // The mail library reports a refused certificate as any connection that failed.
+            if let Some(rustls::Error::InvalidCertificate(why)) = find(error) {
+                let advice = certificate_advice(why);
+                return Failure::destination(format!(
+                    "the certificate of the mail server {server} is not trusted ({said}), so no mail was sent; {advice}"
+                ))
+                .reached(Reach::Unreached);
+            }
             if error.is_tls() {
                 return Failure::destination(format!(
                     "no trusted TLS connection to the mail server {server}: {said}; check `tls` and the certificate"
@@ -112,6 +123,24 @@ impl SmtpSink {
             }
             _ if error.is_permanent() => Failure::event(message),
             _ => Failure::service(message),
+        }
+    }
+}
+
+/// What to do about a certificate that was refused.
+const fn certificate_advice(why: &CertificateError) -> &'static str {
+    match why {
+        CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
+            "have the certificate on the server renewed, and compare the clocks of both machines"
+        }
+        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
+            "compare the clocks of both machines"
+        }
+        CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
+            "set `host` of the channel to a name that the certificate is made out to"
+        }
+        _ => {
+            "if it is the right server, set `ca_file` of the channel to a PEM file with the authority that issued the certificate"
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The figures of a publisher: as OpenMetrics over HTTP, and as a log line.
+//! The figures of a publisher: as OpenMetrics or Prometheus text over HTTP, and as a log line.
 //!
 //! An [`Observation`] is a plain look at the totals of a run. [`PublishMetrics`] turns the latest one into OpenMetrics
 //! text in a registry of its own (nothing is global), [`serve`] answers `GET /metrics` with it, [`stats_line`] logs
@@ -12,7 +12,9 @@
 //! assert!(metrics.encode().contains("formusage_publish_events_delivered_total 10\n"));
 //! ```
 
+mod negotiate;
 mod observation;
+mod prometheus_text;
 mod publish;
 mod serve;
 mod stats;

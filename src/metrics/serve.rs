@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::State;
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::middleware;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
@@ -24,9 +24,12 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Timeout;
 
+use super::negotiate::{TextFormat, preferred_format};
+use super::prometheus_text::prometheus_text;
 use super::publish::PublishMetrics;
 
-/// The media type of the figures.
+/// The media type of the figures in OpenMetrics, which those get who name it in `Accept`. All others get the Prometheus
+/// text format 0.0.4.
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// Connections at a time.
@@ -71,11 +74,20 @@ pub async fn serve(
     }
 }
 
-async fn figures(State(metrics): State<Arc<PublishMetrics>>) -> Response {
-    let looked = tokio::task::spawn_blocking(move || metrics.encode());
+async fn figures(State(metrics): State<Arc<PublishMetrics>>, headers: HeaderMap) -> Response {
+    let accept = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    let format = preferred_format(accept);
+    let looked = tokio::task::spawn_blocking(move || {
+        let text = metrics.encode();
+        if format == TextFormat::OpenMetrics { Some(text) } else { prometheus_text(&text) }
+    });
     match tokio::time::timeout(LOOK_TIME, looked).await {
-        Ok(Ok(text)) => ([(header::CONTENT_TYPE, CONTENT_TYPE)], text).into_response(),
-        Ok(Err(_)) | Err(_) => (StatusCode::SERVICE_UNAVAILABLE, "the figures can't be gathered now\n").into_response(),
+        Ok(Ok(Some(text))) => {
+            ([(header::CONTENT_TYPE, format.content_type()), (header::VARY, "accept")], text).into_response()
+        }
+        Ok(Ok(None) | Err(_)) | Err(_) => {
+            (StatusCode::SERVICE_UNAVAILABLE, "the figures can't be gathered now\n").into_response()
+        }
     }
 }
 

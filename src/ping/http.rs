@@ -5,6 +5,7 @@ use std::io;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::dial::{Route, Stream};
+use super::quote::quote;
 
 /// The longest head of a reply.
 const MAX_HEAD_BYTES: usize = 64 << 10;
@@ -187,7 +188,7 @@ impl Connection {
         let first = lines.next().unwrap_or_default();
         let minor = u8::from(!first.starts_with("HTTP/1.0"));
         let Some(status) = first.split(' ').nth(1).and_then(|status| status.parse().ok()) else {
-            return Err(Fault::Broken(format!("its first line is {first:?}")));
+            return Err(Fault::Broken(format!("its first line is {}", excerpt(first.as_bytes()))));
         };
         let headers = lines.filter_map(|line| line.split_once(':'));
         Ok((status, minor, headers.map(|(name, value)| (name.to_ascii_lowercase(), value.trim().to_owned())).collect()))
@@ -208,7 +209,7 @@ impl Connection {
             let size = String::from_utf8_lossy(&line);
             let size = size.split(';').next().unwrap_or_default().trim();
             let size = usize::from_str_radix(size, 16)
-                .map_err(|_| Fault::Broken(format!("the size of a chunk is {size:?}")))?;
+                .map_err(|_| Fault::Broken(format!("the size of a chunk is {}", excerpt(size.as_bytes()))))?;
             if body.len().saturating_add(size) > limit {
                 return Ok(false);
             }
@@ -252,7 +253,8 @@ pub(super) fn foreign(bytes: &[u8]) -> String {
     format!("{}{known}", excerpt(bytes))
 }
 
-/// The start of what somebody sent, on one line, and without what could hold our credentials, should it be an echo.
+/// The start of what somebody sent, as a quote on one line, and without what could hold our credentials, should it be an
+/// echo.
 pub(super) fn excerpt(bytes: &[u8]) -> String {
     let text = String::from_utf8_lossy(bytes);
     let lower = text.to_ascii_lowercase();
@@ -262,20 +264,25 @@ pub(super) fn excerpt(bytes: &[u8]) -> String {
         text.chars().take(EXCERPT_CHARS).map(|char| if char.is_control() { '·' } else { char }).collect();
     match (shown.is_empty(), text.chars().count() > EXCERPT_CHARS) {
         (true, _) => "(nothing)".to_owned(),
-        (_, true) => shown + "…",
-        (_, false) => shown,
+        (_, true) => quote(&(shown + "…")),
+        (_, false) => quote(&shown),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ping::quote::mask_quotes;
 
     #[test]
     fn an_echo_does_not_show_the_token() {
         let echo = b"GET /queue/health HTTP/1.1\r\nhost: h\r\nauthorization: Bearer hunter2\r\n";
-        let shown = excerpt(echo);
-        assert!(shown.starts_with("GET /queue/health") && !shown.contains("hunter2"), "{shown}");
-        assert_eq!((excerpt(b" \0").as_str(), excerpt(&[b'a'; 500]).chars().count()), ("·", EXCERPT_CHARS + 1));
+        let shown = |bytes: &[u8]| {
+            let mut text = excerpt(bytes);
+            mask_quotes(&mut text, &[]);
+            text
+        };
+        assert!(shown(echo).starts_with("GET /queue/health") && !shown(echo).contains("hunter2"), "{}", shown(echo));
+        assert_eq!((shown(b" \0").as_str(), shown(&[b'a'; 500]).chars().count()), ("·", EXCERPT_CHARS + 1));
     }
 }

@@ -17,6 +17,7 @@ mod form;
 mod http;
 mod local;
 mod nats;
+mod quote;
 mod report;
 mod step;
 mod target;
@@ -24,6 +25,7 @@ mod tls;
 mod trust;
 mod web;
 
+use std::borrow::Cow;
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -45,6 +47,7 @@ use self::trust::Trust;
 use self::web::Web;
 use crate::clock::Clock;
 use crate::transport::ClientCertificate;
+use crate::transport::http_client::keys_in;
 use crate::transport::nats::UserCredentials;
 
 /// How a destination is probed.
@@ -201,23 +204,26 @@ impl Pinger {
         }
         self.tally.rounds += 1;
         for (host, address, mut taken) in found {
-            taken.iter_mut().for_each(|taken| self.scrub(taken));
+            let secrets = self.secrets();
+            let secrets: Vec<&str> = secrets.iter().map(|secret| &**secret).collect();
+            taken.iter_mut().for_each(|taken| taken.mask_quotes(&secrets));
             self.tally.add(&host, address, taken);
         }
     }
 
-    /// Takes the secrets out of what a service said: some repeat what they were sent.
-    fn scrub(&self, taken: &mut step::Taken) {
+    /// All that is sent and must not stand in a report, the longest first, since one may hold another.
+    fn secrets(&self) -> Vec<Cow<'_, str>> {
         let password = self.options.nats.as_ref().map(|nats| nats.password.as_str());
         let headers = self.options.headers.iter().map(|(_, value)| value.as_str());
         let jwt = self.user.as_ref().map(|user| user.jwt.as_str());
-        let secrets = self.options.token.as_deref().into_iter().chain(password).chain(jwt).chain(headers);
-        for secret in secrets.filter(|secret| !secret.is_empty()) {
-            step::scrub(&mut taken.detail, secret);
-            if let Some(problem) = &mut taken.problem {
-                step::scrub(&mut problem.found, secret);
-            }
+        let sent = self.options.token.as_deref().into_iter().chain(password).chain(jwt).chain(headers);
+        let mut secrets: Vec<Cow<'_, str>> = sent.map(Cow::Borrowed).collect();
+        if let Place::Network(NetworkTarget { protocol: Protocol::CloudEvents { path }, .. }) = &self.target.place {
+            // The host does not matter: the keys are in the query.
+            secrets.extend(keys_in(&format!("http://host{path}"), false).into_iter().map(Cow::Owned));
         }
+        secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
+        secrets
     }
 
     /// What the rounds so far found.

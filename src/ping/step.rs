@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::certificate::TlsFacts;
+use super::quote::mask_quotes;
 use crate::clock::{Clock, Monotonic};
 use crate::transport::BoxFuture;
 
@@ -123,6 +124,16 @@ pub(super) struct Taken {
     pub(super) clock_difference: Option<f64>,
 }
 
+impl Taken {
+    /// Masks `secrets`, the longest first, in what the other side said.
+    pub(super) fn mask_quotes(&mut self, secrets: &[&str]) {
+        mask_quotes(&mut self.detail, secrets);
+        if let Some(Problem { found, expected, fix }) = &mut self.problem {
+            [found, expected, fix].into_iter().for_each(|text| mask_quotes(text, secrets));
+        }
+    }
+}
+
 /// A step failed, and is on the trail: those behind it can't be tried.
 #[derive(Debug)]
 pub(super) struct Stopped;
@@ -204,37 +215,5 @@ pub(super) async fn within<T>(clock: &dyn Clock, limit: Duration, future: impl F
         biased;
         value = future => Some(value),
         () = late => None,
-    }
-}
-
-/// Takes `secret` out of `text`, also where an excerpt ends in the middle of it.
-pub(super) fn scrub(text: &mut String, secret: &str) {
-    const SHOWN: &str = "(secret)";
-    if text.contains(secret) {
-        *text = text.replace(secret, SHOWN);
-    }
-    let starts = secret.char_indices().map(|(at, _)| at).filter(|at| *at >= 3).rev();
-    for cut in starts.map(|at| format!("{}…", &secret[..at])) {
-        if text.contains(&cut) {
-            *text = text.replace(&cut, "(secret)…");
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::scrub;
-
-    #[test]
-    fn secrets_are_taken_out_whole_and_cut() {
-        for (text, expected) in [
-            ("no hunter2, hunter2", "no (secret), (secret)"),
-            ("you sent hunt… again", "you sent (secret)… again"),
-            ("the hunt is on", "the hunt is on"),
-        ] {
-            let mut text = text.to_owned();
-            scrub(&mut text, "hunter2");
-            assert_eq!(text, expected);
-        }
     }
 }

@@ -69,6 +69,10 @@ pub struct ThresholdConfig {
     /// What follows when the instance falls silent; `keep` when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub no_data: Option<NoData>,
+    /// How long nothing may be heard of an instance before it counts as silent, from the end of its last period. When
+    /// absent, three of its periods and five minutes at least. For instances that send events rarely or unevenly.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub no_data_after: Option<TimeSpan>,
 }
 
 const fn yes() -> bool {
@@ -143,6 +147,7 @@ impl ThresholdConfig {
             severity: None,
             enabled: true,
             no_data: None,
+            no_data_after: None,
         }
     }
 

@@ -12,11 +12,13 @@
 use std::collections::{HashMap, HashSet};
 use std::fmt;
 
+use super::alert::{FORGET_AFTER, LEAST_SILENCE};
 use super::config::{ResourceType, ThresholdConfig, ThresholdType, ThresholdViolation};
 use super::explain::Explanation;
 use super::measure::Measure;
 use super::states::NoData;
 use crate::events::{UsageEvent, UsageMetrics};
+use crate::units::TimeSpan;
 
 /// Thresholds, compiled for evaluation. Immutable: a change is a new set.
 #[derive(Debug, Clone, Default)]
@@ -29,6 +31,8 @@ pub struct ThresholdSet {
     has_states: bool,
     /// Those that look after instances where all is well.
     watchers: Vec<usize>,
+    /// In seconds.
+    shortest_silence: i64,
 }
 
 /// A threshold and how it compares.
@@ -91,7 +95,8 @@ impl ThresholdSet {
     /// # Errors
     /// All of these that there are: an empty id, an id that stands twice, a value that is negative, infinite or not a
     /// number, a percentage over 100, a percentage of a resource whose events carry none, a unit that does not measure
-    /// the resource, a `clear_value` that is no number from 0 to the limit.
+    /// the resource, a `clear_value` that is no number from 0 to the limit, a `no_data_after` of nothing or of seven days
+    /// and more.
     pub fn new(mut configs: Vec<ThresholdConfig>) -> Result<Self, InvalidThresholds> {
         configs.sort_by(|a, b| a.id.cmp(&b.id));
         let mut faults = Vec::new();
@@ -112,7 +117,9 @@ impl ThresholdSet {
     }
 
     fn index(thresholds: Vec<Compiled>) -> Self {
-        let mut set = Self::default();
+        let own_silences = thresholds.iter().filter_map(|it| it.config.no_data_after).map(TimeSpan::seconds);
+        let shortest_silence = own_silences.fold(LEAST_SILENCE, i64::min);
+        let mut set = Self { shortest_silence, ..Self::default() };
         for (threshold, Compiled { config, measure, scale, clear }) in thresholds.iter().enumerate() {
             if !config.enabled {
                 continue;
@@ -168,6 +175,11 @@ impl ThresholdSet {
         self.has_states
     }
 
+    /// No instance is silent for any threshold before so many seconds.
+    pub(super) const fn shortest_silence(&self) -> i64 {
+        self.shortest_silence
+    }
+
     /// What `event` exceeds, sorted by threshold id.
     #[must_use]
     pub fn violations(&self, event: &UsageEvent) -> Vec<ThresholdViolation> {
@@ -217,6 +229,15 @@ impl ThresholdSet {
                 .into_iter()
                 .any(|group| group.limits.first().is_some_and(|limit| group.measure.of_metrics(metrics) > limit.value))
         })
+    }
+
+    /// The figure of an event of this user and instance that the threshold at `place` of [`ThresholdSet::configs`] is
+    /// compared with, in the unit of the threshold; `None` where it is not enabled or for others.
+    #[must_use]
+    pub fn current_at(&self, place: usize, user_id: &str, instance_id: &str, metrics: &UsageMetrics) -> Option<f64> {
+        let compiled = self.thresholds.get(place)?;
+        let applies = compiled.config.enabled && compiled.config.applies_to(user_id, instance_id);
+        applies.then(|| (compiled.measure.of_metrics(metrics) / compiled.scale).min(f64::MAX))
     }
 
     /// Each threshold, sorted by id, with why `event` exceeds it or does not. This looks at all of them.
@@ -274,6 +295,13 @@ fn compile(config: ThresholdConfig) -> Result<Compiled, String> {
     {
         return Err(format!(
             "threshold `{id}`: `clear_value` is {clear}, expected a number from 0 to the limit, {value}"
+        ));
+    }
+    if let Some(after) = config.no_data_after
+        && !(1..FORGET_AFTER).contains(&after.seconds())
+    {
+        return Err(format!(
+            "threshold `{id}`: `no_data_after` is {after}, expected from 1s to less than 7d, after which an instance is forgotten"
         ));
     }
     let clear = config.has_states().then(|| measure.limit(config.clear_value.unwrap_or(value), scale));

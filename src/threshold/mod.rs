@@ -38,9 +38,10 @@ mod takeover;
 mod tests;
 mod watch;
 
+pub(crate) use alert::FORGET_AFTER;
 pub use alert::{
     ALERTS_FORMAT, ALERTS_VERSION, AlertCounts, AlertKind, AlertReason, AlertRecord, AlertState, AlertStates,
-    AlertStatus, InstanceKey, InstanceKeys, RecordError, ThresholdAlert,
+    AlertStatus, InstanceKey, InstanceKeys, OutOfOrder, RecordError, ThresholdAlert,
 };
 pub use alert_file::{AlertFile, AlertFileError, Kept};
 pub use config::{ANY, ActionType, ResourceType, ThresholdConfig, ThresholdType, ThresholdViolation};

@@ -196,6 +196,10 @@ codes! {
     HiddenThreshold = "hidden-threshold",
     /// A `for` that is no multiple of the period of events.
     HoldBetweenPeriods = "hold-between-periods",
+    /// A `no_data_after` that is no longer than the period of events.
+    SilenceWithinPeriod = "silence-within-period",
+    /// A `no_data_after` of a threshold that tells nobody of a silence.
+    SilenceNotTold = "silence-not-told",
     /// A channel that nothing binds.
     UnboundChannel = "unbound-channel",
     /// An action that nothing binds.

@@ -4,17 +4,18 @@ use super::json::{Value, quote};
 use super::names::nearest;
 use super::shape::{Context, Field, Spot, optional};
 use super::{Code, Finding};
-use crate::threshold::{AlertSeverity, NoData};
+use crate::threshold::{AlertSeverity, FORGET_AFTER, NoData};
 use crate::units::TimeSpan;
 
 /// They stand behind the others.
-pub(super) const FIELDS: [Field; 6] = [
+pub(super) const FIELDS: [Field; 7] = [
     optional("for"),
     optional("clear_value"),
     optional("repeat_interval"),
     optional("severity"),
     optional("enabled"),
     optional("no_data"),
+    optional("no_data_after"),
 ];
 
 /// Reports every fault of the fields that are there; `field` gives each by its place in [`FIELDS`], `limit` is the
@@ -57,6 +58,32 @@ pub(super) fn check<'s, 'n: 's>(
     if let Some(spot) = field(5) {
         one_of(spot, "no_data", &NoData::ALL.map(NoData::name), context);
     }
+    if let Some(spot) = field(6) {
+        // A policy that is misspelt has its own finding.
+        let is_kept = field(5).is_none_or(|spot| matches!(&spot.node.value, Value::String(text) if text == "keep"));
+        no_data_after(spot, is_kept, period, context);
+    }
+}
+
+fn no_data_after(spot: &Spot<'_>, is_kept: bool, period: i64, context: &mut Context<'_, '_>) {
+    let Some(after) = span(spot, "no_data_after", context) else { return };
+    let multiple = |count: i64| u32::try_from(period * count).map(TimeSpan::from_seconds).unwrap_or_default();
+    let finding = if after.seconds() == 0 {
+        Finding::error(Code::OutOfRange, "`no_data_after` is no time at all").expected("at least 1s")
+    } else if after.seconds() >= FORGET_AFTER {
+        Finding::error(Code::OutOfRange, "`no_data_after` is longer than an instance is remembered")
+            .expected("less than 7d")
+    } else if after.seconds() <= period {
+        Finding::warning(Code::SilenceWithinPeriod, "`no_data_after` is no longer than the period of events")
+            .expected(format!("more than one period, such as \"{}\"", multiple(3)))
+            .help(format!("events come every {} (--period says otherwise)", multiple(1)))
+    } else if is_kept {
+        Finding::warning(Code::SilenceNotTold, "`no_data_after` is set, and nobody is told of a silence")
+            .expected("`no_data` set to \"alert\" or \"resolve\"")
+    } else {
+        return;
+    };
+    context.report(spot.node.start, &spot.pointer, finding.found(spot.node.describe()));
 }
 
 pub(super) fn span(spot: &Spot<'_>, name: &str, context: &mut Context<'_, '_>) -> Option<TimeSpan> {

@@ -27,6 +27,7 @@ const FIELDS: &[Field] = &[
     states::FIELDS[3],
     states::FIELDS[4],
     states::FIELDS[5],
+    states::FIELDS[6],
 ];
 
 /// Where [`states::FIELDS`] begin.

@@ -218,3 +218,72 @@ fn the_second_signal_ends_the_wait_of_a_publisher() {
     child.wait().unwrap();
     assert!(said.contains("channel:ops: 1 alert waits for the next run"), "{said}");
 }
+
+/// How many alerts a run says that newer states superseded.
+fn superseded(run: &assert_cmd::assert::Assert) -> u64 {
+    let said = String::from_utf8_lossy(&run.get_output().stderr).into_owned();
+    let line = said.lines().find(|line| line.contains("not sent after the outage"));
+    let count = line.and_then(|line| line.split("channel:ops: ").nth(1)?.split(' ').next()?.parse().ok());
+    count.unwrap_or_default()
+}
+
+#[test]
+fn after_an_outage_the_newest_state_alone_is_sent() {
+    let bench = Bench::new(r#""Notify""#, &webhook(closed_port()));
+    // Two runs during the outage; what the first one left is in the spool alone.
+    let mut dropped = 0;
+    for events in [5, 10] {
+        let run = bench.publish(events).args(["--drain-timeout", "1s"]).assert().code(0);
+        dropped += superseded(&run.stderr(contains("for the next run")));
+    }
+    let (port, received) = receiver(0);
+    bench.file("channels.json", &webhook(port));
+    let run = bench.publish(0).args(["--drain-timeout", "35s"]).assert().code(0);
+    assert_eq!(dropped + superseded(&run), 14, "one of fifteen is sent");
+    let body: serde_json::Value = serde_json::from_str(&received.recv_timeout(PATIENCE).unwrap().body).unwrap();
+    let events = body["data"]["events"].as_array().unwrap();
+    assert_eq!(events.len(), 1, "{body}");
+    assert_eq!(events[0]["alert"]["at"], 1_626_350_400 + 10 * 30, "the last of them: {body}");
+    assert!(received.try_recv().is_err());
+
+    // Once the channel works, each alert is sent.
+    bench.publish(3).assert().code(0).stderr(contains("were not sent").not());
+    let mut sent = 0;
+    while sent < 3 {
+        let body: serde_json::Value = serde_json::from_str(&received.recv_timeout(PATIENCE).unwrap().body).unwrap();
+        sent += body["data"]["events"].as_array().unwrap().len();
+    }
+}
+
+#[test]
+fn what_fired_and_ended_in_an_outage_is_sent_as_resolved() {
+    let bench = Bench::new(r#""Notify""#, &webhook(closed_port()));
+    let threshold = std::fs::read_to_string(bench.path("thresholds.json")).unwrap();
+    bench.file("thresholds.json", &threshold.replace("\"user_id\"", "\"repeat_interval\":\"30s\",\"user_id\""));
+    let publish =
+        |events: String| bench.publish(0).args(["--drain-timeout", "1s"]).write_stdin(events).assert().code(0);
+    publish(lines("i", 5)).stderr(contains("channel:ops: 5 alerts wait"));
+    let mut dropped = superseded(&publish(lines("i", 6).replace("12.5", "1.5")));
+    let (port, received) = receiver(0);
+    bench.file("channels.json", &webhook(port));
+    dropped += superseded(&bench.publish(0).args(["--drain-timeout", "35s"]).assert().code(0));
+    assert_eq!(dropped, 5, "one that fired and four repeats");
+    let body: serde_json::Value = serde_json::from_str(&received.recv_timeout(PATIENCE).unwrap().body).unwrap();
+    let events = body["data"]["events"].as_array().unwrap();
+    assert_eq!(events.len(), 1, "{body}");
+    let alert = &events[0]["alert"];
+    let (begin, end) = (1_626_350_400, 1_626_350_400 + 6 * 30);
+    assert_eq!((&alert["kind"], &alert["since"], &alert["at"]), (&"resolved".into(), &begin.into(), &end.into()));
+}
+
+#[test]
+fn a_queue_gets_every_alert_after_an_outage() {
+    let queue = |to: &str| format!(r#"{{"channels":{{"ops":{{"queue":{{"to":"{to}"}}}}}}}}"#);
+    let bench = Bench::new(r#""Notify""#, &queue(&format!("form://127.0.0.1:{}/alerts", closed_port())));
+    bench.publish(3).args(["--drain-timeout", "1s"]).assert().code(0).stderr(contains("channel:ops: 3 alerts wait"));
+    bench.file("channels.json", &queue("sqlite:alerts.db"));
+    bench.publish(0).args(["--drain-timeout", "35s"]).assert().code(0).stderr(contains("were not sent").not());
+    let read = formusage().current_dir(bench.path("")).args(["read", "--from", "sqlite:alerts.db"]).assert().code(0);
+    let text = String::from_utf8_lossy(&read.get_output().stdout).into_owned();
+    assert_eq!(text.matches("threshold_violation").count(), 3, "{text}");
+}

@@ -1,5 +1,6 @@
 //! Alerts on their way: mails into a real mailbox, signed webhooks, programs, chats, and channels that were down.
 
+use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
@@ -11,6 +12,7 @@ use predicates::prelude::PredicateBooleanExt as _;
 use predicates::str::contains;
 use serde_json::Value;
 
+use crate::ping::servers::{https, issue};
 use crate::support::{RunningProcess, SpawnGuarded as _, formusage, lines, not_run};
 
 /// How long something may take that comes within a second on a machine at rest.
@@ -318,15 +320,57 @@ fn a_mail_arrives_in_a_mailbox() {
     bench.publish(1).args(["--drain-timeout", "30s"]).assert().code(0);
     let mails = server.mails();
     let [mail] = mails.as_slice() else { panic!("{mails:?}") };
-    for part in
-        ["Subject: cpu-high is exceeded", "To: ops@example.org", "Auto-Submitted: auto-generated", "instance   i"]
-    {
+    for part in [
+        "Subject: cpu-high is exceeded",
+        "To: ops@example.org",
+        "Auto-Submitted: auto-generated",
+        "MIME-Version: 1.0",
+        "instance   i",
+    ] {
         assert!(mail.contains(part), "{part}: {mail}");
     }
     bench.channels(&["test", "ops"]).assert().code(0).stderr(contains("taken after"));
-    assert_eq!(server.mails().len(), 2);
+    bench.channels(&["test", "ops"]).assert().code(0);
+    let mails = server.mails();
+    let ids: BTreeSet<_> =
+        mails.iter().filter_map(|mail| mail.lines().find(|line| line.starts_with("Message-ID: "))).collect();
+    assert_eq!((mails.len(), ids.len()), (3, 3), "{mails:?}");
     drop(server);
     bench.channels(&["test", "ops"]).assert().code(1).stderr(contains("mail server 127.0.0.1"));
+}
+
+#[test]
+fn a_mail_server_whose_certificate_is_not_trusted_is_named() {
+    let issued = issue("127.0.0.1", 2020, 2090);
+    // It never comes to a word of SMTP: the handshake is what fails.
+    let server = https(&issued, |_, _, _| (200, "", String::new()));
+    let test = |host: &str, ca_file: Option<&str>| {
+        let smtp = serde_json::json!({ "host": host, "port": server.port(), "tls": "implicit", "ca_file": ca_file,
+            "from": "meter@example.org", "to": ["ops@example.org"] });
+        let bench =
+            Bench::new(r#""Notify""#, &serde_json::json!({ "channels": { "ops": { "smtp": smtp } } }).to_string());
+        bench.file("root.pem", &issued.root_pem);
+        bench.channels(&["test", "ops"]).assert().code(1)
+    };
+    let named = "the certificate of the mail server";
+    test("127.0.0.1", None).stderr(contains(named).and(contains("is not trusted")).and(contains("`ca_file`")));
+    test("localhost", Some("root.pem")).stderr(contains(named).and(contains("`host`")));
+}
+
+#[test]
+fn each_trial_of_a_webhook_has_an_id_of_its_own() {
+    let (port, received) = receiver(0);
+    let bench = Bench::new(r#""Notify""#, &webhook(port));
+    let mut ids = BTreeSet::new();
+    for _ in 0..3 {
+        bench.channels(&["test", "ops"]).assert().code(0);
+        let request = received.recv_timeout(PATIENCE).unwrap();
+        let body: Value = serde_json::from_str(&request.body).unwrap();
+        let id = body["data"]["events"][0]["alert"]["id"].as_str().unwrap().to_owned();
+        assert_eq!((request.header("webhook-id"), id.len()), (id.as_str(), 32));
+        ids.insert(id);
+    }
+    assert_eq!(ids.len(), 3, "{ids:?}");
 }
 
 #[test]

@@ -382,3 +382,80 @@ fn the_same_input_gives_the_same_output() {
         assert!(runs.iter().all(|run| *run == runs[0]), "{args:?}");
     }
 }
+
+/// Events of an instance, by period and CPU.
+fn events_of(instance: &str, events: impl IntoIterator<Item = (i64, f64)>) -> String {
+    let event = |(n, cpu): (i64, f64)| {
+        let (start, end) = (1_626_350_400 + 30 * n, 1_626_350_430 + 30 * n);
+        let event =
+            event(cpu).replace("web-1", instance).replace("\"timestamp\":1626350430", &format!("\"timestamp\":{end}"));
+        event.replace("\"start\":1626350400,\"end\":1626350430", &format!("\"start\":{start},\"end\":{end}")) + "\n"
+    };
+    events.into_iter().map(event).collect()
+}
+
+fn held_for(span: &str) -> String {
+    CPU_10.replace("\"user_id\"", &format!("\"for\":\"{span}\",\"user_id\""))
+}
+
+#[test]
+fn events_in_the_wrong_order_are_no_all_clear() {
+    let bench = Bench::new();
+    bench.file("t.json", held_for("5m"));
+    let over = |order: Vec<i64>| events_of("web-1", order.into_iter().map(|n| (n, 95.0)));
+    bench.file("sorted", over((0..20).collect()));
+    bench.file("reversed", over((0..20).rev().collect()) + &events_of("web-2", [(0, 5.0), (1, 5.0)]));
+    // The later file first, as a shell sorts day-10 before day-9.
+    bench.file("later", over((6..12).collect()));
+    bench.file("earlier", over((0..6).collect()));
+    bench.check(&["t.json", "sorted"]).assert().code(1);
+    let in_doubt =
+        contains("19 events over a limit came behind newer ones of 1 instance: web-1 (19)").and(contains("jq"));
+    bench.check(&["t.json", "reversed"]).assert().code(2).stderr(in_doubt);
+    bench.check(&["t.json", "earlier", "later"]).assert().code(1);
+    bench
+        .check(&["t.json", "later", "earlier"])
+        .assert()
+        .code(2)
+        .stderr(contains("events over a limit came behind newer ones of 1 instance: web-1"));
+    bench.check(&["t.json", "reversed", "--format", "nagios"]).assert().code(3).stdout(contains("UNKNOWN"));
+    bench.check(&["t.json", "reversed", "--format", "json"]).assert().code(2).stdout(contains("\"out_of_order\":19"));
+    let sarif = contains("\"executionSuccessful\":false").and(contains("came behind newer ones"));
+    bench.check(&["t.json", "reversed", "--format", "sarif"]).assert().code(2).stdout(sarif);
+    bench.check(&["t.json", "reversed", "--format", "junit"]).assert().code(2).stdout(contains("errors=\"1\""));
+    // A violation that was found is one, whatever else may be hidden.
+    bench.file("both.json", format!("[{},{}]", held_for("5m"), CPU_90));
+    bench.check(&["both.json", "reversed"]).assert().code(1).stderr(contains("came behind newer ones"));
+}
+
+#[test]
+fn an_order_that_does_not_matter_is_no_alarm() {
+    let bench = Bench::new();
+    bench.file("t.json", held_for("5m"));
+    bench.file("plain.json", CPU_90);
+    let quiet = || contains("came behind").not();
+    let swapped = |n: i64| if n % 2 == 0 { n + 1 } else { n - 1 };
+    // Nothing is over the limit.
+    bench.file("below", events_of("web-1", (0..40).map(|n| (swapped(n), 5.0))));
+    bench.check(&["t.json", "below"]).assert().code(0).stderr(quiet());
+    // Over it for less than five minutes; then up and down, with neighbours swapped.
+    bench.file("short", events_of("web-1", (0..9).map(|n| (if n < 8 { swapped(n) } else { n }, 95.0))));
+    bench.check(&["t.json", "short"]).assert().code(0).stderr(quiet());
+    let flapping = (0..60).map(|n| if [20, 21].contains(&n) { swapped(n) } else { n });
+    bench.file("flapping", events_of("web-1", flapping.map(|n| (n, if n % 2 == 0 { 95.0 } else { 5.0 }))));
+    bench.check(&["t.json", "flapping"]).assert().code(0).stderr(quiet());
+    // What comes twice was looked at the first time.
+    bench.file("again", events_of("web-1", (0..9).chain(2..9).map(|n| (n, 95.0))));
+    bench.check(&["t.json", "again"]).assert().code(0).stderr(quiet());
+    // It fires whether a late event counts or not.
+    bench.file("fires", events_of("web-1", (0..30).map(|n| (swapped(n), 95.0))));
+    bench.check(&["t.json", "fires"]).assert().code(1).stderr(quiet());
+    // Thresholds without states look at each event by itself.
+    bench.file("reversed", events_of("web-1", (0..20).rev().map(|n| (n, 50.0))));
+    bench.check(&["plain.json", "reversed"]).assert().code(0).stderr(quiet());
+    // The next run may read again what the one before has seen.
+    bench.file("first", events_of("web-1", (0..20).map(|n| (n, 95.0)).chain([(20, 5.0)])));
+    bench.file("both", events_of("web-1", (0..20).map(|n| (n, 95.0)).chain((20..24).map(|n| (n, 5.0)))));
+    bench.check(&["t.json", "first", "--state", "alerts.json"]).assert().code(1);
+    bench.check(&["t.json", "both", "--state", "alerts.json"]).assert().code(0).stderr(quiet());
+}

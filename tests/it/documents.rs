@@ -263,6 +263,7 @@ fn schema_and_validator_agree_on_thresholds() {
         ("severity", vec![json!("critical"), json!("bad"), json!(null)]),
         ("enabled", vec![json!(false), json!("no"), json!(null)]),
         ("no_data", vec![json!("resolve"), json!("ok"), json!(null)]),
+        ("no_data_after", vec![json!("25m"), json!("25"), json!(25), json!(null)]),
     ] {
         for value in values {
             let mut file = sound.clone();

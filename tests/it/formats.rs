@@ -260,3 +260,74 @@ fn nagios_is_one_line_with_performance_data() {
     let (_, data) = stdout.trim_end().split_once(" | ").unwrap();
     assert_eq!(data, "events=1 violations=1;0;;0 invalid_lines=0;0;;0 'cpu, high: 10%'=12.5%;10;;0");
 }
+
+#[test]
+fn nagios_has_the_figures_of_every_threshold() {
+    let limit = |id: &str, value: u8, more: &str| {
+        format!(
+            r#"{{"id":"{id}","resource_type":"Cpu","threshold_type":{{"Percentage":{{"value":{value}}}}},"action":"Log","user_id":"*"{more}}}"#
+        )
+    };
+    let limits = [
+        limit("cpu='a'", 90, r#","severity":"critical""#),
+        limit("cpu_'a'", 80, r#","severity":"info""#),
+        limit("states", 70, r#","for":"5m""#),
+        limit("others", 60, r#","instance_id":"z""#),
+        limit("off", 1, r#","enabled":false"#),
+        limit("exceeded", 10, ""),
+    ];
+    let limits = format!("[{}]", limits.join(","));
+    let events = [line("a", 0).replace("12.5", "5.0"), line("b", 0), line("a", 1).replace("12.5", "7.5")].join("\n");
+    let folder = folder(&[("limits.json", &limits), ("events", &events)]);
+    let (code, stdout, _) = run(folder.path(), &["check", "limits.json", "events", "--format", "nagios"]);
+    assert_eq!(code, Some(1), "{stdout}");
+    let (_, data) = stdout.trim_end().split_once(" | ").unwrap();
+    let figures: Vec<_> = data.split(" '").skip(1).collect();
+    assert_eq!(
+        figures,
+        [
+            "cpu__a_'=12.5%;;90;0",
+            "cpu__a__2'=12.5%;80;;0",
+            "exceeded'=12.5%;10;;0",
+            "others'=U;60;;0",
+            "states'=12.5%;70;;0",
+        ]
+    );
+}
+
+#[test]
+fn sarif_of_check_explains_every_rule() {
+    let plain = LIMIT.replace("cpu, high: 10%", "plain");
+    let described = LIMIT.replace("\"user_id\"", "\"description\":\"Above it, jobs are slow.\",\"user_id\"");
+    let folder = folder(&[("limits.json", &format!("[{plain},{described}]")), ("e.ndjson", &(line("a", 0) + "\n"))]);
+    let (code, stdout, _) = run(folder.path(), &["check", "limits.json", "e.ndjson", "--format", "sarif"]);
+    assert_eq!(code, Some(1));
+    let log = valid_sarif(&stdout);
+    let driver = &log["runs"][0]["tool"]["driver"];
+    let rules = driver["rules"].as_array().unwrap();
+    assert_eq!(rules.len(), 3);
+    for rule in rules {
+        for text in ["shortDescription", "fullDescription", "help"] {
+            assert!(rule[text]["text"].as_str().is_some_and(|text| text.ends_with('.')), "{rule}");
+        }
+    }
+    let help = |id: &str| rules.iter().find(|rule| rule["id"] == id).unwrap()["help"]["text"].as_str().unwrap();
+    assert!(help("plain").contains("every instance of every user") && help("plain").contains("10 %"));
+    assert!(help("cpu, high: 10%").starts_with("Above it, jobs are slow. "));
+    // An URI that does not exist would lead nowhere.
+    assert!(driver["informationUri"].as_str().is_none_or(|uri| uri.starts_with("https://")));
+}
+
+#[test]
+fn no_event_at_all_is_said() {
+    let folder = folder(&[("limit.json", LIMIT), ("empty", ""), ("bad", "no event\n")]);
+    for format in ["table", "ndjson", "nagios"] {
+        let (code, stdout, stderr) = run(folder.path(), &["check", "limit.json", "empty", "--format", format]);
+        assert_eq!(code, Some(0), "{stdout} {stderr}");
+        assert!(stderr.contains("no event was read"), "{stderr}");
+    }
+    let output = formusage().current_dir(folder.path()).args(["check", "limit.json"]).write_stdin("").output().unwrap();
+    assert!(output.status.success() && String::from_utf8_lossy(&output.stderr).contains("no event was read"));
+    let (_, _, stderr) = run(folder.path(), &["check", "limit.json", "bad"]);
+    assert!(!stderr.contains("no event was read"), "{stderr}");
+}

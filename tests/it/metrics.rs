@@ -14,6 +14,9 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 
+/// A request of a scraper that reads OpenMetrics.
+const GET: &str = "GET /metrics HTTP/1.1\r\nhost: x\r\naccept: application/openmetrics-text\r\n\r\n";
+
 const DESTINATION: &str = "file:/tmp/a \"quoted\"\\name";
 
 fn observation() -> Observation {
@@ -215,7 +218,7 @@ async fn rest(connection: &mut TcpStream) -> String {
 #[tokio::test]
 async fn the_figures_are_served_and_nothing_else() {
     let served = Served::start().await;
-    let reply = served.ask("GET /metrics HTTP/1.1\r\nhost: x\r\n\r\n").await;
+    let reply = served.ask(GET).await;
     let (head, body) = reply.split_once("\r\n\r\n").unwrap();
     assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
     assert!(head.contains(&format!("content-type: {CONTENT_TYPE}\r\n")), "{head}");
@@ -240,6 +243,35 @@ async fn the_figures_are_served_and_nothing_else() {
 }
 
 #[tokio::test]
+async fn scrapers_of_prometheus_text_get_that_format() {
+    let served = Served::start().await;
+    let open_metrics = served.ask(GET).await;
+    let (_, open_metrics) = open_metrics.split_once("\r\n\r\n").unwrap();
+    for accept in ["", "accept: */*\r\n", "accept: text/plain;version=0.0.4;q=0.5,*/*;q=0.1\r\n"] {
+        let reply = served.ask(&format!("GET /metrics HTTP/1.1\r\nhost: x\r\n{accept}\r\n")).await;
+        let (head, text) = reply.split_once("\r\n\r\n").unwrap();
+        assert!(head.contains("content-type: text/plain; version=0.0.4; charset=utf-8\r\n"), "{head}");
+        assert!(head.contains("vary: accept\r\n"), "{head}");
+        let samples =
+            |text: &str| text.lines().filter(|line| !line.starts_with('#')).map(str::to_owned).collect::<Vec<_>>();
+        assert_eq!(samples(text), samples(open_metrics));
+        let mut family = "";
+        for line in text.lines() {
+            if let Some(description) = line.strip_prefix("# ") {
+                let [what, name, value] = description.splitn(3, ' ').collect::<Vec<_>>()[..] else { panic!("{line}") };
+                assert!(what == "HELP" || ["counter", "gauge", "histogram"].contains(&value), "{line}");
+                family = name;
+                continue;
+            }
+            let name = line.split(['{', ' ']).next().unwrap();
+            let suffix = name.strip_prefix(family).unwrap_or_else(|| panic!("{line} is not of {family}"));
+            assert!(["", "_bucket", "_sum", "_count"].contains(&suffix), "{line} is not of {family}");
+        }
+        assert!(text.contains("# TYPE formusage_publish_events_read_total counter\n"), "{text}");
+    }
+}
+
+#[tokio::test]
 async fn a_request_is_not_endless() {
     let served = Served::start().await;
     for start in ["GET /metrics HTTP/1.1\r\nx: ", "POST /metrics HTTP/1.1\r\ncontent-length: 9999999\r\n\r\n"] {
@@ -252,7 +284,7 @@ async fn a_request_is_not_endless() {
         // What the system's buffers hold can be written; not all of it is read.
         assert!(sent < 64 << 20, "{start:?}");
     }
-    assert!(served.ask("GET /metrics HTTP/1.1\r\nhost: x\r\n\r\n").await.contains("# EOF"));
+    assert!(served.ask(GET).await.contains("# EOF"));
 }
 
 #[tokio::test(start_paused = true)]
@@ -265,7 +297,7 @@ async fn slow_and_many_clients_do_not_keep_others_out() {
         slow.push(connection);
     }
     // Time moves on while everybody waits, so that the slow ones are cut off, one lot after the other.
-    assert!(served.ask("GET /metrics HTTP/1.1\r\nhost: x\r\n\r\n").await.ends_with("# EOF\n"));
+    assert!(served.ask(GET).await.ends_with("# EOF\n"));
     assert!(!rest(&mut slow[0]).await.contains("# EOF"));
 }
 
@@ -274,7 +306,7 @@ async fn a_client_that_says_nothing_does_not_hold_up_the_end() {
     let served = Served::start().await;
     let mut silent = served.connect().await;
     silent.write_all(b"GET /metrics HTTP/1.1\r\n").await.unwrap();
-    assert!(served.ask("GET /metrics HTTP/1.1\r\nhost: x\r\n\r\n").await.contains("# EOF"));
+    assert!(served.ask(GET).await.contains("# EOF"));
     served.stop.cancel();
     served.task.await.unwrap().unwrap();
 }

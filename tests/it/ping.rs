@@ -1,7 +1,7 @@
 //! `formusage ping`: every way to fail is named by its step.
 
 mod nats;
-mod servers;
+pub(crate) mod servers;
 mod tls;
 
 use std::io::{Read, Write};
@@ -213,6 +213,14 @@ fn tokens_are_sent_and_not_shown() {
     let told = pinged(command_told);
     told.failed_at("permission", "(secret)");
     assert!(!told.report.to_string().contains("sesame") && !told.stderr.contains("sesame"), "{}", told.stderr);
+    // A short one is masked where the service repeats it, and takes no letters out of other words.
+    let repeats = http(|_, _, _| (401, "", "invalid in: \"in\"".into()));
+    let mut command_short = command(&format!("form://{repeats}"), &[]);
+    command_short.env("FORMUSAGE_TOKEN", "in");
+    let short = pinged(command_short);
+    let step = short.failed_at("permission", "401 Unauthorized: invalid (secret): \"(secret)\"");
+    assert!(step["fix"].as_str().unwrap().starts_with("what was sent is not accepted"), "{step}");
+    assert!(short.stderr.contains("was answered with 401"), "{}", short.stderr);
     command(&queue.url(), &[]).env("FORMUSAGE_TOKEN", "a\r\nb").assert().code(2).stderr(contains("header"));
 }
 
@@ -300,6 +308,10 @@ fn an_endpoint_for_cloud_events_gets_no_probe() {
     pinged.fine(&["name", "tcp", "http", "permission", "clock", "write"]);
     assert_eq!(pinged.step("write")["status"], "skipped");
     assert!(!pinged.report.to_string().contains("hunter2"));
+    let repeats = http(|_, path, _| (403, "", format!("not for {path}")));
+    let repeated = ping(&format!("http://{repeats}/in?key=hunter2"), &[]);
+    repeated.failed_at("permission", "not for /in?");
+    assert!(!repeated.report.to_string().contains("hunter2") && !repeated.stderr.contains("hunter2"));
     let pages = http(|_, _, _| (405, "allow: GET, HEAD\r\n", String::new()));
     ping(&format!("http://{pages}/"), &[]).failed_at("protocol", "405");
 }

@@ -145,8 +145,17 @@ impl Channels {
     /// Ends the delivery, and says what was not delivered. When `cut` is over, nothing more is waited for.
     pub(crate) async fn end(self, cut: impl Future<Output = ()>) {
         let reports = self.delivery.finish_until(cut).await;
-        for report in reports.iter().filter(|report| report.waiting + report.dead > 0 || !report.errors.is_empty()) {
-            let AlertReport { name, waiting, dead, errors, .. } = report;
+        for report in &reports {
+            let AlertReport { name, superseded, waiting, dead, errors, .. } = report;
+            if *superseded > 0 {
+                let alerts = counted(*superseded, "alert was not sent", "alerts were not sent");
+                say(&format!(
+                    "{name}: {alerts} after the outage, since newer states of the same thresholds and instances were"
+                ));
+            }
+            if *waiting + *dead == 0 && errors.is_empty() {
+                continue;
+            }
             let why = errors.first().map(|error| format!(": {error}")).unwrap_or_default();
             let waits = format!("{} for the next run", counted(*waiting, "alert waits", "alerts wait"));
             let died = counted(*dead, "alert is a dead letter", "alerts are dead letters");

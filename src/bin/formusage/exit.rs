@@ -57,7 +57,7 @@ pub(crate) const TABLE: &[(&str, Exit, &str)] = &[
     ("publish", Exit::Error, "could not run: input, settings or destination"),
     ("check", Exit::Success, "no threshold is exceeded, or fires; with --test, every case passed"),
     ("check", Exit::Objection, "at least one threshold is exceeded, or fires; with --test, a case failed"),
-    ("check", Exit::Error, "could not run: thresholds, events or channels can't be used; alerts could not be told"),
+    ("check", Exit::Error, "could not run; alerts could not be told; or events out of order leave the verdict open"),
     ("check", Exit::Status(3), "with --format nagios: unknown; there 1 is a warning, 2 critical"),
     ("validate", Exit::Success, "everything is valid"),
     ("validate", Exit::Objection, "something is not valid"),

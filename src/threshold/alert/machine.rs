@@ -77,7 +77,7 @@ impl Alert {
     pub(super) fn hear(&mut self, compiled: &Compiled, event: &UsageEvent, out: &mut Vec<ThresholdAlert>) {
         let config = &compiled.config;
         let gap = event.period.start.saturating_sub(self.last.end);
-        if gap > silence_of(self.last) && no_data(config) != NoData::Keep {
+        if gap > silence_of(config, self.last) && no_data(config) != NoData::Keep {
             self.fall_silent(config, &event.instance_id, gap, out);
         }
         let contiguous = gap <= length(self.last).max(length(event.period));

@@ -13,15 +13,18 @@
 //! **Firing** goes on until a value is at or below `clear_value` (the limit where there is none), and is told again
 //! every `repeat_interval`. Then it is **resolved**.
 //!
-//! An instance is **silent** when nothing was heard of it for three of its periods, and for five minutes at least: by the
+//! An instance is **silent** when nothing was heard of it for three of its periods, and for five minutes at least, or for
+//! longer than `no_data_after` of the threshold: by the
 //! stream's time, which is that of the events of all instances, or by the wall clock where [`AlertStates::tick`] or
 //! [`AlertStates::conclude`] brings it. Data that are back end the silence, and are told: as [`AlertKind::Repeat`] where it
 //! still fires, whatever `repeat_interval` says, since those who read of the silence wait for its end. What follows says [`NoData`](super::NoData). After seven days of silence it is forgotten, and what
 //! fired until then is resolved with that reason.
 //!
-//! An event whose period ends no later than one that was seen of its instance changes nothing and is counted.
+//! An event whose period ends no later than one that was seen of its instance changes nothing and is counted. Whether that
+//! may hide what would have fired, [`AlertStates::out_of_order`] knows, where it was asked for.
 
 mod machine;
+mod order;
 mod passing;
 mod record;
 mod seen;
@@ -37,6 +40,10 @@ use serde::{Deserialize, Serialize};
 use super::config::ThresholdViolation;
 use crate::events::EventId;
 
+pub(crate) use seen::FORGET_AFTER;
+pub(super) use silence::LEAST_SILENCE;
+
+pub use order::OutOfOrder;
 pub use record::{ALERTS_FORMAT, ALERTS_VERSION, AlertRecord, RecordError};
 pub use seen::{InstanceKey, InstanceKeys};
 pub use states::{AlertCounts, AlertState, AlertStates, AlertStatus};

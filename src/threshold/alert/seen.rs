@@ -9,7 +9,7 @@ use std::hash::{DefaultHasher, Hasher as _};
 use crate::events::UsagePeriod;
 
 /// Of an instance that was silent for so long nothing is remembered, in seconds.
-pub(super) const FORGET_AFTER: i64 = 7 * 86_400;
+pub(crate) const FORGET_AFTER: i64 = 7 * 86_400;
 
 /// The table is first cleared of old entries at this size, and then whenever it has doubled.
 const FIRST_PRUNE: usize = 1_024;
@@ -81,6 +81,11 @@ impl Seen {
             self.prune_at = FIRST_PRUNE.max(2 * self.last.len());
         }
         Order::New
+    }
+
+    /// The end of the last period of an instance.
+    pub(super) fn last_end(&self, InstanceKey(key): InstanceKey) -> Option<i64> {
+        self.last.get(&key).and_then(|packed| i64::try_from(packed >> LENGTH_BITS).ok())
     }
 
     /// What makes the keys of its instances.

@@ -12,11 +12,14 @@ use crate::threshold::states::NoData;
 /// An instance is silent after so many of its periods,
 const SILENT_PERIODS: i64 = 3;
 /// and not before so many seconds: what is late by a spool or a slow queue is not silent.
-const LEAST_SILENCE: i64 = 300;
+pub(in crate::threshold) const LEAST_SILENCE: i64 = 300;
 
-/// After how many seconds without a word an instance is silent whose last period was `last`.
-pub(super) fn silence_of(last: UsagePeriod) -> i64 {
-    length(last).saturating_mul(SILENT_PERIODS).max(LEAST_SILENCE)
+/// The number of seconds after the end of the period `last` from which on an instance counts as silent for a threshold.
+pub(super) fn silence_of(config: &ThresholdConfig, last: UsagePeriod) -> i64 {
+    match config.no_data_after {
+        Some(span) => span.seconds(),
+        None => length(last).saturating_mul(SILENT_PERIODS).max(LEAST_SILENCE),
+    }
 }
 
 impl AlertStates {

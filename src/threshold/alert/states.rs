@@ -6,6 +6,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::machine::{Alert, Phase, length};
+use super::order::{OrderWatch, OutOfOrder};
 use super::passing::Concerned;
 use super::seen::{Order, Seen};
 use super::silence::silence_of;
@@ -112,6 +113,8 @@ pub struct AlertStates {
     generation: u64,
     /// The latest end of a period that was heard here, since these states were made or restored.
     pub(super) newest_here: Option<i64>,
+    /// What came in the wrong order, and what was seen before that was looked at; `None` where nobody asked.
+    order: Option<(OrderWatch, Seen)>,
 }
 
 /// What is known of an instance.
@@ -139,6 +142,7 @@ impl AlertStates {
             wall_clock: 0,
             generation: 0,
             newest_here: None,
+            order: None,
         }
     }
 
@@ -162,11 +166,44 @@ impl AlertStates {
         exceeded: &[usize],
     ) -> Vec<ThresholdAlert> {
         let mut out = Vec::new();
-        if self.is_new(self.seen.keys().of(&event.instance_id), event.period) {
+        let (key, late) = (self.seen.keys().of(&event.instance_id), self.late);
+        if self.is_new(key, event.period) {
             self.hear(set, event, exceeded, &mut out);
             self.sweep_now_and_then(set, &mut out);
+        } else if self.late > late {
+            self.note_late(set, event, key, exceeded);
         }
         out
+    }
+
+    /// From now on looks whether events that come in the wrong order may hide what would have fired. What an earlier run
+    /// saw may be read again, in its order.
+    pub fn watch_order(&mut self) {
+        self.order = Some((OrderWatch::default(), self.seen.clone()));
+    }
+
+    /// The instances of which events came behind newer ones, over a limit and in such a way that a threshold might have
+    /// fired with them and did not; sorted. None unless [`AlertStates::watch_order`] was called.
+    #[must_use]
+    pub fn out_of_order(&self) -> Vec<OutOfOrder<'_>> {
+        self.order.as_ref().map_or_else(Vec::new, |(watch, _)| watch.in_doubt())
+    }
+
+    /// How many events over a limit came behind newer ones of their instance and were not known before, whether that
+    /// matters or not; 0 unless [`AlertStates::watch_order`] was called.
+    #[must_use]
+    pub fn late_over_limit(&self) -> u64 {
+        self.order.as_ref().map_or(0, |(watch, _)| watch.late_events())
+    }
+
+    fn note_late(&mut self, set: &ThresholdSet, event: &UsageEvent, key: InstanceKey, exceeded: &[usize]) {
+        let Some((watch, before)) = &mut self.order else { return };
+        if before.last_end(key).is_some_and(|end| event.period.end <= end) {
+            return;
+        }
+        for compiled in exceeded.iter().filter_map(|at| set.get(*at)).filter(|it| it.clear.is_some()) {
+            watch.late(self.seen.keys(), compiled, event);
+        }
     }
 
     /// Notes a period of an instance, and with a new one the stream's time advances.
@@ -232,6 +269,11 @@ impl AlertStates {
             };
             (alert.heard, alert.heard_wall, alert.restored) = (self.clock, self.wall_clock, false);
             alert.hear(compiled, event, out);
+            if let Some((watch, _)) = &mut self.order
+                && compiled.exceeded(event)
+            {
+                watch.in_order(self.seen.keys(), compiled, event, alert.since, alert.phase == Phase::Firing);
+            }
         }
         instance.alerts.retain(|alert| alert.phase != Phase::Over);
         if instance.alerts.is_empty() && instance.watched.is_none() {
@@ -269,8 +311,10 @@ impl AlertStates {
         self.instances.retain(|instance, state| {
             for alert in &mut state.alerts {
                 let silence = silence(alert);
-                if silence > silence_of(alert.last)
+                // Looking up the threshold costs more than this, and most instances are heard all the time.
+                if silence > set.shortest_silence()
                     && let Some(compiled) = set.find(&alert.threshold)
+                    && silence > silence_of(&compiled.config, alert.last)
                 {
                     alert.fall_silent(&compiled.config, instance, silence, out);
                 }

@@ -204,6 +204,30 @@ fn a_gap_between_the_events_of_a_lone_instance_is_a_silence_too() {
 
 /// After a pause of the whole stream nobody is silent who had no chance to speak.
 #[test]
+fn a_threshold_may_say_how_long_a_silence_counts() {
+    let config = ThresholdConfig { no_data: Some(NoData::Alert), ..cpu("c") };
+    // One that speaks for a period every ten minutes, beside one that speaks all the time.
+    let events = || {
+        (0..200).flat_map(|n| (n % 20 == 0).then(|| event("rare", n, 5.0)).into_iter().chain([event("busy", n, 5.0)]))
+    };
+    let told = |no_data_after| {
+        let set = set([ThresholdConfig { no_data_after, ..config.clone() }]);
+        run(&mut AlertStates::new(1), &set, events())
+    };
+    assert!(told(None).len() > 10, "as it was: silent and back every time");
+    assert_eq!(told(span(900)), []);
+    let told = told(span(60));
+    assert_eq!(kinds(&told)[0], (AlertKind::NoData, 120), "the silence began at 30 s and counts after a minute");
+    // By the wall clock and at the end of a run it is the same.
+    let patient = set([ThresholdConfig { no_data_after: span(900), ..config }]);
+    let mut states = AlertStates::new(1);
+    run(&mut states, &patient, [event("rare", 0, 5.0)]);
+    let mut states = restarted(&states, &patient);
+    assert_eq!(states.conclude(&patient, START + 30 + 900), []);
+    assert_eq!(kinds(&states.conclude(&patient, START + 30 + 901)), [(AlertKind::NoData, 931)]);
+}
+
+#[test]
 fn a_pause_of_the_whole_stream_is_nobodys_silence() {
     let set = set([ThresholdConfig { no_data: Some(NoData::Resolve), ..cpu("c") }]);
     let mut states = AlertStates::new(1);

@@ -70,6 +70,21 @@ fn silence_is_a_case_too() {
 }
 
 #[test]
+fn a_case_heeds_the_silence_of_its_threshold() {
+    let mut file: CaseFile = serde_json::from_str(FILE).unwrap();
+    file.thresholds[0].no_data_after = Some("10m".parse().unwrap());
+    let case = Case {
+        name: "a short silence".into(),
+        series: vec!["instance web-1: cpu_percent_avg 10x3 _x9 10, every 1m".into()],
+        alerts: Some(Vec::new()),
+        ..Case::default()
+    };
+    let differences = |file: CaseFile| case.run(&ThresholdSet::new(file.thresholds).unwrap()).unwrap().differences;
+    assert_eq!(differences(file), []);
+    assert_eq!(differences(serde_json::from_str(FILE).unwrap()).len(), 2, "no_data, and that it is over");
+}
+
+#[test]
 fn what_can_not_be_run_says_why() {
     for (series, says) in [
         ("web-1: cpu_percent_avg 5", "expected one like"),

@@ -17,6 +17,8 @@ use self::failure::{
     Resolver, advice, compressed, content_coding, ended_without_reply, retry_after, status_kind, status_repeat,
 };
 pub(super) use self::failure::{excerpt, transport_failure};
+#[cfg(feature = "ping")]
+pub(crate) use self::secret::{keys_in, mask};
 use super::cause::innermost;
 #[cfg(feature = "tls")]
 use super::tls;
@@ -251,7 +253,7 @@ impl HttpClient {
 
     /// `text` of the other side without our secrets, which some repeat in their refusals.
     pub(in crate::transport) fn redacted(&self, text: &str) -> String {
-        self.secrets.iter().fold(text.to_owned(), |text, secret| text.replace(secret, "(secret)"))
+        self.secrets.iter().fold(text.to_owned(), |text, secret| secret::mask(&text, secret))
     }
 }
 

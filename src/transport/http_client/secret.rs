@@ -1,15 +1,35 @@
-//! What may be a key in a URL: some services repeat a request's path or query in their refusals.
+//! Secrets in what a service says: some repeat a request's path, query or headers in their refusals.
 
 use std::collections::BTreeSet;
 
 use url::Url;
 
-/// Shorter parts are no keys, and taking them out would spoil every text.
+/// Parts of a URL that are shorter are no keys. Secrets that are shorter occur in many words by chance.
 const SHORTEST: usize = 4;
+
+/// `text` of a service with `(secret)` in the place of `secret`. A secret of fewer than four bytes is masked only where
+/// it is a word of its own: inside of other words it says nothing about itself, and masking it would spoil every text.
+pub(crate) fn mask(text: &str, secret: &str) -> String {
+    const MASK: &str = "(secret)";
+    if secret.is_empty() || secret.len() >= SHORTEST {
+        return if secret.is_empty() { text.to_owned() } else { text.replace(secret, MASK) };
+    }
+    let goes_on = |neighbour: Option<char>| neighbour.is_some_and(char::is_alphanumeric);
+    let (mut masked, mut copied) = (String::with_capacity(text.len()), 0);
+    for (start, found) in text.match_indices(secret) {
+        let end = start + found.len();
+        if !goes_on(text[..start].chars().next_back()) && !goes_on(text[end..].chars().next()) {
+            masked.push_str(&text[copied..start]);
+            masked.push_str(MASK);
+            copied = end;
+        }
+    }
+    masked + &text[copied..]
+}
 
 /// What must not be repeated of `url`: its query, whole and in parts, and with `and_path` its path likewise; as they
 /// stand in the URL and decoded. Empty where it is no URL.
-pub(super) fn keys_in(url: &str, and_path: bool) -> BTreeSet<String> {
+pub(crate) fn keys_in(url: &str, and_path: bool) -> BTreeSet<String> {
     let mut keys = BTreeSet::new();
     let Ok(url) = Url::parse(url) else { return keys };
     if let Some(query) = url.query() {
@@ -42,6 +62,19 @@ fn decoded(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn short_secrets_are_masked_as_words_alone() {
+        for (secret, text, expected) in [
+            ("hush", "hushed by hush", "(secret)ed by (secret)"),
+            ("in", "no token in \"in\": invalid", "no token (secret) \"(secret)\": invalid"),
+            ("a", "auth_token=a", "auth_token=(secret)"),
+            ("é", "é café", "(secret) café"),
+            ("", "nothing", "nothing"),
+        ] {
+            assert_eq!(mask(text, secret), expected);
+        }
+    }
 
     #[test]
     fn keys_are_found_as_they_stand_and_decoded() {

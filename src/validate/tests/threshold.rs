@@ -61,6 +61,10 @@ fn each_fault_of_a_threshold_is_one_finding() {
         ("\"action\"", "\"severity\":1,\"action\"", "wrong-type", "/severity", "info, warning"),
         ("\"action\"", "\"enabled\":null,\"action\"", "wrong-type", "/enabled", "true or false"),
         ("\"action\"", "\"no_data\":\"Keep\",\"action\"", "unknown-variant", "/no_data", "\"keep\"?"),
+        ("\"action\"", "\"no_data_after\":1200,\"action\"", "wrong-type", "/no_data_after", "did you mean \"20m\"?"),
+        ("\"action\"", "\"no_data_after\":\"0s\",\"action\"", "out-of-range", "/no_data_after", "at least 1s"),
+        ("\"action\"", "\"no_data_after\":\"7d\",\"action\"", "out-of-range", "/no_data_after", "less than 7d"),
+        ("\"action\"", "\"no_data_aftr\":\"1h\",\"action\"", "unknown-field", "/no_data_aftr", "`no_data_after`?"),
         (
             "\"action\"",
             "\"repeat_intervall\":\"1h\",\"action\"",
@@ -92,6 +96,7 @@ fn a_threshold_without_a_fault_has_no_finding() {
         ("\"action\"", "\"for\":null,\"clear_value\":null,\"repeat_interval\":null,\"severity\":null,\"action\""),
         ("\"action\"", "\"for\":\"1h 30min\",\"clear_value\":80.0,\"repeat_interval\":\"2h\",\"action\""),
         ("\"action\"", "\"severity\":\"critical\",\"enabled\":false,\"no_data\":\"alert\",\"action\""),
+        ("\"action\"", "\"no_data\":\"alert\",\"no_data_after\":\"25m\",\"action\""),
         ("\"Notify\"", "{\"Action\":\"scale-down\"}"),
     ] {
         let text = THRESHOLD.replacen(from, to, 1);

@@ -79,6 +79,24 @@ async fn user_and_password() {
     }
 }
 
+#[tokio::test]
+async fn a_short_password_takes_no_letters_out_of_the_report() {
+    let server = Nats::start(true, &["--user", "joe", "--pass", "hunter2"]);
+    let mut found = Vec::new();
+    for password in ["other-password", "a", "in"] {
+        let nats = Some(NatsCredentials { user: "joe".into(), password: password.into() });
+        let options = PingOptions { nats, ..PingOptions::default() };
+        let target = format!("nats://{}/usage.events", server.address).parse().unwrap();
+        let mut pinger = Pinger::new(target, options, Arc::new(SystemClock)).unwrap();
+        pinger.round().await;
+        let steps = pinger.report().addresses.remove(0).steps;
+        found.push(steps.into_iter().map(|step| (step.detail, step.problem)).collect::<Vec<_>>());
+    }
+    assert_eq!((&found[1], &found[2]), (&found[0], &found[0]));
+    let words = &found[0].last().unwrap().0;
+    assert!(words.starts_with("the server refused us: Authorization Violation"), "{words}");
+}
+
 #[test]
 fn tls_after_the_greeting() {
     let folder = tempfile::tempdir().unwrap();

@@ -67,8 +67,8 @@ pub(super) fn form(method: &str, path: &str, body: &[u8], write: &str) -> (u16, 
 }
 
 /// An authority of the test's own, and what it issued.
-pub(super) struct Issued {
-    pub(super) root_pem: String,
+pub(crate) struct Issued {
+    pub(crate) root_pem: String,
     chain: Vec<CertificateDer<'static>>,
     key: Vec<u8>,
     pub(super) leaf_pem: String,
@@ -76,7 +76,7 @@ pub(super) struct Issued {
 }
 
 /// A certificate for `name`, valid for these years.
-pub(super) fn issue(name: &str, from: i32, to: i32) -> Issued {
+pub(crate) fn issue(name: &str, from: i32, to: i32) -> Issued {
     let mut root = CertificateParams::new(Vec::new()).unwrap();
     root.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     root.distinguished_name.push(rcgen::DnType::CommonName, "The test's own authority");
@@ -97,7 +97,7 @@ pub(super) fn issue(name: &str, from: i32, to: i32) -> Issued {
 }
 
 /// The same as [`http`], behind TLS.
-pub(super) fn https(
+pub(crate) fn https(
     issued: &Issued,
     answer: impl Fn(&str, &str, &[u8]) -> (u16, &'static str, String) + Send + Sync + 'static,
 ) -> SocketAddr {

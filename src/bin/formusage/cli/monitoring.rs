@@ -8,7 +8,7 @@ use clap::Args;
 /// How a long run can be watched.
 #[derive(Debug, Clone, Default, Args)]
 pub(crate) struct MonitoringArgs {
-    /// Serve the figures as OpenMetrics at http://ADDRESS:PORT/metrics
+    /// Serve the figures at http://ADDRESS:PORT/metrics, as Prometheus text or, to those that ask for it, as OpenMetrics
     ///
     /// They hold no secrets. Only this machine can read them at 127.0.0.1 or [::1]; another address of it, or 0.0.0.0,
     /// opens them to the network without a password. Port 0 takes a free one.

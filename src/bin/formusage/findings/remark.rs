@@ -54,7 +54,7 @@ pub(crate) struct Rule {
     pub(crate) severity: Severity,
     /// What it says, in a sentence.
     pub(crate) what: String,
-    /// Why it matters and what to do; empty where there is no more to say.
+    /// Why it matters and what to do, in sentences.
     pub(crate) more: String,
 }
 

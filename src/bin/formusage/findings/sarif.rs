@@ -22,12 +22,18 @@ impl Log {
     pub(crate) fn begin(rules: &[Rule]) -> (Self, String) {
         let index = rules.iter().enumerate().map(|(at, rule)| (rule.id.clone(), at)).collect();
         let rules: Vec<Value> = rules.iter().map(descriptor).collect();
-        let driver = json!({
+        let mut driver = json!({
             "name": "formusage",
             "semanticVersion": env!("CARGO_PKG_VERSION"),
             "version": env!("CARGO_PKG_VERSION"),
             "rules": rules,
         });
+        // An absolute URI by the standard; none is written before the project has one.
+        if let Some(uri) =
+            [env!("CARGO_PKG_HOMEPAGE"), env!("CARGO_PKG_REPOSITORY")].into_iter().find(|uri| !uri.is_empty())
+        {
+            driver["informationUri"] = uri.into();
+        }
         let text = format!(
             "{{\"$schema\":\"https://json.schemastore.org/sarif-2.1.0.json\",\"version\":\"2.1.0\",\"runs\":[{{\"tool\":{{\
              \"driver\":{driver}}},\"columnKind\":\"unicodeCodePoints\",\"results\":["
@@ -114,14 +120,12 @@ const fn level(severity: Severity) -> &'static str {
 }
 
 fn descriptor(rule: &Rule) -> Value {
-    let mut descriptor = json!({
+    // GitHub's code scanning demands all of these but the configuration.
+    json!({
         "id": rule.id,
         "shortDescription": {"text": rule.what},
+        "fullDescription": {"text": format!("{} {}", rule.what, rule.more)},
+        "help": {"text": rule.more},
         "defaultConfiguration": {"level": level(rule.severity)},
-    });
-    if !rule.more.is_empty() {
-        descriptor["fullDescription"] = json!({"text": format!("{} {}", rule.what, rule.more)});
-        descriptor["help"] = json!({"text": rule.more});
-    }
-    descriptor
+    })
 }

@@ -3,6 +3,7 @@
 mod cases;
 mod formats;
 pub(crate) mod interrupt;
+mod nagios;
 mod report;
 mod sieve;
 mod states;
@@ -19,13 +20,13 @@ use form_usage_events::transport::ConnectOptions;
 
 use self::report::{Report, Totals};
 use self::sieve::Unremarkable;
-use self::states::States;
+use self::states::{NAMED, States};
 use self::telling::Telling;
 use crate::cli::{CheckArgs, CheckFormat};
 use crate::exit::Exit;
 use crate::input::Input;
 use crate::lines::EventReader;
-use crate::output::{Stdout, StdoutClosed, complain, printable, say};
+use crate::output::{Stdout, StdoutClosed, complain, counted, printable, say};
 
 /// So many invalid lines are named; the others are counted.
 const NAMED_LINES: u64 = 100;
@@ -38,7 +39,7 @@ pub(crate) fn run(args: &CheckArgs) -> anyhow::Result<Exit> {
         // A monitoring system reads standard output, and takes 2 for the worst news there is.
         Err(error) if args.format == Some(CheckFormat::Nagios) => {
             let mut stdout = Stdout::new();
-            stdout.text(&formats::unknown(&error))?;
+            stdout.text(&nagios::unknown(&error))?;
             stdout.flush()?;
             Ok(Exit::Status(3))
         }
@@ -62,6 +63,7 @@ fn check(args: &CheckArgs) -> anyhow::Result<Exit> {
         telling,
         followed: None,
         read: Vec::new(),
+        disordered: (Vec::new(), 0),
         tee: args.tee.then(Stdout::new),
         explain: args.explain,
         max_skew: args.lines.max_skew(),
@@ -115,6 +117,8 @@ struct Check {
     explain: bool,
     /// Where the events go on to.
     tee: Option<Stdout>,
+    /// The inputs with events in the wrong order, by their place in `read`, and how many such events there were.
+    disordered: (Vec<usize>, u64),
     max_skew: i64,
     events: EventReader,
     max_line_bytes: usize,
@@ -147,11 +151,42 @@ impl Check {
             self.alerts("", 0, &silences)?;
         }
         self.hand_over();
+        self.warn_of_disorder();
+        if self.totals.events + self.totals.invalid_lines + self.totals.unreadable == 0 {
+            say("no event was read, so no threshold was evaluated; check that the input holds events");
+        }
         self.totals.alerts =
             (self.thresholds.has_states() || self.totals.alerts.is_some()).then(|| self.states.totals());
         self.report.finish(&self.totals, &self.states.firing(&self.thresholds), &self.read)?;
         // Behind the report: what was not reported is reported again.
         self.save()
+    }
+
+    /// Says which events in the wrong order keep the verdict from being sure.
+    fn warn_of_disorder(&mut self) {
+        let out_of_order = self.states.out_of_order();
+        if out_of_order.is_empty() {
+            return;
+        }
+        self.totals.out_of_order = out_of_order.iter().map(|it| it.events).sum();
+        let named = out_of_order.iter().take(NAMED).map(|it| format!("{} ({})", printable(it.instance), it.events));
+        let mut names = named.collect::<Vec<_>>().join(", ");
+        if out_of_order.len() > NAMED {
+            names += &format!(" and {} more", out_of_order.len() - NAMED);
+        }
+        let events = counted(self.totals.out_of_order, "event over a limit came", "events over a limit came");
+        let of = counted(out_of_order.len() as u64, "instance", "instances");
+        let words = format!(
+            "{events} behind newer ones of {of}: {names}; thresholds with states (such as `for`) leave out what comes late, so \
+             that it is not known whether one of them would have fired; sort the events by their periods, such as with: jq \
+             -sc 'sort_by(.period.start)[]' events.ndjson"
+        );
+        say(&words);
+        for index in std::mem::take(&mut self.disordered.0) {
+            if let Some((_, why)) = self.read.get_mut(index) {
+                why.get_or_insert_with(|| words.clone());
+            }
+        }
     }
 
     /// Nobody takes the report any more. Where channels were told, the states say so.
@@ -191,7 +226,8 @@ impl Check {
             return self.every_line(name, lines);
         }
         let (thresholds, keys) = (Arc::clone(&self.thresholds), self.states.keys());
-        let sieve = Unremarkable::new(thresholds, self.followed.clone(), keys, self.max_skew);
+        let peaks = self.report.peaks();
+        let sieve = Unremarkable::new(thresholds, self.followed.clone(), keys, peaks, self.max_skew);
         let end = sift(lines, &sieve, &mut |found| match found {
             Sifted::Passed(count) => {
                 self.totals.events += count;
@@ -261,6 +297,16 @@ impl Check {
         self.take_over_changes(name, line)?;
         self.totals.events += 1;
         let alerts = self.states.observe(&self.thresholds, event, self.max_skew);
+        if self.states.late_over_limit() > self.disordered.1 {
+            self.disordered.1 = self.states.late_over_limit();
+            let index = self.read.len().saturating_sub(1);
+            if self.disordered.0.last() != Some(&index) {
+                self.disordered.0.push(index);
+            }
+        }
+        if let Some(peaks) = self.report.peaks() {
+            peaks.observe(&event.user_id, &event.instance_id, &event.metrics);
+        }
         let seen = self.report.event(&self.thresholds, &self.states, name, line, event)?;
         self.alerts(name, line, &alerts)?;
         if let Some(telling) = self.telling.as_mut().filter(|_| seen.plain > 0) {

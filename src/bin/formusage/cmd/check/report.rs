@@ -1,6 +1,7 @@
 //! The report of `check`: violations or explanations, as they come, in each format.
 
 use std::io::{self, Write as _};
+use std::sync::Arc;
 
 use form_usage_events::events::UsageEvent;
 use form_usage_events::threshold::{
@@ -11,6 +12,7 @@ use form_usage_events::units::TimeSpan;
 use serde::Serialize;
 
 use super::formats::Format;
+use super::nagios::Peaks;
 use super::states::{AlertTotals, Firing, NAMED, States, in_words_at_most};
 use super::table::{Table, number, time};
 use crate::cli::CheckFormat;
@@ -34,6 +36,9 @@ pub(super) struct Totals {
     /// Alerts that could not be handed to their channels.
     #[serde(skip_serializing_if = "is_zero")]
     pub(super) untold: u64,
+    /// Events over a limit that came behind newer ones of their instance, where a threshold might have fired with them.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub(super) out_of_order: u64,
     /// Where thresholds have states.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) alerts: Option<AlertTotals>,
@@ -45,6 +50,9 @@ impl Totals {
             Exit::Error
         } else if self.violations > 0 || self.alerts.is_some_and(|it| it.fires()) {
             Exit::Objection
+        } else if self.out_of_order > 0 {
+            // Nobody knows.
+            Exit::Error
         } else {
             Exit::Success
         }
@@ -81,6 +89,9 @@ impl Totals {
         }
         if self.unreadable > 0 {
             words += &format!("; {} not read to the end", count(self.unreadable, "input"));
+        }
+        if self.out_of_order > 0 {
+            words += &format!("; {} out of order, so that more may have fired", count(self.out_of_order, "event"));
         }
         if self.untold > 0 {
             words += &format!("; {} not told", count(self.untold, "alert"));
@@ -193,7 +204,7 @@ impl Report {
         format: Option<CheckFormat>,
         explain: bool,
         tee: bool,
-        thresholds: &ThresholdSet,
+        thresholds: &Arc<ThresholdSet>,
     ) -> anyhow::Result<Self> {
         let to_terminal = if tee { stderr_is_terminal() } else { stdout_is_terminal() };
         let default = if to_terminal { CheckFormat::Table } else { CheckFormat::Ndjson };
@@ -299,6 +310,11 @@ impl Report {
             return Ok(());
         };
         faults.iter().try_for_each(|fault| self.out.text(&tool.invalid(file, line, fault)))
+    }
+
+    /// What takes in events that exceed nothing, where the report shows their values.
+    pub(super) fn peaks(&self) -> Option<Arc<Peaks>> {
+        self.tool.as_ref().and_then(Format::peaks)
     }
 
     /// The exit code, where the format has its own.

@@ -5,14 +5,18 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
 use form_usage_events::clock::{Clock, SystemClock};
-use form_usage_events::events::{Sieve, UsagePeriod, Verdict};
+use form_usage_events::events::{Sieve, UsageMetrics, UsagePeriod, Verdict};
 use form_usage_events::threshold::{InstanceKey, InstanceKeys, ThresholdManager, ThresholdSet};
 use form_usage_events::validate::{EventRules, EventView, clean_event};
+
+use super::nagios::Peaks;
 
 /// Passes events that there is nothing to say about.
 pub(super) struct Unremarkable {
     /// Where states want to know of what passes.
     keys: Option<InstanceKeys>,
+    /// Where the report shows the values of events that exceed nothing.
+    peaks: Option<Arc<Peaks>>,
     thresholds: Arc<ThresholdSet>,
     followed: Option<Arc<ThresholdManager>>,
     /// Others are in force by now: every event is held, and looked at with those.
@@ -28,11 +32,12 @@ impl Unremarkable {
         thresholds: Arc<ThresholdSet>,
         followed: Option<Arc<ThresholdManager>>,
         keys: InstanceKeys,
+        peaks: Option<Arc<Peaks>>,
         max_skew: i64,
     ) -> Self {
         let keys = thresholds.has_states().then_some(keys);
         let (hold, now) = (AtomicBool::new(false), AtomicI64::new(SystemClock.unix_seconds()));
-        Self { keys, thresholds, followed, hold, max_skew, now }
+        Self { keys, peaks, thresholds, followed, hold, max_skew, now }
     }
 
     /// Whether it judges by these.
@@ -41,7 +46,16 @@ impl Unremarkable {
     }
 
     /// The verdict on an event that exceeds nothing.
-    fn passed(&self, instance_id: &str, period: UsagePeriod) -> Verdict<(InstanceKey, UsagePeriod)> {
+    fn passed(
+        &self,
+        user_id: &str,
+        instance_id: &str,
+        metrics: &UsageMetrics,
+        period: UsagePeriod,
+    ) -> Verdict<(InstanceKey, UsagePeriod)> {
+        if let Some(peaks) = &self.peaks {
+            peaks.observe(user_id, instance_id, metrics);
+        }
         self.keys.map_or(Verdict::Pass, |keys| Verdict::Note((keys.of(instance_id), period)))
     }
 
@@ -65,7 +79,14 @@ impl Sieve for Unremarkable {
         let (event, length) = EventView::at_start(text, &self.rules())?;
         let exceeds = self.hold.load(Ordering::Relaxed)
             || self.thresholds.exceeds_any(event.user_id, event.instance_id, &event.metrics);
-        Some((length, if exceeds { Verdict::Hold } else { self.passed(event.instance_id, event.period) }))
+        Some((
+            length,
+            if exceeds {
+                Verdict::Hold
+            } else {
+                self.passed(event.user_id, event.instance_id, &event.metrics, event.period)
+            },
+        ))
     }
 
     fn line(&self, line: &[u8]) -> Verdict<Self::Note> {
@@ -74,7 +95,7 @@ impl Sieve for Unremarkable {
         }
         match clean_event(line, &self.rules()) {
             Some(event) if !self.thresholds.exceeds_any(&event.user_id, &event.instance_id, &event.metrics) => {
-                self.passed(&event.instance_id, event.period)
+                self.passed(&event.user_id, &event.instance_id, &event.metrics, event.period)
             }
             _ => Verdict::Hold,
         }

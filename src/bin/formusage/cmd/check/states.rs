@@ -10,7 +10,7 @@ use form_usage_events::clock::{Clock, Monotonic, SystemClock};
 use form_usage_events::events::{UsageEvent, UsagePeriod};
 use form_usage_events::threshold::{
     AlertCounts, AlertFile, AlertKind, AlertRecord, AlertSeverity, AlertState, AlertStates, AlertStatus, InstanceKey,
-    InstanceKeys, Notifier, ThresholdAlert, ThresholdManager, ThresholdSet, watch,
+    InstanceKeys, Notifier, OutOfOrder, ThresholdAlert, ThresholdManager, ThresholdSet, watch,
 };
 use form_usage_events::transport::ConnectOptions;
 use serde::Serialize;
@@ -99,7 +99,19 @@ impl States {
                 alerts.extend(states.reload(&old, set));
             }
         }
+        states.states.watch_order();
         Ok((states, alerts))
+    }
+
+    /// The instances whose events came in an order that leaves in doubt whether a threshold would have fired, and how
+    /// many events that were over a limit.
+    pub(super) fn out_of_order(&self) -> Vec<OutOfOrder<'_>> {
+        self.states.out_of_order()
+    }
+
+    /// How many events over a limit came behind newer ones so far.
+    pub(super) fn late_over_limit(&self) -> u64 {
+        self.states.late_over_limit()
     }
 
     /// What an event changes, unless it ends more than `max_skew` seconds in the future.
