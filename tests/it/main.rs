@@ -40,6 +40,7 @@ mod metrics;
 mod monitoring;
 mod nats;
 mod nats_server;
+mod not_run;
 mod operator;
 mod packaging;
 mod ping;
