@@ -185,7 +185,7 @@ impl Simulation {
                 Some(seconds) => {
                     self.end(id, Sample::AskedToWait);
                     self.stays_away_until = self.stays_away_until.max(self.now + seconds);
-                    self.plan(seconds, Step::GoOn);
+                    self.plan(seconds + 1e-6, Step::GoOn);
                 }
                 None => self.end(id, Sample::Failed),
             },
