@@ -81,7 +81,7 @@ fn a_breaker_that_opened_by_chance_is_waited_for() {
         let (state, queue) = (State::new(), FormQueue::start());
         let sent = events(60);
         // Enough failures in a row to open it, and to make trials of it fail.
-        let outage = std::iter::repeat_n(Answer::status(503), 40);
+        let outage = std::iter::repeat_n(Answer::status(503), 18);
         queue.script(std::iter::repeat_n(Answer::Take, 20).chain(outage));
         let mut publisher = state.publish(&queue.url(), options);
         publisher.write(&sent);
