@@ -2,6 +2,7 @@
 //!
 //! The breaker sits inside the retry, so that it sees every attempt. Its refusal is a deferral: no attempt was made.
 
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -10,11 +11,12 @@ use super::concurrency::{Concurrency, Sample};
 use super::course::{Course, unanswered};
 use super::latency::{Latency, LatencyHistogram};
 use super::load::Load;
+use super::unanswered::Unanswered;
 use crate::circuit_breaker::{BreakerOpening, CircuitBreaker, Refusal};
 use crate::clock::Clock;
 use crate::events::EncodedEvent;
 use crate::retry::{Retrier, Retryable, Verdict};
-use crate::transport::{Failure, FailureKind, Outcome, Reach, Sink};
+use crate::transport::{Failure, FailureKind, Outcome, Reach, Repeat, Sink};
 
 /// How an event's delivery ended, for now or for good.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -102,6 +104,7 @@ pub struct Delivery {
     last_failure: Arc<Mutex<Option<String>>>,
     pub(super) counters: Arc<Counters>,
     load: Arc<Load>,
+    unanswered: Arc<Unanswered>,
 }
 
 impl Delivery {
@@ -124,6 +127,7 @@ impl Delivery {
             last_failure: Arc::default(),
             counters: Arc::default(),
             load: Arc::default(),
+            unanswered: Arc::default(),
         }
         .with_concurrency(Concurrency::default())
     }
@@ -219,12 +223,13 @@ impl Delivery {
     /// Delivers `events` in their order, with retries, and says for each how it ended, in the same order.
     ///
     /// `events` must fit the sink's limits. A batch that is refused whole because of an event in it is halved until
-    /// that one is alone; where a half then has to wait, so does what comes behind it, since nothing may overtake.
+    /// that one is alone; where a half then has to wait, so does what comes behind it, since nothing may overtake. An
+    /// event that is refused as if the destination were set up wrong keeps back those of its instance alone.
     /// Dropping the future gives the attempt under way up.
     pub async fn deliver(&self, events: &[EncodedEvent]) -> Vec<Ending> {
         let mut course = Course::default();
         let mut endings = self.advance(events, &mut course).await;
-        if course.is_under_way() {
+        if endings.iter().any(Option::is_none) {
             // Rare and large: the usual way does not carry its state along.
             Box::pin(self.go_on(events, course, &mut endings)).await;
         }
@@ -236,7 +241,16 @@ impl Delivery {
 
     /// Makes the retries of what has no ending yet. A breaker that is open is not waited for.
     async fn go_on(&self, events: &[EncodedEvent], mut course: Course, endings: &mut [Option<Ending>]) {
-        while course.is_under_way() && course.refusal().is_none() {
+        loop {
+            if !course.is_under_way() {
+                keep_back_behind_refused(events, endings);
+            }
+            if endings.iter().all(Option::is_some) {
+                return;
+            }
+            if course.refusal().is_some() {
+                break;
+            }
             if let Some(wait) = course.take_wait() {
                 let open = self.breaker.as_ref().and_then(CircuitBreaker::refusal);
                 if matches!(open, Some(Refusal::Until(left)) if left > wait) {
@@ -250,12 +264,10 @@ impl Delivery {
             let open = endings.iter_mut().filter(|ending| ending.is_none());
             open.zip(ended).for_each(|(ending, ended)| *ending = ended);
         }
-        if course.is_under_way() {
-            let deferral = course.deferral();
-            for ending in endings.iter_mut().filter(|ending| ending.is_none()) {
-                self.counters.deferred.fetch_add(1, Ordering::Relaxed);
-                *ending = Some(Ending::Deferred(deferral.clone()));
-            }
+        let deferral = course.deferral();
+        for ending in endings.iter_mut().filter(|ending| ending.is_none()) {
+            self.counters.deferred.fetch_add(1, Ordering::Relaxed);
+            *ending = Some(Ending::Deferred(deferral.clone()));
         }
     }
 
@@ -272,7 +284,9 @@ impl Delivery {
         self.counters.attempts.fetch_add(1, Ordering::Relaxed);
         let started = self.clock.monotonic();
         let under_way = self.load.begin(started);
+        let sending = self.unanswered.begin(events);
         let answer = tokio::time::timeout(self.timeout, self.sink.send(events)).await;
+        sending.ended();
         let in_time = answer.is_ok();
         let result = match answer {
             Ok(result) => result,
@@ -282,6 +296,7 @@ impl Delivery {
             ))
             .reached(Reach::Unknown)),
         };
+        let result = self.with_known_repeats(events, result);
         let now = self.clock.monotonic();
         self.counters.latency.record(now.saturating_sub(started));
         let sample = if in_time { sample(&result) } else { Some(Sample::Overloaded) };
@@ -295,6 +310,57 @@ impl Delivery {
             }
         }
         result.map_err(Attempt::Failed)
+    }
+
+    /// Whether the destination may hold `event` although it never acknowledged it: an attempt got no reply.
+    pub(super) fn may_be_held(&self, event: &EncodedEvent) -> bool {
+        self.unanswered.contains(event)
+    }
+
+    /// Remembers that an earlier run sent `event` and got no reply.
+    pub(super) fn note_unanswered(&self, event: &EncodedEvent) {
+        self.unanswered.note(event);
+    }
+
+    /// The same result, where the refusal of what the destination holds already counts as an acknowledgement. Remembers
+    /// which events were not answered.
+    fn with_known_repeats(
+        &self,
+        events: &[EncodedEvent],
+        result: Result<Vec<Outcome>, Failure>,
+    ) -> Result<Vec<Outcome>, Failure> {
+        match result {
+            Ok(mut outcomes) => {
+                for (event, outcome) in events.iter().zip(&mut outcomes) {
+                    if let Outcome::Failed(failure) = outcome
+                        && self.is_known_repeat(std::slice::from_ref(event), failure)
+                    {
+                        *outcome = Outcome::Duplicate;
+                    }
+                }
+                Ok(outcomes)
+            }
+            Err(failure) if self.is_known_repeat(events, &failure) => Ok(vec![Outcome::Duplicate]),
+            Err(failure) => Err(failure),
+        }
+    }
+
+    /// Whether `failure` says of `events`, if that is one alone, that the destination holds it already. Of several nobody
+    /// knows which one is meant.
+    fn is_known_repeat(&self, events: &[EncodedEvent], failure: &Failure) -> bool {
+        if failure.leaves_unanswered() {
+            events.iter().for_each(|event| self.unanswered.note(event));
+        }
+        let [event] = events else { return false };
+        let known = match failure.repeat {
+            Repeat::No => false,
+            Repeat::Possible => self.unanswered.contains(event),
+            Repeat::Certain => true,
+        };
+        if known {
+            tracing::info!(id = %event.id(), %failure, "the destination holds the event already; it counts as delivered");
+        }
+        known
     }
 
     fn account(&self, result: &Result<Vec<Outcome>, Failure>) {
@@ -338,6 +404,19 @@ pub(super) enum Outlook {
     OnTrial,
     /// No attempt for this long: the breaker is open, or the destination asked for it.
     Held(Duration),
+}
+
+/// Behind an event that was refused those of its instance wait, as it does; the others may go on.
+fn keep_back_behind_refused(events: &[EncodedEvent], endings: &mut [Option<Ending>]) {
+    let mut refused: HashMap<&str, Ending> = HashMap::new();
+    for (event, ending) in events.iter().zip(endings) {
+        let instance = event.event().instance_id.as_str();
+        match ending {
+            Some(Ending::Misdirected(_)) => refused.extend(ending.clone().map(|ending| (instance, ending))),
+            None => *ending = refused.get(instance).cloned(),
+            Some(_) => {}
+        }
+    }
 }
 
 /// Why an attempt gave no outcomes.

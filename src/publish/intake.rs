@@ -34,6 +34,17 @@ pub struct Taken {
     pub origin: Origin,
     /// Its number in the spool, where it came through one.
     pub ticket: Option<Ticket>,
+    /// What earlier attempts to deliver it came to.
+    pub history: AttemptHistory,
+}
+
+/// What is remembered of the attempts to deliver an event, over runs where there is a spool.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct AttemptHistory {
+    /// In how many rounds the destination refused it while it took others.
+    pub refusals: u32,
+    /// The reply to an attempt never came: the destination may hold the event.
+    pub unanswered: bool,
 }
 
 impl Taken {
@@ -205,7 +216,7 @@ pub fn judge(line: Line<'_>, origin: Origin, rules: &IntakeRules, now: i64) -> I
 }
 
 fn take(encoded: EncodedEvent, origin: Origin) -> Intake {
-    Intake::Event(Box::new(Taken { encoded, origin, ticket: None }))
+    Intake::Event(Box::new(Taken { encoded, origin, ticket: None, history: AttemptHistory::default() }))
 }
 
 /// A finding as text behind a place that names the line already.

@@ -11,10 +11,13 @@ use tokio_util::sync::CancellationToken;
 use super::course::Course;
 use super::delivery::{Delivery, Ending};
 use super::lanes::Batch;
+use super::suspects::RoundNumber;
 use crate::clock::Monotonic;
 use crate::events::EncodedEvent;
 use crate::retry::backoff;
-use crate::transport::{Failure, Reach};
+
+/// So many waits an event that was refused gives way to others at most, so that it is tried again whatever happens.
+const MOST_WAITS: u32 = 16;
 
 /// A batch and what happened to it so far.
 #[derive(Debug)]
@@ -22,12 +25,15 @@ pub(super) struct Worker<'a> {
     pub(super) batch: Batch,
     /// How far its delivery has come.
     course: Course,
-    /// Rounds in which its first event was refused by name while other events went through.
-    refusals: u32,
+    /// The round that it is in, or was in last.
+    round: RoundNumber,
+    /// The round in which its one event was first refused, while it is a suspect.
+    pub(super) first_refused: Option<RoundNumber>,
     /// Rounds that failed.
     failures: u32,
-    /// How many events the run had delivered when this batch last failed.
-    delivered_before: u64,
+    /// The last wait, and for how many more of its length it gave way to others.
+    waited: Duration,
+    gave_way: u32,
     delivery: &'a Delivery,
     give_up: &'a CancellationToken,
 }
@@ -41,14 +47,29 @@ pub(super) struct Round<'a> {
 }
 
 impl<'a> Worker<'a> {
-    /// A worker for `batch`, in a run that has delivered so many events.
-    pub(super) fn new(batch: Batch, delivered: u64, delivery: &'a Delivery, give_up: &'a CancellationToken) -> Self {
-        let course = Course::default();
-        Self { batch, course, refusals: 0, failures: 0, delivered_before: delivered, delivery, give_up }
+    /// A worker for `batch`.
+    pub(super) fn new(batch: Batch, delivery: &'a Delivery, give_up: &'a CancellationToken) -> Self {
+        Self {
+            batch,
+            course: Course::default(),
+            round: 0,
+            first_refused: None,
+            failures: 0,
+            waited: Duration::ZERO,
+            gave_way: 0,
+            delivery,
+            give_up,
+        }
     }
 
-    pub(super) const fn refusals(&self) -> u32 {
-        self.refusals
+    /// It is sent off into this round.
+    pub(super) const fn begin(&mut self, round: RoundNumber) {
+        self.round = round;
+    }
+
+    /// The round that has just ended.
+    pub(super) const fn ended_round(&self) -> RoundNumber {
+        self.round
     }
 
     /// Rounds so far, the one that has just ended included.
@@ -56,14 +77,9 @@ impl<'a> Worker<'a> {
         u64::from(self.failures).saturating_add(1)
     }
 
-    /// Remembers a failed round. A refusal counts against an event that was `alone` in it, and only if the destination
-    /// took others since the round before.
-    pub(super) fn note_failure(&mut self, failure: &Failure, alone: bool, delivered: u64) {
+    /// Remembers a failed round.
+    pub(super) const fn note_failure(&mut self) {
         self.failures = self.failures.saturating_add(1);
-        if failure.reach == Reach::Refused && alone && delivered > self.delivered_before {
-            self.refusals += 1;
-        }
-        self.delivered_before = delivered;
     }
 
     pub(super) async fn round(mut self) -> Round<'a> {
@@ -91,12 +107,22 @@ impl<'a> Worker<'a> {
     /// round to round, up to its cap.
     pub(super) fn wait(&mut self) -> Duration {
         let retrier = self.delivery.retrier();
-        match (self.course.take_wait(), self.failures) {
+        self.gave_way = 0;
+        self.waited = match (self.course.take_wait(), self.failures) {
             (Some(wait), _) => wait,
             (None, 0) => Duration::ZERO,
             (None, _) if self.course.is_under_way() => Duration::ZERO,
             (None, n) => backoff(retrier.config(), retrier.config().max_retries.saturating_add(n - 1), retrier.draw()),
-        }
+        };
+        self.waited
+    }
+
+    /// How much longer to wait where others that were not tried yet go first. Only an event that was refused gives way,
+    /// and not for ever.
+    pub(super) fn give_way(&mut self) -> Option<Duration> {
+        self.gave_way += 1;
+        let gives_way = self.first_refused.is_some() && !self.course.is_under_way() && self.gave_way < MOST_WAITS;
+        Some(self.waited).filter(|wait| gives_way && !wait.is_zero())
     }
 }
 
@@ -157,7 +183,11 @@ mod tests {
         let sink = crate::transport::connect(&crate::transport::Destination::Stdio, &Default::default()).unwrap();
         let delivery = Delivery::new(sink.into(), retrier, None, Duration::from_secs(1), clock);
         let give_up = CancellationToken::new();
-        let worker = |delivered| Worker::new(Batch::default(), delivered, &delivery, &give_up);
+        let worker = |number| {
+            let mut worker = Worker::new(Batch::default(), &delivery, &give_up);
+            worker.begin(number);
+            worker
+        };
         let at = Duration::from_secs;
         let mut waiting = Waiting::default();
         for (number, until) in [(0, 5), (1, 2), (2, 5), (3, 9)] {
@@ -165,7 +195,7 @@ mod tests {
         }
         assert_eq!((waiting.len(), waiting.first()), (4, Some(at(2))));
         assert!(waiting.take_due(at(1)).is_none());
-        let mut due = |now| waiting.take_due(at(now)).map(|worker| worker.delivered_before);
+        let mut due = |now| waiting.take_due(at(now)).map(|worker| worker.ended_round());
         assert_eq!([due(5), due(5), due(5), due(5)], [Some(1), Some(0), Some(2), None]);
         waiting.hurry();
         assert_eq!(waiting.first(), Some(Duration::ZERO));

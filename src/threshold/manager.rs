@@ -44,8 +44,8 @@ pub struct ThresholdManager {
     options: ConnectOptions,
     set: RwLock<Arc<ThresholdSet>>,
     notifier: Arc<dyn Notifier>,
-    alerting: Alerting,
-    clock: Arc<dyn Clock>,
+    pub(super) alerting: Alerting,
+    pub(super) clock: Arc<dyn Clock>,
     /// Nothing was loaded yet, and nobody was told.
     unloaded: AtomicBool,
 }
@@ -186,7 +186,12 @@ impl ThresholdManager {
         self.keep_in(&mut alerting, &set, &path)
     }
 
-    fn keep_in(&self, alerting: &mut Inner, set: &ThresholdSet, path: &Path) -> Result<Option<String>, AlertFileError> {
+    pub(super) fn keep_in(
+        &self,
+        alerting: &mut Inner,
+        set: &ThresholdSet,
+        path: &Path,
+    ) -> Result<Option<String>, AlertFileError> {
         let (file, kept) = AlertFile::open(path, self.clock.unix_seconds())?;
         let Kept { states, untold, put_aside } = kept;
         alerting.keep_in(file, untold);
@@ -262,7 +267,16 @@ impl ThresholdManager {
         let mut alerting = self.alerting.lock();
         let set = self.thresholds();
         let exceeded = set.exceeded(event);
-        let mut alerts = alerting.states.observe_exceeded(&set, event, &exceeded);
+        let mut alerts = match &mut alerting.awaited {
+            Some(awaited) => {
+                awaited.events.push(event.clone());
+                Vec::new()
+            }
+            None => {
+                let alerts = alerting.states.observe_exceeded(&set, event, &exceeded);
+                alerting.without_known(alerts)
+            }
+        };
         let violations: Vec<_> = exceeded.iter().filter_map(|at| set.get(*at)).map(|it| it.violation(event)).collect();
         let plain = violations.iter().filter(|violation| !violation.config.has_states());
         alerts.extend(plain.cloned().map(ThresholdAlert::of_violation));
@@ -303,6 +317,7 @@ impl ThresholdManager {
     /// # Errors
     /// As that.
     pub async fn hand_over_news(&self) -> Result<(), UsageEventError> {
+        self.take_states_over(false);
         if self.alerting.is_due(self.clock.monotonic()) {
             return self.hand_over().await;
         }
@@ -315,6 +330,7 @@ impl ThresholdManager {
     /// # Errors
     /// As [`ThresholdManager::hand_over`].
     pub async fn finish(&self) -> Result<(), UsageEventError> {
+        self.take_states_over(true);
         let result = self.alerting.hand_over(&*self.notifier, self.clock.monotonic()).await;
         self.save(true).await;
         result

@@ -13,6 +13,7 @@ use super::manager::ThresholdManager;
 use super::source::ThresholdReader;
 use crate::clock::Clock;
 use crate::errors::UsageEventError;
+use crate::transport::without_numbers;
 
 /// How often the states of thresholds look at the clock.
 const TICK_EVERY: Duration = Duration::from_secs(1);
@@ -69,7 +70,9 @@ pub async fn watch(
             }
             Err(error) => {
                 let error = error.to_string();
-                if reported.as_ref() != Some(&error) {
+                // A server's refusal may count the seconds until it is back.
+                let is_known = reported.as_ref().is_some_and(|known| without_numbers(known) == without_numbers(&error));
+                if !is_known {
                     tracing::error!("{error}\nthe thresholds from before stay in force");
                     reported = Some(error);
                 }

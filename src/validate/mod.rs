@@ -5,6 +5,7 @@
 //! - [`line_findings`]: one line of NDJSON, with exact places, whatever the line holds;
 //! - [`threshold_findings`]: a threshold file;
 //! - [`case_findings`]: a file with tests of thresholds;
+//! - [`NotEventLines`]: what an input is that does not hold one event a line;
 //! - [`ContentValidator`]: whole inputs (events, thresholds, channels, cases), told apart by their content;
 //! - [`explain`]: what each code means;
 //! - [`EventView`]: an event where it stands, for who reads millions of them;
@@ -18,9 +19,11 @@ mod channels;
 mod content;
 pub mod continuity;
 mod event;
+mod event_lines;
 pub mod explain;
 mod finding;
 mod glance;
+mod id_characters;
 mod json;
 mod levels;
 pub(crate) mod names;
@@ -37,6 +40,7 @@ mod view;
 
 pub use bindings::{Bindings, BindingsError};
 pub use content::{ContentOptions, ContentValidator, Kind, Located, MAX_DOCUMENT_BYTES, Tally};
+pub use event_lines::NotEventLines;
 pub use finding::{Code, Finding, Place, Severity, UnknownCode};
 pub use levels::{Level, Levels};
 
@@ -45,6 +49,7 @@ pub use view::agrees;
 pub use view::{EventSieve, EventView};
 
 use crate::events::UsageEvent;
+pub(crate) use plausible::is_period_implausible;
 use shape::{Context, Spot};
 
 /// How far in the future a timestamp may lie unless set otherwise, in seconds: clocks of hosts differ a little.

@@ -325,7 +325,7 @@ pub(super) fn number(value: f64) -> String {
 }
 
 /// A duration for people.
-struct Seconds(i64);
+pub(super) struct Seconds(pub(super) i64);
 
 impl fmt::Display for Seconds {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

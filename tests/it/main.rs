@@ -27,6 +27,7 @@ mod continuity;
 #[cfg(target_os = "linux")]
 mod control_group;
 mod documents;
+mod documents_in_place_of_lines;
 mod event_service;
 #[cfg(target_os = "linux")]
 mod exact;
@@ -42,6 +43,7 @@ mod nats;
 mod nats_server;
 mod not_run;
 mod operator;
+mod overlap;
 mod packaging;
 mod ping;
 mod publish;
@@ -49,7 +51,9 @@ mod publisher;
 mod queue;
 mod read;
 mod reconcile;
+mod refusals;
 mod reload;
+mod repeats;
 mod report;
 #[cfg(target_os = "linux")]
 mod scope_network;
@@ -60,6 +64,8 @@ mod spool;
 mod support;
 mod tables;
 mod thresholds;
+#[cfg(target_os = "linux")]
+mod unwritable_log;
 mod validate;
 mod validate_channels;
 #[cfg(target_os = "linux")]

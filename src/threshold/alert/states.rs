@@ -303,6 +303,24 @@ impl AlertStates {
         out
     }
 
+    /// Where the alert's threshold fires on its instance in `elsewhere` too, goes on from the beginning that is known there,
+    /// under whose id it was told; whether it does.
+    pub(in crate::threshold) fn go_on_from(&mut self, elsewhere: &Self, alert: &ThresholdAlert) -> bool {
+        let (threshold, instance) = (&*alert.violation.config.id, &*alert.violation.instance_id);
+        let theirs =
+            elsewhere.instances.get(instance).and_then(|it| it.alerts.iter().find(|it| *it.threshold == *threshold));
+        let ours = self.instances.get_mut(instance);
+        let ours = ours.and_then(|it| it.alerts.iter_mut().find(|it| *it.threshold == *threshold));
+        match (theirs, ours) {
+            (Some(theirs), Some(ours)) if theirs.phase == Phase::Firing => {
+                (ours.since, ours.told, ours.told_at) = (theirs.since, theirs.told, theirs.told_at);
+                ours.peak = ours.peak.max(theirs.peak);
+                true
+            }
+            _ => false,
+        }
+    }
+
     /// Where a threshold stands on an instance; `None` where all is well.
     #[must_use]
     pub fn status(&self, threshold: &str, instance: &str) -> Option<AlertStatus> {

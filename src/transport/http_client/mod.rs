@@ -9,16 +9,18 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue, LOCATION, RETRY_AFTER};
+use reqwest::header::{AUTHORIZATION, CONTENT_ENCODING, HeaderMap, HeaderValue, LOCATION, RETRY_AFTER};
 use reqwest::{Client, RequestBuilder, Response, StatusCode};
 
 pub(super) use self::direct::{DirectPost, Text};
-use self::failure::{Resolver, advice, retry_after, status_kind};
+use self::failure::{
+    Resolver, advice, compressed, content_coding, ended_without_reply, retry_after, status_kind, status_repeat,
+};
 pub(super) use self::failure::{excerpt, transport_failure};
 use super::cause::innermost;
 #[cfg(feature = "tls")]
 use super::tls;
-use super::{ConnectOptions, Failure, FailureKind, Reach};
+use super::{ConnectOptions, Failure, FailureKind, Reach, Repeat};
 
 /// The longest that opening a connection may take, whatever the time limit of an attempt.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -44,12 +46,25 @@ pub(crate) struct Peer {
     pub(crate) accepts: fn(StatusCode) -> bool,
     /// What to do about a refusal, where it is another thing than [`advice`] says.
     pub(crate) advice: fn(StatusCode) -> Option<&'static str>,
+    /// What 409 for one event alone says.
+    pub(crate) conflict: Repeat,
+}
+
+/// What a reply's head says beside that all went well.
+#[derive(Debug, Clone, Copy)]
+struct RefusalHead<'a> {
+    status: StatusCode,
+    retry_after: Option<&'a str>,
+    location: Option<&'a str>,
+    content_encoding: Option<&'a str>,
 }
 
 /// A client for one destination. It knows the secrets that it sends, so that no error repeats them.
 #[derive(Clone)]
 pub(crate) struct HttpClient {
     client: Client,
+    /// Keeps no connections: for a request that a kept one has lost.
+    unpooled: Client,
     peer: Peer,
     secrets: Arc<[String]>,
     /// Something there has answered in HTTP before.
@@ -71,17 +86,6 @@ impl HttpClient {
         options: &ConnectOptions,
         mut headers: HeaderMap,
     ) -> Result<Self, Failure> {
-        let mut builder = Client::builder()
-            .user_agent(USER_AGENT)
-            .connect_timeout(options.timeout.min(CONNECT_TIMEOUT))
-            .redirect(reqwest::redirect::Policy::none())
-            .retry(reqwest::retry::never())
-            .dns_resolver(Resolver)
-            .tcp_nodelay(true)
-            .pool_idle_timeout(IDLE_TIMEOUT);
-        if is_loopback(host) {
-            builder = builder.no_proxy();
-        }
         let mut secrets: Vec<String> = headers.values().map(shown).collect();
         if let Some(token) = &options.token {
             let value = HeaderValue::try_from(format!("Bearer {token}")).map_err(|_| {
@@ -93,24 +97,44 @@ impl HttpClient {
             secrets.push(token.clone());
         }
         headers.values_mut().for_each(|value| value.set_sensitive(true));
-        builder = builder.default_headers(headers);
+        if tls_needed && cfg!(not(feature = "tls")) {
+            return Err(Failure::destination("this build speaks no TLS; build it with the feature `tls`"));
+        }
         #[cfg(feature = "tls")]
-        {
+        let tls = {
             let roots = match &options.ca_file {
                 _ if !tls_needed => tls::Roots::None,
                 Some(path) => tls::Roots::File(path),
                 None => tls::Roots::System,
             };
-            let config = tls::client_config(roots, options.client_certificate.as_ref())?;
-            builder = builder.tls_backend_preconfigured(config);
-        }
-        if tls_needed && cfg!(not(feature = "tls")) {
-            return Err(Failure::destination("this build speaks no TLS; build it with the feature `tls`"));
-        }
-        let client = builder
-            .build()
-            .map_err(|error| Failure::destination(format!("the HTTP client can't be built: {}", innermost(&error))))?;
-        Ok(Self { client, peer, secrets: in_order(secrets), has_answered: Arc::default() })
+            tls::client_config(roots, options.client_certificate.as_ref())?
+        };
+        let build = |pooled: bool| {
+            let mut builder = Client::builder()
+                .user_agent(USER_AGENT)
+                .connect_timeout(options.timeout.min(CONNECT_TIMEOUT))
+                .redirect(reqwest::redirect::Policy::none())
+                .retry(reqwest::retry::never())
+                .dns_resolver(Resolver)
+                .tcp_nodelay(true)
+                .pool_idle_timeout(IDLE_TIMEOUT)
+                .default_headers(headers.clone());
+            if !pooled {
+                builder = builder.pool_max_idle_per_host(0);
+            }
+            if is_loopback(host) {
+                builder = builder.no_proxy();
+            }
+            #[cfg(feature = "tls")]
+            {
+                builder = builder.tls_backend_preconfigured(tls.clone());
+            }
+            builder
+                .build()
+                .map_err(|error| Failure::destination(format!("the HTTP client can't be built: {}", innermost(&error))))
+        };
+        let (client, unpooled) = (build(true)?, build(false)?);
+        Ok(Self { client, unpooled, peer, secrets: in_order(secrets), has_answered: Arc::default() })
     }
 
     /// The same, which takes what may be a key in `url` for a secret: its query, and its path where `and_path` says so.
@@ -131,14 +155,39 @@ impl HttpClient {
     /// Sends `request` and waits for the head of a reply that says that all went well. Errors name the request by
     /// `what` and the address by `url`.
     pub(crate) async fn send(&self, request: RequestBuilder, what: &str, url: &str) -> Result<Response, Failure> {
-        let sent = request.send().await.map_err(reqwest::Error::without_url);
-        let response =
-            sent.map_err(|error| self.known_as_http(transport_failure(&error, self.peer.name, what, url)))?;
-        self.note_answer();
-        if (self.peer.accepts)(response.status()) {
-            return Ok(response);
+        let spare = request.try_clone();
+        let mut sent = request.send().await;
+        let mut resent = false;
+        // A server that closes kept connections may do so under a request. That is no attempt: the identical bytes go out
+        // once more, on a connection of their own.
+        if let (Err(error), Some(spare)) = (&sent, spare)
+            && self.has_answered.load(Ordering::Relaxed)
+            && ended_without_reply(error)
+            && let Ok(request) = spare.build_split().1
+        {
+            (sent, resent) = (self.unpooled.execute(request).await, true);
         }
-        Err(self.status_failure(response, what, url).await)
+        let judged = match sent.map_err(reqwest::Error::without_url) {
+            Err(error) => Err(self.known_as_http(transport_failure(&error, self.peer.name, what, url))),
+            Ok(response) => {
+                self.note_answer();
+                if (self.peer.accepts)(response.status()) {
+                    Ok(response)
+                } else {
+                    Err(self.status_failure(response, what, url).await)
+                }
+            }
+        };
+        judged.map_err(|failure| Failure { resent, ..failure })
+    }
+
+    /// Refuses a reply whose text has to be read and is compressed.
+    ///
+    /// # Errors
+    /// A failure of the destination that names the coding.
+    pub(crate) fn refuse_compressed(response: &Response, what: &str, url: &str) -> Result<(), Failure> {
+        let coding = response.headers().get(CONTENT_ENCODING).map(shown);
+        coding.as_deref().and_then(content_coding).map_or(Ok(()), |coding| Err(compressed(url, what, coding)))
     }
 
     const fn peer_name(&self) -> &'static str {
@@ -164,34 +213,40 @@ impl HttpClient {
     /// What a status that the peer does not accept means.
     async fn status_failure(&self, mut response: Response, what: &str, url: &str) -> Failure {
         let header = |name| response.headers().get(name).map(shown);
-        let (after, location) = (header(RETRY_AFTER), header(LOCATION));
+        let (after, location, coding) = (header(RETRY_AFTER), header(LOCATION), header(CONTENT_ENCODING));
         let text = text_of(&mut response).await;
-        self.refusal(response.status(), after.as_deref(), location.as_deref(), &text, what, url)
+        let head = RefusalHead {
+            status: response.status(),
+            retry_after: after.as_deref(),
+            location: location.as_deref(),
+            content_encoding: coding.as_deref(),
+        };
+        self.refusal(head, &text, what, url)
     }
 
-    /// What a `status` that the peer does not accept means, with the headers and the text beside it.
-    fn refusal(
-        &self,
-        status: StatusCode,
-        after: Option<&str>,
-        location: Option<&str>,
-        text: &[u8],
-        what: &str,
-        url: &str,
-    ) -> Failure {
+    /// What a reply that the peer does not accept means, by its head and the text beside it.
+    fn refusal(&self, head: RefusalHead<'_>, text: &[u8], what: &str, url: &str) -> Failure {
+        let status = head.status;
         let kind = status_kind(status);
         let advice = (self.peer.advice)(status).unwrap_or_else(|| advice(kind, status));
-        let moved = location.filter(|_| status.is_redirection());
+        let moved = head.location.filter(|_| status.is_redirection());
         let moved = moved.map(|to| format!(" to {}", self.redacted(to))).unwrap_or_default();
         let text = self.redacted(&String::from_utf8_lossy(text));
-        let said = if text.trim().is_empty() { String::new() } else { format!(": {}", excerpt(text.as_bytes())) };
+        let said = match head.content_encoding.and_then(content_coding) {
+            Some(coding) => {
+                format!(" (its text is {}-compressed, which was not asked for)", excerpt(coding.as_bytes()))
+            }
+            None if text.trim().is_empty() => String::new(),
+            None => format!(": {}", excerpt(text.as_bytes())),
+        };
         let message = format!("{url} answered {what} with {status}{moved}{said}{advice}");
         let failure = match kind {
             FailureKind::Service => Failure::service(message),
             FailureKind::Event => Failure::event(message),
-            FailureKind::Destination => Failure::destination(message),
+            FailureKind::Destination => Failure::destination(message).reached(Reach::Refused),
         };
-        failure.retry_after(after.and_then(retry_after))
+        let repeat = status_repeat(status, self.peer.conflict);
+        Failure { repeat, ..failure.retry_after(head.retry_after.and_then(retry_after)) }
     }
 
     /// `text` of the other side without our secrets, which some repeat in their refusals.

@@ -44,22 +44,20 @@ impl Growth {
         Self { last: counters.values(), grown: [0; 4] }
     }
 
-    /// The first metric that has now grown too often; each is told once.
-    pub(super) fn observe(&mut self, counters: &Counters) -> Option<&'static str> {
-        let mut told = None;
+    /// Gives `report` each metric that has now grown too often; each is reported once.
+    pub(super) fn observe(&mut self, counters: &Counters, mut report: impl FnMut(&'static str)) {
         let values = counters.values();
         for (((last, grown), value), name) in self.last.iter_mut().zip(&mut self.grown).zip(values).zip(NAMES) {
             if value > *last {
                 *grown = grown.saturating_add(1).min(MAX_GROWTH + 1);
-                if *grown == MAX_GROWTH && told.is_none() {
-                    told = Some(name);
+                if *grown == MAX_GROWTH {
+                    report(name);
                 }
             } else if value < *last && *grown <= MAX_GROWTH {
                 *grown = 0;
             }
             *last = value;
         }
-        told
     }
 }
 
@@ -69,7 +67,23 @@ mod tests {
 
     fn told(values: impl Iterator<Item = u64>) -> Vec<&'static str> {
         let mut growth = Growth::new(&Counters::default());
-        values.filter_map(|cpu_seconds| growth.observe(&Counters { cpu_seconds, ..Counters::default() })).collect()
+        let mut reported = Vec::new();
+        for cpu_seconds in values {
+            growth.observe(&Counters { cpu_seconds, ..Counters::default() }, |name| reported.push(name));
+        }
+        reported
+    }
+
+    #[test]
+    fn each_metric_that_only_grows_is_named() {
+        let mut growth = Growth::new(&Counters::default());
+        let mut reported = Vec::new();
+        for n in 1..100u32 {
+            let mb = f64::from(n);
+            let counters = Counters { network_egress_mb: mb, network_ingress_mb: mb * 2.0, ..Counters::default() };
+            growth.observe(&counters, |name| reported.push(name));
+        }
+        assert_eq!(reported, ["network_egress_mb", "network_ingress_mb"]);
     }
 
     #[test]

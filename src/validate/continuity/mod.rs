@@ -194,9 +194,8 @@ impl Continuity {
         instance.events = instance.events.saturating_add(1);
         let told = |kind, other| Incident::new(kind, metered, here, other);
         if start >= instance.end {
-            if let Some(grown) = instance.growth.observe(&metered.counters) {
-                tell(told(IncidentKind::OnlyGrows(grown), Some(instance.last)));
-            }
+            let last = Some(instance.last);
+            instance.growth.observe(&metered.counters, |grown| tell(told(IncidentKind::OnlyGrows(grown), last)));
             if start > instance.end {
                 let gap =
                     Gap::new(instance.end, start, instance.events, metered.instance_id, here, Some(instance.last));

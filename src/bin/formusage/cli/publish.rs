@@ -33,7 +33,7 @@ pub(crate) struct PublishArgs {
     pub(crate) files: Vec<Input>,
 
     /// Deliver this one event
-    #[arg(long, value_name = "JSON", env = "FORMUSAGE_EVENT", conflicts_with = "files")]
+    #[arg(long, value_name = "JSON", conflicts_with = "files")]
     pub(crate) event: Option<String>,
 
     /// Where to: form://HOST[:3003]/TOPIC?sub_topic=N, form+https://…, nats://HOST/SUBJECT?stream=NAME, tls://…,
@@ -79,10 +79,11 @@ pub(crate) struct PublishArgs {
     /// Attempts under way at a time: auto finds the level at which the destination takes most, a number fixes it
     #[arg(long, value_name = "auto|N", env = "FORMUSAGE_CONCURRENCY", default_value = "auto", value_parser = parse_concurrency, help_heading = "Delivery")]
     pub(crate) concurrency: Level,
-    /// After the end of input, go on for so long without delivering anything
+    /// After the end of input, go on for so long without delivering anything; after SIGTERM or Ctrl-C, end within this time
     #[arg(long, value_name = "TIME", env = "FORMUSAGE_DRAIN_TIMEOUT", default_value = "10s", value_parser = humantime::parse_duration, help_heading = "Delivery")]
     pub(crate) drain_timeout: Duration,
-    /// An event that was refused by name in so many rounds, while others went through, is a dead letter
+    /// Make an event a dead letter that was refused in so many rounds while others went through (of this run, or of several
+    /// with a spool)
     #[arg(long, value_name = "N", env = "FORMUSAGE_POISON_AFTER", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..), help_heading = "Delivery")]
     pub(crate) poison_after: u32,
     /// A file that holds a bearer token for the destination (or set FORMUSAGE_TOKEN to the token itself)

@@ -18,10 +18,11 @@ use crate::input::Input;
 #[derive(Debug, Args)]
 #[command(after_help = crate::exit::help_for("validate"))]
 pub(crate) struct ValidateArgs {
-    /// Files to validate, or folders of *.json, *.jsonl and *.ndjson files; - or none is standard input
+    /// Files to validate, or folders of *.json, *.jsonl and *.ndjson files; - or none is standard input. Files of folders
+    /// that may hold events or thresholds in another form are named and not validated
     #[arg(value_name = "FILE")]
     pub(crate) files: Vec<Input>,
-    /// Make warnings errors: unknown fields, empty files
+    /// Make warnings errors: unknown fields, empty files. Files of folders that are not validated are an error too
     #[arg(long, env = "FORMUSAGE_STRICT", help_heading = "Rules")]
     pub(crate) strict: bool,
     /// Make findings of this code errors; several with commas, or given several times

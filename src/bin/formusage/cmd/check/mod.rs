@@ -124,7 +124,7 @@ impl Check {
     /// Checks every input that can be read; fails when nobody takes the output.
     fn all(&mut self, inputs: &[Input]) -> anyhow::Result<()> {
         for input in inputs {
-            match input.open() {
+            match input.open_events("check") {
                 Ok(opened) => {
                     self.read.push((input.name(), None));
                     self.input(&input.name(), opened)?;
