@@ -109,7 +109,7 @@ Register-ArgumentCompleter -Native -CommandName 'formusage' -ScriptBlock {
             [CompletionResult]::new('--backoff-multiplier', '--backoff-multiplier', [CompletionResultType]::ParameterName, 'By how much each wait exceeds the one before')
             [CompletionResult]::new('--jitter-factor', '--jitter-factor', [CompletionResultType]::ParameterName, 'How far waits are spread, as a share, 0 to 1')
             [CompletionResult]::new('--failure-threshold', '--failure-threshold', [CompletionResultType]::ParameterName, 'So many failures in a row open the breaker')
-            [CompletionResult]::new('--reset-timeout', '--reset-timeout', [CompletionResultType]::ParameterName, 'How long it stays open before a trial')
+            [CompletionResult]::new('--reset-timeout', '--reset-timeout', [CompletionResultType]::ParameterName, 'How long it stays open at most before a trial; after a success the first trials come sooner')
             [CompletionResult]::new('--half-open-allowed-calls', '--half-open-allowed-calls', [CompletionResultType]::ParameterName, 'Trials at a time; so many successes close it')
             [CompletionResult]::new('--thresholds-token-file', '--thresholds-token-file', [CompletionResultType]::ParameterName, 'A file that holds a token for the source of the thresholds (or set FORMUSAGE_THRESHOLDS_TOKEN to the token itself)')
             [CompletionResult]::new('--thresholds-nats-creds', '--thresholds-nats-creds', [CompletionResultType]::ParameterName, 'A NATS credentials file for the source of the thresholds')

@@ -103,7 +103,7 @@ complete -c formusage -n "__fish_formusage_using_subcommand publish" -l max-back
 complete -c formusage -n "__fish_formusage_using_subcommand publish" -l backoff-multiplier -d 'By how much each wait exceeds the one before' -r
 complete -c formusage -n "__fish_formusage_using_subcommand publish" -l jitter-factor -d 'How far waits are spread, as a share, 0 to 1' -r
 complete -c formusage -n "__fish_formusage_using_subcommand publish" -l failure-threshold -d 'So many failures in a row open the breaker' -r
-complete -c formusage -n "__fish_formusage_using_subcommand publish" -l reset-timeout -d 'How long it stays open before a trial' -r
+complete -c formusage -n "__fish_formusage_using_subcommand publish" -l reset-timeout -d 'How long it stays open at most before a trial; after a success the first trials come sooner' -r
 complete -c formusage -n "__fish_formusage_using_subcommand publish" -l half-open-allowed-calls -d 'Trials at a time; so many successes close it' -r
 complete -c formusage -n "__fish_formusage_using_subcommand publish" -l thresholds-token-file -d 'A file that holds a token for the source of the thresholds (or set FORMUSAGE_THRESHOLDS_TOKEN to the token itself)' -r -F
 complete -c formusage -n "__fish_formusage_using_subcommand publish" -l thresholds-nats-creds -d 'A NATS credentials file for the source of the thresholds' -r -F

@@ -7,15 +7,20 @@
 //!            failure_threshold failures in a row
 //!   Closed ─────────────────────────────────────► Open ◄──────────┐
 //!     ▲                                             │             │ one failure
-//!     │ half_open_allowed_calls successes           │ reset_timeout passed
+//!     │ half_open_allowed_calls successes           │ its pause passed
 //!     └─────────────────────────── HalfOpen ◄───────┘             │
 //!                                     └───────────────────────────┘
 //! ```
 //!
 //! No other transition exists. In half-open at most `half_open_allowed_calls` calls are under way at a time.
+//!
+//! It stays open for `reset_timeout`. Where calls succeeded before, it tries sooner: after 10 ms at first, then after a
+//! quarter of the time since it opened, up to `reset_timeout`. A service that fails at random fails several times in a row
+//! now and then, and is not left alone for long by that.
 
 mod machine;
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -38,7 +43,8 @@ use machine::{Admission, Machine};
 pub struct CircuitBreakerConfig {
     /// So many failures in a row open it; 5 by default, at least 1.
     pub failure_threshold: usize,
-    /// How long it stays open before a call is let through to try; 30 s by default, more than zero.
+    /// How long it stays open at most before a call is let through to try; 30 s by default, more than zero. The first
+    /// trials after a success come sooner (see the [module](self)).
     pub reset_timeout: Duration,
     /// So many calls at a time are let through to try, and so many successes close it; 1 by default, at least 1.
     pub half_open_allowed_calls: usize,
@@ -106,6 +112,8 @@ pub struct CircuitBreaker {
     machine: Arc<Mutex<Machine>>,
     /// Why it is open, while it is not closed.
     opening: Arc<Mutex<Option<BreakerOpening>>>,
+    /// The log has a warning that it opened, and none yet that it closed.
+    is_warned_of: Arc<AtomicBool>,
     clock: Arc<dyn Clock>,
 }
 
@@ -124,10 +132,11 @@ impl CircuitBreaker {
     /// When `config` makes no sense.
     pub fn with_clock(config: CircuitBreakerConfig, clock: Arc<dyn Clock>) -> Result<Self, InvalidConfig> {
         config.validate()?;
-        Ok(Self { machine: Arc::new(Mutex::new(Machine::new(config))), opening: Arc::default(), clock })
+        let machine = Arc::new(Mutex::new(Machine::new(config)));
+        Ok(Self { machine, opening: Arc::default(), is_warned_of: Arc::default(), clock })
     }
 
-    /// What a call would meet now. An open breaker whose `reset_timeout` has passed shows as half-open.
+    /// What a call would meet now. An open breaker whose pause has passed shows as half-open.
     #[must_use]
     pub fn state(&self) -> CircuitState {
         let now = self.clock.monotonic();
@@ -200,10 +209,17 @@ impl CircuitBreaker {
     /// Why a call would be refused now, if it would.
     #[must_use]
     pub fn refusal(&self) -> Option<Refusal> {
+        self.outlook().err()
+    }
+
+    /// Whether a call is let through now, and whether it would be a trial.
+    pub(crate) fn outlook(&self) -> Result<bool, Refusal> {
         self.locked(|machine| match machine.stored_state() {
             // Whatever the time is.
-            CircuitState::Closed => None,
-            CircuitState::Open | CircuitState::HalfOpen => machine.refusal(self.clock.monotonic()),
+            CircuitState::Closed => Ok(false),
+            CircuitState::Open | CircuitState::HalfOpen => {
+                machine.refusal(self.clock.monotonic()).map_or(Ok(true), Err)
+            }
         })
     }
 
@@ -228,13 +244,17 @@ impl CircuitBreaker {
         }
         match (before, after) {
             (before, after) if before == after => {}
-            (_, CircuitState::Open) => tracing::warn!(from = %before, to = %after, cause, "circuit breaker opened"),
+            // Openings that are over at once are many where a service fails at random.
+            (_, CircuitState::Open) if self.locked(|machine| machine.is_open_for_long()) => {
+                self.is_warned_of.store(true, Ordering::Relaxed);
+                tracing::warn!(from = %before, to = %after, cause, "circuit breaker opened");
+            }
             // Who was warned that it opened wants to know that it is over; an opening that an earlier process warned of is
             // none of this one's news.
-            (_, CircuitState::Closed) if self.times_opened() > 0 => {
-                tracing::warn!(from = %before, to = %after, "circuit breaker closed")
+            (_, CircuitState::Closed) if self.is_warned_of.swap(false, Ordering::Relaxed) => {
+                tracing::warn!(from = %before, to = %after, "circuit breaker closed");
             }
-            (..) => tracing::info!(from = %before, to = %after, "circuit breaker changed"),
+            (..) => tracing::debug!(from = %before, to = %after, cause, "circuit breaker changed"),
         }
         result
     }

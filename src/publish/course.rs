@@ -1,7 +1,8 @@
 //! A batch on its way, step by step: halves and retries.
 //!
 //! A step ends as soon as something is settled, so that it is booked and does not depend on what becomes of the rest:
-//! a batch that goes event by event, or that waits for a part of it, may take longer than the run lasts.
+//! a batch that goes event by event, or that waits for a part of it, may take longer than the run lasts. It ends before a
+//! wait too, so that whoever limits the attempts under way does not count a batch that makes none.
 
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -23,12 +24,31 @@ pub(super) struct Course {
     failure: Option<Failure>,
     /// How long it waits for its retry.
     wait: Option<Duration>,
+    /// The breaker let no attempt through in the last step.
+    refusal: Option<Refusal>,
 }
 
 impl Course {
-    /// Whether the batch goes on with its next step at once. Where not, every event of it has an ending.
+    /// Whether the batch goes on with its next step. Where not, every event of it has an ending.
     pub(super) const fn is_under_way(&self) -> bool {
         !self.parts.is_empty()
+    }
+
+    /// How long to wait before the next step, where it is a retry. Asked once a step.
+    pub(super) const fn take_wait(&mut self) -> Option<Duration> {
+        self.wait.take()
+    }
+
+    /// Why the last step made no attempt, if the breaker let none through.
+    pub(super) const fn refusal(&self) -> Option<Refusal> {
+        self.refusal
+    }
+
+    /// What to say of the events that are left, if they are not waited for: the failure of the last attempt, which tells
+    /// people more than a refusal.
+    pub(super) fn deferral(self) -> Deferral {
+        let refusal = self.refusal.map(Deferral::Refused);
+        self.failure.map(Deferral::Failed).or(refusal).unwrap_or_else(|| Deferral::Failed(unanswered()))
     }
 
     /// The next part is halved.
@@ -48,8 +68,6 @@ impl Course {
 enum Step {
     /// It is to be halved.
     Halve,
-    /// Nothing of it is settled, and what is left of it has to be tried again.
-    Again,
     /// Something is settled, or everything has to wait.
     Ended,
 }
@@ -84,18 +102,18 @@ impl Delivery {
         mut made: Option<Result<Vec<Outcome>, Attempt>>,
     ) -> Vec<Option<Ending>> {
         let mut endings: Vec<Option<Ending>> = vec![None; events.len()];
+        course.refusal = None;
         while let Some(&size) = course.parts.last() {
             let size = size.min(events.len());
-            if let Some(wait) = course.wait.take() {
-                self.clock().sleep(wait).await;
-            }
             let result = match made.take() {
                 Some(result) => result,
                 None => self.attempt(events.get(..size).unwrap_or(events)).await,
             };
+            if course.failure.is_some() && !matches!(result, Err(Attempt::Refused(_))) {
+                self.counters.retries.fetch_add(1, Ordering::Relaxed);
+            }
             match self.judge(result, size, course, &mut endings) {
                 Step::Halve => course.halve(size),
-                Step::Again => {}
                 Step::Ended => break,
             }
         }
@@ -114,9 +132,8 @@ impl Delivery {
     ) -> Step {
         let mut outcomes = match result {
             Err(Attempt::Refused(refusal)) => {
-                // Where an attempt was made before, its failure tells people more than this refusal.
-                let deferral = course.failure.take().map_or(Deferral::Refused(refusal), Deferral::Failed);
-                all_wait(&Ending::Deferred(deferral), course, endings);
+                // No attempt was made: the next step makes it.
+                course.refusal = Some(refusal);
                 return Step::Ended;
             }
             Err(Attempt::Failed(failure)) if failure.may_be_of_one_event() && size > 1 => return Step::Halve,
@@ -124,7 +141,7 @@ impl Delivery {
             Ok(outcomes) => outcomes,
         };
         outcomes.resize_with(size, || Outcome::Failed(unanswered()));
-        let (mut settled, mut failed) = (false, 0);
+        let mut failed = 0;
         let mut longest: Option<Failure> = None;
         let (mut waiting, mut refused) = (None, None);
         for (slot, outcome) in endings.iter_mut().zip(outcomes) {
@@ -138,7 +155,7 @@ impl Delivery {
                     let why = if failure.may_be_of_one_event() { &mut refused } else { &mut waiting };
                     why.get_or_insert_with(|| Ending::Misdirected(failure.clone()));
                 }
-                Outcome::Failed(_) | Outcome::Delivered | Outcome::Duplicate => settled = true,
+                Outcome::Failed(_) | Outcome::Delivered | Outcome::Duplicate => {}
             }
             *slot = Some(ending(outcome));
         }
@@ -154,8 +171,7 @@ impl Delivery {
         // A set-up that is wrong is not mended by trying again.
         let again = longest.filter(|_| waiting.is_none()).and_then(|failure| {
             let wait = next_wait(self.retrier().config(), failure.verdict(), course.retries, self.retrier().draw());
-            let open = self.breaker.as_ref().and_then(|breaker| breaker.refusal());
-            wait.filter(|_| !matches!(open, Some(Refusal::Until(_)))).map(|wait| (wait, failure))
+            wait.map(|wait| (wait, failure))
         });
         let Some((wait, failure)) = again else {
             let deferred = || endings.iter().flatten().find(|ending| matches!(ending, Ending::Deferred(_))).cloned();
@@ -165,7 +181,6 @@ impl Delivery {
             return Step::Ended;
         };
         course.retries += 1;
-        self.counters.retries.fetch_add(1, Ordering::Relaxed);
         tracing::debug!(retry = course.retries, ?wait, %failure, "trying again");
         (course.wait, course.failure) = (Some(wait), Some(failure));
         if let Some(part) = course.parts.last_mut() {
@@ -173,7 +188,7 @@ impl Delivery {
         }
         // Nothing is decided about them.
         endings.iter_mut().filter(|it| matches!(it, Some(Ending::Deferred(_)))).for_each(|ending| *ending = None);
-        if settled { Step::Ended } else { Step::Again }
+        Step::Ended
     }
 }
 

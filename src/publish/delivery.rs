@@ -205,11 +205,19 @@ impl Delivery {
     /// How long no attempt will be made, as far as it is known: the breaker is open, or the destination asked for it.
     #[must_use]
     pub fn held_for(&self) -> Option<Duration> {
-        let breaker = self.breaker.as_ref().and_then(|breaker| match breaker.refusal() {
-            Some(Refusal::Until(left)) => Some(left),
-            Some(Refusal::Busy) | None => None,
-        });
-        breaker.max(self.hold_left())
+        if let Outlook::Held(left) = self.outlook() { Some(left) } else { None }
+    }
+
+    /// What an attempt that begins now would meet.
+    pub(super) fn outlook(&self) -> Outlook {
+        let outlook = self.breaker.as_ref().map_or(Ok(false), CircuitBreaker::outlook);
+        match (outlook, self.hold_left()) {
+            (Err(Refusal::Until(left)), held) => Outlook::Held(held.map_or(left, |held| held.max(left))),
+            (_, Some(held)) => Outlook::Held(held),
+            (Err(Refusal::Busy), None) => Outlook::OnTrial,
+            (Ok(true), None) => Outlook::Trial,
+            (Ok(false), None) => Outlook::Free,
+        }
     }
 
     /// Delivers `events` in their order, with retries, and says for each how it ended, in the same order.
@@ -223,27 +231,44 @@ impl Delivery {
         let mut endings = self.advance(events, &mut course).await;
         if endings.iter().any(Option::is_none) {
             // Rare and large: the usual way does not carry its state along.
-            Box::pin(async {
-                loop {
-                    if !course.is_under_way() {
-                        keep_back_behind_refused(events, &mut endings);
-                    }
-                    if endings.iter().all(Option::is_some) {
-                        break;
-                    }
-                    let open = endings.iter().zip(events).filter(|(ending, _)| ending.is_none());
-                    let rest: Vec<EncodedEvent> = open.map(|(_, event)| event.clone()).collect();
-                    let ended = self.advance(&rest, &mut course).await;
-                    let open = endings.iter_mut().filter(|ending| ending.is_none());
-                    open.zip(ended).for_each(|(ending, ended)| *ending = ended);
-                }
-            })
-            .await;
+            Box::pin(self.go_on(events, course, &mut endings)).await;
         }
         endings
             .into_iter()
             .map(|ending| ending.unwrap_or_else(|| Ending::Deferred(Deferral::Failed(unanswered()))))
             .collect()
+    }
+
+    /// Makes the retries of what has no ending yet. A breaker that is open is not waited for.
+    async fn go_on(&self, events: &[EncodedEvent], mut course: Course, endings: &mut [Option<Ending>]) {
+        loop {
+            if !course.is_under_way() {
+                keep_back_behind_refused(events, endings);
+            }
+            if endings.iter().all(Option::is_some) {
+                return;
+            }
+            if course.refusal().is_some() {
+                break;
+            }
+            if let Some(wait) = course.take_wait() {
+                let open = self.breaker.as_ref().and_then(CircuitBreaker::refusal);
+                if matches!(open, Some(Refusal::Until(left)) if left > wait) {
+                    break;
+                }
+                self.clock.sleep(wait).await;
+            }
+            let open = endings.iter().zip(events).filter(|(ending, _)| ending.is_none());
+            let rest: Vec<EncodedEvent> = open.map(|(_, event)| event.clone()).collect();
+            let ended = self.advance(&rest, &mut course).await;
+            let open = endings.iter_mut().filter(|ending| ending.is_none());
+            open.zip(ended).for_each(|(ending, ended)| *ending = ended);
+        }
+        let deferral = course.deferral();
+        for ending in endings.iter_mut().filter(|ending| ending.is_none()) {
+            self.counters.deferred.fetch_add(1, Ordering::Relaxed);
+            *ending = Some(Ending::Deferred(deferral.clone()));
+        }
     }
 
     /// One attempt: wait while the destination wants to be left alone, ask the breaker, call the sink within the time
@@ -368,6 +393,19 @@ impl Delivery {
     }
 }
 
+/// What an attempt would meet that begins now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Outlook {
+    /// It goes to the destination.
+    Free,
+    /// It goes to the destination as a trial of the breaker.
+    Trial,
+    /// It is refused: the breaker's trial is under way.
+    OnTrial,
+    /// No attempt for this long: the breaker is open, or the destination asked for it.
+    Held(Duration),
+}
+
 /// Behind an event that was refused those of its instance wait, as it does; the others may go on.
 fn keep_back_behind_refused(events: &[EncodedEvent], endings: &mut [Option<Ending>]) {
     let mut refused: HashMap<&str, Ending> = HashMap::new();
@@ -411,21 +449,23 @@ fn service_works(result: &Result<Vec<Outcome>, Failure>) -> Option<bool> {
     }
 }
 
-/// What an attempt says of the load: as [`service_works`], and too much where the destination asked to be left alone.
+/// What an attempt says of the load: as [`service_works`], and too much where the destination asked to be left alone for
+/// a while. (It may ask for no time at all, which is a reply like others.)
 fn sample(result: &Result<Vec<Outcome>, Failure>) -> Option<Sample> {
     let failed = |failure: &Failure| failure.kind == FailureKind::Service;
+    let asks_to_wait = |failure: &Failure| failure.retry_after.is_some_and(|wish| !wish.is_zero());
     let (answered, wish) = match result {
-        Err(failure) => (1, failed(failure) && failure.retry_after.is_some()),
+        Err(failure) => (1, failed(failure) && asks_to_wait(failure)),
         Ok(outcomes) => {
             let failures = outcomes.iter().filter_map(|outcome| match outcome {
                 Outcome::Failed(failure) if failed(failure) => Some(failure),
                 Outcome::Failed(_) | Outcome::Delivered | Outcome::Duplicate => None,
             });
-            (outcomes.len() - failures.clone().count(), failures.clone().any(|failure| failure.retry_after.is_some()))
+            (outcomes.len() - failures.clone().count(), failures.clone().any(asks_to_wait))
         }
     };
     Some(match service_works(result)? {
-        _ if wish => Sample::Overloaded,
+        _ if wish => Sample::AskedToWait,
         true => Sample::Answered { events: answered },
         false => Sample::Failed,
     })

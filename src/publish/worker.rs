@@ -1,26 +1,23 @@
 //! A worker: one batch on its way, round after round.
 //!
-//! A round is a pause (none before the first) and a delivery with its retries, up to where something is settled. The
-//! pipeline books that and gives the worker the next round; where the delivery was not through, it goes on there.
+//! A round is a step of the delivery: it ends where something is settled, and before each wait. The pipeline books what is
+//! settled and gives the worker its next round: at once where the delivery goes on, after [`Worker::wait`] else.
 
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::course::Course;
 use super::delivery::{Delivery, Ending};
 use super::lanes::Batch;
 use super::suspects::RoundNumber;
+use crate::clock::Monotonic;
 use crate::events::EncodedEvent;
 use crate::retry::backoff;
 
-/// The shortest wait for a trial that is under way.
-const LEAST_PAUSE: Duration = Duration::from_millis(1);
-
-/// So many pauses an event that was refused gives way to others at most, so that it is tried again whatever happens.
-const MOST_PAUSES: usize = 16;
+/// So many waits an event that was refused gives way to others at most, so that it is tried again whatever happens.
+const MOST_WAITS: u32 = 16;
 
 /// A batch and what happened to it so far.
 #[derive(Debug)]
@@ -34,39 +31,11 @@ pub(super) struct Worker<'a> {
     pub(super) first_refused: Option<RoundNumber>,
     /// Rounds that failed.
     failures: u32,
-    /// The breaker let nobody through in the last round.
-    refused: bool,
+    /// The last wait, and for how many more of its length it gave way to others.
+    waited: Duration,
+    gave_way: u32,
     delivery: &'a Delivery,
-    signals: &'a Signals,
-}
-
-/// How a worker is spoken to.
-#[derive(Debug, Default)]
-pub(super) struct Signals {
-    /// Hand back what you hold.
-    pub(super) give_up: CancellationToken,
-    /// Do not wait any longer, try now.
-    pub(super) hurry: Notify,
-    /// How many workers pause.
-    pub(super) pausing: AtomicUsize,
-    /// An event that was refused waits on: there are others to be tried, which show more than its next refusal.
-    pub(super) others_first: AtomicBool,
-}
-
-/// Counts a pause for as long as it lasts, however it ends.
-struct Pausing<'a>(&'a AtomicUsize);
-
-impl<'a> Pausing<'a> {
-    fn new(count: &'a AtomicUsize) -> Self {
-        count.fetch_add(1, Ordering::Relaxed);
-        Self(count)
-    }
-}
-
-impl Drop for Pausing<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
+    give_up: &'a CancellationToken,
 }
 
 /// What a round did: an ending for each event of the batch that has one; none at all where it was given up, and then
@@ -79,9 +48,18 @@ pub(super) struct Round<'a> {
 
 impl<'a> Worker<'a> {
     /// A worker for `batch`.
-    pub(super) fn new(batch: Batch, delivery: &'a Delivery, signals: &'a Signals) -> Self {
-        let course = Course::default();
-        Self { batch, course, round: 0, first_refused: None, failures: 0, refused: false, delivery, signals }
+    pub(super) fn new(batch: Batch, delivery: &'a Delivery, give_up: &'a CancellationToken) -> Self {
+        Self {
+            batch,
+            course: Course::default(),
+            round: 0,
+            first_refused: None,
+            failures: 0,
+            waited: Duration::ZERO,
+            gave_way: 0,
+            delivery,
+            give_up,
+        }
     }
 
     /// It is sent off into this round.
@@ -104,11 +82,6 @@ impl<'a> Worker<'a> {
         self.failures = self.failures.saturating_add(1);
     }
 
-    /// Remembers whether the breaker let nobody through in the last round.
-    pub(super) const fn note_refusal(&mut self, refused: bool) {
-        self.refused = refused;
-    }
-
     pub(super) async fn round(mut self) -> Round<'a> {
         let several: Vec<EncodedEvent>;
         let events = if let [event] = self.batch.events.as_slice() {
@@ -117,53 +90,115 @@ impl<'a> Worker<'a> {
             several = self.batch.events.iter().map(|event| event.encoded.clone()).collect();
             &several
         };
-        let endings = if self.signals.give_up.is_cancelled() {
+        let endings = if self.give_up.is_cancelled() {
             Vec::new()
         } else {
-            let pause = if self.course.is_under_way() { Duration::ZERO } else { self.pause() };
-            let pauses = if self.first_refused.is_some() { MOST_PAUSES } else { 1 };
             // The endings first: what was delivered counts as such, also in the moment of giving up.
             tokio::select! {
                 biased;
-                endings = attempt(self.delivery, self.signals, (pause, pauses), events, &mut self.course) => endings,
-                () = self.signals.give_up.cancelled() => Vec::new(),
+                endings = self.delivery.advance(events, &mut self.course) => endings,
+                () = self.give_up.cancelled() => Vec::new(),
             }
         };
         Round { worker: self, endings }
     }
 
-    /// The backoff goes on from round to round, up to its cap; a breaker that is open is waited for, and one that has a
-    /// trial under way is not asked again at once: that trial needs the time.
-    fn pause(&self) -> Duration {
-        let held = self.delivery.held_for().unwrap_or_default();
+    /// How long to wait before the next round: for a retry, or where the retries are used up. The backoff goes on from
+    /// round to round, up to its cap.
+    pub(super) fn wait(&mut self) -> Duration {
         let retrier = self.delivery.retrier();
-        let waited = match self.failures {
-            0 if self.refused => retrier.config().initial_backoff,
-            0 => Duration::ZERO,
-            n => backoff(retrier.config(), retrier.config().max_retries.saturating_add(n - 1), retrier.draw()),
+        self.gave_way = 0;
+        self.waited = match (self.course.take_wait(), self.failures) {
+            (Some(wait), _) => wait,
+            (None, 0) => Duration::ZERO,
+            (None, _) if self.course.is_under_way() => Duration::ZERO,
+            (None, n) => backoff(retrier.config(), retrier.config().max_retries.saturating_add(n - 1), retrier.draw()),
         };
-        waited.max(held).max(if self.refused { LEAST_PAUSE } else { Duration::ZERO })
+        self.waited
+    }
+
+    /// How much longer to wait where others that were not tried yet go first. Only an event that was refused gives way,
+    /// and not for ever.
+    pub(super) fn give_way(&mut self) -> Option<Duration> {
+        self.gave_way += 1;
+        let gives_way = self.first_refused.is_some() && !self.course.is_under_way() && self.gave_way < MOST_WAITS;
+        Some(self.waited).filter(|wait| gives_way && !wait.is_zero())
     }
 }
 
-async fn attempt(
-    delivery: &Delivery,
-    signals: &Signals,
-    (pause, pauses): (Duration, usize),
-    events: &[EncodedEvent],
-    course: &mut Course,
-) -> Vec<Option<Ending>> {
-    if !pause.is_zero() {
-        let _pausing = Pausing::new(&signals.pausing);
-        for _ in 0..pauses {
-            tokio::select! {
-                () = delivery.clock().sleep(pause) => {}
-                () = signals.hurry.notified() => {}
-            }
-            if !signals.others_first.load(Ordering::Relaxed) {
-                break;
-            }
-        }
+/// Workers that wait for their next round. They hold a batch and make no attempt.
+#[derive(Debug, Default)]
+pub(super) struct Waiting<'a> {
+    /// By the time until which they wait, and by their number.
+    workers: BTreeMap<(Monotonic, u64), Worker<'a>>,
+    /// How many have come so far.
+    count: u64,
+}
+
+impl<'a> Waiting<'a> {
+    pub(super) fn len(&self) -> usize {
+        self.workers.len()
     }
-    delivery.advance(events, course).await
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.workers.is_empty()
+    }
+
+    pub(super) fn insert(&mut self, worker: Worker<'a>, until: Monotonic) {
+        self.count += 1;
+        self.workers.insert((until, self.count), worker);
+    }
+
+    /// When the first of them has waited enough.
+    pub(super) fn first(&self) -> Option<Monotonic> {
+        self.workers.first_key_value().map(|((until, _), _)| *until)
+    }
+
+    /// The one that has waited enough for the longest time.
+    pub(super) fn take_due(&mut self, now: Monotonic) -> Option<Worker<'a>> {
+        let first = self.workers.first_entry().filter(|first| first.key().0 <= now)?;
+        Some(first.remove())
+    }
+
+    /// Nobody waits any longer.
+    pub(super) fn hurry(&mut self) {
+        let workers = std::mem::take(&mut self.workers).into_values();
+        self.workers = workers.zip(0..).map(|(worker, n)| ((Monotonic::ZERO, n), worker)).collect();
+    }
+
+    /// All of them.
+    pub(super) fn into_workers(self) -> impl Iterator<Item = Worker<'a>> {
+        self.workers.into_values()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn workers_are_due_in_the_order_of_their_times() {
+        let clock = std::sync::Arc::new(crate::clock::ManualClock::at_unix(0));
+        let retrier = crate::retry::Retrier::new(crate::retry::RetryConfig::default()).unwrap();
+        let sink = crate::transport::connect(&crate::transport::Destination::Stdio, &Default::default()).unwrap();
+        let delivery = Delivery::new(sink.into(), retrier, None, Duration::from_secs(1), clock);
+        let give_up = CancellationToken::new();
+        let worker = |number| {
+            let mut worker = Worker::new(Batch::default(), &delivery, &give_up);
+            worker.begin(number);
+            worker
+        };
+        let at = Duration::from_secs;
+        let mut waiting = Waiting::default();
+        for (number, until) in [(0, 5), (1, 2), (2, 5), (3, 9)] {
+            waiting.insert(worker(number), at(until));
+        }
+        assert_eq!((waiting.len(), waiting.first()), (4, Some(at(2))));
+        assert!(waiting.take_due(at(1)).is_none());
+        let mut due = |now| waiting.take_due(at(now)).map(|worker| worker.ended_round());
+        assert_eq!([due(5), due(5), due(5), due(5)], [Some(1), Some(0), Some(2), None]);
+        waiting.hurry();
+        assert_eq!(waiting.first(), Some(Duration::ZERO));
+        assert_eq!(waiting.into_workers().count(), 1);
+    }
 }

@@ -55,6 +55,15 @@ async fn a_wish_to_be_left_alone_halves_it() {
 }
 
 #[tokio::test]
+async fn a_wish_to_be_left_alone_for_no_time_is_no_overload() {
+    let queue = FormQueue::start();
+    queue.script([Answer::Status(503, "Retry-After: 0\r\n", ""), Answer::Status(429, "Retry-After: 0\r\n", "")]);
+    let delivery = delivery(&queue, LONG);
+    assert_eq!(delivery.deliver(&events(1)).await, [Ending::Delivered { duplicate: false }]);
+    assert_eq!((delivery.concurrency_limit(), delivery.stats().retries), (4, 2));
+}
+
+#[tokio::test]
 async fn what_is_wrong_with_an_event_or_the_set_up_says_nothing_about_the_load() {
     for status in [404, 422] {
         let queue = FormQueue::start();

@@ -12,8 +12,12 @@
 //!   up in a row double again.
 //! - A rate that is half or double of what it was means another destination, as it were: doubling again, from low on
 //!   where it is slower.
-//! - **Cut**: overload, a quarter of failures, or an answer that took a third of the time limit halve the limit, once a
-//!   round trip. Doubling then goes as far as half of where it stood.
+//! - **Cut**: no answer in time, or one that took a third of the time limit, halves the limit, once a round trip. So does
+//!   a destination that asks to be left alone for a while, if it does so soon after the limit rose or after it asked last: one
+//!   that takes so many requests a minute, however many come at a time, has no use for a lower limit. Doubling then goes
+//!   as far as half of where it stood.
+//! - **Failures** lower the limit only where they came with it: a higher limit that brings a quarter more of them is given
+//!   up for the one before. Failures that do not depend on the load count as what they are, attempts that brought nothing.
 
 mod search;
 #[cfg(test)]
@@ -35,9 +39,11 @@ pub enum Sample {
         /// Events of the attempt, at least 1.
         events: usize,
     },
-    /// The service failed. A few such failures say nothing about the load; a quarter of the attempts does.
+    /// The service failed. That says nothing about the load, unless more attempts fail since there are more at a time.
     Failed,
-    /// Too much for it: no answer within the time limit, or it asked to be left alone for a while.
+    /// The service failed and asked to be left alone for a while, which the caller does.
+    AskedToWait,
+    /// Too much for it: no answer within the time limit.
     Overloaded,
 }
 

@@ -28,8 +28,14 @@ const COARSE: f64 = 0.05;
 /// Windows between probes that found nothing better: 1, 2, then this many.
 const LONGEST_REST: u32 = 4;
 
-/// The fewest attempts among which a quarter of failures is a verdict.
-const FEWEST_JUDGED: usize = 20;
+/// A higher limit is given up for the one before when this share of its attempts fails beyond the share that failed there,
+/// of so many attempts at least (or of one round).
+const MORE_FAILURES: f64 = 0.25;
+const FEWEST_JUDGED: u32 = 40;
+
+/// A wish to be left alone has to do with the limit when it comes within so many answers, or within two rounds, since the
+/// limit rose or since the wish before.
+const SOON: usize = 40;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Direction {
@@ -72,8 +78,8 @@ pub(super) struct Search {
     before_cut: Option<Measured>,
     /// Attempts that began before this ask for no further cut.
     cut_at: Monotonic,
-    judged: usize,
-    failed: usize,
+    /// Answers since the limit rose, or since the destination last asked to be left alone.
+    answers: usize,
 }
 
 impl Search {
@@ -94,8 +100,7 @@ impl Search {
             cut_in_a_row: false,
             before_cut: None,
             cut_at: Monotonic::ZERO,
-            judged: 0,
-            failed: 0,
+            answers: 0,
         }
     }
 
@@ -106,12 +111,16 @@ impl Search {
     pub(super) fn attempt_ended(&mut self, now: Monotonic, latency: Duration, sample: Sample, in_flight: usize) {
         let last_end = self.last_end;
         self.last_end = now.max(last_end);
-        if now.saturating_sub(latency) >= self.cut_at && self.asks_for_a_cut(latency, sample) {
+        let began = now.saturating_sub(latency);
+        if began >= self.cut_at && (self.is_overloaded(now, sample) || latency > self.too_slow) {
             self.cut(now);
             return;
         }
         let events = if let Sample::Answered { events } = sample { events.max(1) } else { 0 };
         self.window.add(now, latency, events, in_flight, self.limit, last_end);
+        if events == 0 && self.give_up_where_failures_came_with_it(now) {
+            return;
+        }
         let extent = if matches!(self.phase, Phase::Doubling(_)) { QUICK } else { PRECISE };
         // Each of those under way is seen twice at least.
         let attempts = extent.attempts.max(u32::try_from(self.limit.saturating_mul(2)).unwrap_or(u32::MAX));
@@ -121,14 +130,37 @@ impl Search {
         }
     }
 
-    fn asks_for_a_cut(&mut self, latency: Duration, sample: Sample) -> bool {
-        let round = self.limit.max(FEWEST_JUDGED);
-        if self.judged >= round {
-            (self.judged, self.failed) = (0, 0);
+    fn is_overloaded(&mut self, now: Monotonic, sample: Sample) -> bool {
+        match sample {
+            Sample::Overloaded => true,
+            Sample::AskedToWait => {
+                let is_soon = self.answers < self.limit.saturating_mul(2).max(SOON);
+                self.answers = 0;
+                // Others that were under way with it say the same once more.
+                self.cut_at = now;
+                is_soon
+            }
+            Sample::Answered { .. } => {
+                self.answers = self.answers.saturating_add(1);
+                false
+            }
+            Sample::Failed => false,
         }
-        self.judged += 1;
-        self.failed += usize::from(sample == Sample::Failed);
-        sample == Sample::Overloaded || latency > self.too_slow || self.failed >= round.div_ceil(4)
+    }
+
+    /// Goes back to the lower limit that this one is compared with, if more attempts fail by it.
+    fn give_up_where_failures_came_with_it(&mut self, now: Monotonic) -> bool {
+        let (Phase::Doubling(Some(lower)) | Phase::Probe(lower)) = self.phase else { return false };
+        let round = FEWEST_JUDGED.max(u32::try_from(self.limit).unwrap_or(u32::MAX));
+        if self.limit <= lower.limit || !self.window.has_failed(lower.failed + MORE_FAILURES, round) {
+            return false;
+        }
+        if matches!(self.phase, Phase::Probe(_)) {
+            self.step_back(now, lower)
+        } else {
+            self.settle(now, lower)
+        }
+        true
     }
 
     fn cut(&mut self, now: Monotonic) {
@@ -141,13 +173,15 @@ impl Search {
         }
         self.cut_in_a_row = true;
         self.cut_at = now;
-        (self.judged, self.failed) = (0, 0);
         self.go(now, (self.limit / 2).max(1), Phase::Doubling(None));
     }
 
     fn go(&mut self, now: Monotonic, limit: usize, phase: Phase) {
         // What was under way at another limit is not counted; at the same one, counting goes on.
         let since = if limit == self.limit { Monotonic::ZERO } else { now };
+        if limit > self.limit {
+            self.answers = 0;
+        }
         self.limit = limit.clamp(1, self.max);
         self.phase = phase;
         self.looks = 0;
@@ -244,6 +278,14 @@ impl Search {
         self.rest(now, base.limit, Some(base));
     }
 
+    /// A probe found nothing better than `base`.
+    fn step_back(&mut self, now: Monotonic, base: Measured) {
+        self.gains = 0;
+        self.misses = self.misses.saturating_add(1);
+        self.direction = if self.direction == Direction::Up { Direction::Down } else { Direction::Up };
+        self.rest(now, base.limit, Some(base));
+    }
+
     fn probed(&mut self, now: Monotonic, base: Measured, measured: Measured) {
         let better = match self.direction {
             // In doubt, rather less than more.
@@ -251,10 +293,7 @@ impl Search {
             Direction::Down => base.gain(&measured, PROBE_PAYS, PROBE_DOUBT) != Gain::Pays,
         };
         if !better {
-            self.gains = 0;
-            self.misses = self.misses.saturating_add(1);
-            self.direction = if self.direction == Direction::Up { Direction::Down } else { Direction::Up };
-            return self.rest(now, base.limit, Some(base));
+            return self.step_back(now, base);
         }
         self.misses = 0;
         self.gains = self.gains.saturating_add(1);

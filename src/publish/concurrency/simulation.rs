@@ -19,17 +19,32 @@ pub(super) struct Queue {
     pub(super) random: bool,
     /// Seconds on the way there and back.
     pub(super) round_trip: f64,
-    /// Attempts fail at once.
-    pub(super) failing: bool,
+    /// This share of attempts fails at once, by chance.
+    pub(super) failing: f64,
     /// It serves all that wait together, as one commit for many writes; each adds so many seconds to it.
     pub(super) together: Option<f64>,
     /// It refuses attempts at once while so many are there.
     pub(super) most: usize,
+    /// It takes so many attempts in each span of so many seconds, and refuses others at once.
+    pub(super) quota: Option<(usize, f64)>,
+    /// Whoever is refused is to stay away for so many seconds; `None`: it is a failure like others.
+    pub(super) stay_away: Option<f64>,
 }
 
 impl Queue {
     pub(super) const fn new(servers: usize, service: f64, round_trip: f64) -> Self {
-        Self { servers, service, drag: 0.0, random: true, round_trip, failing: false, together: None, most: usize::MAX }
+        Self {
+            servers,
+            service,
+            drag: 0.0,
+            random: true,
+            round_trip,
+            failing: 0.0,
+            together: None,
+            most: usize::MAX,
+            quota: None,
+            stay_away: None,
+        }
     }
 }
 
@@ -49,8 +64,11 @@ enum Step {
     Input,
     Arrive(usize),
     Served(usize),
+    Failed(usize),
     Refused(usize),
     End(usize),
+    /// Attempts may begin again.
+    GoOn,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -82,6 +100,10 @@ pub(super) struct Simulation {
     being_served: usize,
     in_flight: usize,
     backlog: usize,
+    /// The span of the quota, by its number, and what was taken in it.
+    span: (u64, usize),
+    /// No attempt before.
+    stays_away_until: f64,
     pub(super) ended: Vec<Ended>,
 }
 
@@ -100,6 +122,8 @@ impl Simulation {
             being_served: 0,
             in_flight: 0,
             backlog: 0,
+            span: (0, 0),
+            stays_away_until: 0.0,
             ended: Vec::new(),
         };
         it.plan(0.0, Step::Input);
@@ -144,7 +168,9 @@ impl Simulation {
                 }
             },
             Step::Arrive(id) => {
-                if queue.failing || self.waiting.len() + self.being_served >= queue.most {
+                if queue.failing > 0.0 && self.random.f64() < queue.failing {
+                    self.plan(queue.round_trip / 2.0, Step::Failed(id));
+                } else if self.waiting.len() + self.being_served >= queue.most || !self.is_within(queue.quota) {
                     self.plan(queue.round_trip / 2.0, Step::Refused(id));
                 } else {
                     self.waiting.push_back(id);
@@ -154,10 +180,30 @@ impl Simulation {
                 self.being_served -= 1;
                 self.plan(queue.round_trip / 2.0, Step::End(id));
             }
-            Step::Refused(id) => self.end(id, if queue.failing { Sample::Failed } else { Sample::Overloaded }),
+            Step::Failed(id) => self.end(id, Sample::Failed),
+            Step::Refused(id) => match queue.stay_away {
+                Some(seconds) => {
+                    self.end(id, Sample::AskedToWait);
+                    self.stays_away_until = self.stays_away_until.max(self.now + seconds);
+                    self.plan(seconds + 1e-6, Step::GoOn);
+                }
+                None => self.end(id, Sample::Failed),
+            },
+            Step::GoOn => {}
             Step::End(id) => self.end(id, Sample::Answered { events: self.events_per_batch }),
         }
         self.start(queue);
+    }
+
+    /// Counts an attempt that arrives; whether the queue takes it.
+    fn is_within(&mut self, quota: Option<(usize, f64)>) -> bool {
+        let Some((most, seconds)) = quota else { return true };
+        let span = (self.now / seconds) as u64;
+        if self.span.0 != span {
+            self.span = (span, 0);
+        }
+        self.span.1 += 1;
+        self.span.1 <= most
     }
 
     /// Starts whatever may be served and sent now.
@@ -180,7 +226,8 @@ impl Simulation {
             let drag = queue.drag.mul_add((self.waiting.len() + self.being_served - 1) as f64, 1.0);
             self.plan(queue.service * spread * drag, Step::Served(id));
         }
-        while self.in_flight < self.concurrency.limit() && self.backlog > 0 {
+        let may_send = self.now >= self.stays_away_until;
+        while may_send && self.in_flight < self.concurrency.limit() && self.backlog > 0 {
             self.backlog -= usize::from(self.backlog != usize::MAX);
             self.in_flight += 1;
             self.attempts.push(Attempt { start: self.now, in_flight: self.in_flight });

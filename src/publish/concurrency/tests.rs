@@ -136,23 +136,62 @@ fn a_destination_that_turns_slow_is_not_run_into_its_time_limit() {
 }
 
 #[test]
-fn a_burst_of_failures_lowers_it_and_is_made_up_for() {
+fn an_outage_is_made_up_for() {
     for seed in SEEDS {
         let mut it = endless(seed);
-        it.run(WIDE, 2.0).run(Queue { failing: true, ..WIDE }, 0.5).run(WIDE, 2.0);
-        assert_eq!(it.limits(2.1, 2.5), (1, 1));
+        it.run(WIDE, 2.0).run(Queue { failing: 1.0, ..WIDE }, 0.5).run(WIDE, 2.0);
         assert!(it.rate(3.0, 4.5) >= 0.9 * 39_000.0, "{}", it.rate(3.0, 4.5));
     }
 }
 
 #[test]
+fn failures_that_do_not_depend_on_the_load_leave_it_alone() {
+    // 20 ms away: 64 at a time are 3,200 a second.
+    let far = Queue { random: false, ..Queue::new(1_000, 20e-3, 0.2e-3) };
+    let endless = |seed| Simulation::new(Concurrency::auto(64), Input::Endless, 1, seed);
+    for failing in [0.05, 0.1, 0.3, 0.5] {
+        for seed in SEEDS {
+            // A failed attempt leaves its place to the next one at once.
+            let mut it = endless(seed);
+            it.run(Queue { failing, ..far }, 4.0);
+            assert!(it.rate(2.0, 4.0) >= 1_600.0, "{failing}: {} {:?}", it.rate(2.0, 4.0), it.limits(2.0, 4.0));
+            // Where they begin later, too.
+            let mut it = endless(seed);
+            it.run(far, 2.0).run(Queue { failing, ..far }, 2.0);
+            assert!(it.rate(2.0, 4.0) >= 1_600.0, "{failing}: {} {:?}", it.rate(2.0, 4.0), it.limits(2.0, 4.0));
+        }
+    }
+}
+
+#[test]
 fn a_destination_that_refuses_too_many_at_a_time_is_asked_for_fewer() {
-    for seed in SEEDS {
-        let mut it = endless(seed);
-        it.run(Queue { most: 20, ..Queue::new(64, 1e-3, 0.2e-3) }, 10.0);
-        let refused = it.ended.iter().filter(|ended| !ended.ok).count() as f64 / it.ended.len() as f64;
-        assert!(it.rate(2.0, 10.0) >= 0.6 * 17_000.0, "{}", it.rate(2.0, 10.0));
-        assert!(refused < 0.01, "{refused}");
+    // With a wish to be left alone, and as a failure like others.
+    for (stay_away, most_refused) in [(Some(1e-3), 0.01), (None, 0.05)] {
+        for seed in SEEDS {
+            let mut it = endless(seed);
+            it.run(Queue { most: 20, stay_away, ..Queue::new(64, 1e-3, 0.2e-3) }, 10.0);
+            let refused = it.ended.iter().filter(|ended| !ended.ok).count() as f64 / it.ended.len() as f64;
+            assert!(it.rate(2.0, 10.0) >= 0.6 * 17_000.0, "{}", it.rate(2.0, 10.0));
+            assert!(refused < most_refused, "{refused}");
+        }
+    }
+}
+
+#[test]
+fn a_quota_is_used_up_whether_or_not_the_destination_says_for_how_long_to_stay_away() {
+    for most in [100, 1_000] {
+        for seed in SEEDS {
+            // 20 ms away: it takes 2 or 20 at a time to use the quota up.
+            let queue = Queue { quota: Some((most, 1.0)), ..Queue::new(1_000, 20e-3, 0.2e-3) };
+            let mut it = endless(seed);
+            it.run(Queue { stay_away: Some(1.0), ..queue }, 20.0);
+            // Who is refused early in a span stays away for a part of the next one.
+            assert!(it.rate(5.0, 20.0) >= 0.45 * most as f64, "{most}: {}", it.rate(5.0, 20.0));
+            let mut it = endless(seed);
+            it.run(queue, 10.0);
+            // The simulation goes on at once after a failure, which a publisher does not.
+            assert!(it.rate(2.0, 10.0) >= 0.3 * most as f64, "{most}: {}", it.rate(2.0, 10.0));
+        }
     }
 }
 
@@ -202,17 +241,33 @@ fn overload_halves_it_once_a_round_trip_and_so_does_an_answer_that_took_too_long
 }
 
 #[test]
-fn failures_of_one_round_trip_halve_it_once() {
+fn a_wish_to_be_left_alone_halves_it_only_where_it_comes_soon() {
+    let ms = Duration::from_millis;
+    let mut concurrency = Concurrency::auto(4);
+    let answered = |concurrency: &mut Concurrency, from: u64, count: u64| {
+        for n in 0..count {
+            concurrency.attempt_ended(ms(from + n), ms(1), Sample::Answered { events: 1 }, 4);
+        }
+    };
+    answered(&mut concurrency, 100, 50);
+    // All four were under way when the first was refused.
+    for n in 0..4 {
+        concurrency.attempt_ended(ms(200 + n), ms(10), Sample::AskedToWait, 4);
+    }
+    assert_eq!(concurrency.limit(), 4);
+    answered(&mut concurrency, 1_300, 10);
+    concurrency.attempt_ended(ms(1_400), ms(10), Sample::AskedToWait, 4);
+    assert_eq!(concurrency.limit(), 2);
+}
+
+#[test]
+fn failures_alone_do_not_lower_it() {
     let mut concurrency = Concurrency::auto(64);
     let ms = Duration::from_millis;
-    for n in 0..40 {
-        concurrency.attempt_ended(ms(1_000 + n), ms(1_000 + n), Sample::Failed, 40);
+    for n in 0..400 {
+        concurrency.attempt_ended(ms(1_000 + n), ms(2), Sample::Failed, 4);
+        assert!(concurrency.limit() >= 4);
     }
-    assert_eq!(concurrency.limit(), 2);
-    for n in 0..10 {
-        concurrency.attempt_ended(ms(2_000 + n), ms(1), Sample::Answered { events: 1 }, 2);
-    }
-    assert_eq!(concurrency.limit(), 2);
 }
 
 #[test]
@@ -228,6 +283,7 @@ fn sample() -> impl Strategy<Value = Sample> {
     prop_oneof![
         8 => prop_oneof![9 => 0usize..1_000, 1 => any::<usize>()].prop_map(|events| Sample::Answered { events }),
         1 => Just(Sample::Failed),
+        1 => Just(Sample::AskedToWait),
         1 => Just(Sample::Overloaded),
     ]
 }

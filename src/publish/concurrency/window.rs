@@ -49,6 +49,8 @@ pub(super) struct Measured {
     /// Events a second.
     pub(super) rate: f64,
     answered: u32,
+    /// The share of attempts that failed, 0 to 1.
+    pub(super) failed: f64,
     /// Mean time to an answer.
     latency: Duration,
     /// The destination was kept as busy as the limit allows.
@@ -101,7 +103,18 @@ impl Window {
         let in_use = self.latencies.as_secs_f64() / elapsed / limit as f64;
         let steady = in_use >= BUSY;
         let busy = steady || self.at_limit >= self.attempts / 2;
-        Some(Measured { limit, rate: self.events as f64 / elapsed, answered: self.answered, latency, busy, steady })
+        let rate = self.events as f64 / elapsed;
+        let failed = f64::from(self.failed()) / f64::from(self.attempts.max(1));
+        Some(Measured { limit, rate, answered: self.answered, failed, latency, busy, steady })
+    }
+
+    const fn failed(&self) -> u32 {
+        self.attempts.saturating_sub(self.answered)
+    }
+
+    /// Whether so far more than `share` of at least `fewest` attempts failed.
+    pub(super) fn has_failed(&self, share: f64, fewest: u32) -> bool {
+        f64::from(self.failed()) > share * f64::from(self.attempts.max(fewest))
     }
 }
 

@@ -108,19 +108,28 @@ async fn what_was_taken_is_told_before_the_rest_is_waited_for() {
     let (delivery, sink, clock) = delivery([Does::Takes(2), Does::TooLarge]);
     let (events, mut course) = (events(4), Course::default());
     assert_eq!(delivery.advance(&events, &mut course).await, [TAKEN, TAKEN, None, None]);
-    assert!(course.is_under_way() && clock.sleeps().is_empty(), "{:?}", clock.sleeps());
+    assert_eq!((course.is_under_way(), course.take_wait()), (true, Some(LATER)));
+    clock.advance(LATER);
     assert_eq!(delivery.advance(&events[2..], &mut course).await, [TAKEN, None]);
-    assert_eq!(clock.sleeps(), [LATER]);
+    assert_eq!((course.is_under_way(), course.take_wait()), (true, None));
     assert_eq!(delivery.advance(&events[3..], &mut course).await, [TAKEN]);
+    assert!(clock.sleeps().is_empty(), "whoever limits the attempts waits: {:?}", clock.sleeps());
     assert_eq!((delivery.stats().retries, delivery.stats().deferred), (1, 0));
     assert_eq!(*sink.came.lock().unwrap(), [4, 2, 1, 1]);
 }
 
 #[tokio::test]
 async fn retries_are_counted_from_step_to_step_and_what_is_behind_waits() {
-    let (delivery, sink, _) = delivery([Does::TooLarge, Does::Takes(1), Does::Down, Does::Down, Does::Down]);
+    let (delivery, sink, clock) = delivery([Does::TooLarge, Does::Takes(1), Does::Down, Does::Down, Does::Down]);
     let (events, mut course) = (events(4), Course::default());
     assert_eq!(delivery.advance(&events, &mut course).await, [TAKEN, None, None, None]);
+    let mut waits = vec![course.take_wait()];
+    clock.advance(LATER);
+    for _ in 0..2 {
+        assert_eq!(delivery.advance(&events[1..], &mut course).await, [None, None, None]);
+        waits.push(course.take_wait());
+    }
+    assert_eq!(waits, [Some(LATER), Some(Duration::from_millis(200)), Some(Duration::from_millis(400))]);
     let down = Some(Ending::Deferred(Deferral::Failed(Failure::service("down"))));
     assert_eq!(delivery.advance(&events[1..], &mut course).await, vec![down; 3]);
     assert!(!course.is_under_way());
@@ -237,7 +246,7 @@ proptest! {
             left = rest;
             prop_assert_eq!(&told, &*sink.taken.lock().unwrap(), "what was taken is told at once");
             if course.is_under_way() {
-                prop_assert!(settled > 0 && !left.is_empty());
+                prop_assert!(!left.is_empty() && (settled > 0 || course.take_wait().is_some()));
             } else if endings.contains(&Some(Ending::Misdirected(refusal()))) {
                 // The others may go without it, which is the matter of who has the batch.
             } else {

@@ -28,21 +28,21 @@ mod terms;
 use std::any::Any;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt as _, StreamExt as _};
 use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 
 use crate::clock::Monotonic;
 use crate::events::EncodedEvent;
-use crate::publish::delivery::{Deferral, Delivery, Ending};
+use crate::publish::delivery::{Deferral, Delivery, Ending, Outlook};
 use crate::publish::intake::{Intake, Taken};
 use crate::publish::lanes::Lanes;
 use crate::publish::report::Report;
 use crate::publish::suspects::Suspects;
-use crate::publish::worker::{Round, Signals, Worker};
+use crate::publish::worker::{Round, Waiting, Worker};
 use crate::threshold::ThresholdManager;
 use crate::transport::{BoxFuture, Failure, FailureKind, Reach};
 
@@ -112,7 +112,7 @@ impl Pipeline {
         progress: &mut dyn Progress,
         stop: Stop,
     ) -> Result<Report, PipelineError> {
-        let signals = Signals::default();
+        let give_up = CancellationToken::new();
         let mut run = Run {
             pipeline: self,
             stop,
@@ -120,8 +120,9 @@ impl Pipeline {
             lanes: Lanes::new(self.options.in_order),
             held: 0,
             bytes: 0,
-            workers: FuturesUnordered::new(),
-            signals: &signals,
+            rounds: FuturesUnordered::new(),
+            waiting: Waiting::default(),
+            give_up: &give_up,
             report: Report::default(),
             ended: false,
             draining: false,
@@ -133,7 +134,7 @@ impl Pipeline {
         };
         let result = run.drive(intake, progress).await;
         // Whatever ended the run: no attempt goes on behind the report's back.
-        run.workers.clear();
+        run.rounds.clear();
         let Run { mut report, .. } = run;
         report.add(self.delivery.stats());
         result?;
@@ -153,8 +154,12 @@ struct Run<'a> {
     /// Events and bytes that are held, in lanes and under way.
     held: usize,
     bytes: usize,
-    workers: FuturesUnordered<BoxFuture<'a, Ended<'a>>>,
-    signals: &'a Signals,
+    /// The workers that make attempts. Those that wait for their next round take no place of theirs: neither an event that
+    /// is refused again and again nor retries hold up anybody else.
+    rounds: FuturesUnordered<BoxFuture<'a, Ended<'a>>>,
+    waiting: Waiting<'a>,
+    /// Workers hand back what they hold.
+    give_up: &'a CancellationToken,
     report: Report,
     /// Nothing more comes in.
     ended: bool,
@@ -183,12 +188,16 @@ impl<'a> Run<'a> {
         let stop = self.stop.clone();
         let clock = self.pipeline.delivery.clock();
         loop {
-            self.start_workers();
-            if self.workers.is_empty() && self.ended {
+            let giving_up = self.give_up.is_cancelled();
+            if giving_up {
+                self.keep_those_that_wait()?;
+            } else {
+                self.start_rounds();
+            }
+            if self.ended && self.rounds.is_empty() && (giving_up || self.held == 0) {
                 return self.keep_the_rest();
             }
-            self.let_others_go_first();
-            let giving_up = self.signals.give_up.is_cancelled();
+            let next_start = self.next_start().filter(|_| !giving_up);
             let left_until = |at: Monotonic| at.saturating_sub(clock.monotonic());
             let patience = self.deadline().map(left_until).filter(|_| !giving_up);
             let grace = self
@@ -209,11 +218,12 @@ impl<'a> Run<'a> {
                 () = stop.abort.cancelled(), if !giving_up => self.abandon("ended at once, as asked"),
                 () = stop.finish.cancelled(), if self.asked_at.is_none() => self.asked_at = Some(clock.monotonic()),
                 () = stop.draining.cancelled(), if !self.draining => self.start_draining(),
-                Some(round) = self.workers.next() => self.settle_all(round)?,
+                Some(round) = self.rounds.next() => self.settle_all(round)?,
                 item = intake.recv(), if !self.ended && (self.wants_more() || intake.is_closed()) => match item {
                     Some(item) => self.take_all(item, &mut intake).await?,
                     None => self.end_of_intake(),
                 },
+                () = async { clock.sleep(next_start.unwrap_or_default()).await }, if next_start.is_some() => {}
                 () = async { clock.sleep(grace.unwrap_or_default()).await }, if grace.is_some() => intake.close(),
                 () = async { clock.sleep(patience.unwrap_or_default()).await }, if patience.is_some() => {
                     self.run_out_of_time();
@@ -221,10 +231,10 @@ impl<'a> Run<'a> {
             }
             // What waits for the network is heard even if work never ends.
             tokio::task::consume_budget().await;
-            if !self.signals.give_up.is_cancelled() {
+            if !self.give_up.is_cancelled() {
                 self.look_at_what_is_refused();
             }
-            if self.signals.give_up.is_cancelled() {
+            if self.give_up.is_cancelled() {
                 intake.close();
             } else if self.is_finite() {
                 self.give_up_where_waiting_is_in_vain();
@@ -257,30 +267,71 @@ impl<'a> Run<'a> {
                 || delivery.held_for().is_some())
     }
 
-    fn start_workers(&mut self) {
-        let pipeline = self.pipeline;
-        while !self.signals.give_up.is_cancelled() && self.may_start_a_worker() {
-            let Some(batch) = self.lanes.take(self.batch_limits()) else { break };
-            self.send_off(Worker::new(batch, &pipeline.delivery, self.signals));
+    /// Gives rounds to workers that have waited enough, and to new ones.
+    fn start_rounds(&mut self) {
+        let delivery = &self.pipeline.delivery;
+        while !self.give_up.is_cancelled() && self.rounds.len() < delivery.concurrency_limit() {
+            let outlook = delivery.outlook();
+            if !matches!(outlook, Outlook::Free | Outlook::Trial) {
+                break;
+            }
+            let Some(mut worker) = self.next_worker() else { break };
+            worker.begin(self.suspects.begin_round());
+            self.rounds.push(Box::pin(AssertUnwindSafe(worker.round()).catch_unwind()));
+            if outlook == Outlook::Trial {
+                // It asks the breaker once it runs; more of them would be refused.
+                break;
+            }
         }
     }
 
-    fn send_off(&mut self, mut worker: Worker<'a>) {
-        worker.begin(self.suspects.begin_round());
-        self.workers.push(Box::pin(AssertUnwindSafe(worker.round()).catch_unwind()));
+    fn next_worker(&mut self) -> Option<Worker<'a>> {
+        let pipeline = self.pipeline;
+        if !self.waiting.is_empty() {
+            let now = pipeline.delivery.clock().monotonic();
+            while let Some(mut worker) = self.waiting.take_due(now) {
+                match self.others_go_first().then(|| worker.give_way()).flatten() {
+                    Some(wait) => self.waiting.insert(worker, now.saturating_add(wait)),
+                    None => return Some(worker),
+                }
+            }
+        }
+        // However many are refused again and again, others are tried.
+        if self.workers().saturating_sub(self.suspects.len()) >= pipeline.options.max_workers.max(1) {
+            return None;
+        }
+        let batch = self.lanes.take(self.batch_limits())?;
+        Some(Worker::new(batch, &pipeline.delivery, self.give_up))
     }
 
-    /// Workers that pause take no place from the others: an event that is refused again and again holds up nobody, and
-    /// however many there are, others are tried. While
-    /// the destination is left alone, more workers would only wait beside those that wait already.
-    fn may_start_a_worker(&self) -> bool {
-        let workers = self.workers.len();
-        let active = workers.saturating_sub(self.signals.pausing.load(Ordering::Relaxed));
+    /// How many hold a batch.
+    fn workers(&self) -> usize {
+        self.rounds.len() + self.waiting.len()
+    }
+
+    /// How long until a round may start that may not start now, where it is time that it waits for.
+    fn next_start(&self) -> Option<Duration> {
         let delivery = &self.pipeline.delivery;
-        workers == 0
-            || (workers.saturating_sub(self.suspects.len()) < self.pipeline.options.max_workers.max(1)
-                && active < delivery.concurrency_limit()
-                && delivery.held_for().is_none())
+        let idle = self.waiting.is_empty() && self.lanes.ready() == 0;
+        if idle || self.rounds.len() >= delivery.concurrency_limit() {
+            return None;
+        }
+        match delivery.outlook() {
+            Outlook::Held(left) => Some(left),
+            // The trial's end is one of a round; if it is not ours, it is asked for again and again.
+            Outlook::OnTrial => self.rounds.is_empty().then(|| delivery.retrier().config().initial_backoff),
+            Outlook::Free | Outlook::Trial => {
+                self.waiting.first().map(|until| until.saturating_sub(delivery.clock().monotonic()))
+            }
+        }
+    }
+
+    /// Workers that wait at the end hand back what they hold.
+    fn keep_those_that_wait(&mut self) -> Result<(), PipelineError> {
+        for worker in std::mem::take(&mut self.waiting).into_workers() {
+            worker.batch.events.iter().try_for_each(|event| self.keep_undelivered(event))?;
+        }
+        Ok(())
     }
 
     /// The run ends with what is here: what was learnt before may be mended by now, so those who wait try at once.
@@ -294,7 +345,7 @@ impl<'a> Run<'a> {
     fn start_draining(&mut self) {
         self.draining = true;
         self.misdirection = None;
-        self.signals.hurry.notify_waiters();
+        self.waiting.hurry();
         self.last_advance = self.pipeline.delivery.clock().monotonic();
     }
 
@@ -349,8 +400,8 @@ impl<'a> Run<'a> {
         let before = self.settled();
         self.settle(round)?;
         for _ in 1..AT_ONCE {
-            self.start_workers();
-            let Some(Some(round)) = self.workers.next().now_or_never() else { break };
+            self.start_rounds();
+            let Some(Some(round)) = self.rounds.next().now_or_never() else { break };
             self.settle(round)?;
         }
         if self.settled() > before {
@@ -376,7 +427,6 @@ impl<'a> Run<'a> {
         let mut failed: Option<Failure> = None;
         // Why the first event that is left was refused, if it was: those behind it need not share its fate.
         let mut refusal: Option<Failure> = None;
-        worker.note_refusal(endings.iter().flatten().any(|it| matches!(it, Ending::Deferred(Deferral::Refused(_)))));
         let mut endings = endings.into_iter();
         for event in events.drain(..) {
             match endings.next().flatten() {
@@ -421,12 +471,18 @@ impl<'a> Run<'a> {
             self.clear_suspicion(&mut worker);
             worker.batch.events = events;
             self.lanes.release(worker.batch);
-        } else if self.signals.give_up.is_cancelled() {
+        } else if self.give_up.is_cancelled() {
             worker.batch.events.iter().try_for_each(|event| self.keep_undelivered(event))?;
         } else {
-            self.send_off(worker);
+            self.wait_for_next_round(worker);
         }
         Ok(())
+    }
+
+    fn wait_for_next_round(&mut self, mut worker: Worker<'a>) {
+        let wait = worker.wait();
+        let until = if wait.is_zero() { Monotonic::ZERO } else { self.pipeline.delivery.clock().monotonic() + wait };
+        self.waiting.insert(worker, until);
     }
 
     /// Events delivered in this run, whoever took them.
@@ -452,12 +508,12 @@ impl<'a> Run<'a> {
     }
 
     fn abandon(&mut self, reason: &str) {
-        if self.signals.give_up.is_cancelled() {
+        if self.give_up.is_cancelled() {
             return;
         }
         let cause = self.pipeline.delivery.last_failure().filter(|cause| cause != reason);
         self.report.reason = Some(cause.map_or_else(|| reason.to_owned(), |cause| format!("{reason}: {cause}")));
-        self.signals.give_up.cancel();
+        self.give_up.cancel();
     }
 
     fn release(&mut self, event: &Taken) {

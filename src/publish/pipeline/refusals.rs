@@ -3,8 +3,6 @@
 //! A refused event goes on alone, round after round. The others of its batch go back, those of its instance wait behind
 //! it. While nothing has gone through since a refusal, one event is sent at a time: a batch would only be halved.
 
-use std::sync::atomic::Ordering;
-
 use super::{PipelineError, Run};
 use crate::publish::lanes::Batch;
 use crate::publish::worker::Worker;
@@ -66,7 +64,7 @@ impl<'a> Run<'a> {
     /// look.
     pub(super) fn look_at_what_is_refused(&mut self) {
         let suspects = self.suspects.len();
-        let alone = suspects > 0 && self.workers.len() == suspects && self.lanes.ready() == 0;
+        let alone = suspects > 0 && self.workers() == suspects && self.lanes.ready() == 0;
         if !alone || !self.suspects.are_final() {
             return;
         }
@@ -82,7 +80,7 @@ impl<'a> Run<'a> {
             return;
         }
         if self.suspects.have_more_to_show() {
-            self.signals.hurry.notify_waiters();
+            self.waiting.hurry();
         } else if self.refuses_everything() {
             self.note_misdirection();
         } else if let Some(refusal) = &self.last_refusal {
@@ -90,7 +88,7 @@ impl<'a> Run<'a> {
             self.report.reason = Some(format!(
                 "{refusal}; other events went through, so that an event which is refused {times} times in this way is a dead letter (--poison-after)"
             ));
-            self.signals.give_up.cancel();
+            self.give_up.cancel();
         }
     }
 
@@ -101,10 +99,8 @@ impl<'a> Run<'a> {
     }
 
     /// While nothing went through since a refusal, those that were not tried yet show more than another refusal would.
-    pub(super) fn let_others_go_first(&self) {
-        let others_first =
-            self.suspects.may_be_everything() && self.lanes.ready() > 0 && self.pipeline.delivery.held_for().is_none();
-        self.signals.others_first.store(others_first, Ordering::Relaxed);
+    pub(super) fn others_go_first(&self) -> bool {
+        self.suspects.may_be_everything() && self.lanes.ready() > 0
     }
 
     /// Whether nothing went through since an event was refused as if the destination were set up wrong.

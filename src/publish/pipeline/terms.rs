@@ -13,7 +13,7 @@ use crate::transport::Failure;
 /// How a stream is published.
 #[derive(Debug, Clone)]
 pub struct PipelineOptions {
-    /// The most batches that workers hold, those that pause before another round included; 256 by default, at least 1.
+    /// The most batches that are held at a time, those that wait for a retry included; 1,024 by default, at least 1.
     /// How many of them make attempts at a time is the matter of [`Delivery::with_concurrency`](crate::publish::Delivery::with_concurrency).
     pub max_workers: usize,
     /// How long to go on after the end of the input without anything being delivered or judged; 10 s by default.
@@ -43,7 +43,7 @@ pub struct PipelineOptions {
 impl Default for PipelineOptions {
     fn default() -> Self {
         Self {
-            max_workers: Concurrency::DEFAULT_MAX,
+            max_workers: 4 * Concurrency::DEFAULT_MAX,
             drain_timeout: Duration::from_secs(10),
             finite: false,
             input_ends: false,

@@ -1,6 +1,7 @@
 //! Everything that goes wrong on the way of an event: killed processes, a queue that misbehaves, full and damaged disks,
 //! signals. Nothing that was taken is lost, nothing is invented, and the books balance.
 
+mod chance;
 mod damage;
 mod disk;
 mod kill;

@@ -135,7 +135,7 @@ pub(crate) struct PublishArgs {
         help_heading = "Circuit breaker"
     )]
     pub(crate) failure_threshold: usize,
-    /// How long it stays open before a trial
+    /// How long it stays open at most before a trial; after a success the first trials come sooner
     #[arg(long, value_name = "TIME", env = "FORMUSAGE_RESET_TIMEOUT", default_value = "30s", value_parser = humantime::parse_duration, help_heading = "Circuit breaker")]
     pub(crate) reset_timeout: Duration,
     /// Trials at a time; so many successes close it

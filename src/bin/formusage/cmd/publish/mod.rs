@@ -79,13 +79,12 @@ fn publish(args: &PublishArgs, inputs: Inputs) -> anyhow::Result<Exit> {
     let rules =
         IntakeRules { max_line_bytes: args.lines.max_line_bytes, max_skew: args.lines.max_skew(), strict: args.strict };
     let spool = open_spool(args, &destination, &clock)?;
-    let (concurrency, max_workers) = match args.concurrency {
-        Level::Auto => (Concurrency::auto(Concurrency::DEFAULT_MAX), Concurrency::DEFAULT_MAX),
-        Level::Fixed(number) => (Concurrency::fixed(number.into()), number.into()),
+    let concurrency = match args.concurrency {
+        Level::Auto => Concurrency::auto(Concurrency::DEFAULT_MAX),
+        Level::Fixed(number) => Concurrency::fixed(number.into()),
     };
     let options = PipelineOptions {
         spooled: spool.is_some(),
-        max_workers,
         in_order: spool.is_none() && is_local(&destination),
         drain_timeout: args.drain_timeout,
         // With a spool everything is taken first, whatever the destination does.
