@@ -15,6 +15,7 @@ use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::cli::{GlobalArgs, LogFormat};
+use crate::open_files;
 use crate::output::Words;
 
 /// Sends log lines to standard error: warnings and violations by default, more with `--verbose`, none with `--quiet`.
@@ -53,6 +54,7 @@ fn is_fit_to_log(metadata: &Metadata<'_>) -> bool {
 
 /// The runtime of a command: one thread, since a command's work is to wait for others.
 pub(crate) fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    open_files::check()?;
     tokio::runtime::Builder::new_current_thread().enable_all().build().context("could not start the runtime")
 }
 

@@ -37,7 +37,8 @@ pub enum Sample {
     },
     /// The service failed. A few such failures say nothing about the load; a quarter of the attempts does.
     Failed,
-    /// Too much for it: no answer within the time limit, or it asked to be left alone for a while.
+    /// Too much: no answer within the time limit, the destination asked to be left alone for a while, or this machine had
+    /// no descriptor or port left for the attempt.
     Overloaded,
 }
 

@@ -4,14 +4,15 @@ use reqwest::header::HeaderMap;
 use reqwest::{Response, StatusCode};
 
 use super::wire::{self, Reply};
-use crate::transport::http_client::{self, HttpClient, MAX_REPLY_BYTES, Peer, excerpt};
+use crate::transport::http_client::{self, HttpClient, MAX_REPLY_BYTES, Peer, Server, excerpt};
 use crate::transport::{ConnectOptions, Failure, FormAddress};
 
 /// A Form queue says everything that went well with 200.
 const QUEUE: Peer = Peer { name: "queue", accepts: |status| status == StatusCode::OK, advice: |_| None };
 
 pub(super) fn client(address: &FormAddress, options: &ConnectOptions) -> Result<HttpClient, Failure> {
-    HttpClient::new(QUEUE, &address.host, address.tls, options, HeaderMap::new())
+    let FormAddress { host, port, tls, .. } = address;
+    HttpClient::new(QUEUE, &Server { host, port: *port, tls: *tls }, options, HeaderMap::new())
 }
 
 /// The whole text of a small reply.

@@ -7,7 +7,7 @@ use super::HttpAddress;
 use super::encoding::{self, BATCH, JSON, STRUCTURED};
 use super::options::{self, CloudEventsMode};
 use crate::events::EncodedEvent;
-use crate::transport::http_client::{self, HttpClient, Peer};
+use crate::transport::http_client::{self, HttpClient, Peer, Server};
 use crate::transport::{BatchLimits, BoxFuture, ConnectOptions, Failure, Outcome, Sink};
 
 /// What a batch holds. With the attributes of a hundred events a request stays below 1 MiB, the usual limit of web
@@ -36,7 +36,8 @@ impl CloudEventsSink {
         let advice = if mode == CloudEventsMode::Batched { batch_advice } else { advice };
         let peer = Peer { name: "service", accepts, advice };
         let url = address.to_string();
-        let client = HttpClient::new(peer, &address.host, address.tls, options, options::headers(options)?)?;
+        let server = Server { host: &address.host, port: address.port, tls: address.tls };
+        let client = HttpClient::new(peer, &server, options, options::headers(options)?)?;
         Ok(Self {
             client: client.hiding(&url, false),
             url,

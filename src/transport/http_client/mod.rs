@@ -2,6 +2,8 @@
 
 mod direct;
 mod failure;
+mod proxy;
+mod renewed;
 mod secret;
 
 use std::fmt;
@@ -15,10 +17,13 @@ use reqwest::{Client, RequestBuilder, Response, StatusCode};
 pub(super) use self::direct::{DirectPost, Text};
 use self::failure::{Resolver, advice, retry_after, status_kind};
 pub(super) use self::failure::{excerpt, transport_failure};
+use self::proxy::Proxy;
+use self::renewed::RenewedClient;
 use super::cause::innermost;
 #[cfg(feature = "tls")]
 use super::tls;
 use super::{ConnectOptions, Failure, FailureKind, Reach};
+use crate::clock::{Clock as _, SystemClock};
 
 /// The longest that opening a connection may take, whatever the time limit of an attempt.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -33,6 +38,10 @@ const TEXT_PATIENCE: Duration = Duration::from_secs(2);
 /// or a proxy may have closed by then.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 
+/// How long a connection is used, however busy it is: a name that leads elsewhere by now (a failover by DNS) is followed
+/// after this time at the latest.
+const CONNECTION_LIFETIME: Duration = Duration::from_secs(180);
+
 const USER_AGENT: &str = concat!("formusage/", env!("CARGO_PKG_VERSION"));
 
 /// What is meant to answer: how errors call it, and what its statuses mean.
@@ -46,10 +55,29 @@ pub(crate) struct Peer {
     pub(crate) advice: fn(StatusCode) -> Option<&'static str>,
 }
 
+/// A server as a URL names it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Server<'a> {
+    /// A name or an address, an IPv6 address in brackets.
+    pub(crate) host: &'a str,
+    pub(crate) port: u16,
+    /// TLS is spoken there.
+    pub(crate) tls: bool,
+}
+
+/// The proxy of the environment through which requests to `server` go, for people: without its password.
+pub(super) fn proxy_of_environment(server: &Server<'_>) -> Option<String> {
+    Proxy::of_environment(server).ok().flatten().map(|proxy| proxy.to_string())
+}
+
 /// A client for one destination. It knows the secrets that it sends, so that no error repeats them.
 #[derive(Clone)]
 pub(crate) struct HttpClient {
-    client: Client,
+    client: Arc<RenewedClient>,
+    host: Arc<str>,
+    port: u16,
+    tls: bool,
+    proxy: Option<Arc<Proxy>>,
     peer: Peer,
     secrets: Arc<[String]>,
     /// Something there has answered in HTTP before.
@@ -63,25 +91,14 @@ impl fmt::Debug for HttpClient {
 }
 
 impl HttpClient {
-    /// A client for `host`, which sends `headers` with every request; all of them count as secrets.
+    /// A client for `server`, which sends `headers` with every request; all of them count as secrets.
     pub(crate) fn new(
         peer: Peer,
-        host: &str,
-        tls_needed: bool,
+        server: &Server<'_>,
         options: &ConnectOptions,
         mut headers: HeaderMap,
     ) -> Result<Self, Failure> {
-        let mut builder = Client::builder()
-            .user_agent(USER_AGENT)
-            .connect_timeout(options.timeout.min(CONNECT_TIMEOUT))
-            .redirect(reqwest::redirect::Policy::none())
-            .retry(reqwest::retry::never())
-            .dns_resolver(Resolver)
-            .tcp_nodelay(true)
-            .pool_idle_timeout(IDLE_TIMEOUT);
-        if is_loopback(host) {
-            builder = builder.no_proxy();
-        }
+        let proxy = Proxy::of_environment(server)?;
         let mut secrets: Vec<String> = headers.values().map(shown).collect();
         if let Some(token) = &options.token {
             let value = HeaderValue::try_from(format!("Bearer {token}")).map_err(|_| {
@@ -93,24 +110,54 @@ impl HttpClient {
             secrets.push(token.clone());
         }
         headers.values_mut().for_each(|value| value.set_sensitive(true));
-        builder = builder.default_headers(headers);
+        secrets.extend(proxy.as_ref().and_then(Proxy::password).map(str::to_owned));
+        let tls_needed = server.tls || proxy.as_ref().is_some_and(Proxy::is_tls);
+        if tls_needed && cfg!(not(feature = "tls")) {
+            return Err(Failure::destination("this build speaks no TLS; build it with the feature `tls`"));
+        }
         #[cfg(feature = "tls")]
-        {
+        let tls_config = {
             let roots = match &options.ca_file {
                 _ if !tls_needed => tls::Roots::None,
                 Some(path) => tls::Roots::File(path),
                 None => tls::Roots::System,
             };
-            let config = tls::client_config(roots, options.client_certificate.as_ref())?;
-            builder = builder.tls_backend_preconfigured(config);
-        }
-        if tls_needed && cfg!(not(feature = "tls")) {
-            return Err(Failure::destination("this build speaks no TLS; build it with the feature `tls`"));
-        }
-        let client = builder
-            .build()
-            .map_err(|error| Failure::destination(format!("the HTTP client can't be built: {}", innermost(&error))))?;
-        Ok(Self { client, peer, secrets: in_order(secrets), has_answered: Arc::default() })
+            tls::client_config(roots, options.client_certificate.as_ref())?
+        };
+        let connect_timeout = options.timeout.min(CONNECT_TIMEOUT);
+        let to_client = proxy.as_ref().map(Proxy::to_client).transpose()?;
+        let build = move || {
+            let builder = Client::builder()
+                .user_agent(USER_AGENT)
+                .connect_timeout(connect_timeout)
+                .redirect(reqwest::redirect::Policy::none())
+                .retry(reqwest::retry::never())
+                .dns_resolver(Resolver)
+                .tcp_nodelay(true)
+                .pool_idle_timeout(IDLE_TIMEOUT)
+                .default_headers(headers.clone())
+                // The environment was asked above, with the port.
+                .no_proxy();
+            let builder = match &to_client {
+                Some(proxy) => builder.proxy(proxy.clone()),
+                None => builder,
+            };
+            #[cfg(feature = "tls")]
+            let builder = builder.tls_backend_preconfigured(tls_config.clone());
+            builder
+                .build()
+                .map_err(|error| Failure::destination(format!("the HTTP client can't be built: {}", innermost(&error))))
+        };
+        Ok(Self {
+            client: Arc::new(RenewedClient::new(Box::new(build), SystemClock.monotonic())?),
+            host: server.host.into(),
+            port: server.port,
+            tls: server.tls,
+            proxy: proxy.map(Arc::new),
+            peer,
+            secrets: in_order(secrets),
+            has_answered: Arc::default(),
+        })
     }
 
     /// The same, which takes what may be a key in `url` for a secret: its query, and its path where `and_path` says so.
@@ -121,24 +168,36 @@ impl HttpClient {
     }
 
     pub(crate) fn get(&self, url: &str) -> RequestBuilder {
-        self.client.get(url)
+        self.client.at(SystemClock.monotonic()).get(url)
     }
 
     pub(crate) fn post(&self, url: &str) -> RequestBuilder {
-        self.client.post(url)
+        self.client.at(SystemClock.monotonic()).post(url)
     }
 
     /// Sends `request` and waits for the head of a reply that says that all went well. Errors name the request by
     /// `what` and the address by `url`.
     pub(crate) async fn send(&self, request: RequestBuilder, what: &str, url: &str) -> Result<Response, Failure> {
-        let sent = request.send().await.map_err(reqwest::Error::without_url);
-        let response =
-            sent.map_err(|error| self.known_as_http(transport_failure(&error, self.peer.name, what, url)))?;
+        let response = match request.send().await {
+            Ok(response) => response,
+            Err(error) => return Err(Box::pin(self.not_sent(error.without_url(), what, url)).await),
+        };
         self.note_answer();
         if (self.peer.accepts)(response.status()) {
             return Ok(response);
         }
         Err(self.status_failure(response, what, url).await)
+    }
+
+    /// What an attempt means that got no reply.
+    async fn not_sent(&self, error: reqwest::Error, what: &str, url: &str) -> Failure {
+        if let Some(proxy) = self.proxy.as_ref().filter(|_| error.is_connect()) {
+            let server = Server { host: &self.host, port: self.port, tls: self.tls };
+            if let Some(failure) = proxy.explain(&error, &server, &self.client.at(SystemClock.monotonic())).await {
+                return failure;
+            }
+        }
+        self.known_as_http(transport_failure(&error, self.peer.name, what, url))
     }
 
     const fn peer_name(&self) -> &'static str {
@@ -185,11 +244,10 @@ impl HttpClient {
         let moved = moved.map(|to| format!(" to {}", self.redacted(to))).unwrap_or_default();
         let text = self.redacted(&String::from_utf8_lossy(text));
         let said = if text.trim().is_empty() { String::new() } else { format!(": {}", excerpt(text.as_bytes())) };
-        let message = format!("{url} answered {what} with {status}{moved}{said}{advice}");
-        let failure = match kind {
-            FailureKind::Service => Failure::service(message),
-            FailureKind::Event => Failure::event(message),
-            FailureKind::Destination => Failure::destination(message),
+        let failure = Failure::of(kind, format!("{url} answered {what} with {status}{moved}{said}{advice}"));
+        let failure = match &self.proxy {
+            Some(proxy) => proxy.refusal(failure, status, what, url, &said),
+            None => failure,
         };
         failure.retry_after(after.and_then(retry_after))
     }
@@ -205,12 +263,6 @@ fn in_order(mut secrets: Vec<String>) -> Arc<[String]> {
     secrets.retain(|secret| !secret.is_empty());
     secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
     secrets.into()
-}
-
-/// A proxy of the environment is for other machines.
-fn is_loopback(host: &str) -> bool {
-    let bare = host.trim_matches(['[', ']']);
-    bare == "localhost" || bare.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
 fn shown(value: &HeaderValue) -> String {
@@ -239,15 +291,4 @@ pub(crate) async fn text_of(response: &mut Response) -> Vec<u8> {
     // The status has decided; a text that is cut, endless or late is as good as none.
     let _ = tokio::time::timeout(TEXT_PATIENCE, read_at_most(response, MAX_REPLY_BYTES, &mut text)).await;
     text
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn loopback_needs_no_proxy() {
-        assert!(["127.0.0.1", "127.8.8.8", "[::1]", "localhost"].iter().all(|host| is_loopback(host)));
-        assert!(!is_loopback("queue.example"));
-    }
 }
