@@ -210,6 +210,10 @@ fn spool_settles(spool: &Spool, fetched: &Fetched, count: usize) {
     fetched.events.iter().take(count).for_each(|it| spool.delivered(it.seq, it.encoded.id()));
 }
 
+#[cfg(target_os = "linux")]
+#[path = "../../tests/it/not_run.rs"]
+mod not_run;
+
 /// A small file system of its own, unmounted when dropped; `None`, with a word, where none can be mounted.
 #[cfg(target_os = "linux")]
 struct Tmpfs(tempfile::TempDir);
@@ -224,7 +228,7 @@ impl Tmpfs {
         if mounted.as_ref().is_ok_and(|output| output.status.success()) {
             return Some(Self(folder));
         }
-        eprintln!("SKIPPED: a tmpfs can't be mounted here, which takes root: {mounted:?}");
+        not_run::not_run(format!("a tmpfs can't be mounted, which takes root: {mounted:?}"));
         None
     }
 }

@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use crate::event_service::{Service, TAKEN, data, holds};
 use crate::form_queue::{FormQueue, Request};
-use crate::support::{formusage_process, line, lines, signal};
+use crate::support::{SpawnGuarded as _, formusage_process, line, lines, signal};
 
 /// A time that an answer takes, well below the patience of a run.
 const LAG: Duration = Duration::from_millis(250);
@@ -60,8 +60,7 @@ fn what_a_service_took_of_a_batch_in_halves_is_delivered_whatever_becomes_of_the
         .arg(file.path())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
+        .spawn_guarded();
     silent.recv_timeout(PATIENCE).unwrap();
     signal(&child, "INT");
     signal(&child, "TERM");
@@ -98,8 +97,7 @@ fn poison_in_front_of_many(options: &[&str]) {
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
+        .spawn_guarded();
     let mut input = child.stdin.take().unwrap();
     let (sender, written) = mpsc::channel();
     std::thread::spawn(move || {

@@ -8,7 +8,7 @@ use predicates::prelude::PredicateBooleanExt as _;
 use predicates::str::contains;
 
 use crate::channels::{Bench, PATIENCE, SECRET, receiver, webhook};
-use crate::support::{formusage, formusage_process, lines, signal};
+use crate::support::{SpawnGuarded as _, formusage, formusage_process, lines, signal};
 
 /// A port where nobody listens.
 fn closed_port() -> u16 {
@@ -169,7 +169,7 @@ fn a_signal_ends_the_wait_for_a_slow_channel_and_loses_nothing() {
             command.env("HOOK_SECRET", SECRET).current_dir(bench.path("")).stdout(Stdio::null()).stderr(Stdio::piped());
             command
         };
-        let mut child = check("50s").stdin(std::fs::File::open(bench.path("events.ndjson")).unwrap()).spawn().unwrap();
+        let mut child = check("50s").stdin(std::fs::File::open(bench.path("events.ndjson")).unwrap()).spawn_guarded();
         // It has sent its request, and gets no answer; all of the input was read, so that it waits for this alone.
         let (mut connection, _) = slow.accept().unwrap();
         assert!(connection.read(&mut [0; 16]).unwrap() > 0);
@@ -207,7 +207,7 @@ fn the_second_signal_ends_the_wait_of_a_publisher() {
     command.args(["publish", "events.ndjson", "--to", "file:out.ndjson", "--thresholds", "thresholds.json"]);
     command.args(["--channels", "channels.json", "--drain-timeout", "10m", "--alert-spool", "alerts.db"]);
     command.env("HOOK_SECRET", SECRET).current_dir(bench.path("")).stderr(Stdio::piped());
-    let mut child = command.spawn().unwrap();
+    let mut child = command.spawn_guarded();
     let (mut connection, _) = slow.accept().unwrap();
     assert!(connection.read(&mut [0; 16]).unwrap() > 0);
     // Two of one kind might be taken for one.

@@ -12,7 +12,7 @@ use predicates::prelude::*;
 use predicates::str::contains;
 use serde_json::Value;
 
-use crate::support::{event, formusage, formusage_process, signal};
+use crate::support::{SpawnGuarded as _, event, formusage, formusage_process, signal};
 
 const CPU: &str = r#"{"id":"cpu-high","resource_type":"Cpu","threshold_type":{"Percentage":{"value":80.0}},"action":"Log","user_id":"*","for":"5m","repeat_interval":"30m","severity":"critical"}"#;
 
@@ -127,7 +127,7 @@ fn editing_thresholds_takes_effect_within_a_second_and_a_broken_edit_is_reported
     fs::write(&path, &plain).unwrap();
     let mut command = formusage_process();
     command.args(["publish", "--to", "file:out.ndjson", "--thresholds", "t.json"]).current_dir(folder.path());
-    let mut child = command.stdin(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut child = command.stdin(Stdio::piped()).stderr(Stdio::piped()).spawn_guarded();
     let mut stdin = child.stdin.take().unwrap();
     let mut stderr = BufReader::new(child.stderr.take().unwrap());
     let mut next = || {

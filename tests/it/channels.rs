@@ -3,7 +3,7 @@
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use predicates::prelude::PredicateBooleanExt as _;
 use predicates::str::contains;
 use serde_json::Value;
 
-use crate::support::{formusage, lines};
+use crate::support::{RunningProcess, SpawnGuarded as _, formusage, lines, not_run};
 
 /// How long something may take that comes within a second on a machine at rest.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(40);
@@ -267,7 +267,7 @@ fn a_queue_gets_a_violation_as_an_event() {
 
 /// A mail server with a mailbox, killed when dropped: Debian's python3-aiosmtpd.
 pub(crate) struct MailServer {
-    process: Child,
+    process: RunningProcess,
     pub(crate) port: u16,
     mailbox: PathBuf,
 }
@@ -278,7 +278,7 @@ impl MailServer {
         let python = Path::new("/usr/bin/python3");
         let installed = Command::new(python).args(["-c", "import aiosmtpd"]).stderr(Stdio::null()).status();
         if !installed.is_ok_and(|status| status.success()) {
-            eprintln!("skipped: python3-aiosmtpd is not installed (tests/run installs it on Debian)");
+            not_run("python3-aiosmtpd is not installed");
             return None;
         }
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
@@ -288,8 +288,7 @@ impl MailServer {
             .arg(&mailbox)
             .stdout(Stdio::null())
             .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
+            .spawn_guarded();
         Some(Self { process, port, mailbox })
     }
 

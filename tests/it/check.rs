@@ -5,6 +5,7 @@ use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use crate::support::{SpawnGuarded as _, signal};
 use assert_cmd::prelude::*;
 use predicates::prelude::*;
 use predicates::str::{contains, is_empty, is_match, starts_with};
@@ -161,8 +162,7 @@ fn tee_passes_on_at_once() {
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
+        .spawn_guarded();
     let mut stdin = child.stdin.take().unwrap();
     let mut events = BufReader::new(child.stdout.take().unwrap());
     let mut violations = BufReader::new(child.stderr.take().unwrap());
@@ -180,24 +180,18 @@ fn tee_passes_on_at_once() {
 }
 
 #[cfg(unix)]
-fn signal(name: &str, child: &std::process::Child) {
-    let status = Command::new("kill").args([name, &child.id().to_string()]).status().unwrap();
-    assert!(status.success());
-}
-
-#[cfg(unix)]
 #[test]
 fn a_signal_to_the_whole_pipeline_loses_no_event() {
     let bench = Bench::new();
     bench.file("t.json", CPU_90);
-    for name in ["-INT", "-TERM"] {
-        let mut child = bench.check(&["t.json", "--tee"]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    for name in ["INT", "TERM"] {
+        let mut child = bench.check(&["t.json", "--tee"]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn_guarded();
         let mut stdin = child.stdin.take().unwrap();
         let mut events = BufReader::new(child.stdout.take().unwrap());
         for last in [false, true] {
             // The producer writes its last event after the signal.
             if last {
-                signal(name, &child);
+                signal(&child, name);
             }
             stdin.write_all(format!("{}\n", event(50.0)).as_bytes()).unwrap();
             let mut passed = String::new();
@@ -215,13 +209,13 @@ fn a_second_signal_ends_it_at_once() {
     let bench = Bench::new();
     bench.file("t.json", CPU_90);
     let mut command = bench.check(&["t.json", "--tee"]);
-    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn_guarded();
     let mut stdin = child.stdin.take().unwrap();
     stdin.write_all(format!("{}\n", event(50.0)).as_bytes()).unwrap();
     BufReader::new(child.stdout.take().unwrap()).read_line(&mut String::new()).unwrap();
     // Signals that arrive together count once, so that two may not be enough.
     while child.try_wait().unwrap().is_none() {
-        signal("-TERM", &child);
+        signal(&child, "TERM");
     }
     let output = child.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(2));
@@ -357,7 +351,7 @@ fn a_closed_pipe_ends_it_quietly() {
     for extra in [&[][..], &["--tee"], &["--format", "json"], &["--format", "table"], &["--explain"]] {
         let mut args = vec!["t.json", "e.ndjson"];
         args.extend(extra);
-        let mut child = bench.check(&args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut child = bench.check(&args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn_guarded();
         let mut first = [0];
         child.stdout.take().unwrap().read_exact(&mut first).unwrap();
         let output = child.wait_with_output().unwrap();

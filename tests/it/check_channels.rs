@@ -13,7 +13,7 @@ use predicates::str::contains;
 use serde_json::Value;
 
 use crate::channels::{MailServer, PATIENCE, Received, SECRET, receiver, webhook};
-use crate::support::{event, formusage, formusage_process};
+use crate::support::{SpawnGuarded as _, event, formusage, formusage_process};
 
 /// Fires after two of the events below; tells again after ten minutes.
 const STATED: &str = r#"{"id":"cpu-high","resource_type":"Cpu","threshold_type":{"Percentage":{"value":80}},"action":"Notify","user_id":"*","notification_channels":["ops"],"for":"1m","repeat_interval":"10m"}"#;
@@ -200,7 +200,7 @@ fn in_a_pipeline_alerts_go_out_at_once_and_a_kill_makes_none_again() {
     let mut command = formusage_process();
     command.args(["check", "thresholds.json", "--channels", "channels.json", "--state", "state.json"]);
     command.env("HOOK_SECRET", SECRET).env("FORMUSAGE_ALERT_SPOOL", "alerts.db").current_dir(job.0.path());
-    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::null()).spawn_guarded();
     // The input goes on: nothing ends, and the alert is told all the same.
     let mut stdin = child.stdin.take().unwrap();
     stdin.write_all(events(0..5).as_bytes()).unwrap();

@@ -15,7 +15,7 @@ use predicates::str::contains;
 
 use crate::event_service::{Service, TAKEN, headers_of};
 use crate::form_queue::read_request;
-use crate::support::{event, formusage, formusage_process, line, lines};
+use crate::support::{SpawnGuarded as _, event, formusage, formusage_process, line, lines};
 
 #[test]
 fn what_is_set_up_wrong_is_no_ones_dead_letter_and_says_what_to_check() {
@@ -91,7 +91,7 @@ fn secrets_do_not_stand_in_the_process_list() {
     let mut command = formusage_process();
     command.args(["publish", "--to", &service.url(), "--event", &line("a", 0), "--header-file"]).arg(file.path());
     let mut child =
-        command.env("FORMUSAGE_TOKEN", "hunter2").stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        command.env("FORMUSAGE_TOKEN", "hunter2").stdout(Stdio::null()).stderr(Stdio::null()).spawn_guarded();
     service.wait_for_requests(1);
     let list = std::fs::read(format!("/proc/{}/cmdline", child.id())).unwrap();
     child.kill().unwrap();
@@ -154,7 +154,7 @@ async fn nobody_listens() {
 /// A service behind TLS with a certificate of its own making, which only who is told trusts.
 #[test]
 fn over_tls_to_a_certificate_that_is_trusted_and_to_no_other() {
-    let pair = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let pair = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
     let trusted = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(trusted.path(), pair.cert.pem()).unwrap();
     let key = rustls::pki_types::PrivateKeyDer::try_from(pair.signing_key.serialize_der()).unwrap();
@@ -175,12 +175,12 @@ fn over_tls_to_a_certificate_that_is_trusted_and_to_no_other() {
             }
         }
     });
-    let to = format!("https://localhost:{port}/events");
+    let to = format!("https://127.0.0.1:{port}/events");
     let publish = || {
         let mut command = formusage();
         command.args(["publish", "--to", &to, "--event", &line("a", 0)]);
         command
     };
     publish().env("SSL_CERT_FILE", trusted.path()).assert().code(0).stderr("");
-    publish().assert().code(2).stderr(contains("no trusted TLS connection to https://localhost"));
+    publish().assert().code(2).stderr(contains("no trusted TLS connection to https://127.0.0.1"));
 }

@@ -1,14 +1,14 @@
 //! `formusage collect` on this machine.
 
 use std::io::{BufRead, BufReader, Read};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 
 use form_usage_events::events::UsageEvent;
 use form_usage_events::validate::{EventRules, is_valid};
 use predicates::str::contains;
 
 use crate::form_queue::FormQueue;
-use crate::support::{formusage, formusage_process, signal};
+use crate::support::{RunningProcess, SpawnGuarded as _, formusage, formusage_process, signal};
 
 fn events(output: &[u8]) -> Vec<UsageEvent> {
     output
@@ -24,9 +24,9 @@ fn collect(options: &[&str]) -> Vec<UsageEvent> {
     events(&output.stdout)
 }
 
-fn running(options: &[&str]) -> Child {
+fn running(options: &[&str]) -> RunningProcess {
     let mut command = formusage_process();
-    command.arg("collect").args(options).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+    command.arg("collect").args(options).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn_guarded()
 }
 
 /// Kernel's view of the CPU time used, in seconds, read independently of the library.
@@ -45,14 +45,17 @@ fn periods_are_contiguous_aligned_and_valid() {
     for pair in events.windows(2) {
         assert_eq!(pair[0].period.end, pair[1].period.start);
     }
+    // In a container or a chroot there may be no disk to see.
+    let disk_is_mounted = std::fs::read_to_string("/proc/self/mountinfo").unwrap().contains(" /dev/");
     for event in &events {
+        assert!(event.metrics.storage_gb > 0.0 || !disk_is_mounted, "{event:?}");
         assert_eq!(
             (event.instance_id.as_str(), event.user_id.as_str(), event.org_id.as_deref()),
             ("i", "u", Some("o"))
         );
         assert_eq!(event.period.end - event.period.start, 1);
         assert!(is_valid(event, &EventRules::at(event.timestamp)), "{event:?}");
-        assert!(event.metrics.memory_gb > 0.0 && event.metrics.storage_gb > 0.0, "{event:?}");
+        assert!(event.metrics.memory_gb > 0.0, "{event:?}");
     }
 }
 
@@ -82,7 +85,7 @@ fn a_duration_ends_in_the_middle_of_a_period() {
 fn the_seconds_are_those_of_the_kernel() {
     let before = cpu_seconds_used();
     // A load that the figures must show.
-    let mut load = Command::new("sh").args(["-c", "while :; do :; done"]).spawn().unwrap();
+    let mut load = Command::new("sh").args(["-c", "while :; do :; done"]).spawn_guarded();
     let events = collect(&["--interval", "1s", "--count", "4"]);
     let after = cpu_seconds_used();
     load.kill().unwrap();
@@ -139,7 +142,7 @@ fn a_pipeline_that_is_interrupted_loses_no_event() {
     let mut collect = running(&["--interval", "1s"]);
     let mut publish = formusage_process();
     let mut publish =
-        publish.args(["publish", "--to", &queue.url()]).stdin(collect.stdout.take().unwrap()).spawn().unwrap();
+        publish.args(["publish", "--to", &queue.url()]).stdin(collect.stdout.take().unwrap()).spawn_guarded();
     queue.wait_for_messages(2);
     // As a terminal does it: both at once.
     signal(&collect, "INT");

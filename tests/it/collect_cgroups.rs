@@ -2,18 +2,18 @@
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read};
-use std::process::{Child, ChildStdout, Stdio};
+use std::process::{ChildStdout, Stdio};
 use std::time::Duration;
 
 use form_usage_events::events::UsageEvent;
 use form_usage_events::validate::{EventRules, is_valid};
 
 use crate::control_group::ControlGroup;
-use crate::support::{formusage_process, signal};
+use crate::support::{RunningProcess, SpawnGuarded as _, formusage_process, signal};
 
 /// A collector that runs; what it wrote so far, and the CPU seconds of each instance in it.
 struct Running {
-    child: Child,
+    child: RunningProcess,
     stdout: BufReader<ChildStdout>,
     events: Vec<UsageEvent>,
 }
@@ -23,7 +23,7 @@ impl Running {
         let mut command = formusage_process();
         command.args(["collect", "--no-state", "--interval", "1s", "--sample-interval", "100ms"]);
         command.args(scopes.iter().flat_map(|scope| ["--scope", scope])).args(["--instance-id", "{name}"]);
-        let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
+        let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn_guarded();
         let stdout = BufReader::new(child.stdout.take().unwrap());
         Self { child, stdout, events: Vec::new() }
     }
@@ -83,7 +83,7 @@ fn sums(events: &[UsageEvent]) -> BTreeMap<String, u64> {
 const BURN: &str = "while :; do :; done";
 
 /// Kills what runs in a group, so that the group can be removed and its counter no longer moves.
-fn stop(children: &mut [Child]) {
+fn stop(children: &mut [RunningProcess]) {
     for child in children {
         child.kill().unwrap();
         child.wait().unwrap();
@@ -192,7 +192,7 @@ fn the_host_and_its_groups_are_metered_at_once() {
 fn a_group_within_another_is_said_once_and_metered() {
     let Some(parent) = ControlGroup::new("within") else { return };
     let (one, two) = (parent.child("one"), parent.child("two"));
-    let mut inside = one.command("read go").stdin(Stdio::piped()).spawn().unwrap();
+    let mut inside = one.command("read go").stdin(Stdio::piped()).spawn_guarded();
     let scopes = [format!("cgroup:{}/**", parent.path()), format!("pid:{}", inside.id())];
     let mut command = formusage_process();
     command.args(["collect", "--no-state", "--interval", "1s", "--count", "2"]);
@@ -223,7 +223,7 @@ fn what_was_not_read_of_a_group_that_is_removed_is_said_with_its_bound() {
     let mut command = formusage_process();
     command.args(["collect", "--no-state", "--interval", "1s", "--instance-id", "{name}", "--scope"]);
     command.arg(format!("cgroup:{}/*", above.path())).stdin(Stdio::null());
-    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn_guarded();
     let mut stdout = BufReader::new(child.stdout.take().unwrap());
     let mut line = String::new();
     // The first look, and a period in which one of them used something that was read at once.

@@ -8,7 +8,7 @@ use predicates::prelude::PredicateBooleanExt;
 use predicates::str::contains;
 use tempfile::TempDir;
 
-use crate::support::{formusage, formusage_process};
+use crate::support::{SpawnGuarded as _, formusage, formusage_process, not_run};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_formusage");
 
@@ -32,7 +32,7 @@ fn a_disk_that_is_full_tears_no_line_and_the_next_run_writes_the_event() {
     std::fs::create_dir(&disk).unwrap();
     let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", "size=16k", "tmpfs"]).arg(&disk).output();
     if !mounted.is_ok_and(|it| it.status.success()) {
-        eprintln!("SKIPPED: a tmpfs can't be mounted here, which takes root");
+        not_run("a tmpfs can't be mounted, which takes root");
         return;
     }
     let (file, state) = (disk.join("events.ndjson"), folder.path().join("s.json"));
@@ -99,7 +99,7 @@ fn two_names_of_one_state_are_one_state() {
     let out = folder.path().join("out");
     let mut first = formusage_process();
     first.args(["collect", "--interval", "1s", "--state"]).arg(&link).stdin(Stdio::null());
-    let mut first = first.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let mut first = first.stdout(Stdio::piped()).stderr(Stdio::null()).spawn_guarded();
     let mut line = String::new();
     std::io::BufRead::read_line(&mut std::io::BufReader::new(first.stdout.as_mut().unwrap()), &mut line).unwrap();
     let refused = append(&out, &state);
@@ -124,11 +124,11 @@ fn what_is_no_file_is_refused_as_a_state_and_nothing_is_left_beside_it() {
 #[cfg(target_os = "linux")]
 #[test]
 fn of_a_process_that_ended_it_is_said_once_and_the_run_goes_on_at_rest() {
-    let mut sleeper = Command::new("sleep").arg("987").spawn().unwrap();
+    let mut sleeper = Command::new("sleep").arg("987").spawn_guarded();
     let mut collect = formusage_process();
     collect.args(["collect", "--no-state", "--interval", "1s", "--count", "4", "--scope"]);
     collect.arg(format!("pid:{}", sleeper.id())).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut collect = collect.spawn().unwrap();
+    let mut collect = collect.spawn_guarded();
     let mut line = String::new();
     std::io::BufRead::read_line(&mut std::io::BufReader::new(collect.stdout.as_mut().unwrap()), &mut line).unwrap();
     sleeper.kill().unwrap();

@@ -2,12 +2,12 @@
 
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStderr, ChildStdout, Command, Stdio};
+use std::process::{ChildStderr, ChildStdout, Command, Stdio};
 
 use form_usage_events::events::UsageEvent;
 
 use crate::control_group::ControlGroup;
-use crate::support::{formusage_process, signal};
+use crate::support::{RunningProcess, SpawnGuarded as _, formusage_process, signal};
 
 /// A configuration with a scope for each pattern, each billed to a user of its own.
 fn scopes_of(patterns: &[&str]) -> String {
@@ -49,7 +49,7 @@ impl Configured {
     }
 
     fn start(&self, interval: &str) -> Running {
-        let mut child = self.command(interval).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut child = self.command(interval).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn_guarded();
         let stdout = BufReader::new(child.stdout.take().unwrap());
         let stderr = BufReader::new(child.stderr.take().unwrap());
         Running { child, stdout, stderr, events: Vec::new(), said: String::new() }
@@ -58,7 +58,7 @@ impl Configured {
 
 /// One that runs, with what it wrote and said so far.
 struct Running {
-    child: Child,
+    child: RunningProcess,
     stdout: BufReader<ChildStdout>,
     stderr: BufReader<ChildStderr>,
     events: Vec<UsageEvent>,

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStderr, ChildStdout, Command, ExitStatus, Stdio};
+use std::process::{ChildStderr, ChildStdout, Command, ExitStatus, Stdio};
 use std::time::{Duration, UNIX_EPOCH};
 
 use form_usage_events::clock::{Clock as _, SystemClock};
@@ -14,11 +14,11 @@ use predicates::str::contains;
 use tempfile::TempDir;
 
 use crate::collect::cpu_seconds_used;
-use crate::support::{formusage, formusage_process, signal};
+use crate::support::{RunningProcess, SpawnGuarded as _, formusage, formusage_process, not_run, signal};
 
 /// A collector that runs, and is killed when dropped.
 struct Running {
-    child: Child,
+    child: RunningProcess,
     stdout: BufReader<ChildStdout>,
     stderr: BufReader<ChildStderr>,
 }
@@ -27,7 +27,7 @@ impl Running {
     fn start(options: &[&str]) -> Self {
         let mut command = formusage_process();
         command.arg("collect").args(options).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = command.spawn().unwrap();
+        let mut child = command.spawn_guarded();
         let stdout = BufReader::new(child.stdout.take().unwrap());
         let stderr = BufReader::new(child.stderr.take().unwrap());
         Self { child, stdout, stderr }
@@ -73,11 +73,11 @@ impl Drop for Running {
 }
 
 /// A shell that does nothing, as fast as it can.
-struct Load(Child);
+struct Load(RunningProcess);
 
 impl Load {
     fn start() -> Self {
-        Self(Command::new("sh").args(["-c", "while :; do :; done"]).spawn().unwrap())
+        Self(Command::new("sh").args(["-c", "while :; do :; done"]).spawn_guarded())
     }
 }
 
@@ -228,7 +228,7 @@ fn a_closed_pipe_ends_it_and_the_next_run_goes_on() {
     let Running { child, stdout, stderr } = &mut run;
     output += std::str::from_utf8(stdout.buffer()).unwrap();
     // As `head -1` leaves.
-    *stdout = BufReader::new(Command::new("true").stdout(Stdio::piped()).spawn().unwrap().stdout.take().unwrap());
+    *stdout = BufReader::new(Command::new("true").stdout(Stdio::piped()).spawn_guarded().stdout.take().unwrap());
     let mut words = String::new();
     stderr.read_to_string(&mut words).unwrap();
     assert_eq!((child.wait().unwrap().code(), words.as_str()), (Some(0), ""));
@@ -390,7 +390,7 @@ fn a_state_that_can_be_locked_and_not_replaced_is_refused() {
     }
     let started = command.spawn();
     if is_root && started.as_ref().is_err_and(|error| error.kind() == std::io::ErrorKind::PermissionDenied) {
-        eprintln!("skipped, since the user {NOBODY} may not start what is tested");
+        not_run(format!("user {NOBODY} may not start the binary under test"));
         return;
     }
     let output = started.unwrap().wait_with_output().unwrap();

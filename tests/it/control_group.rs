@@ -1,8 +1,9 @@
 //! Control groups of the machine that the tests run on.
 
+use crate::support::{RunningProcess, SpawnGuarded as _, not_run};
 use std::fs;
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
@@ -46,7 +47,7 @@ impl ControlGroup {
         match made {
             Ok(folder) => Some(Self { folder, path, beside: None.into() }),
             Err(why) => {
-                eprintln!("skipped, since no control group can be made: {why}");
+                not_run(format!("no control group can be made: {why}"));
                 None
             }
         }
@@ -84,8 +85,8 @@ impl ControlGroup {
     }
 
     /// Runs a shell script in it.
-    pub(crate) fn run(&self, script: &str) -> Child {
-        self.command(script).spawn().unwrap()
+    pub(crate) fn run(&self, script: &str) -> RunningProcess {
+        self.command(script).spawn_guarded()
     }
 
     /// A shell script that will run in it.

@@ -41,6 +41,7 @@ mod monitoring;
 mod names;
 mod nats;
 mod nats_server;
+mod not_run;
 mod open_files;
 mod operator;
 mod packaging;

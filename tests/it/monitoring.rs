@@ -2,15 +2,15 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
-use std::process::{Child, Stdio};
+use std::process::Stdio;
 
 use predicates::prelude::*;
 
-use crate::support::{formusage, formusage_process, line, lines, signal};
+use crate::support::{RunningProcess, SpawnGuarded as _, formusage, formusage_process, line, lines, signal};
 
 /// `formusage publish` on a pipe; killed when dropped.
 struct Publisher {
-    process: Child,
+    process: RunningProcess,
     stderr: BufReader<std::process::ChildStderr>,
 }
 
@@ -18,7 +18,7 @@ impl Publisher {
     fn start(options: &[&str], variables: &[(&str, &str)]) -> Self {
         let mut command = formusage_process();
         command.arg("publish").args(options).envs(variables.iter().copied());
-        let mut process = command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut process = command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn_guarded();
         let stderr = BufReader::new(process.stderr.take().unwrap());
         Self { process, stderr }
     }

@@ -10,7 +10,7 @@ use predicates::str::contains;
 use serde_json::Value;
 
 use crate::nats_server::NatsServer;
-use crate::support::{formusage, formusage_process, line, lines, signal};
+use crate::support::{SpawnGuarded as _, formusage, formusage_process, line, lines, signal};
 
 fn publish(to: &str) -> assert_cmd::Command {
     let mut command = formusage();
@@ -235,8 +235,7 @@ fn a_stream_is_followed_from_before_it_is_there_and_over_a_restart() {
         .args(["read", "--follow", "--poll-interval", "10ms", "--from", &url])
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
+        .spawn_guarded();
     let mut words = BufReader::new(child.stderr.take().unwrap()).lines();
     assert!(words.next().unwrap().unwrap().starts_with("waiting: "));
     let mut shown = BufReader::new(child.stdout.take().unwrap()).lines();
@@ -315,8 +314,7 @@ fn a_server_that_comes_back_gets_everything_once_and_in_order() {
     let mut child = formusage_process()
         .args(["publish", "--to", &url, "--reset-timeout", "50ms", "--drain-timeout", "30s"])
         .stdin(Stdio::piped())
-        .spawn()
-        .unwrap();
+        .spawn_guarded();
     let mut input = child.stdin.take().unwrap();
     input.write_all(lines("a", 500).as_bytes()).unwrap();
     while info(&server, "USAGE").state.messages < 100 {}
@@ -345,8 +343,7 @@ fn a_leader_killed_while_events_are_published_loses_and_doubles_nothing() {
         .args(patient)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
+        .spawn_guarded();
     let mut input = child.stdin.take().unwrap();
     let writer = std::thread::spawn(move || {
         for n in 0..EACH {

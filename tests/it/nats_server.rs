@@ -3,14 +3,15 @@
 use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 
+use crate::support::{RunningProcess, SpawnGuarded as _};
 use async_nats::jetstream;
 use tempfile::TempDir;
 
 /// One server; killed when dropped.
 pub(crate) struct NatsServer {
-    process: Child,
+    process: RunningProcess,
     pub(crate) name: String,
     pub(crate) port: u16,
     folder: TempDir,
@@ -46,12 +47,12 @@ impl NatsServer {
         server
     }
 
-    fn spawn(config: &Path) -> Child {
+    fn spawn(config: &Path) -> RunningProcess {
         let program = ["nats-server", "/usr/sbin/nats-server"]
             .into_iter()
             .find(|program| Command::new(program).arg("--version").stdout(Stdio::null()).status().is_ok())
             .expect("nats-server is not installed (tests/run installs it on Debian)");
-        Command::new(program).arg("-c").arg(config).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap()
+        Command::new(program).arg("-c").arg(config).stdout(Stdio::null()).stderr(Stdio::piped()).spawn_guarded()
     }
 
     fn wait_until_ready(&mut self) {

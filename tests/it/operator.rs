@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::form_queue::{Answer, FormQueue};
 use crate::nats_server::NatsServer;
-use crate::support::{formusage, formusage_process, line, lines};
+use crate::support::{SpawnGuarded as _, formusage, formusage_process, line, lines};
 
 /// The binary with its state in `folder`.
 fn at(folder: &Path, words: &[&str]) -> assert_cmd::Command {
@@ -82,7 +82,7 @@ fn a_publisher_without_an_end_says_at_once_that_an_earlier_run_left_the_breaker_
     let mut command = formusage_process();
     command.env("FORMUSAGE_STATE_DIR", folder.path()).args(words);
     // Nothing comes in through the pipe, and it stays open.
-    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn_guarded();
     let said = BufReader::new(child.stderr.take().unwrap()).lines().next().unwrap().unwrap();
     child.kill().unwrap();
     child.wait().unwrap();

@@ -1,5 +1,6 @@
 //! What is packaged around the binary.
 
+use crate::support::not_run;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -24,7 +25,7 @@ fn unit(name: &str) -> String {
 fn systemd_analyze() -> Option<Command> {
     let found = Command::new("systemd-analyze").arg("--version").output().is_ok_and(|output| output.status.success());
     if !found {
-        eprintln!("systemd-analyze is not there; the units are not verified");
+        not_run("systemd-analyze is not installed");
     }
     found.then(|| Command::new("systemd-analyze"))
 }

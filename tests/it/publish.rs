@@ -1,14 +1,14 @@
 //! `formusage publish` as operators run it.
 
 use std::io::{BufRead, BufReader, Write};
-use std::process::{Child, Stdio};
+use std::process::Stdio;
 
 use predicates::prelude::*;
 use predicates::str::contains;
 use serde_json::Value;
 
 use crate::form_queue::{Answer, FormQueue};
-use crate::support::{formusage, formusage_process, line, lines, signal};
+use crate::support::{RunningProcess, SpawnGuarded as _, formusage, formusage_process, line, lines, signal};
 
 fn publish(queue: &FormQueue) -> assert_cmd::Command {
     let mut command = formusage();
@@ -28,10 +28,10 @@ fn publish_unspooled(queue: &FormQueue) -> assert_cmd::Command {
 }
 
 /// A publisher whose input stays open.
-fn running(queue: &FormQueue, options: &[&str]) -> Child {
+fn running(queue: &FormQueue, options: &[&str]) -> RunningProcess {
     let mut command = formusage_process();
     command.args(["publish", "--to", &queue.url()]).args(options);
-    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn_guarded()
 }
 
 #[test]
@@ -362,7 +362,7 @@ fn with_the_destination_gone(scheme: &str, name: &str, away: impl FnOnce(&std::p
     };
     let mut command = formusage_process();
     command.args(["publish", "--to", &url]).stdin(std::process::Stdio::piped());
-    let mut child = command.stderr(std::process::Stdio::null()).spawn().unwrap();
+    let mut child = command.stderr(std::process::Stdio::null()).spawn_guarded();
     let mut input = child.stdin.take().unwrap();
     input.write_all(format!("{}\n{}\n", line("a", 0), line("a", 1)).as_bytes()).unwrap();
     assert!((0..1_000).any(|_| read() == 2));

@@ -1,14 +1,14 @@
 //! `formusage read`, and the destinations that are files.
 
 use std::io::{BufRead, BufReader, Write};
-use std::process::{Child, Stdio};
+use std::process::Stdio;
 
 use predicates::prelude::*;
 use predicates::str::contains;
 use serde_json::Value;
 
 use crate::form_queue::FormQueue;
-use crate::support::{formusage, formusage_process, line, lines, signal};
+use crate::support::{RunningProcess, SpawnGuarded as _, formusage, formusage_process, line, lines, signal};
 
 fn read(from: &str) -> assert_cmd::Command {
     let mut command = formusage();
@@ -16,10 +16,10 @@ fn read(from: &str) -> assert_cmd::Command {
     command
 }
 
-fn following(from: &str) -> Child {
+fn following(from: &str) -> RunningProcess {
     let mut command = formusage_process();
     command.args(["read", "--follow", "--poll-interval", "10ms", "--from", from]);
-    command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+    command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn_guarded()
 }
 
 fn publish(to: &str, events: &str) {
@@ -146,7 +146,7 @@ fn a_closed_pipe_ends_it_quietly() {
     std::fs::write(file.path(), lines("a", 5_000)).unwrap();
     let mut command = formusage_process();
     command.args(["read", "--from", &format!("file:{}", file.path().display())]);
-    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn_guarded();
     drop(child.stdout.take());
     let output = child.wait_with_output().unwrap();
     assert_eq!((output.status.code(), String::from_utf8_lossy(&output.stderr).as_ref()), (Some(0), ""));

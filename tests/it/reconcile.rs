@@ -7,7 +7,7 @@ use predicates::str::contains;
 use serde_json::Value;
 
 use crate::form_queue::{Answer, FormQueue};
-use crate::support::{formusage, formusage_process, line, lines};
+use crate::support::{SpawnGuarded as _, formusage, formusage_process, line, lines};
 
 /// Failures are found out quickly, and a queue that is back soon after.
 const QUICK: [(&str, &str); 4] = [
@@ -24,7 +24,7 @@ fn a_running_publisher_sends_what_is_put_back_and_counts_it_as_resumed() {
     let mut command: Command = formusage_process();
     command.envs(QUICK).env("FORMUSAGE_STATE_DIR", folder.path());
     command.args(["publish", "--report", "json", "--to", &queue.url()]);
-    let mut running = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut running = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn_guarded();
     let mut input = running.stdin.take().unwrap();
     input.write_all(lines("a", 3).as_bytes()).unwrap();
     queue.wait_for_messages(3);

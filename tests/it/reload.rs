@@ -3,14 +3,14 @@
 use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, Stdio};
+use std::process::{ChildStdin, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::Duration;
 
 use form_usage_events::clock::{Clock as _, SystemClock};
 
 use crate::channels::PATIENCE;
-use crate::support::{event, formusage_process};
+use crate::support::{RunningProcess, SpawnGuarded as _, event, formusage_process};
 
 /// What an edit may take on a machine that is busy with other tests; at rest it takes half a second.
 const ROOM: Duration = Duration::from_secs(10);
@@ -25,7 +25,7 @@ fn threshold(id: &str, limit: u32, action: &str) -> String {
 /// A publisher with thresholds and channels in a folder of its own, and a stream that goes on.
 struct Publisher {
     folder: tempfile::TempDir,
-    child: Child,
+    child: RunningProcess,
     stdin: ChildStdin,
     said: Receiver<String>,
     number: i64,
@@ -39,7 +39,7 @@ impl Publisher {
         let mut command = formusage_process();
         command.args(["publish", "--to", "file:out.ndjson", "--thresholds", "t.json", "--channels", "c.json"]);
         command.args(["--allow-exec", "--log-format", "json"]).current_dir(folder.path());
-        let mut child = command.stdin(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut child = command.stdin(Stdio::piped()).stderr(Stdio::piped()).spawn_guarded();
         let (sender, said) = channel();
         let stderr = BufReader::new(child.stderr.take().unwrap());
         std::thread::spawn(move || stderr.lines().map_while(Result::ok).try_for_each(|line| sender.send(line)));

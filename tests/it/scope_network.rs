@@ -2,19 +2,20 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpListener;
-use std::process::{Child, ChildStdin, Command, Stdio};
+use std::process::{ChildStdin, Command, Stdio};
 use std::time::Duration;
 
 use form_usage_events::clock::{Clock, SystemClock};
 use form_usage_events::collect::{Scope, ScopeOptions, ScopeSpec, Traffic};
 
 use crate::control_group::ControlGroup;
+use crate::support::{RunningProcess, SpawnGuarded as _, not_run};
 
 const MEGABYTES: u64 = 64;
 
 /// A process in a control group and a network namespace of its own, with a cable to this host.
 struct Container {
-    child: Child,
+    child: RunningProcess,
     stdin: ChildStdin,
     lines: std::io::Lines<BufReader<std::process::ChildStdout>>,
     cable: String,
@@ -36,10 +37,10 @@ impl Container {
             read go && bash -c \"head -c $((64 << 20)) /dev/zero >/dev/tcp/$go\" && echo sent
             read end'";
         let mut command = group.command(script);
-        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn_guarded();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let Some(Ok(_)) = lines.next() else {
-            eprintln!("skipped, since no network namespace can be made");
+            not_run("no network namespace can be made");
             child.wait().unwrap();
             return None;
         };
@@ -109,7 +110,7 @@ fn bytes_over_a_cable_count_once_and_in_their_direction() {
         assert_eq!(traffic(scope.as_mut()), [], "there is no cable yet");
     }
     if let Err(why) = container.plug() {
-        eprintln!("skipped, since there is no cable: {why}");
+        not_run(format!("no virtual cable can be laid: {why}"));
         return;
     }
     container.send();

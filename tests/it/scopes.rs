@@ -8,6 +8,7 @@ use form_usage_events::clock::{Clock, SystemClock};
 use form_usage_events::collect::{Observed, Scope, ScopeOptions, ScopeSpec};
 
 use crate::control_group::ControlGroup;
+use crate::support::SpawnGuarded as _;
 
 fn named() -> ScopeOptions {
     ScopeOptions { instance: Some("{name}".parse().unwrap()), ..ScopeOptions::default() }
@@ -92,7 +93,7 @@ fn a_process_is_metered_with_children_that_end() {
     // Children of children, one that is waited for, and one that nobody waits for.
     let script = "burn() { i=0; while [ $i -lt 60000 ]; do i=$((i+1)); done; }
         echo ready; read go; (burn; (burn) ) & burn; wait; (burn; echo daemon) & echo done; read end";
-    let mut child = group.command(script).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut child = group.command(script).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn_guarded();
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
     assert_eq!(lines.next().as_deref(), Some("ready"));
     let mut scope = open(&format!("pid:{}", child.id()));

@@ -10,7 +10,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::form_queue::{Answer, FormQueue};
-use crate::support::{ServedQueue, formusage, formusage_process, line, lines, signal};
+use crate::support::{ServedQueue, SpawnGuarded as _, formusage, formusage_process, line, lines, signal};
 
 /// A state directory that several runs share.
 struct State(TempDir);
@@ -164,7 +164,7 @@ fn a_second_signal_ends_at_once_and_the_spool_has_the_rest() {
     queue.always(Answer::Silence);
     let mut command = formusage_process();
     command.env("FORMUSAGE_STATE_DIR", state.0.path()).args(["publish", "--report", "json", "--to", &queue.url()]);
-    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn_guarded();
     let mut input = child.stdin.take().unwrap();
     input.write_all(lines("a", 2).as_bytes()).unwrap();
     queue.wait_for_requests(1);

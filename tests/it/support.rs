@@ -3,10 +3,12 @@
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
 
+pub(crate) use crate::not_run::not_run;
 use form_usage_events::events::{UsageEvent, UsageMetrics, UsagePeriod};
+use rustix::process::{Pid, Signal, kill_process};
 
 /// A state directory of its own, so that no test meets another's spool.
 fn state_dir() -> PathBuf {
@@ -72,15 +74,70 @@ pub(crate) fn lines(instance: &str, count: i64) -> String {
     (0..count).map(|n| line(instance, n) + "\n").collect()
 }
 
-/// Sends a signal by its name.
+/// A child process that does not outlive its test: it is killed when this is dropped, also where the test fails.
+pub(crate) struct RunningProcess(Option<Child>);
+
+impl RunningProcess {
+    /// Waits for its end and returns what it wrote to the pipes that are still here.
+    pub(crate) fn wait_with_output(mut self) -> std::io::Result<Output> {
+        self.0.take().expect("the child is here until this is dropped").wait_with_output()
+    }
+}
+
+impl std::ops::Deref for RunningProcess {
+    type Target = Child;
+
+    fn deref(&self) -> &Child {
+        self.0.as_ref().expect("the child is here until this is dropped")
+    }
+}
+
+impl std::ops::DerefMut for RunningProcess {
+    fn deref_mut(&mut self) -> &mut Child {
+        self.0.as_mut().expect("the child is here until this is dropped")
+    }
+}
+
+impl Drop for RunningProcess {
+    fn drop(&mut self) {
+        if let Some(child) = &mut self.0 {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+/// Starts commands as a [`RunningProcess`].
+pub(crate) trait SpawnGuarded {
+    /// Starts the command; the test fails where it can't be started.
+    fn spawn_guarded(&mut self) -> RunningProcess;
+}
+
+impl SpawnGuarded for Command {
+    fn spawn_guarded(&mut self) -> RunningProcess {
+        match self.spawn() {
+            Ok(child) => RunningProcess(Some(child)),
+            Err(error) => panic!("{} could not be started: {error}", self.get_program().display()),
+        }
+    }
+}
+
+/// Sends a signal by its name, from this process: the program `kill` is not on every machine.
 pub(crate) fn signal(child: &Child, name: &str) {
-    let status = std::process::Command::new("kill").args([&format!("-{name}"), &child.id().to_string()]).status();
-    assert!(status.unwrap().success());
+    let signal = match name {
+        "HUP" => Signal::HUP,
+        "INT" => Signal::INT,
+        "TERM" => Signal::TERM,
+        "STOP" => Signal::STOP,
+        "CONT" => Signal::CONT,
+        _ => panic!("no test sends SIG{name} yet; name it here"),
+    };
+    kill_process(Pid::from_child(child), signal).unwrap();
 }
 
 /// `formusage queue` on a free port; killed when dropped.
 pub(crate) struct ServedQueue {
-    pub(crate) process: Child,
+    pub(crate) process: RunningProcess,
     pub(crate) address: String,
 }
 
@@ -100,7 +157,7 @@ impl ServedQueue {
         if let Some(token) = token {
             command.env("FORMUSAGE_TOKEN", token);
         }
-        let mut process = command.spawn().unwrap();
+        let mut process = command.spawn_guarded();
         let mut line = String::new();
         BufReader::new(process.stderr.take().unwrap()).read_line(&mut line).unwrap();
         let address = line.split_whitespace().nth(4).unwrap_or_else(|| panic!("{line}")).to_owned();

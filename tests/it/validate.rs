@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::support::SpawnGuarded as _;
 use assert_cmd::Command;
 use predicates::prelude::*;
 use predicates::str::contains;
@@ -233,8 +234,7 @@ fn a_reader_that_leaves_early_is_no_error() {
         .arg(&path)
         .stdout(std::process::Stdio::piped())
         .stderr(std::process::Stdio::piped())
-        .spawn()
-        .unwrap();
+        .spawn_guarded();
     drop(child.stdout.take());
     let output = child.wait_with_output().unwrap();
     assert_eq!(String::from_utf8_lossy(&output.stderr), "");

@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use form_usage_events::events::UsageEvent;
 use predicates::str::contains;
 
-use crate::support::formusage;
+use crate::support::{SpawnGuarded as _, formusage};
 
 /// Reads until `wanted` was drawn.
 fn read_until(terminal: &mut impl Read, drawn: &mut Vec<u8>, wanted: &str) {
@@ -34,7 +34,7 @@ fn draws_a_table_writes_events_and_gives_the_terminal_back() {
         command.env_remove(name);
     }
     command.args(["-qec", &line, "/dev/null"]).env("TERM", "xterm").env("SHELL", "/bin/sh");
-    let mut script = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut script = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn_guarded();
     let mut keys = script.stdin.take().unwrap();
     let mut terminal = script.stdout.take().unwrap();
 

@@ -2,15 +2,15 @@
 
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Read};
-use std::process::{Child, ChildStdout, Command, Stdio};
+use std::process::{ChildStdout, Command, Stdio};
 
 use form_usage_events::events::UsageEvent;
 
-use crate::support::{formusage_process, signal};
+use crate::support::{RunningProcess, SpawnGuarded as _, formusage_process, signal};
 
 /// One that runs; killed when dropped.
 pub(super) struct Collector {
-    child: Child,
+    child: RunningProcess,
     stdout: BufReader<ChildStdout>,
 }
 
@@ -39,7 +39,7 @@ impl Collector {
             }
         };
         command.arg("collect").args(options).stdin(Stdio::null()).stdout(Stdio::piped());
-        let mut child = command.spawn().unwrap();
+        let mut child = command.spawn_guarded();
         let stdout = BufReader::new(child.stdout.take().unwrap());
         Self { child, stdout }
     }

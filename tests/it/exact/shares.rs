@@ -1,16 +1,15 @@
 //! Two control groups that may use half a CPU and one and a half: billed what the kernel counted, to their ends.
 
-use std::process::Child;
-
 use form_usage_events::clock::{Clock, SystemClock};
 use form_usage_events::events::UsageEvent;
 
 use super::collector::{Collector, Written, sum};
 use crate::control_group::{ControlGroup, Limit};
+use crate::support::RunningProcess;
 
 const BURN: &str = "while :; do :; done";
 
-fn stop(children: &mut [Child]) {
+fn stop(children: &mut [RunningProcess]) {
     for child in children {
         child.kill().unwrap();
         child.wait().unwrap();

@@ -14,7 +14,7 @@ use super::collector::{Collector, Written, sum};
 use super::wires::{Wires, counters, ip, listen, megabytes, turn_on};
 use crate::collect::cpu_seconds_used;
 use crate::control_group::ControlGroup;
-use crate::support::formusage;
+use crate::support::{SpawnGuarded as _, formusage, not_run};
 
 /// Seconds of load.
 fn length() -> i64 {
@@ -41,7 +41,7 @@ fn mixed_load_and_three_kills_lose_and_double_nothing() {
     let mut wires = Wires::new();
     let container = match wire(&mut wires) {
         Ok(container) => container,
-        Err(why) => return eprintln!("skipped, since no cable can be laid (root, network namespaces): {why}"),
+        Err(why) => return not_run(format!("no virtual cable can be laid: {why}")),
     };
     let folder = TempDir::new().unwrap();
     let (stop, file) = (folder.path().join("stop"), folder.path().join("file"));
@@ -58,7 +58,7 @@ fn mixed_load_and_three_kills_lose_and_double_nothing() {
         stop = stop.display(),
         file = file.display(),
     );
-    let mut child = group.command(&script).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut child = group.command(&script).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn_guarded();
     let served = Arc::new(AtomicU64::new(0));
     let count = Arc::clone(&served);
     // Ends with the process of the tests.

@@ -1,12 +1,13 @@
 //! A gigabyte from a container, over a bridge and out of its host: in the figures of both, once, as egress.
 
 use std::io::Read;
-use std::process::{Child, Stdio};
+use std::process::Stdio;
 use std::time::Duration;
 
 use super::collector::{Collector, Written, sum};
 use super::wires::{Wires, accept, counters, ip, listen, megabytes, repeated, set, turn_on};
 use crate::control_group::ControlGroup;
+use crate::support::{RunningProcess, SpawnGuarded as _, not_run};
 
 const GIGABYTE: u64 = 1 << 30;
 
@@ -34,13 +35,13 @@ fn wire(wires: &mut Wires) -> Result<(String, String), String> {
 }
 
 /// Has the container send a gigabyte to this process, which takes it.
-fn send(group: &ControlGroup, container: &str, wires: &Wires) -> Child {
+fn send(group: &ControlGroup, container: &str, wires: &Wires) -> RunningProcess {
     let listener = listen(wires.address(0, 1));
     let to = format!("{}/{}", wires.address(0, 1), listener.local_addr().unwrap().port());
     let script = format!(
         "exec ip netns exec {container} bash -c 'dd if=/dev/zero bs=1M count=1024 status=none >/dev/tcp/{to} && read end'"
     );
-    let child = group.command(&script).stdin(Stdio::piped()).spawn().unwrap();
+    let child = group.command(&script).stdin(Stdio::piped()).spawn_guarded();
     let mut stream = accept(&listener, Duration::from_secs(30));
     stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
     let (mut buffer, mut received) = (vec![0; 1 << 20], 0);
@@ -61,7 +62,7 @@ fn a_gigabyte_over_a_bridge_is_1024_mb_of_egress_once() {
     let (host, container) = match wire(&mut wires) {
         Ok(names) => names,
         Err(why) => {
-            eprintln!("skipped, since no cables can be laid (root, network namespaces): {why}");
+            not_run(format!("no virtual cables can be laid: {why}"));
             return;
         }
     };

@@ -5,6 +5,7 @@ use std::process::Command;
 
 use super::{State, assert_complete, assert_order, events, exists, text, wait_for_line};
 use crate::form_queue::{Answer, FormQueue};
+use crate::support::not_run;
 
 const QUICK: [&str; 8] =
     ["--initial-backoff", "1ms", "--max-backoff", "5ms", "--timeout", "2s", "--reset-timeout", "20ms"];
@@ -20,7 +21,7 @@ impl Tmpfs {
         match output {
             Ok(output) if output.status.success() => Some(Self(at.to_owned())),
             other => {
-                eprintln!("SKIPPED: a tmpfs can't be mounted here, which takes root: {other:?}");
+                not_run(format!("a tmpfs can't be mounted, which takes root: {other:?}"));
                 None
             }
         }

@@ -10,11 +10,11 @@ mod signals;
 use std::collections::{BTreeMap, HashSet};
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStderr, ChildStdin, Command, Output, Stdio};
+use std::process::{ChildStderr, ChildStdin, Command, Output, Stdio};
 
 use serde_json::Value;
 
-use crate::support::{formusage_process, line};
+use crate::support::{RunningProcess, SpawnGuarded as _, formusage_process, line};
 
 /// Rounds of a random test: few by default, as many as `FORMUSAGE_TEST_ROUNDS` asks for.
 fn rounds() -> usize {
@@ -59,7 +59,7 @@ impl State {
     /// A publisher that reads a pipe.
     fn publish(&self, to: &str, options: &[&str]) -> Publisher {
         let mut command = self.command(&["publish", "--report", "json", "--to", to]);
-        let mut child = command.args(options).spawn().unwrap();
+        let mut child = command.args(options).spawn_guarded();
         Publisher { input: child.stdin.take(), child: Some(child) }
     }
 
@@ -116,7 +116,7 @@ impl State {
 
 /// A publisher at work; killed when dropped.
 struct Publisher {
-    child: Option<Child>,
+    child: Option<RunningProcess>,
     input: Option<ChildStdin>,
 }
 
@@ -126,7 +126,7 @@ impl Publisher {
         let _ = self.input.as_mut().unwrap().write_all(text(events).as_bytes());
     }
 
-    fn child(&self) -> &Child {
+    fn child(&self) -> &RunningProcess {
         self.child.as_ref().unwrap()
     }
 

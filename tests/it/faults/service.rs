@@ -4,7 +4,7 @@ use std::net::TcpListener;
 
 use super::{State, assert_complete, events, random, text};
 use crate::form_queue::{Answer, FormQueue};
-use crate::support::{ServedQueue, signal};
+use crate::support::{ServedQueue, SpawnGuarded as _, signal};
 
 /// Short waits, so that a storm of failures is over soon.
 const QUICK: [&str; 8] =
@@ -110,7 +110,7 @@ fn secrets_are_sent_and_never_shown() {
     queue.always(Answer::status(401));
     let secret = "hunter2-of-the-token";
     let mut command = state.command(&["-vvv", "publish", "--report", "json", "--to", &queue.url()]);
-    let mut child = command.args(QUICK).env("FORMUSAGE_TOKEN", secret).spawn().unwrap();
+    let mut child = command.args(QUICK).env("FORMUSAGE_TOKEN", secret).spawn_guarded();
     let mut input = child.stdin.take().unwrap();
     std::io::Write::write_all(&mut input, text(&events(1)).as_bytes()).unwrap();
     queue.wait_for_requests(4);

@@ -157,9 +157,9 @@ fn a_certificate_of_another_authority_is_not_taken_for_ours() {
 #[test]
 fn a_service_over_https_that_demands_a_certificate_gets_it() {
     let authority = Authority::new();
-    authority.issue("server", "localhost");
+    authority.issue("server", "127.0.0.1");
     authority.issue("meter", "meter-1");
-    let to = format!("https://localhost:{}/events", authority.service());
+    let to = format!("https://127.0.0.1:{}/events", authority.service());
     let event = line("a", 0);
     let publish = ["publish", "--to", &to, "--event", &event];
     authority.run(&publish, Some("meter")).assert().code(0).stderr("");

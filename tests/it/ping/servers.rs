@@ -2,9 +2,10 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::process::{Child, ChildStderr, Command, Stdio};
+use std::process::{ChildStderr, Command, Stdio};
 use std::sync::Arc;
 
+use crate::support::{RunningProcess, SpawnGuarded as _};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
@@ -116,7 +117,7 @@ pub(super) fn https(
 
 /// A real `nats-server` on a free port; killed when dropped.
 pub(super) struct Nats {
-    process: Child,
+    process: RunningProcess,
     pub(super) address: String,
     // Closed, it would break the server's log.
     _log: BufReader<ChildStderr>,
@@ -131,7 +132,7 @@ impl Nats {
         if jetstream {
             command.arg("-js").arg("-sd").arg(store.path());
         }
-        let mut process = command.spawn().expect("these tests need nats-server (2.9 or later) in the PATH");
+        let mut process = command.spawn_guarded();
         let mut log = BufReader::new(process.stderr.take().unwrap());
         let (mut said, mut address) = (String::new(), None);
         while !said.contains("Server is ready") {
