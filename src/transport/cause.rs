@@ -44,7 +44,7 @@ pub(crate) fn shortage(error: &(dyn Error + 'static)) -> Option<&'static str> {
 
 /// Whether no more files can be opened, by this process or on this machine.
 pub(super) fn is_shortage_of_files(error: &io::Error) -> bool {
-    matches!(error.raw_os_error(), Some(EMFILE | ENFILE))
+    cfg!(unix) && matches!(error.raw_os_error(), Some(EMFILE | ENFILE))
 }
 
 fn shortage_of_io(error: &io::Error) -> Option<&'static str> {
@@ -54,6 +54,8 @@ fn shortage_of_io(error: &io::Error) -> Option<&'static str> {
             "this machine has no free port or no address to connect from: see ss -s and sysctl net.ipv4.ip_local_port_range",
         ),
         io::ErrorKind::OutOfMemory => Some("this machine is out of memory"),
+        // Elsewhere these numbers mean other things.
+        _ if cfg!(not(unix)) => None,
         _ => match error.raw_os_error()? {
             EMFILE => Some(DESCRIPTORS),
             ENFILE => Some("this machine may open no more files: raise sysctl fs.file-max, or end what holds them"),
@@ -71,7 +73,7 @@ const ENOBUFS: i32 = rustix::io::Errno::NOBUFS.raw_os_error();
 #[cfg(not(target_os = "linux"))]
 const ENOBUFS: i32 = 55;
 
-#[cfg(test)]
+#[cfg(all(test, target_os = "linux"))]
 mod tests {
     use super::*;
 

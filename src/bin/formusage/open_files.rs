@@ -11,7 +11,8 @@ const LEAST_FREE: usize = 16;
 /// Descriptors that are not for connections to the destination: files of the spool, thresholds, channels, a metrics port.
 const RESERVED: usize = 24;
 
-/// Raises the soft limit to the hard one: connections are poll'ed by epoll, which knows no bound of 1024.
+/// Raises the soft limit to the hard one. The soft one is 1024 on most systems for the sake of `select`, which is not used
+/// here.
 pub(crate) fn raise_limit() {
     #[cfg(target_os = "linux")]
     {
