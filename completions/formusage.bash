@@ -470,7 +470,7 @@ _formusage() {
             return 0
             ;;
         formusage__subcmd__dlq__subcmd__purge)
-            opts="-v -q -h --all --spool --verbose --quiet --log --log-format --help"
+            opts="-v -q -h --all --spool --yes --verbose --quiet --log --log-format --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -954,7 +954,7 @@ _formusage() {
             return 0
             ;;
         formusage__subcmd__report)
-            opts="-v -q -h --from --timeout --token-file --nats-creds --ca-file --client-cert --client-key --by --since --until --tz --thresholds --fail-on --format --html --max-skew --max-line-bytes --verbose --quiet --log --log-format --help"
+            opts="-v -q -h --from --timeout --token-file --nats-creds --ca-file --client-cert --client-key --by --since --until --expect-full --tz --thresholds --fail-on --format --html --max-skew --max-line-bytes --verbose --quiet --log --log-format --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1148,7 +1148,7 @@ _formusage() {
             return 0
             ;;
         formusage__subcmd__spool__subcmd__purge)
-            opts="-v -q -h --spool --waiting --to --verbose --quiet --log --log-format --help"
+            opts="-v -q -h --spool --waiting --yes --to --verbose --quiet --log --log-format --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

@@ -80,8 +80,8 @@ complete -c formusage -n "__fish_formusage_using_subcommand publish" -l max-skew
 complete -c formusage -n "__fish_formusage_using_subcommand publish" -l max-line-bytes -d 'The longest line to accept, in bytes' -r
 complete -c formusage -n "__fish_formusage_using_subcommand publish" -l timeout -d 'How long one attempt may take' -r
 complete -c formusage -n "__fish_formusage_using_subcommand publish" -l concurrency -d 'Attempts under way at a time: auto finds the level at which the destination takes most, a number fixes it' -r
-complete -c formusage -n "__fish_formusage_using_subcommand publish" -l drain-timeout -d 'After the end of input, go on for so long without delivering anything' -r
-complete -c formusage -n "__fish_formusage_using_subcommand publish" -l poison-after -d 'An event that was refused by name in so many rounds, while others went through, is a dead letter' -r
+complete -c formusage -n "__fish_formusage_using_subcommand publish" -l drain-timeout -d 'After the end of input, go on for so long without delivering anything; after SIGTERM or Ctrl-C, end within this time' -r
+complete -c formusage -n "__fish_formusage_using_subcommand publish" -l poison-after -d 'Make an event a dead letter that was refused in so many rounds while others went through (of this run, or of several with a spool)' -r
 complete -c formusage -n "__fish_formusage_using_subcommand publish" -l token-file -d 'A file that holds a bearer token for the destination (or set FORMUSAGE_TOKEN to the token itself)' -r -F
 complete -c formusage -n "__fish_formusage_using_subcommand publish" -l ca-file -d 'Trust the certificates in this PEM file instead of the system\'s' -r -F
 complete -c formusage -n "__fish_formusage_using_subcommand publish" -l client-cert -d 'Show this certificate to a server that demands one: a PEM file, with the intermediate authorities behind it. It is read anew when it changes' -r -F
@@ -127,7 +127,7 @@ complete -c formusage -n "__fish_formusage_using_subcommand publish" -l strict -
 complete -c formusage -n "__fish_formusage_using_subcommand publish" -l create-stream -d 'Make the JetStream stream where there is none: kept in files, and when it is full it refuses new events instead of dropping old ones. A stream that exists is left as it is'
 complete -c formusage -n "__fish_formusage_using_subcommand publish" -l no-spool -d 'Do without: what is not delivered when the run ends goes to --dead-letter or standard error'
 complete -c formusage -n "__fish_formusage_using_subcommand publish" -l no-circuit-breaker -d 'Do without a circuit breaker'
-complete -c formusage -n "__fish_formusage_using_subcommand publish" -l allow-exec -d 'Let channels and actions run programs'
+complete -c formusage -n "__fish_formusage_using_subcommand publish" -l allow-exec -d 'Let channels and actions run programs; stands on the command line alone, never in the environment'
 complete -c formusage -n "__fish_formusage_using_subcommand publish" -s v -l verbose -d 'Log more: -v for what happens, -vv for every attempt'
 complete -c formusage -n "__fish_formusage_using_subcommand publish" -s q -l quiet -d 'Log nothing'
 complete -c formusage -n "__fish_formusage_using_subcommand publish" -s h -l help -d 'Print help (see more with \'--help\')'
@@ -153,7 +153,7 @@ complete -c formusage -n "__fish_formusage_using_subcommand check" -l thresholds
 complete -c formusage -n "__fish_formusage_using_subcommand check" -l log -d 'What to log, as tracing directives, e.g. "info,form_usage_events::publish=debug"' -r
 complete -c formusage -n "__fish_formusage_using_subcommand check" -l log-format -d 'How log lines look' -r -f -a "text\t'For people'
 json\t'One JSON object a line'"
-complete -c formusage -n "__fish_formusage_using_subcommand check" -l allow-exec -d 'Let channels and actions run programs'
+complete -c formusage -n "__fish_formusage_using_subcommand check" -l allow-exec -d 'Let channels and actions run programs; stands on the command line alone, never in the environment'
 complete -c formusage -n "__fish_formusage_using_subcommand check" -l tee -d 'Pass every line on to standard output as it was read, at once; the report goes to standard error'
 complete -c formusage -n "__fish_formusage_using_subcommand check" -l explain -d 'Report for each event why each threshold did or did not fire, in place of the violations'
 complete -c formusage -n "__fish_formusage_using_subcommand check" -s v -l verbose -d 'Log more: -v for what happens, -vv for every attempt'
@@ -178,7 +178,7 @@ complete -c formusage -n "__fish_formusage_using_subcommand validate" -l max-fin
 complete -c formusage -n "__fish_formusage_using_subcommand validate" -l log -d 'What to log, as tracing directives, e.g. "info,form_usage_events::publish=debug"' -r
 complete -c formusage -n "__fish_formusage_using_subcommand validate" -l log-format -d 'How log lines look' -r -f -a "text\t'For people'
 json\t'One JSON object a line'"
-complete -c formusage -n "__fish_formusage_using_subcommand validate" -l strict -d 'Make warnings errors: unknown fields, empty files'
+complete -c formusage -n "__fish_formusage_using_subcommand validate" -l strict -d 'Make warnings errors: unknown fields, empty files. Files of folders that are not validated are an error too'
 complete -c formusage -n "__fish_formusage_using_subcommand validate" -l continuity -d 'Look at the periods of each instance too: gaps, overlaps, repeats, conflicts, order'
 complete -c formusage -n "__fish_formusage_using_subcommand validate" -s v -l verbose -d 'Log more: -v for what happens, -vv for every attempt'
 complete -c formusage -n "__fish_formusage_using_subcommand validate" -s q -l quiet -d 'Log nothing'
@@ -226,10 +226,10 @@ user\t''
 instance\t''
 none\t'One row for all'"
 complete -c formusage -n "__fish_formusage_using_subcommand report" -l since -d 'Leave out what was before: a date, a date and a time (2026-11-22T08:00, by --tz unless it says Z or +02:00), or Unix seconds. A period across it counts in proportion' -r
-complete -c formusage -n "__fish_formusage_using_subcommand report" -l until -d 'Leave out what was at that time or later' -r
+complete -c formusage -n "__fish_formusage_using_subcommand report" -l until -d 'Leave out what was at that time or later: the time itself is not in the report. A date is its first second, so that the whole of November is --since 2026-11-01 --until 2026-12-01' -r
 complete -c formusage -n "__fish_formusage_using_subcommand report" -l tz -d 'The time zone whose midnight ends a day: UTC, local, an offset (+02:00), or a name (Europe/Berlin)' -r
 complete -c formusage -n "__fish_formusage_using_subcommand report" -l thresholds -d 'Count the events over these thresholds, and draw them into plots: a JSON file, a folder of *.json files, http(s)://HOST/PATH, sqlite:PATH or nats://HOST/BUCKET' -r
-complete -c formusage -n "__fish_formusage_using_subcommand report" -l fail-on -d 'What makes the exit code 1' -r -f -a "gaps\t'Time between two periods of an instance that was not metered'
+complete -c formusage -n "__fish_formusage_using_subcommand report" -l fail-on -d 'What makes the exit code 1' -r -f -a "gaps\t'Time between two periods of an instance that was not metered; with --expect-full also at both ends of the time'
 overlaps\t'Time that was metered more than once'
 conflicts\t'Different events of one instance and period'
 thresholds\t'An event that exceeds a threshold'
@@ -245,6 +245,7 @@ complete -c formusage -n "__fish_formusage_using_subcommand report" -l max-line-
 complete -c formusage -n "__fish_formusage_using_subcommand report" -l log -d 'What to log, as tracing directives, e.g. "info,form_usage_events::publish=debug"' -r
 complete -c formusage -n "__fish_formusage_using_subcommand report" -l log-format -d 'How log lines look' -r -f -a "text\t'For people'
 json\t'One JSON object a line'"
+complete -c formusage -n "__fish_formusage_using_subcommand report" -l expect-full -d 'Expect each instance to be metered from --since to --until (without them, from the first event of all to the last): what lacks before its first and behind its last event is a gap then. Of an instance without any event in that time nothing is known'
 complete -c formusage -n "__fish_formusage_using_subcommand report" -s v -l verbose -d 'Log more: -v for what happens, -vv for every attempt'
 complete -c formusage -n "__fish_formusage_using_subcommand report" -s q -l quiet -d 'Log nothing'
 complete -c formusage -n "__fish_formusage_using_subcommand report" -s h -l help -d 'Print help (see more with \'--help\')'
@@ -290,7 +291,8 @@ complete -c formusage -n "__fish_formusage_using_subcommand spool; and __fish_se
 complete -c formusage -n "__fish_formusage_using_subcommand spool; and __fish_seen_subcommand_from purge" -l log -d 'What to log, as tracing directives, e.g. "info,form_usage_events::publish=debug"' -r
 complete -c formusage -n "__fish_formusage_using_subcommand spool; and __fish_seen_subcommand_from purge" -l log-format -d 'How log lines look' -r -f -a "text\t'For people'
 json\t'One JSON object a line'"
-complete -c formusage -n "__fish_formusage_using_subcommand spool; and __fish_seen_subcommand_from purge" -l waiting -d 'Throw away events that wait and that no publisher holds. They are lost: export them first'
+complete -c formusage -n "__fish_formusage_using_subcommand spool; and __fish_seen_subcommand_from purge" -l waiting -d 'Throw away events that wait and that no publisher holds. They are lost: export them first. Asks before'
+complete -c formusage -n "__fish_formusage_using_subcommand spool; and __fish_seen_subcommand_from purge" -l yes -d 'Do not ask before events that wait are thrown away; needed where nobody can be asked'
 complete -c formusage -n "__fish_formusage_using_subcommand spool; and __fish_seen_subcommand_from purge" -s v -l verbose -d 'Log more: -v for what happens, -vv for every attempt'
 complete -c formusage -n "__fish_formusage_using_subcommand spool; and __fish_seen_subcommand_from purge" -s q -l quiet -d 'Log nothing'
 complete -c formusage -n "__fish_formusage_using_subcommand spool; and __fish_seen_subcommand_from purge" -s h -l help -d 'Print help (see more with \'--help\')'
@@ -302,7 +304,7 @@ complete -c formusage -n "__fish_formusage_using_subcommand spool; and __fish_se
 complete -c formusage -n "__fish_formusage_using_subcommand spool; and __fish_seen_subcommand_from verify" -s q -l quiet -d 'Log nothing'
 complete -c formusage -n "__fish_formusage_using_subcommand spool; and __fish_seen_subcommand_from verify" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c formusage -n "__fish_formusage_using_subcommand spool; and __fish_seen_subcommand_from reconcile" -l spool -d 'The spool\'s file; by default spool.db in $FORMUSAGE_STATE_DIR, else $STATE_DIRECTORY, else $XDG_STATE_HOME/formusage, else /var/lib/formusage for root, else ~/.local/state/formusage' -r -F
-complete -c formusage -n "__fish_formusage_using_subcommand spool; and __fish_seen_subcommand_from reconcile" -l to -d 'The destination to compare with' -r
+complete -c formusage -n "__fish_formusage_using_subcommand spool; and __fish_seen_subcommand_from reconcile" -l to -d 'The destination to compare with; where the spool knows but one, that one unless given. Never taken from the environment' -r
 complete -c formusage -n "__fish_formusage_using_subcommand spool; and __fish_seen_subcommand_from reconcile" -l timeout -d 'How long the destination may be silent while it is read, and how long one attempt to send may take' -r
 complete -c formusage -n "__fish_formusage_using_subcommand spool; and __fish_seen_subcommand_from reconcile" -l token-file -d 'A file that holds a bearer token for the destination (or set FORMUSAGE_TOKEN to the token itself)' -r -F
 complete -c formusage -n "__fish_formusage_using_subcommand spool; and __fish_seen_subcommand_from reconcile" -l nats-creds -d 'A NATS credentials file, as nsc writes it (for a user and a password set FORMUSAGE_NATS_USER and FORMUSAGE_NATS_PASSWORD, for a token FORMUSAGE_TOKEN or --token-file)' -r -F
@@ -342,7 +344,7 @@ complete -c formusage -n "__fish_formusage_using_subcommand dlq; and __fish_seen
 complete -c formusage -n "__fish_formusage_using_subcommand dlq; and __fish_seen_subcommand_from show" -s q -l quiet -d 'Log nothing'
 complete -c formusage -n "__fish_formusage_using_subcommand dlq; and __fish_seen_subcommand_from show" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c formusage -n "__fish_formusage_using_subcommand dlq; and __fish_seen_subcommand_from replay" -l spool -d 'The spool\'s file; by default spool.db in $FORMUSAGE_STATE_DIR, else $STATE_DIRECTORY, else $XDG_STATE_HOME/formusage, else /var/lib/formusage for root, else ~/.local/state/formusage' -r -F
-complete -c formusage -n "__fish_formusage_using_subcommand dlq; and __fish_seen_subcommand_from replay" -l to -d 'Where to, instead of where they were to go' -r
+complete -c formusage -n "__fish_formusage_using_subcommand dlq; and __fish_seen_subcommand_from replay" -l to -d 'Where to, instead of where each was to go; never taken from the environment' -r
 complete -c formusage -n "__fish_formusage_using_subcommand dlq; and __fish_seen_subcommand_from replay" -l log -d 'What to log, as tracing directives, e.g. "info,form_usage_events::publish=debug"' -r
 complete -c formusage -n "__fish_formusage_using_subcommand dlq; and __fish_seen_subcommand_from replay" -l log-format -d 'How log lines look' -r -f -a "text\t'For people'
 json\t'One JSON object a line'"
@@ -362,6 +364,7 @@ complete -c formusage -n "__fish_formusage_using_subcommand dlq; and __fish_seen
 complete -c formusage -n "__fish_formusage_using_subcommand dlq; and __fish_seen_subcommand_from purge" -l log-format -d 'How log lines look' -r -f -a "text\t'For people'
 json\t'One JSON object a line'"
 complete -c formusage -n "__fish_formusage_using_subcommand dlq; and __fish_seen_subcommand_from purge" -l all -d 'All of them'
+complete -c formusage -n "__fish_formusage_using_subcommand dlq; and __fish_seen_subcommand_from purge" -l yes -d 'Do not ask before all dead letters are thrown away; needed where nobody can be asked'
 complete -c formusage -n "__fish_formusage_using_subcommand dlq; and __fish_seen_subcommand_from purge" -s v -l verbose -d 'Log more: -v for what happens, -vv for every attempt'
 complete -c formusage -n "__fish_formusage_using_subcommand dlq; and __fish_seen_subcommand_from purge" -s q -l quiet -d 'Log nothing'
 complete -c formusage -n "__fish_formusage_using_subcommand dlq; and __fish_seen_subcommand_from purge" -s h -l help -d 'Print help (see more with \'--help\')'
@@ -449,7 +452,7 @@ complete -c formusage -n "__fish_formusage_using_subcommand channels; and __fish
 complete -c formusage -n "__fish_formusage_using_subcommand channels; and __fish_seen_subcommand_from test" -l log -d 'What to log, as tracing directives, e.g. "info,form_usage_events::publish=debug"' -r
 complete -c formusage -n "__fish_formusage_using_subcommand channels; and __fish_seen_subcommand_from test" -l log-format -d 'How log lines look' -r -f -a "text\t'For people'
 json\t'One JSON object a line'"
-complete -c formusage -n "__fish_formusage_using_subcommand channels; and __fish_seen_subcommand_from test" -l allow-exec -d 'Let channels and actions run programs'
+complete -c formusage -n "__fish_formusage_using_subcommand channels; and __fish_seen_subcommand_from test" -l allow-exec -d 'Let channels and actions run programs; stands on the command line alone, never in the environment'
 complete -c formusage -n "__fish_formusage_using_subcommand channels; and __fish_seen_subcommand_from test" -s v -l verbose -d 'Log more: -v for what happens, -vv for every attempt'
 complete -c formusage -n "__fish_formusage_using_subcommand channels; and __fish_seen_subcommand_from test" -s q -l quiet -d 'Log nothing'
 complete -c formusage -n "__fish_formusage_using_subcommand channels; and __fish_seen_subcommand_from test" -s h -l help -d 'Print help (see more with \'--help\')'

@@ -4,16 +4,16 @@ use thiserror::Error;
 
 /// What can go wrong between an event and its acknowledgement.
 ///
-/// A message says what failed, where to, and what to do. None holds a password or a token.
+/// These six variants and no others: a `match` over them needs no wildcard. A message begins with the kind of the
+/// failure, then says what failed, where to, and what to do. None holds a password or a token.
 #[derive(Debug, Error)]
-#[non_exhaustive]
 pub enum UsageEventError {
     /// An event could not be written as JSON, or text could not be read as an event.
-    #[error("the event is not valid JSON for a usage event: {0}")]
+    #[error("serialization failed: {0}")]
     SerializationError(#[from] serde_json::Error),
 
     /// The destination answered and did not take the event, or the event may not be sent at all.
-    #[error("{0}")]
+    #[error("publish failed: {0}")]
     PublishError(String),
 
     /// The circuit breaker is open: the destination failed several times in a row, and no attempt was made.
@@ -24,11 +24,11 @@ pub enum UsageEventError {
     CircuitBreakerOpen,
 
     /// The destination could not be reached, or the connection ended before its answer came.
-    #[error("{0}")]
+    #[error("connection failed: {0}")]
     ConnectionError(String),
 
     /// The HTTP client could not be built or refused the request.
-    #[error("the HTTP request could not be made: {0}")]
+    #[error("HTTP request failed: {0}")]
     HttpError(#[from] reqwest::Error),
 
     /// Everything else: settings that make no sense, thresholds that can't be read.
@@ -57,5 +57,27 @@ impl InvalidConfig {
 impl From<InvalidConfig> for UsageEventError {
     fn from(error: InvalidConfig) -> Self {
         Self::Other(error.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_message_says_its_kind_and_its_cause() {
+        let json = serde_json::from_str::<u8>("x").unwrap_err();
+        let request = reqwest::Proxy::all("http://[").unwrap_err();
+        let cases = [
+            (UsageEventError::from(json), "serialization failed: expected value"),
+            (UsageEventError::PublishError("refused".into()), "publish failed: refused"),
+            (UsageEventError::CircuitBreakerOpen, "the circuit breaker is open"),
+            (UsageEventError::ConnectionError("reset".into()), "connection failed: reset"),
+            (UsageEventError::from(request), "HTTP request failed: "),
+            (UsageEventError::Other("no thresholds".into()), "no thresholds"),
+        ];
+        for (error, starts) in cases {
+            assert!(error.to_string().starts_with(starts), "{error}");
+        }
     }
 }

@@ -50,6 +50,8 @@
 //!
 //! `default` has everything that the binary needs. `default-features = false` gives events, validation, thresholds,
 //! retry, breaker, the meter and the publisher over HTTP; `tls`, `sqlite`, `server`, `collect`, `schema` and `ping` add theirs.
+//! With `tls`, which `default` has, a service that builds a `reqwest::Client` of its own installs a crypto provider of
+//! rustls first, or that panics: the library brings one for its own connections alone.
 
 #![warn(missing_docs)]
 

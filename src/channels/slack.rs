@@ -11,7 +11,7 @@ use super::{message, webhook};
 use crate::events::EncodedEvent;
 use crate::threshold::{AlertKind, AlertSeverity, ThresholdAlert};
 use crate::transport::http_client::{self, HttpClient, Peer};
-use crate::transport::{BatchLimits, BoxFuture, Failure, Outcome, Sink};
+use crate::transport::{BatchLimits, BoxFuture, Failure, Outcome, Repeat, Sink};
 
 /// A message of more lines is not read.
 const LIMITS: BatchLimits = BatchLimits { events: 20, bytes: 64 << 10 };
@@ -23,6 +23,7 @@ const SLACK: Peer = Peer {
         403 | 404 | 410 => Some("; the webhook was removed or its channel archived: make a new one"),
         _ => None,
     },
+    conflict: Repeat::Possible,
 };
 
 /// Writes alerts into a chat.

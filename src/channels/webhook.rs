@@ -25,7 +25,7 @@ use super::message::{NOTICE_TYPE, ViolationEvent};
 use crate::clock::{Clock, unix_seconds};
 use crate::events::{EncodedEvent, EventId};
 use crate::transport::http_client::{self, HttpClient, Peer, Server};
-use crate::transport::{BatchLimits, BoxFuture, ClientCertificate, ConnectOptions, Failure, Outcome, Sink};
+use crate::transport::{BatchLimits, BoxFuture, ClientCertificate, ConnectOptions, Failure, Outcome, Repeat, Sink};
 
 /// What one request tells of.
 const LIMITS: BatchLimits = BatchLimits { events: 100, bytes: 256 << 10 };
@@ -38,6 +38,7 @@ const RECEIVER: Peer = Peer {
         404 | 405 | 410 => Some("; check the URL of the channel"),
         _ => None,
     },
+    conflict: Repeat::Possible,
 };
 
 /// Posts alerts to a receiver.

@@ -47,9 +47,9 @@ pub(super) struct Admission {
 
 #[derive(Debug)]
 enum State {
-    Closed { failures: u32 },
+    Closed { failures: usize },
     Open { until: Monotonic },
-    HalfOpen { under_way: u32, successes: u32 },
+    HalfOpen { under_way: usize, successes: usize },
 }
 
 #[derive(Debug)]
@@ -83,7 +83,7 @@ impl Machine {
     }
 
     /// The failures in a row, and until when it is open. Half-open counts as open up to now: nobody knows yet.
-    pub(super) const fn record(&self, now: Monotonic) -> (u32, Option<Monotonic>) {
+    pub(super) const fn record(&self, now: Monotonic) -> (usize, Option<Monotonic>) {
         match self.state {
             State::Closed { failures } => (failures, None),
             State::Open { until } => (0, Some(until)),
@@ -92,7 +92,7 @@ impl Machine {
     }
 
     /// Goes on where a machine of an earlier time stood.
-    pub(super) fn resume(&mut self, failures: u32, open_until: Option<Monotonic>, now: Monotonic) {
+    pub(super) fn resume(&mut self, failures: usize, open_until: Option<Monotonic>, now: Monotonic) {
         self.state = match open_until {
             // A clock that was set back makes nobody wait for longer than an opening lasts.
             Some(until) => State::Open { until: until.min(now.saturating_add(self.config.reset_timeout)) },
@@ -212,7 +212,7 @@ mod tests {
         /// half-open never has more calls under way than allowed.
         #[test]
         fn only_listed_transitions_and_never_too_many_calls(
-            threshold in 1u32..4, allowed in 1u32..4, steps in proptest::collection::vec(step(), 1..120),
+            threshold in 1usize..4, allowed in 1usize..4, steps in proptest::collection::vec(step(), 1..120),
         ) {
             let config = CircuitBreakerConfig {
                 failure_threshold: threshold,
@@ -250,7 +250,7 @@ mod tests {
                 }
                 if after == HalfOpen {
                     let current = under_way.iter().filter(|admission| admission.spell == machine.spell).count();
-                    prop_assert!(current <= allowed as usize);
+                    prop_assert!(current <= allowed);
                     prop_assert!(opened_at.is_some_and(|at| now >= at + Duration::from_secs(30)));
                 }
             }

@@ -37,11 +37,11 @@ use machine::{Admission, Machine};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CircuitBreakerConfig {
     /// So many failures in a row open it; 5 by default, at least 1.
-    pub failure_threshold: u32,
+    pub failure_threshold: usize,
     /// How long it stays open before a call is let through to try; 30 s by default, more than zero.
     pub reset_timeout: Duration,
     /// So many calls at a time are let through to try, and so many successes close it; 1 by default, at least 1.
-    pub half_open_allowed_calls: u32,
+    pub half_open_allowed_calls: usize,
 }
 
 impl Default for CircuitBreakerConfig {
@@ -153,6 +153,7 @@ impl CircuitBreaker {
         let (failures, open_until) = self.locked(|machine| machine.record(now));
         let left = |until: Duration| i64::try_from(until.saturating_sub(now).as_millis()).unwrap_or(i64::MAX);
         let open_until_ms = open_until.map(|until| wall.saturating_add(left(until)));
+        let failures = u32::try_from(failures).unwrap_or(u32::MAX);
         BreakerRecord { failures, open_until_ms, opening: open_until_ms.and_then(|_| self.opening()) }
     }
 
@@ -172,7 +173,8 @@ impl CircuitBreaker {
         let (now, wall) = (self.clock.monotonic(), unix_millis(self.clock.wall()));
         let left = |until: i64| Duration::from_millis(u64::try_from(until.saturating_sub(wall)).unwrap_or(0));
         let open_until = record.open_until_ms.map(|until| now.saturating_add(left(until)));
-        self.locked(|machine| machine.resume(record.failures, open_until, now));
+        let failures = usize::try_from(record.failures).unwrap_or(usize::MAX);
+        self.locked(|machine| machine.resume(failures, open_until, now));
         self.set_opening(record.opening.filter(|_| open_until.is_some()));
     }
 
@@ -286,7 +288,7 @@ mod tests {
     use super::*;
     use crate::clock::ManualClock;
 
-    fn breaker(failure_threshold: u32, half_open_allowed_calls: u32) -> (CircuitBreaker, Arc<ManualClock>) {
+    fn breaker(failure_threshold: usize, half_open_allowed_calls: usize) -> (CircuitBreaker, Arc<ManualClock>) {
         let clock = Arc::new(ManualClock::at_unix(0));
         let config =
             CircuitBreakerConfig { failure_threshold, half_open_allowed_calls, ..CircuitBreakerConfig::default() };

@@ -36,10 +36,11 @@ const NO_CONTROL_CHARACTERS: &str = "^[^\\u0000-\\u001f\\u007f-\\u009f]*$";
 
 /// What one instance consumed in one period.
 ///
-/// The fields stand in the order in which they are written. An event is valid when its ids are neither empty, nor
+/// The fields stand in the order in which they are written. To [`crate::validate`] an event is valid when its ids are neither empty, nor
 /// longer than [`MAX_ID_BYTES`], nor hold control characters; its figures are finite and not negative; its percentages
 /// are at most 100; its period has a start before its end; and it was stamped at or after that end.
-/// [`crate::validate::event_findings`] checks all of it.
+/// [`crate::validate::event_findings`] checks all of it. What is only implausible among this (a percentage over 100, a time
+/// that can only be milliseconds, or is too early or too late) is delivered with a warning all the same.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct UsageEvent {

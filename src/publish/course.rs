@@ -56,7 +56,9 @@ enum Step {
 
 impl Delivery {
     /// Delivers `events` on until some of them are settled, and says for each how it ended; those without an ending are
-    /// to be given to the next step, in the same order and without any others, as long as `course` is under way.
+    /// to be given to the next step, in the same order and without any others, as long as `course` is under way. Where it
+    /// no longer is, one was refused as if the destination were set up wrong: those behind it that need not wait for it
+    /// may go in other batches.
     pub(super) async fn advance(&self, events: &[EncodedEvent], course: &mut Course) -> Vec<Option<Ending>> {
         let mut first = None;
         if !course.is_under_way() {
@@ -117,14 +119,14 @@ impl Delivery {
                 all_wait(&Ending::Deferred(deferral), course, endings);
                 return Step::Ended;
             }
-            Err(Attempt::Failed(failure)) if failure.kind == FailureKind::Event && size > 1 => return Step::Halve,
+            Err(Attempt::Failed(failure)) if failure.may_be_of_one_event() && size > 1 => return Step::Halve,
             Err(Attempt::Failed(failure)) => vec![Outcome::Failed(failure); size],
             Ok(outcomes) => outcomes,
         };
         outcomes.resize_with(size, || Outcome::Failed(unanswered()));
         let (mut settled, mut failed) = (false, 0);
         let mut longest: Option<Failure> = None;
-        let mut waiting = None;
+        let (mut waiting, mut refused) = (None, None);
         for (slot, outcome) in endings.iter_mut().zip(outcomes) {
             match &outcome {
                 Outcome::Failed(failure) if failure.kind.is_temporary() => {
@@ -133,16 +135,22 @@ impl Delivery {
                         longest.filter(|it| it.retry_after >= failure.retry_after).or_else(|| Some(failure.clone()));
                 }
                 Outcome::Failed(failure) if failure.kind == FailureKind::Destination => {
-                    waiting.get_or_insert_with(|| Ending::Misdirected(failure.clone()));
+                    let why = if failure.may_be_of_one_event() { &mut refused } else { &mut waiting };
+                    why.get_or_insert_with(|| Ending::Misdirected(failure.clone()));
                 }
                 Outcome::Failed(_) | Outcome::Delivered | Outcome::Duplicate => settled = true,
             }
             *slot = Some(ending(outcome));
         }
         if failed == 0 && waiting.is_none() {
-            course.next_part();
+            if refused.is_some() {
+                *course = Course::default();
+            } else {
+                course.next_part();
+            }
             return Step::Ended;
         }
+        let waiting = waiting.or(refused);
         // A set-up that is wrong is not mended by trying again.
         let again = longest.filter(|_| waiting.is_none()).and_then(|failure| {
             let wait = next_wait(self.retrier().config(), failure.verdict(), course.retries, self.retrier().draw());

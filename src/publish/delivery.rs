@@ -2,6 +2,7 @@
 //!
 //! The breaker sits inside the retry, so that it sees every attempt. Its refusal is a deferral: no attempt was made.
 
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -10,11 +11,12 @@ use super::concurrency::{Concurrency, Sample};
 use super::course::{Course, unanswered};
 use super::latency::{Latency, LatencyHistogram};
 use super::load::Load;
+use super::unanswered::Unanswered;
 use crate::circuit_breaker::{BreakerOpening, CircuitBreaker, Refusal};
 use crate::clock::Clock;
 use crate::events::EncodedEvent;
 use crate::retry::{Retrier, Retryable, Verdict};
-use crate::transport::{Failure, FailureKind, Outcome, Reach, Sink};
+use crate::transport::{Failure, FailureKind, Outcome, Reach, Repeat, Sink};
 
 /// How an event's delivery ended, for now or for good.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -102,6 +104,7 @@ pub struct Delivery {
     last_failure: Arc<Mutex<Option<String>>>,
     pub(super) counters: Arc<Counters>,
     load: Arc<Load>,
+    unanswered: Arc<Unanswered>,
 }
 
 impl Delivery {
@@ -124,6 +127,7 @@ impl Delivery {
             last_failure: Arc::default(),
             counters: Arc::default(),
             load: Arc::default(),
+            unanswered: Arc::default(),
         }
         .with_concurrency(Concurrency::default())
     }
@@ -211,15 +215,22 @@ impl Delivery {
     /// Delivers `events` in their order, with retries, and says for each how it ended, in the same order.
     ///
     /// `events` must fit the sink's limits. A batch that is refused whole because of an event in it is halved until
-    /// that one is alone; where a half then has to wait, so does what comes behind it, since nothing may overtake.
+    /// that one is alone; where a half then has to wait, so does what comes behind it, since nothing may overtake. An
+    /// event that is refused as if the destination were set up wrong keeps back those of its instance alone.
     /// Dropping the future gives the attempt under way up.
     pub async fn deliver(&self, events: &[EncodedEvent]) -> Vec<Ending> {
         let mut course = Course::default();
         let mut endings = self.advance(events, &mut course).await;
-        if course.is_under_way() {
+        if endings.iter().any(Option::is_none) {
             // Rare and large: the usual way does not carry its state along.
             Box::pin(async {
-                while course.is_under_way() {
+                loop {
+                    if !course.is_under_way() {
+                        keep_back_behind_refused(events, &mut endings);
+                    }
+                    if endings.iter().all(Option::is_some) {
+                        break;
+                    }
                     let open = endings.iter().zip(events).filter(|(ending, _)| ending.is_none());
                     let rest: Vec<EncodedEvent> = open.map(|(_, event)| event.clone()).collect();
                     let ended = self.advance(&rest, &mut course).await;
@@ -248,7 +259,9 @@ impl Delivery {
         self.counters.attempts.fetch_add(1, Ordering::Relaxed);
         let started = self.clock.monotonic();
         let under_way = self.load.begin(started);
+        let sending = self.unanswered.begin(events);
         let answer = tokio::time::timeout(self.timeout, self.sink.send(events)).await;
+        sending.ended();
         let in_time = answer.is_ok();
         let result = match answer {
             Ok(result) => result,
@@ -258,6 +271,7 @@ impl Delivery {
             ))
             .reached(Reach::Unknown)),
         };
+        let result = self.with_known_repeats(events, result);
         let now = self.clock.monotonic();
         self.counters.latency.record(now.saturating_sub(started));
         let sample = if in_time { sample(&result) } else { Some(Sample::Overloaded) };
@@ -271,6 +285,57 @@ impl Delivery {
             }
         }
         result.map_err(Attempt::Failed)
+    }
+
+    /// Whether the destination may hold `event` although it never acknowledged it: an attempt got no reply.
+    pub(super) fn may_be_held(&self, event: &EncodedEvent) -> bool {
+        self.unanswered.contains(event)
+    }
+
+    /// Remembers that an earlier run sent `event` and got no reply.
+    pub(super) fn note_unanswered(&self, event: &EncodedEvent) {
+        self.unanswered.note(event);
+    }
+
+    /// The same result, where the refusal of what the destination holds already counts as an acknowledgement. Remembers
+    /// which events were not answered.
+    fn with_known_repeats(
+        &self,
+        events: &[EncodedEvent],
+        result: Result<Vec<Outcome>, Failure>,
+    ) -> Result<Vec<Outcome>, Failure> {
+        match result {
+            Ok(mut outcomes) => {
+                for (event, outcome) in events.iter().zip(&mut outcomes) {
+                    if let Outcome::Failed(failure) = outcome
+                        && self.is_known_repeat(std::slice::from_ref(event), failure)
+                    {
+                        *outcome = Outcome::Duplicate;
+                    }
+                }
+                Ok(outcomes)
+            }
+            Err(failure) if self.is_known_repeat(events, &failure) => Ok(vec![Outcome::Duplicate]),
+            Err(failure) => Err(failure),
+        }
+    }
+
+    /// Whether `failure` says of `events`, if that is one alone, that the destination holds it already. Of several nobody
+    /// knows which one is meant.
+    fn is_known_repeat(&self, events: &[EncodedEvent], failure: &Failure) -> bool {
+        if failure.leaves_unanswered() {
+            events.iter().for_each(|event| self.unanswered.note(event));
+        }
+        let [event] = events else { return false };
+        let known = match failure.repeat {
+            Repeat::No => false,
+            Repeat::Possible => self.unanswered.contains(event),
+            Repeat::Certain => true,
+        };
+        if known {
+            tracing::info!(id = %event.id(), %failure, "the destination holds the event already; it counts as delivered");
+        }
+        known
     }
 
     fn account(&self, result: &Result<Vec<Outcome>, Failure>) {
@@ -300,6 +365,19 @@ impl Delivery {
     fn hold_left(&self) -> Option<Duration> {
         let until = Some(self.hold_until.load(Ordering::Relaxed)).filter(|until| *until > 0)?;
         Duration::from_nanos(until).checked_sub(self.clock.monotonic()).filter(|left| !left.is_zero())
+    }
+}
+
+/// Behind an event that was refused those of its instance wait, as it does; the others may go on.
+fn keep_back_behind_refused(events: &[EncodedEvent], endings: &mut [Option<Ending>]) {
+    let mut refused: HashMap<&str, Ending> = HashMap::new();
+    for (event, ending) in events.iter().zip(endings) {
+        let instance = event.event().instance_id.as_str();
+        match ending {
+            Some(Ending::Misdirected(_)) => refused.extend(ending.clone().map(|ending| (instance, ending))),
+            None => *ending = refused.get(instance).cloned(),
+            Some(_) => {}
+        }
     }
 }
 

@@ -6,8 +6,8 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use crate::clock::Clock;
-use crate::events::{EncodedEvent, Line, LinePart, LineReader};
-use crate::validate::{self, EventRules, Finding, Severity};
+use crate::events::{EncodedEvent, Line, LinePart, LineReader, UsageEvent};
+use crate::validate::{self, EventRules, Finding, ImplausibleWatch};
 
 /// Where something was read.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,7 +25,7 @@ impl fmt::Display for Origin {
     }
 }
 
-/// A valid event, and where it was read.
+/// An event, and where it was read.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Taken {
     /// The event.
@@ -34,6 +34,17 @@ pub struct Taken {
     pub origin: Origin,
     /// Its number in the spool, where it came through one.
     pub ticket: Option<Ticket>,
+    /// What earlier attempts to deliver it came to.
+    pub history: AttemptHistory,
+}
+
+/// What is remembered of the attempts to deliver an event, over runs where there is a spool.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct AttemptHistory {
+    /// In how many rounds the destination refused it while it took others.
+    pub refusals: u32,
+    /// The reply to an attempt never came: the destination may hold the event.
+    pub unanswered: bool,
 }
 
 impl Taken {
@@ -53,7 +64,7 @@ pub struct Ticket {
     pub own: bool,
 }
 
-/// A line that is no valid event.
+/// A line that is no event.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RefusedLine {
     /// Its place.
@@ -114,7 +125,7 @@ pub struct IntakeRules {
     pub max_line_bytes: usize,
     /// How far in the future an event may lie, in seconds.
     pub max_skew: i64,
-    /// Refuse what is odd as well as what is wrong: fields that are not known.
+    /// Refuse what is implausible, and events with fields that are not known, instead of delivering them.
     pub strict: bool,
 }
 
@@ -132,85 +143,112 @@ impl Default for IntakeRules {
 const GROUP_ITEMS: usize = 64;
 const GROUP_BYTES: usize = 64 << 10;
 
-/// Reads `input` to its end and hands what is there to `give`, a few dozen lines at a time and never later than before a
-/// wait for more, until that breaks off. Blocks while `input` does.
-pub fn read_lines(
-    name: &str,
-    input: impl Read,
-    rules: &IntakeRules,
-    clock: &dyn Clock,
-    mut give: impl FnMut(Vec<Intake>) -> ControlFlow<()>,
-) -> ControlFlow<()> {
-    let name: Arc<str> = name.into();
-    let mut lines = LineReader::with_limit(input, rules.max_line_bytes);
-    let mut group = Vec::new();
-    let mut bytes = 0;
-    loop {
-        let at = lines.lines();
-        match lines.next_line() {
-            Ok(None) => break,
-            Ok(Some(line)) => {
-                bytes += line.bytes.len();
-                let origin = Origin { input: name.clone(), line: Some(line.number) };
-                group.push(judge(line, origin, rules, clock.unix_seconds()));
-            }
-            Err(error) => {
-                group.push(Intake::Broken(format!("can't read {name} behind line {at}: {error}")));
-                break;
-            }
-        }
-        if group.len() >= GROUP_ITEMS || bytes >= GROUP_BYTES || !lines.is_ready() {
-            give(std::mem::take(&mut group))?;
-            bytes = 0;
-        }
-    }
-    if group.is_empty() { ControlFlow::Continue(()) } else { give(group) }
+/// Reads lines and judges them: what is an event is delivered, what is none is refused. Of an event that is implausible a
+/// warning is logged, once for each instance and kind.
+#[derive(Debug, Default)]
+pub struct IntakeReader {
+    rules: IntakeRules,
+    watch: ImplausibleWatch,
 }
 
-/// The event in `text`, or why there is none.
-#[must_use]
-pub fn judge(line: Line<'_>, origin: Origin, rules: &IntakeRules, now: i64) -> Intake {
-    let refuse =
-        |origin, reason| Intake::Refused(RefusedLine { origin, reason, raw: line.bytes.to_vec(), part: line.part });
-    if let LinePart::Piece { index, .. } = line.part {
-        let reason = format!(
-            "piece {} of a line of more than {} bytes, the longest that is taken",
-            index + 1,
-            rules.max_line_bytes
+impl IntakeReader {
+    /// By these rules.
+    #[must_use]
+    pub fn new(rules: IntakeRules) -> Self {
+        Self { rules, watch: ImplausibleWatch::default() }
+    }
+
+    /// Reads `input` to its end and hands what is there to `give`, a few dozen lines at a time and never later than before
+    /// a wait for more, until that breaks off. Blocks while `input` does.
+    pub fn read_lines(
+        &mut self,
+        name: &str,
+        input: impl Read,
+        clock: &dyn Clock,
+        mut give: impl FnMut(Vec<Intake>) -> ControlFlow<()>,
+    ) -> ControlFlow<()> {
+        let name: Arc<str> = name.into();
+        let mut lines = LineReader::with_limit(input, self.rules.max_line_bytes);
+        let mut group = Vec::new();
+        let mut bytes = 0;
+        loop {
+            let at = lines.lines();
+            match lines.next_line() {
+                Ok(None) => break,
+                Ok(Some(line)) => {
+                    bytes += line.bytes.len();
+                    let origin = Origin { input: name.clone(), line: Some(line.number) };
+                    group.push(self.judge(line, origin, clock.unix_seconds()));
+                }
+                Err(error) => {
+                    group.push(Intake::Broken(format!("can't read {name} behind line {at}: {error}")));
+                    break;
+                }
+            }
+            if group.len() >= GROUP_ITEMS || bytes >= GROUP_BYTES || !lines.is_ready() {
+                give(std::mem::take(&mut group))?;
+                bytes = 0;
+            }
+        }
+        if group.is_empty() { ControlFlow::Continue(()) } else { give(group) }
+    }
+
+    /// The event in `line`, or why there is none; `now` in Unix seconds.
+    #[must_use]
+    pub fn judge(&mut self, line: Line<'_>, origin: Origin, now: i64) -> Intake {
+        let refuse =
+            |origin, reason| Intake::Refused(RefusedLine { origin, reason, raw: line.bytes.to_vec(), part: line.part });
+        if let LinePart::Piece { index, .. } = line.part {
+            let reason = format!(
+                "piece {} of a line of more than {} bytes, the longest that is taken",
+                index + 1,
+                self.rules.max_line_bytes
+            );
+            return refuse(origin, reason);
+        }
+        let in_words = |findings: Vec<Finding>| findings.into_iter().map(without_line).collect::<Vec<_>>().join("; ");
+        let rules = EventRules { now, max_skew: self.rules.max_skew };
+        if self.rules.strict {
+            let findings = validate::line_findings(line.bytes, line.number, &rules);
+            if !findings.is_empty() {
+                return refuse(origin, in_words(findings));
+            }
+        }
+        let (event, implausible) = match validate::deliverable_event(line.bytes, line.number, &rules) {
+            Ok(read) => read,
+            Err(findings) => return refuse(origin, in_words(findings)),
+        };
+        let running_totals = self.watch.running_totals(&event);
+        if self.rules.strict && !running_totals.is_empty() {
+            return refuse(origin, in_words(validate::implausible_findings(&event, running_totals, &rules)));
+        }
+        let implausible = implausible.union(running_totals);
+        if !implausible.is_empty() {
+            warn_of(&self.watch.unreported(&event, implausible, &rules), &event, Some(&origin));
+        }
+        match EncodedEvent::of_sound(event, line.bytes) {
+            Ok(encoded) => {
+                Intake::Event(Box::new(Taken { encoded, origin, ticket: None, history: AttemptHistory::default() }))
+            }
+            Err(error) => refuse(origin, error.to_string()),
+        }
+    }
+}
+
+/// Logs what is implausible about an event that is delivered.
+pub(super) fn warn_of(findings: &[Finding], event: &UsageEvent, origin: Option<&Origin>) {
+    for finding in findings {
+        tracing::warn!(
+            instance_id = event.instance_id,
+            place = origin.map(tracing::field::display),
+            "an implausible event is delivered as it is: {finding}; more of the kind from this instance are not reported"
         );
-        return refuse(origin, reason);
     }
-    let event_rules = EventRules { now, max_skew: rules.max_skew };
-    let faults = |line: Line<'_>| {
-        let counts = |finding: &Finding| rules.strict || finding.severity == Severity::Error;
-        let findings = validate::line_findings(line.bytes, line.number, &event_rules);
-        findings.into_iter().filter(counts).map(without_line).collect::<Vec<_>>().join("; ")
-    };
-    // What `validate` has nothing against, and nothing else, is sent: both ask the same rules.
-    if let Some(event) = validate::clean_event(line.bytes, &event_rules)
-        && let Ok(encoded) = EncodedEvent::of_sound(event, line.bytes)
-    {
-        return take(encoded, origin);
-    }
-    match EncodedEvent::decode(line.bytes) {
-        Ok(encoded) => match faults(line) {
-            none if none.is_empty() => take(encoded, origin),
-            reason => refuse(origin, reason),
-        },
-        Err(error) => match faults(line) {
-            none if none.is_empty() => refuse(origin, error.to_string()),
-            reason => refuse(origin, reason),
-        },
-    }
-}
-
-fn take(encoded: EncodedEvent, origin: Origin) -> Intake {
-    Intake::Event(Box::new(Taken { encoded, origin, ticket: None }))
 }
 
 /// A finding as text behind a place that names the line already.
 fn without_line(mut finding: Finding) -> String {
-    match finding.place.take() {
+    match finding.place.take().filter(|place| place.line > 0) {
         Some(place) => format!("column {}: {finding}", place.column),
         None => finding.to_string(),
     }

@@ -43,6 +43,11 @@ struct Lane {
     stuck: bool,
 }
 
+/// The name of an event's lane; it has none of its own in a `single` one.
+fn lane_name(single: bool, event: &Taken) -> &str {
+    if single { "" } else { event.encoded.event().instance_id.as_str() }
+}
+
 impl Lane {
     fn is_idle(&self) -> bool {
         self.events.is_empty() && !self.under_way
@@ -83,7 +88,7 @@ impl Lanes {
     }
 
     pub(super) fn push(&mut self, event: Taken) {
-        let instance = if self.single { "" } else { event.encoded.event().instance_id.as_str() };
+        let instance = lane_name(self.single, &event);
         let number = match self.numbers.get(instance) {
             Some(&number) => number,
             None => self.open(instance.into()),
@@ -110,6 +115,29 @@ impl Lanes {
             if let Some(lane) = self.lanes.get_mut(number).filter(|lane| !lane.stuck) {
                 lane.stuck = true;
                 self.stuck += lane.events.len();
+            }
+        }
+    }
+
+    /// Gives all events of `batch` back but the first, which stays under way alone: those of other instances may go, those
+    /// of its own wait behind it.
+    pub(super) fn keep_first(&mut self, batch: &mut Batch) {
+        let own = batch.events.first().and_then(|event| self.numbers.get(lane_name(self.single, event)).copied());
+        for event in batch.events.drain(1..).rev() {
+            let number = self.numbers.get(lane_name(self.single, &event)).copied();
+            let Some(lane) = number.and_then(|number| self.lanes.get_mut(number)) else { continue };
+            self.stuck += usize::from(lane.stuck);
+            lane.events.push_front(event);
+        }
+        for number in std::mem::take(&mut batch.lanes).into_iter().rev() {
+            if Some(number) == own {
+                batch.lanes.push(number);
+                continue;
+            }
+            let Some(lane) = self.lanes.get_mut(number) else { continue };
+            lane.under_way = false;
+            if !lane.events.is_empty() {
+                self.ready.push_front(number);
             }
         }
     }
@@ -207,14 +235,19 @@ mod tests {
     use super::*;
     use crate::events::EncodedEvent;
     use crate::events::tests::sample;
-    use crate::publish::intake::Origin;
+    use crate::publish::intake::{AttemptHistory, Origin};
     use proptest::prelude::*;
 
     fn taken(instance: &str, line: u64) -> Taken {
         let mut event = sample();
         event.instance_id = instance.to_owned();
         let origin = Origin { input: "test".into(), line: Some(line) };
-        Taken { encoded: EncodedEvent::encode(event).unwrap(), origin, ticket: None }
+        Taken {
+            encoded: EncodedEvent::encode(event).unwrap(),
+            origin,
+            ticket: None,
+            history: AttemptHistory::default(),
+        }
     }
 
     fn lines(batch: &Batch) -> Vec<u64> {
@@ -276,6 +309,24 @@ mod tests {
         single.push(taken("b", 2));
         single.note_stuck(&first);
         assert_eq!(single.stuck(), 0);
+    }
+
+    #[test]
+    fn first_event_is_kept_and_the_others_go_back_in_order() {
+        let mut lanes = Lanes::default();
+        for (line, instance) in (1..).zip(["a", "a", "b", "b", "c"]) {
+            lanes.push(taken(instance, line));
+        }
+        let mut batch = lanes.take(BatchLimits { events: 4, bytes: usize::MAX }).unwrap();
+        lanes.push(taken("b", 6));
+        lanes.keep_first(&mut batch);
+        assert_eq!(lines(&batch), [1]);
+        lanes.note_stuck(&batch);
+        assert_eq!(lanes.stuck(), 1);
+        let others = lanes.take(BatchLimits { events: 9, bytes: usize::MAX }).unwrap();
+        assert_eq!(lines(&others), [3, 4, 6, 5], "those of its instance wait");
+        settle(&mut lanes, batch);
+        assert_eq!((lines(&lanes.take(BatchLimits::ONE).unwrap()), lanes.stuck()), (vec![2], 0));
     }
 
     #[test]

@@ -19,12 +19,14 @@ mod reconcile;
 mod report;
 #[cfg(feature = "sqlite")]
 mod spooled;
+mod suspects;
+mod unanswered;
 mod worker;
 
 pub use concurrency::{Concurrency, Sample};
 pub use delivery::{Deferral, Delivery, DeliveryStats, Ending};
 pub use feed::Feed;
-pub use intake::{Intake, IntakeRules, Origin, RefusedLine, Taken, Ticket, judge, read_lines};
+pub use intake::{AttemptHistory, Intake, IntakeReader, IntakeRules, Origin, RefusedLine, Taken, Ticket};
 pub use latency::{LATENCY_BOUNDS, Latency, LatencyHistogram};
 pub use pipeline::{Keeper, Pipeline, PipelineError, PipelineOptions, Progress, Stop};
 pub use publisher::EventPublisher;

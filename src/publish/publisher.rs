@@ -1,8 +1,9 @@
 //! The publisher that services embed.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use super::delivery::{Deferral, Delivery, Ending};
+use super::intake::warn_of;
 use crate::circuit_breaker::{CircuitBreaker, CircuitBreakerConfig, CircuitState};
 use crate::clock::{Clock, SystemClock};
 use crate::errors::{InvalidConfig, UsageEventError};
@@ -10,7 +11,7 @@ use crate::events::{EncodedEvent, UsageEvent};
 use crate::retry::{Random, Retrier, RetryConfig};
 use crate::threshold::ThresholdManager;
 use crate::transport::{self, BatchLimits, ConnectOptions, Destination, Failure, FormAddress, Reach, Sink};
-use crate::validate::{self, EventRules};
+use crate::validate::{self, EventRules, Implausible, ImplausibleWatch};
 
 /// Publishes usage events: thresholds, circuit breaker, retries, and the result to the caller. It keeps no spool: what
 /// it returns an error for is the caller's to keep and to publish again, under the same id.
@@ -40,6 +41,8 @@ pub struct EventPublisher {
     retry: RetryConfig,
     breaker: Option<Result<CircuitBreaker, InvalidConfig>>,
     thresholds: Option<Arc<ThresholdManager>>,
+    /// What was warned of; shared by clones.
+    watch: Arc<Mutex<ImplausibleWatch>>,
     clock: Arc<dyn Clock>,
     random: Random,
     /// Built at the first publish and shared by clones made before and after it.
@@ -94,6 +97,7 @@ impl EventPublisher {
             retry: RetryConfig::default(),
             breaker: None,
             thresholds: None,
+            watch: Arc::default(),
             clock: Arc::new(SystemClock),
             random: Random::default(),
             delivery: Arc::default(),
@@ -176,12 +180,17 @@ impl EventPublisher {
 
     /// Publishes one event: checks it, evaluates the thresholds, sends it with retries.
     ///
+    /// What is no event is refused: figures that are negative or not finite, ids that can't be used, a period that does
+    /// not start before its end, another type or major version. What is only implausible (a percentage over 100, a time
+    /// that can only be milliseconds or that lies in the future, counters that never reset) is delivered, and a warning is
+    /// logged through `tracing`, once for each instance and kind.
+    ///
     /// Every attempt sends the identical bytes. Dropping the future gives up; whether the event arrived is then
     /// unknown, and publishing it again is safe.
     ///
     /// # Errors
     /// - [`UsageEventError::SerializationError`]: a figure is infinite or not a number;
-    /// - [`UsageEventError::PublishError`]: the event is not valid, or the destination answered and did not take it;
+    /// - [`UsageEventError::PublishError`]: it is no event that can be sent, or the destination answered and did not take it;
     /// - [`UsageEventError::ConnectionError`]: the destination could not be reached, or its reply never came;
     /// - [`UsageEventError::CircuitBreakerOpen`]: no attempt was made;
     /// - [`UsageEventError::Other`]: settings that make no sense.
@@ -228,25 +237,35 @@ impl EventPublisher {
         results
     }
 
-    /// An event that may be sent: valid, its thresholds evaluated, its bytes made.
+    /// An event that may be sent: its thresholds evaluated, its bytes made. Of what is implausible a warning is logged.
     async fn accept(&self, event: UsageEvent) -> Result<EncodedEvent, UsageEventError> {
         let encoded = EncodedEvent::encode(event)?;
         let event = encoded.event();
         let rules = EventRules::at(self.clock.unix_seconds());
-        if !validate::is_valid(event, &rules) {
-            let faults: Vec<String> = validate::event_findings(event, &rules).iter().map(ToString::to_string).collect();
+        let Some(implausible) = validate::event_implausible(event, &rules) else {
+            let faults: Vec<String> = validate::event_faults(event, &rules).iter().map(ToString::to_string).collect();
             return Err(UsageEventError::PublishError(format!(
                 "the event of instance {:?} is not valid and was not sent: {}",
                 event.instance_id,
                 faults.join("; ")
             )));
-        }
+        };
+        self.warn_of_implausible(event, implausible, &rules);
         if let Some(manager) = &self.thresholds
             && let Err(error) = manager.check_event(event).await
         {
             tracing::error!(instance_id = %event.instance_id, %error, "a threshold's notification failed");
         }
         Ok(encoded)
+    }
+
+    fn warn_of_implausible(&self, event: &UsageEvent, implausible: Implausible, rules: &EventRules) {
+        let unreported = {
+            let mut watch = self.watch.lock().unwrap_or_else(PoisonError::into_inner);
+            let found = implausible.union(watch.running_totals(event));
+            watch.unreported(event, found, rules)
+        };
+        warn_of(&unreported, event, None);
     }
 
     fn delivery(&self) -> Result<&Delivery, UsageEventError> {

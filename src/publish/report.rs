@@ -8,17 +8,17 @@ use super::delivery::DeliveryStats;
 
 /// What became of everything that a run read.
 ///
-/// `read = delivered + undelivered + dead + refused`, always. Events of earlier runs that waited in the spool are
-/// counted apart, in [`Report::resumed`].
+/// `read = delivered + undelivered + dead + refused`, always: these are this run's own events. Events of earlier runs that
+/// waited in the spool are counted apart, in [`Report::resumed`], and in none of these.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Report {
     /// Where the events went.
     pub destination: String,
     /// Lines and events read.
     pub read: u64,
-    /// Events that the destination acknowledged.
+    /// Events of this run that the destination acknowledged, or said to hold already.
     pub delivered: u64,
-    /// Of these, events that it knew already.
+    /// Of these, events that it held already.
     pub duplicates: u64,
     /// Events that could not be delivered in this run and were kept; with a spool, they wait there for the next run.
     pub undelivered: u64,
@@ -65,8 +65,10 @@ pub struct NotTaken {
 /// What became of events that this run found in the spool.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Resumed {
-    /// Acknowledged in this run.
+    /// Acknowledged in this run, or held by the destination already.
     pub delivered: u64,
+    /// Of these, events that it held already.
+    pub duplicates: u64,
     /// Dead letters since this run.
     pub dead: u64,
     /// Still waiting.

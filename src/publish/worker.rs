@@ -3,7 +3,7 @@
 //! A round is a pause (none before the first) and a delivery with its retries, up to where something is settled. The
 //! pipeline books that and gives the worker the next round; where the delivery was not through, it goes on there.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio::sync::Notify;
@@ -12,12 +12,15 @@ use tokio_util::sync::CancellationToken;
 use super::course::Course;
 use super::delivery::{Delivery, Ending};
 use super::lanes::Batch;
+use super::suspects::RoundNumber;
 use crate::events::EncodedEvent;
 use crate::retry::backoff;
-use crate::transport::{Failure, Reach};
 
 /// The shortest wait for a trial that is under way.
 const LEAST_PAUSE: Duration = Duration::from_millis(1);
+
+/// So many pauses an event that was refused gives way to others at most, so that it is tried again whatever happens.
+const MOST_PAUSES: usize = 16;
 
 /// A batch and what happened to it so far.
 #[derive(Debug)]
@@ -25,14 +28,14 @@ pub(super) struct Worker<'a> {
     pub(super) batch: Batch,
     /// How far its delivery has come.
     course: Course,
-    /// Rounds in which its first event was refused by name while other events went through.
-    refusals: u32,
+    /// The round that it is in, or was in last.
+    round: RoundNumber,
+    /// The round in which its one event was first refused, while it is a suspect.
+    pub(super) first_refused: Option<RoundNumber>,
     /// Rounds that failed.
     failures: u32,
     /// The breaker let nobody through in the last round.
     refused: bool,
-    /// How many events the run had delivered when this batch last failed.
-    delivered_before: u64,
     delivery: &'a Delivery,
     signals: &'a Signals,
 }
@@ -46,6 +49,8 @@ pub(super) struct Signals {
     pub(super) hurry: Notify,
     /// How many workers pause.
     pub(super) pausing: AtomicUsize,
+    /// An event that was refused waits on: there are others to be tried, which show more than its next refusal.
+    pub(super) others_first: AtomicBool,
 }
 
 /// Counts a pause for as long as it lasts, however it ends.
@@ -73,14 +78,20 @@ pub(super) struct Round<'a> {
 }
 
 impl<'a> Worker<'a> {
-    /// A worker for `batch`, in a run that has delivered so many events.
-    pub(super) fn new(batch: Batch, delivered: u64, delivery: &'a Delivery, signals: &'a Signals) -> Self {
+    /// A worker for `batch`.
+    pub(super) fn new(batch: Batch, delivery: &'a Delivery, signals: &'a Signals) -> Self {
         let course = Course::default();
-        Self { batch, course, refusals: 0, failures: 0, refused: false, delivered_before: delivered, delivery, signals }
+        Self { batch, course, round: 0, first_refused: None, failures: 0, refused: false, delivery, signals }
     }
 
-    pub(super) const fn refusals(&self) -> u32 {
-        self.refusals
+    /// It is sent off into this round.
+    pub(super) const fn begin(&mut self, round: RoundNumber) {
+        self.round = round;
+    }
+
+    /// The round that has just ended.
+    pub(super) const fn ended_round(&self) -> RoundNumber {
+        self.round
     }
 
     /// Rounds so far, the one that has just ended included.
@@ -88,14 +99,9 @@ impl<'a> Worker<'a> {
         u64::from(self.failures).saturating_add(1)
     }
 
-    /// Remembers a failed round. A refusal counts against an event that was `alone` in it, and only if the destination
-    /// took others since the round before.
-    pub(super) fn note_failure(&mut self, failure: &Failure, alone: bool, delivered: u64) {
+    /// Remembers a failed round.
+    pub(super) const fn note_failure(&mut self) {
         self.failures = self.failures.saturating_add(1);
-        if failure.reach == Reach::Refused && alone && delivered > self.delivered_before {
-            self.refusals += 1;
-        }
-        self.delivered_before = delivered;
     }
 
     /// Remembers whether the breaker let nobody through in the last round.
@@ -115,10 +121,11 @@ impl<'a> Worker<'a> {
             Vec::new()
         } else {
             let pause = if self.course.is_under_way() { Duration::ZERO } else { self.pause() };
+            let pauses = if self.first_refused.is_some() { MOST_PAUSES } else { 1 };
             // The endings first: what was delivered counts as such, also in the moment of giving up.
             tokio::select! {
                 biased;
-                endings = attempt(self.delivery, self.signals, pause, events, &mut self.course) => endings,
+                endings = attempt(self.delivery, self.signals, (pause, pauses), events, &mut self.course) => endings,
                 () = self.signals.give_up.cancelled() => Vec::new(),
             }
         };
@@ -142,15 +149,20 @@ impl<'a> Worker<'a> {
 async fn attempt(
     delivery: &Delivery,
     signals: &Signals,
-    pause: Duration,
+    (pause, pauses): (Duration, usize),
     events: &[EncodedEvent],
     course: &mut Course,
 ) -> Vec<Option<Ending>> {
     if !pause.is_zero() {
         let _pausing = Pausing::new(&signals.pausing);
-        tokio::select! {
-            () = delivery.clock().sleep(pause) => {}
-            () = signals.hurry.notified() => {}
+        for _ in 0..pauses {
+            tokio::select! {
+                () = delivery.clock().sleep(pause) => {}
+                () = signals.hurry.notified() => {}
+            }
+            if !signals.others_first.load(Ordering::Relaxed) {
+                break;
+            }
         }
     }
     delivery.advance(events, course).await

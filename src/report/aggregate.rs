@@ -3,18 +3,25 @@
 use std::collections::HashMap;
 use std::hash::{BuildHasher as _, RandomState};
 
-use super::continuity::{Collector, Conflict, Found, sweep};
-use super::figures::{Part, Tally, measures, name};
+use super::continuity::{Collector, Conflict, Found, Stretch, sweep};
+use super::figures::measures;
+use super::groups::{Groups, Key, NO_ORGANIZATION, Rows};
 use super::html::Plots;
-use super::output::{Crossing, Dimension, Place, Report, Row};
+use super::names::Names;
+use super::output::{Crossing, Dimension, ImplausiblePeriods, Place, Report};
 use super::periods::{Known, Owned, Periods, Spot};
 use super::series::Series;
+use super::tally::Part;
 use super::zone::{DayCode, Zone};
 use crate::events::{UsageEvent, UsagePeriod};
 use crate::threshold::ThresholdSet;
+use crate::validate::is_period_implausible;
 
-/// So many conflicts are named; all are counted.
-const NAMED_CONFLICTS: usize = 1000;
+/// The most conflicts, and the most implausible periods, that are named; all are counted.
+const NAMED: usize = 1000;
+
+/// What is longer than a hundred years is not taken apart into days: a clock that is centuries ahead would make millions.
+const LONGEST_IN_DAYS: i64 = 36_525 * 86_400;
 
 /// So many different lengths of periods are told apart.
 const LENGTHS: usize = 256;
@@ -30,6 +37,12 @@ pub struct Options {
     pub since: Option<i64>,
     /// What lies at or after this second (Unix) is left out.
     pub until: Option<i64>,
+    /// Whether each instance is expected to be metered from `since` to `until` (from the first event of all to the last,
+    /// where they are not given), so that what lacks before its first and behind its last event is a gap. An instance
+    /// without any event in that time is not known, and has no gap.
+    pub expect_full: bool,
+    /// The time of the report (Unix): nothing is missing after it where `until` lies later.
+    pub now: Option<i64>,
     /// Limits to count the events over, and to draw in.
     pub thresholds: ThresholdSet,
     /// Whether the report is to have plots, which take 20 MB at most while it is made.
@@ -58,39 +71,11 @@ pub enum Added {
     Outside,
 }
 
-/// Names by number.
-#[derive(Debug, Default)]
-pub(super) struct Names {
-    numbers: HashMap<Box<str>, u32>,
-    pub(super) names: Vec<Box<str>>,
-}
-
-impl Names {
-    fn number(&mut self, name: &str) -> u32 {
-        if let Some(number) = self.numbers.get(name) {
-            return *number;
-        }
-        let number = u32::try_from(self.names.len()).unwrap_or(u32::MAX);
-        self.numbers.insert(name.into(), number);
-        self.names.push(name.into());
-        number
-    }
-}
-
 /// Who is billed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 struct Owner {
     user: u32,
     org: Option<u32>,
-}
-
-/// What a row is about; a dimension that rows are not told apart by is `None`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-struct Key {
-    day: Option<DayCode>,
-    org: Option<Option<u32>>,
-    user: Option<u32>,
-    instance: Option<u32>,
 }
 
 /// Adds events up.
@@ -105,9 +90,9 @@ pub struct Aggregator {
     orgs: Names,
     owners: Vec<Owner>,
     owner_numbers: HashMap<Owner, u32>,
-    /// By the instance's number: its periods, and its owner where it has but one.
-    periods: Vec<(Periods, Option<u32>)>,
-    groups: HashMap<Key, Tally>,
+    /// By the instance's number.
+    periods: Vec<Periods>,
+    groups: Groups,
     series: Option<Series>,
     lengths: HashMap<i64, u64>,
     crossings: HashMap<String, Crossing>,
@@ -116,6 +101,7 @@ pub struct Aggregator {
     outside: u64,
     conflicts: u64,
     named_conflicts: Vec<Conflict>,
+    implausible_periods: ImplausiblePeriods,
 }
 
 impl Aggregator {
@@ -139,13 +125,14 @@ impl Aggregator {
             owners: Vec::new(),
             owner_numbers: HashMap::new(),
             periods: Vec::new(),
-            groups: HashMap::new(),
+            groups: Groups::default(),
             lengths: HashMap::new(),
             span: None,
             repeats: 0,
             outside: 0,
             conflicts: 0,
             named_conflicts: Vec::new(),
+            implausible_periods: ImplausiblePeriods::default(),
         }
     }
 
@@ -155,7 +142,7 @@ impl Aggregator {
         InputId(u32::try_from(self.inputs.len() - 1).unwrap_or(u32::MAX))
     }
 
-    /// Adds an event, which must be valid ([`crate::validate::is_valid`]): what is infinite is passed over, and an empty
+    /// Adds an event with times in seconds ([`crate::validate::in_seconds`]): what is infinite is passed over, and an empty
     /// period lies outside. `body` is its compact JSON, which tells a repeat from a conflict; `line` is its place in
     /// the input, counted from 1.
     pub fn add(&mut self, event: &UsageEvent, body: &[u8], input: InputId, line: u64) -> Added {
@@ -170,13 +157,11 @@ impl Aggregator {
         let instance = self.instances.number(&event.instance_id);
         let index = usize::try_from(instance).unwrap_or(usize::MAX);
         if self.periods.len() <= index {
-            self.periods.resize_with(index + 1, || (Periods::default(), Some(owner)));
+            self.periods.resize_with(index + 1, Periods::default);
         }
         let spot = Spot { input: input.0, line: u32::try_from(line).unwrap_or(u32::MAX) };
         let digest = self.hasher.hash_one(body);
-        let (periods, only) = &mut self.periods[index];
-        let known = periods.insert(period, owner, digest, spot);
-        *only = only.filter(|only| *only == owner);
+        let known = self.periods[index].insert(period, owner, digest, spot);
         let added = match known {
             Known::Repeat(first) => {
                 self.repeats += 1;
@@ -185,7 +170,7 @@ impl Aggregator {
             Known::Conflict(first) => {
                 let (first, second) = (self.place(first), self.place(spot));
                 self.conflicts += 1;
-                if self.named_conflicts.len() < NAMED_CONFLICTS {
+                if self.named_conflicts.len() < NAMED {
                     let instance_id = event.instance_id.clone();
                     let (first, second) = (first.clone(), second.clone());
                     self.named_conflicts.push(Conflict { instance_id, period, first, second });
@@ -194,6 +179,13 @@ impl Aggregator {
             }
             Known::New => Added::Counted,
         };
+        if is_period_implausible(period) {
+            self.implausible_periods.count += 1;
+            if self.implausible_periods.list.len() < NAMED {
+                let instance_id = event.instance_id.clone();
+                self.implausible_periods.list.push(Stretch { instance_id, start: period.start, end: period.end });
+            }
+        }
         let whole = Part { from, to };
         self.sum(event, instance, owner, whole);
         added
@@ -219,10 +211,11 @@ impl Aggregator {
         let mut from = whole.from;
         while from < whole.to {
             let (day, to) = self.day(from, whole.to);
-            let tally = self.groups.entry(self.key(day, owner, instance)).or_default();
+            let key = self.key(day, owner, instance);
+            let tally = self.groups.tally(key);
             tally.add(event, Part { from, to });
             if from == whole.from {
-                tally.count(&measured, event.period.start, instance, &self.instances.names);
+                tally.count(&measured, event.period.start, instance, &self.instances);
             }
             from = to;
         }
@@ -248,7 +241,8 @@ impl Aggregator {
             return (None, to);
         }
         let day = self.options.zone.day(from);
-        (Some(day.code), day.end.min(to))
+        let is_taken_apart = to.saturating_sub(from) <= LONGEST_IN_DAYS;
+        (Some(day.code), if is_taken_apart { day.end.min(to) } else { to })
     }
 
     fn key(&self, day: Option<DayCode>, owner: u32, instance: u32) -> Key {
@@ -256,10 +250,10 @@ impl Aggregator {
         let owner = usize::try_from(owner).ok().and_then(|owner| self.owners.get(owner));
         for dimension in &self.options.by {
             match dimension {
-                Dimension::Day => key.day = day,
-                Dimension::Org => key.org = owner.map(|owner| owner.org),
-                Dimension::User => key.user = owner.map(|owner| owner.user),
-                Dimension::Instance => key.instance = Some(instance),
+                Dimension::Day => key.day = day.unwrap_or_default(),
+                Dimension::Org => key.org = owner.and_then(|owner| owner.org).unwrap_or(NO_ORGANIZATION),
+                Dimension::User => key.user = owner.map_or(0, |owner| owner.user),
+                Dimension::Instance => key.instance = instance,
             }
         }
         key
@@ -271,60 +265,82 @@ impl Aggregator {
         let (mut gaps, mut overlaps) = (Collector::default(), Collector::default());
         let rank = self.ranks();
         let periods = std::mem::take(&mut self.periods);
-        for (instance, (periods, _)) in (0..).zip(&periods) {
-            sweep(periods, &rank, |found| {
+        let whole = self.expected_range();
+        let expected = whole.filter(|_| self.options.expect_full);
+        let (mut late_starts, mut early_ends, mut incomplete) = (0, 0, 0);
+        for (instance, periods) in (0..).zip(&periods) {
+            let covered = sweep(periods, &rank, expected, |found| {
                 let (Found::Covered(owned) | Found::Overlap(owned) | Found::Gap(owned)) = found;
                 let Some(period) = self.within(owned.period) else { return };
                 match found {
                     Found::Covered(_) => {}
-                    Found::Overlap(_) => overlaps.add(instance, period, &self.instances.names),
-                    Found::Gap(_) => gaps.add(instance, period, &self.instances.names),
+                    Found::Overlap(_) => overlaps.add(instance, period, &self.instances),
+                    Found::Gap(_) => gaps.add(instance, period, &self.instances),
                 }
                 self.time(instance, &found, Owned { period, ..owned });
             });
+            if let (Some(covered), Some(whole)) = (covered, whole) {
+                let (late, early) = (covered.start > whole.start, covered.end < whole.end);
+                late_starts += u64::from(late);
+                early_ends += u64::from(early);
+                incomplete += u64::from(late || early);
+            }
         }
-        let names = &self.instances.names;
-        let mut total = Tally::default();
-        self.groups.values().for_each(|tally| total.merge(tally, names));
-        let mut rows: Vec<Row> = self.groups.iter().map(|(key, tally)| self.row(key, tally)).collect();
-        rows.sort_by(|a, b| {
-            let key = |row: &Row, dimension: &Dimension| row.value(*dimension).map(str::to_owned);
-            self.options
-                .by
-                .iter()
-                .map(|dimension| key(a, dimension).cmp(&key(b, dimension)))
-                .find(|order| order.is_ne())
-                .unwrap_or(std::cmp::Ordering::Equal)
+        let plots = self.series.take().map(|series| {
+            let several = self.users.len() > 1;
+            let user = |instance: u32| {
+                let owner = periods.get(usize::try_from(instance).ok()?)?.only_owner()?;
+                let user = self.owners.get(usize::try_from(owner).ok()?)?.user;
+                several.then(|| self.users.name(user).to_owned())
+            };
+            Plots::new(series, &self.instances, user)
         });
+        drop(periods);
         let mut crossings: Vec<Crossing> = self.crossings.into_values().collect();
         crossings.sort_by(|a, b| a.config.id.cmp(&b.config.id));
         let usual = self.lengths.iter().max_by_key(|(length, count)| (**count, -**length)).map(|(length, _)| *length);
-        let labels = |instance: u32| {
-            let owner = periods.get(usize::try_from(instance).ok()?)?.1?;
-            let user = self.owners.get(usize::try_from(owner).ok()?)?.user;
-            (self.users.names.len() > 1).then(|| name(&self.users.names, user).to_owned())
-        };
+        let Options { by, zone, since, until, expect_full, .. } = self.options;
+        let mut implausible_periods = self.implausible_periods;
+        implausible_periods
+            .list
+            .sort_by(|a, b| (&a.instance_id, a.start, a.end).cmp(&(&b.instance_id, b.start, b.end)));
+        let range = |of: UsagePeriod| UsagePeriod { start: since.unwrap_or(of.start), end: until.unwrap_or(of.end) };
+        let given = since.zip(until).map(|(start, end)| UsagePeriod { start, end });
         Report {
             span: self.span,
-            since: self.options.since,
-            until: self.options.until,
-            by: self.options.by,
-            instances: self.instances.names.len() as u64,
-            users: self.users.names.len() as u64,
-            organizations: self.orgs.names.len() as u64,
+            range: self.span.map(range).or(given),
+            since,
+            until,
+            instances: self.instances.len() as u64,
+            users: self.users.len() as u64,
+            organizations: self.orgs.len() as u64,
             repeats: self.repeats,
             outside: self.outside,
-            total: total.figures(names),
-            rows,
-            gaps: gaps.finish(names),
-            overlaps: overlaps.finish(names),
+            total: self.groups.total(&self.instances),
+            gaps: gaps.finish(&self.instances),
+            overlaps: overlaps.finish(&self.instances),
+            expect_full,
+            late_starts,
+            early_ends,
+            incomplete,
+            implausible_periods,
             conflicts: self.conflicts,
             named_conflicts: self.named_conflicts,
             thresholds: crossings,
             usual_period: usual,
-            plots: self.series.map(|series| Plots::new(series, names, labels)),
-            zone: self.options.zone,
+            plots,
+            zone,
+            rows: Rows::new(self.groups, by.clone(), [self.instances, self.users, self.orgs]),
+            by,
         }
+    }
+
+    /// The time in which an instance is expected to be metered; `None` where there is no event.
+    fn expected_range(&self) -> Option<UsagePeriod> {
+        let span = self.span?;
+        let last = self.options.now.map_or(i64::MAX, |now| now.max(span.end));
+        let end = self.options.until.map_or(span.end, |until| until.min(last));
+        Some(UsagePeriod { start: self.options.since.unwrap_or(span.start), end })
     }
 
     /// What of a period is reported.
@@ -339,7 +355,8 @@ impl Aggregator {
         let mut from = owned.period.start;
         while from < owned.period.end {
             let (day, to) = self.day(from, owned.period.end);
-            let tally = self.groups.entry(self.key(day, owned.owner, instance)).or_default();
+            let key = self.key(day, owned.owner, instance);
+            let tally = self.groups.tally(key);
             let seconds = to.abs_diff(from);
             let sum = match found {
                 Found::Covered(_) => &mut tally.covered,
@@ -354,8 +371,8 @@ impl Aggregator {
     /// The owners' places in the order of their names.
     fn ranks(&self) -> Vec<u32> {
         let names = |owner: &Owner| {
-            let org = owner.org.map(|org| name(&self.orgs.names, org));
-            (name(&self.users.names, owner.user), org)
+            let org = owner.org.map(|org| self.orgs.name(org));
+            (self.users.name(owner.user), org)
         };
         let mut order: Vec<usize> = (0..self.owners.len()).collect();
         order.sort_by_key(|owner| self.owners.get(*owner).map(names));
@@ -364,16 +381,5 @@ impl Aggregator {
             ranks[owner] = rank;
         }
         ranks
-    }
-
-    fn row(&self, key: &Key, tally: &Tally) -> Row {
-        let named = |names: &Names, number: u32| name(&names.names, number).to_owned();
-        Row {
-            day: key.day.map(|day| day.to_string()),
-            org_id: key.org.map(|org| org.map(|org| named(&self.orgs, org))),
-            user_id: key.user.map(|user| named(&self.users, user)),
-            instance_id: key.instance.map(|instance| named(&self.instances, instance)),
-            figures: tally.figures(&self.instances.names),
-        }
     }
 }

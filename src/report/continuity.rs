@@ -5,6 +5,7 @@ use std::collections::BinaryHeap;
 
 use serde::Serialize;
 
+use super::names::Names;
 use super::output::Place;
 use super::periods::{Owned, Periods};
 use crate::events::UsagePeriod;
@@ -57,12 +58,21 @@ pub(super) enum Found {
     Gap(Owned),
 }
 
-/// Goes over the periods from the first to the last.
-pub(super) fn sweep(periods: &Periods, rank: &[u32], mut found: impl FnMut(Found)) {
+/// Goes over the periods from the first to the last, and gives from where to where they go; `None` where there are none.
+/// What of `expected` lies before the first or behind the last one is a gap too.
+pub(super) fn sweep(
+    periods: &Periods,
+    rank: &[u32],
+    expected: Option<UsagePeriod>,
+    mut found: impl FnMut(Found),
+) -> Option<UsagePeriod> {
+    let of = |start, end, owner| Owned { period: UsagePeriod { start, end }, owner };
     let mut reach: Option<(i64, u32)> = None;
+    let mut first = None;
     for Owned { period: UsagePeriod { start, end }, owner } in periods.sorted(rank) {
-        let of = |start, end, owner| Owned { period: UsagePeriod { start, end }, owner };
-        let (reached, last) = reach.unwrap_or((start, owner));
+        let begun = *first.get_or_insert(start);
+        let from = expected.map_or(begun, |expected| expected.start.min(begun));
+        let (reached, last) = reach.unwrap_or((from, owner));
         if start > reached {
             found(Found::Gap(of(reached, start, last)));
         }
@@ -74,6 +84,11 @@ pub(super) fn sweep(periods: &Periods, rank: &[u32], mut found: impl FnMut(Found
             reach = Some((end, owner));
         }
     }
+    let (reached, last) = reach?;
+    if let Some(expected) = expected.filter(|expected| expected.end > reached) {
+        found(Found::Gap(of(reached, expected.end, last)));
+    }
+    Some(UsagePeriod { start: first?, end: reached })
 }
 
 /// Counts stretches and keeps the longest. Those that touch are one.
@@ -109,7 +124,7 @@ impl PartialOrd for Ranked {
 
 impl Collector {
     /// Adds a stretch, which starts no earlier than those of the same instance before it.
-    pub(super) fn add(&mut self, instance: u32, period: UsagePeriod, names: &[Box<str>]) {
+    pub(super) fn add(&mut self, instance: u32, period: UsagePeriod, names: &Names) {
         self.seconds = self.seconds.saturating_add(period.end.abs_diff(period.start));
         match &mut self.open {
             Some((of, _, end)) if *of == instance && *end >= period.start => *end = (*end).max(period.end),
@@ -120,17 +135,17 @@ impl Collector {
         }
     }
 
-    fn close(&mut self, names: &[Box<str>]) {
+    fn close(&mut self, names: &Names) {
         let Some((instance, start, end)) = self.open.take() else { return };
         self.count += 1;
-        let instance = super::figures::name(names, instance).into();
+        let instance = names.name(instance).into();
         self.longest.push(Reverse(Ranked { seconds: end.abs_diff(start), instance, start, end }));
         if self.longest.len() > LISTED {
             self.longest.pop();
         }
     }
 
-    pub(super) fn finish(mut self, names: &[Box<str>]) -> Findings {
+    pub(super) fn finish(mut self, names: &Names) -> Findings {
         self.close(names);
         let mut list: Vec<Stretch> = self
             .longest

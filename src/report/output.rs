@@ -4,8 +4,10 @@ use std::fmt;
 
 use serde::Serialize;
 
+use super::continuity::Stretch;
 use super::continuity::{Conflict, Findings};
 use super::figures::Figures;
+use super::groups::Rows;
 use super::html::Plots;
 use super::zone::Zone;
 use crate::events::UsagePeriod;
@@ -101,11 +103,23 @@ impl Crossing {
     }
 }
 
+/// Periods that are longer than 31 days or begin before the year 2000. They are in the sums.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct ImplausiblePeriods {
+    /// How many there are.
+    pub count: u64,
+    /// A thousand of them at most, by instance and time.
+    pub list: Vec<Stretch>,
+}
+
 /// What many events add up to.
 #[derive(Debug)]
 pub struct Report {
     /// From the first second that is reported on to the last; `None` where there was no event.
     pub span: Option<UsagePeriod>,
+    /// The time that is reported on: what was asked for, else from the first event to the last; `None` where neither says
+    /// so.
+    pub range: Option<UsagePeriod>,
     /// What was asked for.
     pub since: Option<i64>,
     /// What was asked for.
@@ -126,8 +140,17 @@ pub struct Report {
     pub outside: u64,
     /// All together.
     pub total: Figures,
-    /// Each group.
-    pub rows: Vec<Row>,
+    pub(super) rows: Rows,
+    /// Whether an instance is expected to be metered in all of `range`, so that what lacks at its ends is a gap.
+    pub expect_full: bool,
+    /// How many instances have no event at the start of `range`.
+    pub late_starts: u64,
+    /// How many instances have no event at the end of `range`, or at the time of the report where that is earlier.
+    pub early_ends: u64,
+    /// How many instances lack something at one end of `range` at least.
+    pub(super) incomplete: u64,
+    /// Periods that are probably wrong.
+    pub implausible_periods: ImplausiblePeriods,
     /// Time that was not metered.
     pub gaps: Findings,
     /// Time that was metered more than once, by events of one key or of several.
@@ -149,6 +172,7 @@ struct Document<'a> {
     span: Option<UsagePeriod>,
     since: Option<i64>,
     until: Option<i64>,
+    range: Option<Range>,
     tz: &'a str,
     by: &'a [Dimension],
     organizations: u64,
@@ -157,11 +181,37 @@ struct Document<'a> {
     repeats: u64,
     outside: u64,
     total: &'a Figures,
-    rows: &'a [Row],
+    rows: EachRow<'a>,
+    expect_full: bool,
+    late_starts: u64,
+    early_ends: u64,
+    implausible_periods: &'a ImplausiblePeriods,
     gaps: &'a Findings,
     overlaps: &'a Findings,
     conflicts: Conflicts<'a>,
     thresholds: &'a [Crossing],
+}
+
+/// The time that is reported on, for programs and for people.
+#[derive(Serialize)]
+struct Range {
+    /// The first second, in Unix seconds.
+    start: i64,
+    /// The first second after it.
+    end: i64,
+    /// `start` as RFC 3339.
+    from: String,
+    /// `end` as RFC 3339.
+    before: String,
+}
+
+/// The rows, one after the other: all at once they would take more than the sums.
+struct EachRow<'a>(&'a Rows);
+
+impl Serialize for EachRow<'_> {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.0.iter())
+    }
 }
 
 #[derive(Serialize)]
@@ -170,12 +220,37 @@ struct Conflicts<'a> {
     list: &'a [Conflict],
 }
 
+impl Report {
+    /// Each group, in the order of what rows are told apart by. A row is made when it is asked for.
+    pub fn rows(&self) -> impl Iterator<Item = Row> {
+        self.rows.iter()
+    }
+
+    /// How many rows there are.
+    #[must_use]
+    pub const fn row_count(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// How many instances begin after the start of `range` or end before its end.
+    #[must_use]
+    pub const fn incomplete(&self) -> u64 {
+        self.incomplete
+    }
+}
+
 impl Serialize for Report {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         Document {
             span: self.span,
             since: self.since,
             until: self.until,
+            range: self.range.map(|UsagePeriod { start, end }| Range {
+                start,
+                end,
+                from: self.zone.rfc3339(start),
+                before: self.zone.rfc3339(end),
+            }),
             tz: self.zone.name(),
             by: &self.by,
             organizations: self.organizations,
@@ -184,7 +259,11 @@ impl Serialize for Report {
             repeats: self.repeats,
             outside: self.outside,
             total: &self.total,
-            rows: &self.rows,
+            rows: EachRow(&self.rows),
+            expect_full: self.expect_full,
+            late_starts: self.late_starts,
+            early_ends: self.early_ends,
+            implausible_periods: &self.implausible_periods,
             gaps: &self.gaps,
             overlaps: &self.overlaps,
             conflicts: Conflicts { count: self.conflicts, list: &self.named_conflicts },

@@ -3,7 +3,7 @@
 //! Periods that follow one another without a gap form a chain, and a period in it costs 16 bytes, whatever its length.
 //! Chains that do not overlap form a layer; a sound stream has one. What overlaps goes into a layer above, so that a
 //! look at each layer's nearest chain finds every period that shares a key. The order in which periods come does not
-//! matter.
+//! matter. An instance with a single event has no chain: reports of a million instances have many of those.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap, VecDeque};
@@ -35,9 +35,26 @@ pub(super) enum Known {
 
 /// The periods of one instance.
 #[derive(Debug, Default)]
-pub(super) struct Periods {
-    layers: Vec<BTreeMap<i64, Chain>>,
+pub(super) enum Periods {
+    #[default]
+    Empty,
+    One(OnePeriod),
+    Several(Box<Layers>),
 }
+
+/// The only period of an instance.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct OnePeriod {
+    start: i64,
+    end: i64,
+    digest: u64,
+    owner: u32,
+    spot: Spot,
+}
+
+/// Chains in layers, each by its start; within a layer none overlaps.
+#[derive(Debug, Default)]
+pub(super) struct Layers(Vec<BTreeMap<i64, Chain>>);
 
 #[derive(Debug)]
 struct Chain {
@@ -95,13 +112,60 @@ impl Chain {
     }
 }
 
+impl OnePeriod {
+    const fn owned(&self) -> Owned {
+        Owned { period: UsagePeriod { start: self.start, end: self.end }, owner: self.owner }
+    }
+}
+
 impl Periods {
     /// Remembers a period (not an empty one) with a digest of its event, unless the very event is known.
     pub(super) fn insert(&mut self, period: UsagePeriod, owner: u32, digest: u64, spot: Spot) -> Known {
+        match self {
+            Self::Empty => {
+                *self = Self::One(OnePeriod { start: period.start, end: period.end, digest, owner, spot });
+                Known::New
+            }
+            Self::One(one) => {
+                let mut layers = Box::<Layers>::default();
+                layers.insert(one.owned().period, one.owner, one.digest, one.spot);
+                let known = layers.insert(period, owner, digest, spot);
+                if !matches!(known, Known::Repeat(_)) {
+                    *self = Self::Several(layers);
+                }
+                known
+            }
+            Self::Several(layers) => layers.insert(period, owner, digest, spot),
+        }
+    }
+
+    /// Every period, sorted by start, end and the owner's rank.
+    pub(super) fn sorted<'a>(&'a self, rank: &'a [u32]) -> impl Iterator<Item = Owned> + 'a {
+        let one = if let Self::One(one) = self { Some(one.owned()) } else { None };
+        let layers = if let Self::Several(layers) = self { Some(layers.sorted(rank)) } else { None };
+        one.into_iter().chain(layers.into_iter().flatten())
+    }
+
+    /// The owner of all periods, where they have but one.
+    pub(super) fn only_owner(&self) -> Option<u32> {
+        match self {
+            Self::Empty => None,
+            Self::One(one) => Some(one.owner),
+            Self::Several(layers) => {
+                let mut owners = layers.0.iter().flat_map(BTreeMap::values).map(|chain| chain.owner);
+                let first = owners.next()?;
+                owners.all(|owner| owner == first).then_some(first)
+            }
+        }
+    }
+}
+
+impl Layers {
+    fn insert(&mut self, period: UsagePeriod, owner: u32, digest: u64, spot: Spot) -> Known {
         let UsagePeriod { start, end } = period;
         let mut known = Known::New;
         let mut free = None;
-        for (index, layer) in self.layers.iter().enumerate() {
+        for (index, layer) in self.0.iter().enumerate() {
             let before = layer.range(..=start).next_back().map(|(_, chain)| chain).filter(|chain| chain.end > start);
             if let Some(chain) = before {
                 match chain.entry(start) {
@@ -121,19 +185,18 @@ impl Periods {
             }
         }
         let index = free.unwrap_or_else(|| {
-            self.layers.push(BTreeMap::new());
-            self.layers.len() - 1
+            self.0.push(BTreeMap::new());
+            self.0.len() - 1
         });
-        if let Some(layer) = self.layers.get_mut(index) {
+        if let Some(layer) = self.0.get_mut(index) {
             put(layer, period, owner, digest, spot);
         }
         known
     }
 
-    /// Every period, sorted by start, end and the owner's rank.
-    pub(super) fn sorted<'a>(&'a self, rank: &'a [u32]) -> impl Iterator<Item = Owned> + 'a {
+    fn sorted<'a>(&'a self, rank: &'a [u32]) -> impl Iterator<Item = Owned> + 'a {
         let mut layers: Vec<_> =
-            self.layers.iter().map(|layer| layer.values().flat_map(Chain::periods).peekable()).collect();
+            self.0.iter().map(|layer| layer.values().flat_map(Chain::periods).peekable()).collect();
         let key = move |owned: &Owned| {
             let rank = usize::try_from(owned.owner).ok().and_then(|owner| rank.get(owner)).copied();
             (owned.period, rank)
@@ -224,9 +287,23 @@ mod tests {
                 let known = periods.insert(UsagePeriod { start, end: start + 30 }, 0, n.into(), spot(n));
                 assert_eq!(known, Known::New);
             }
-            assert_eq!((periods.layers.len(), periods.layers[0].len()), (1, 1));
-            assert_eq!(periods.layers[0][&0].entries.len(), 4000);
+            let Periods::Several(layers) = &periods else { panic!("{periods:?}") };
+            assert_eq!((layers.0.len(), layers.0[0].len()), (1, 1));
+            assert_eq!(layers.0[0][&0].entries.len(), 4000);
+            assert_eq!(periods.only_owner(), Some(0));
         }
+    }
+
+    #[test]
+    fn an_instance_with_one_event_takes_little_memory() {
+        assert!(size_of::<Periods>() <= 48, "{}", size_of::<Periods>());
+        let mut periods = Periods::default();
+        let period = UsagePeriod { start: 0, end: 30 };
+        assert_eq!(periods.insert(period, 7, 1, spot(1)), Known::New);
+        assert_eq!(periods.insert(period, 7, 1, spot(2)), Known::Repeat(spot(1)));
+        assert!(matches!(periods, Periods::One(_)));
+        assert_eq!(periods.insert(period, 8, 2, spot(3)), Known::Conflict(spot(1)));
+        assert_eq!(periods.only_owner(), None);
     }
 
     proptest! {

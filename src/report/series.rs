@@ -3,7 +3,8 @@
 //! All instances share one step. When there are too many steps for a plot, or too many in all, the step is doubled and
 //! pairs become one.
 
-use super::figures::{MEASURES, Part};
+use super::figures::MEASURES;
+use super::tally::Part;
 
 /// So many steps are drawn at most: about one for each pixel and a half.
 const STEPS: i64 = 720;

@@ -81,7 +81,7 @@ proptest! {
         // Rows add up to the total, whatever they are told apart by.
         for by in [&all[..], &[Dimension::User], &[Dimension::Instance, Dimension::Day], &[]] {
             let divided = report(&events, by);
-            let sum = |of: &dyn Fn(&Figures) -> u128| divided.rows.iter().map(|row| of(&row.figures)).sum::<u128>();
+            let sum = |of: &dyn Fn(&Figures) -> u128| divided.rows().map(|row| of(&row.figures)).sum::<u128>();
             prop_assert_eq!(sum(&|it| it.cpu_seconds), total.cpu_seconds);
             prop_assert_eq!(sum(&|it| it.covered_seconds.into()), u128::from(total.covered_seconds));
             prop_assert_eq!(sum(&|it| it.gap_seconds.into()), u128::from(gaps));

@@ -114,6 +114,16 @@ impl Zone {
         })
     }
 
+    /// The day after the one that `text` names, as a date, where `text` is a date alone (`2026-11-30`), which
+    /// [`Zone::parse_time`] takes for the first second of that day.
+    #[must_use]
+    pub fn day_after(text: &str) -> Option<String> {
+        let date = text.trim();
+        let alone = date.len() == "2026-11-30".len() && !date.contains(['T', ':']);
+        let next = date.parse::<Date>().ok().filter(|_| alone)?.tomorrow().ok()?;
+        Some(next.to_string())
+    }
+
     /// The day that holds the second `at`. Beyond the calendar there is one day without an end.
     pub(super) fn day(&self, at: i64) -> Day {
         let found = Timestamp::from_second(at).ok().and_then(|at| {

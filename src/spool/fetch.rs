@@ -126,7 +126,7 @@ impl Store {
         let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         {
             let mut waiting = transaction.prepare_cached(
-                "SELECT seq, run, instance, body, source, line, id FROM events
+                "SELECT seq, run, instance, body, source, line, id, refusals, unanswered FROM events
                  WHERE destination = ?1 AND delivered_at IS NULL AND seq > ?2 AND seq <= ?3 ORDER BY seq",
             )?;
             // A claim of our own may be there already.
@@ -177,7 +177,8 @@ impl Store {
                         found.instances.push(instance);
                         let source: Arc<str> = row.get::<_, String>(4)?.into();
                         let own = run == self.run;
-                        found.events.push(Waiting { seq, own, encoded, source, line: row.get(5)? });
+                        let (line, refusals, unanswered) = (row.get(5)?, row.get(7)?, row.get(8)?);
+                        found.events.push(Waiting { seq, own, encoded, source, line, refusals, unanswered });
                     }
                     Err(error) => found.broken.push((seq, error.to_string())),
                 }

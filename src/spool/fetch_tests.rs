@@ -169,3 +169,31 @@ fn what_is_put_back_is_found_by_a_publisher_that_has_looked_further() {
         assert_eq!(file.verify().unwrap(), Vec::<String>::new());
     });
 }
+
+#[test]
+fn history_of_attempts_outlives_a_run_and_a_replaced_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, other) = (folder.path().join("spool.db"), folder.path().join("other.db"));
+    let history = |fetched: &Fetched| fetched.events.iter().map(|it| (it.refusals, it.unanswered)).collect::<Vec<_>>();
+    runtime().block_on(async {
+        let first = open(&path);
+        take(&first, "a", 0..3).await;
+        let fetched = first.fetch(ALL).await.unwrap();
+        assert_eq!(history(&fetched), [(0, false); 3]);
+        let [one, two, _] = &fetched.events[..] else { panic!("{fetched:?}") };
+        first.remember(one.seq, one.encoded.id(), 7, false);
+        first.remember(two.seq, two.encoded.id(), 0, true);
+        // A number that another event has in this file.
+        first.remember(two.seq, one.encoded.id(), 9, false);
+        first.end().await.unwrap();
+
+        let second = open(&path);
+        open(&other).end().await.unwrap();
+        for suffix in ["", "-wal", "-shm"] {
+            let name = |stem: &str| folder.path().join(format!("{stem}.db{suffix}"));
+            let _ = std::fs::rename(name("spool"), name("before"));
+        }
+        std::fs::rename(&other, &path).unwrap();
+        assert_eq!(history(&second.fetch(ALL).await.unwrap()), [(7, false), (0, true), (0, false)]);
+    });
+}

@@ -38,17 +38,27 @@ impl Settlement {
     }
 }
 
+/// What attempts to deliver an event came to that still waits.
+#[derive(Debug, Clone)]
+pub(super) struct Remembered {
+    pub(super) seq: u64,
+    pub(super) id: EventId,
+    pub(super) refusals: u32,
+    pub(super) unanswered: bool,
+}
+
 /// What is to be committed.
 #[derive(Debug, Default)]
 pub(super) struct Group {
     pub(super) items: Vec<NewItem>,
     pub(super) settled: Vec<Settlement>,
+    pub(super) remembered: Vec<Remembered>,
     pub(super) breaker: Option<BreakerRecord>,
 }
 
 impl Group {
     pub(super) const fn is_empty(&self) -> bool {
-        self.items.is_empty() && self.settled.is_empty() && self.breaker.is_none()
+        self.items.is_empty() && self.settled.is_empty() && self.remembered.is_empty() && self.breaker.is_none()
     }
 }
 
@@ -128,6 +138,7 @@ impl Store {
         let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let mut changes = Changes::default();
         take(&transaction, &group.items, self.destination, self.run, now, changes.of(self.destination))?;
+        remember(&transaction, &group.remembered, self.destination, &self.numbers)?;
         let settling =
             Settling { connection: &transaction, destination: self.destination, run: self.run, now, retains };
         for settlement in &settled {
@@ -253,6 +264,23 @@ fn take(
                 change.waiting_bytes += i64::try_from(encoded.body().len()).unwrap_or(i64::MAX);
             }
         }
+    }
+    Ok(())
+}
+
+/// The id is compared too, as where an event is settled.
+fn remember(
+    connection: &Connection,
+    remembered: &[Remembered],
+    destination: i64,
+    numbers: &HashMap<(u64, EventId), u64>,
+) -> rusqlite::Result<()> {
+    let mut update = connection.prepare_cached(
+        "UPDATE events SET refusals = ?4, unanswered = ?5 WHERE seq = ?1 AND destination = ?2 AND id = ?3",
+    )?;
+    for it in remembered {
+        let seq = numbers.get(&(it.seq, it.id)).copied().unwrap_or(it.seq);
+        update.execute(params![seq, destination, &it.id.as_bytes()[..], it.refusals, it.unanswered])?;
     }
     Ok(())
 }

@@ -11,7 +11,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 use super::damage::{self, Damage};
-use super::group::{Group, Settlement};
+use super::group::{Group, Remembered, Settlement};
 use super::store::Store;
 use super::{Fetched, NewItem, SpoolError, SpoolOptions, Tally, reserve};
 use crate::circuit_breaker::BreakerRecord;
@@ -24,6 +24,8 @@ use crate::transport::BatchLimits;
 const LINGER: Duration = Duration::from_millis(50);
 /// So many settlements are committed without waiting for more.
 const ENOUGH: usize = 4_096;
+/// What a spool that holds nothing has in use, at most.
+const EMPTY_BYTES: u64 = 64 << 10;
 /// How long to wait before settlements that could not be written are tried again.
 const RETRY: Duration = Duration::from_secs(1);
 
@@ -37,6 +39,7 @@ enum Request {
     Fetch(BatchLimits, Reply<Result<Fetched, SpoolError>>),
     Tally(Reply<Result<Tally, SpoolError>>),
     Settle(Settlement),
+    Remember(Remembered),
     Breaker(BreakerRecord),
     Flush(Reply<Result<(), SpoolError>>),
     End(Reply<Result<(), SpoolError>>),
@@ -48,6 +51,7 @@ pub struct Spool {
     path: Arc<Path>,
     requests: Sender<Request>,
     breaker: BreakerRecord,
+    largest_item: u64,
     damages: Arc<Mutex<Vec<Damage>>>,
 }
 
@@ -59,15 +63,17 @@ impl Spool {
     /// When the file can't be opened or is no spool.
     pub fn open(path: &Path, url: &str, options: SpoolOptions, clock: Arc<dyn Clock>) -> Result<Self, SpoolError> {
         let damages: Arc<Mutex<Vec<Damage>>> = Arc::default();
+        let largest_item = options.max_bytes.saturating_sub(EMPTY_BYTES);
         let store = open(path, url, &options, &*clock, &damages)?;
         let breaker = store.breaker()?;
         let (requests, inbox) = channel();
-        let keeper = Keeper { store, inbox, clock, group: Group::default(), damages: damages.clone() };
+        let keeper =
+            Keeper { store, inbox, clock, group: Group::default(), reported_failing: false, damages: damages.clone() };
         std::thread::Builder::new()
             .name("spool".to_owned())
             .spawn(move || keeper.run())
             .map_err(|error| SpoolError::Io { path: path.to_owned(), error })?;
-        Ok(Self { path: path.into(), requests, breaker, damages })
+        Ok(Self { path: path.into(), requests, breaker, largest_item, damages })
     }
 
     /// The file.
@@ -80,6 +86,13 @@ impl Spool {
     #[must_use]
     pub const fn breaker(&self) -> &BreakerRecord {
         &self.breaker
+    }
+
+    /// The most bytes that an event or a dead letter may have: a larger one would not fit into a spool that is empty, and
+    /// [`Spool::take`] would refuse it for ever.
+    #[must_use]
+    pub const fn largest_item(&self) -> u64 {
+        self.largest_item
     }
 
     /// What was done about damage, so far.
@@ -118,6 +131,11 @@ impl Spool {
     /// The event can never be delivered, for this reason, after so many tries: it becomes a dead letter.
     pub fn dead(&self, seq: u64, id: EventId, reason: String, tries: u64) {
         let _ = self.requests.send(Request::Settle(Settlement { seq, id, dead: Some(reason), tries }));
+    }
+
+    /// Remembers, for later runs, what attempts to deliver an event that still waits came to. Written within 50 ms.
+    pub fn remember(&self, seq: u64, id: EventId, refusals: u32, unanswered: bool) {
+        let _ = self.requests.send(Request::Remember(Remembered { seq, id, refusals, unanswered }));
     }
 
     /// Keeps the circuit breaker's state for later runs.
@@ -195,6 +213,8 @@ struct Keeper {
     clock: Arc<dyn Clock>,
     /// What is to be committed next.
     group: Group,
+    /// The log says that acknowledgements could not be written.
+    reported_failing: bool,
     damages: Arc<Mutex<Vec<Damage>>>,
 }
 
@@ -213,6 +233,7 @@ impl Keeper {
             let timed_out = matches!(request, Err(RecvTimeoutError::Timeout));
             match request {
                 Ok(Request::Settle(settlement)) => self.group.settled.push(settlement),
+                Ok(Request::Remember(remembered)) => self.group.remembered.push(remembered),
                 Ok(Request::Breaker(record)) => self.group.breaker = Some(record),
                 Ok(Request::End(reply)) => {
                     let written = self.commit();
@@ -267,17 +288,20 @@ impl Keeper {
             Request::Flush(reply) => {
                 let _ = reply.send(self.commit());
             }
-            Request::Settle(_) | Request::Breaker(_) | Request::End(_) => {}
+            Request::Settle(_) | Request::Remember(_) | Request::Breaker(_) | Request::End(_) => {}
         }
     }
 
-    /// Writes what is to be written; what can't be is kept, to be tried again. Whether it was written.
+    /// Writes what is to be written; what can't be is kept, to be tried again. Whether it was written. The log names the
+    /// first failure and the recovery, not each try between.
     fn commit_or_keep(&mut self) -> bool {
-        self.commit()
-            .inspect_err(|error| {
-                tracing::warn!(%error, "acknowledgements could not be written yet; they are kept and tried again");
-            })
-            .is_ok()
+        let result = self.commit();
+        if let Err(error) = &result
+            && !std::mem::replace(&mut self.reported_failing, true)
+        {
+            tracing::warn!(%error, "acknowledgements could not be written yet; they are kept and tried again");
+        }
+        result.is_ok()
     }
 
     fn commit(&mut self) -> Result<(), SpoolError> {
@@ -308,6 +332,9 @@ impl Keeper {
             result = self.store.follow_the_name(now).and_then(|_| self.mended(|store| store.commit(&group, now)));
         }
         self.group = if result.is_ok() { Group::default() } else { group };
+        if result.is_ok() && std::mem::take(&mut self.reported_failing) {
+            tracing::warn!("the spool can be written again: all acknowledgements are on disk");
+        }
         result
     }
 

@@ -29,14 +29,16 @@
 //!
 //! # The file
 //!
-//! Schema version 2 (`user_version`), `application_id` "fusp". Times are Unix seconds. A file of version 1, which does not
-//! know why a breaker opened, is brought up to date by the next publisher.
+//! Schema version 3 (`user_version`), `application_id` "fusp". Times are Unix seconds. A file of version 1, which does not
+//! know why a breaker opened, or 2, which does not know what attempts came to, is brought up to date by the next publisher.
 //!
 //! ```text
 //! destinations  url, totals of what waits and what is retained, state of the circuit breaker, when and why it opened
 //! runs          publishers at work, each with its lock file
 //! events        seq (order of taking), destination, run, id, instance, body, source, line, taken_at,
-//!               letter (the dead letter that this is a replay of), delivered_at (NULL while it waits)
+//!               letter (the dead letter that this is a replay of), delivered_at (NULL while it waits),
+//!               refusals (rounds in which it was refused while others went through),
+//!               unanswered (1 where the reply to an attempt never came)
 //! claims        destination, instance, run
 //! dead_letters  kind, reason, first_at, last_at, tries, source, line, piece, raw
 //! ```
@@ -73,7 +75,7 @@ pub use look::{DestinationStatus, Lister, SpoolFile, Spooled, Status, StatusFilt
 use crate::database::{Kind, StoreError};
 use crate::events::EncodedEvent;
 
-const KIND: Kind = Kind { application_id: 0x6675_7370, steps: &[SCHEMA, BREAKER_CAUSE] };
+const KIND: Kind = Kind { application_id: 0x6675_7370, steps: &[SCHEMA, BREAKER_CAUSE, ATTEMPT_HISTORY] };
 
 /// The version from which on it is known why a breaker opened.
 const WITH_BREAKER_CAUSE: i32 = 2;
@@ -138,6 +140,11 @@ const BREAKER_CAUSE: &str = "
     ALTER TABLE destinations ADD COLUMN breaker_cause TEXT;
 ";
 
+const ATTEMPT_HISTORY: &str = "
+    ALTER TABLE events ADD COLUMN refusals INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE events ADD COLUMN unanswered INTEGER NOT NULL DEFAULT 0;
+";
+
 /// When a commit counts as done.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Sync {
@@ -176,7 +183,7 @@ pub enum SpoolError {
     Store(StoreError),
     /// It holds as much as it may.
     #[error(
-        "the spool {path} is full: {used} bytes of {limit} are in use; it takes more when events are delivered, dead letters purged (formusage dlq purge) or --spool-max-bytes is raised"
+        "the spool {path} is full: {used} bytes of {limit} are in use; it takes more when events are delivered, dead letters purged (formusage dlq purge --spool {path}) or --spool-max-bytes is raised"
     )]
     LimitReached {
         /// The file.
@@ -209,7 +216,8 @@ impl From<StoreError> for SpoolError {
 fn of_a_spool(error: &StoreError) -> String {
     match error {
         StoreError::Sqlite { path, error: cause } if error.is_damage() => format!(
-            "{}: {cause}; the spool is damaged: the next publish puts it aside and carries over what can be read (formusage spool verify looks at it)",
+            "{}: {cause}; the spool is damaged: the next publish puts it aside and carries over what can be read (formusage spool verify --spool {} looks at it)",
+            path.display(),
             path.display()
         ),
         StoreError::NotADatabase { path } if damage::has_a_spools_name(path) => format!(
@@ -277,6 +285,10 @@ pub struct Waiting {
     pub source: Arc<str>,
     /// Its line there.
     pub line: Option<u64>,
+    /// In how many rounds the destination refused it while it took others; [`Spool::remember`] sets it.
+    pub refusals: u32,
+    /// The reply to an attempt never came.
+    pub unanswered: bool,
 }
 
 /// What a look for waiting events found.
@@ -299,7 +311,7 @@ pub struct Tally {
     pub delivered_elsewhere: u64,
     /// Events of this run that other publishers found to be undeliverable.
     pub dead_elsewhere: u64,
-    /// Events of other runs that wait for the same destination.
+    /// Events of earlier runs that wait for the same destination, and that no other publisher at work holds.
     pub other_waiting: u64,
     /// Events of other runs that this one found damaged, which are dead letters now.
     pub other_dead: u64,

@@ -158,12 +158,12 @@ fn events(
     moved: &mut Moved,
 ) -> rusqlite::Result<()> {
     let mut statement = leaving.prepare(&format!(
-        "SELECT seq, destination, run, id, instance, body, source, line, taken_at, letter
+        "SELECT seq, destination, run, id, instance, body, source, line, taken_at, letter, refusals, unanswered
          FROM events WHERE {MOVABLE} ORDER BY seq"
     ))?;
     let mut insert = entering.prepare(
-        "INSERT INTO events (destination, run, id, instance, body, source, line, taken_at, letter)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) RETURNING seq",
+        "INSERT INTO events (destination, run, id, instance, body, source, line, taken_at, letter, refusals, unanswered)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11) RETURNING seq",
     )?;
     let mut rows = statement.query([old.run])?;
     let mut totals: HashMap<i64, (i64, i64)> = HashMap::new();
@@ -184,7 +184,9 @@ fn events(
                 row.get::<_, String>(6)?,
                 row.get::<_, Option<i64>>(7)?,
                 row.get::<_, i64>(8)?,
-                letter
+                letter,
+                row.get::<_, u32>(10)?,
+                row.get::<_, bool>(11)?
             ],
             |row| row.get::<_, u64>(0),
         )?;

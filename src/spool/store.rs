@@ -15,6 +15,14 @@ pub(super) use crate::database::identity;
 use crate::database::{self, StoreError};
 use crate::events::EventId;
 
+/// How many events of the destination ?1 wait that the run ?2 did not take and no other publisher at work looks after. A
+/// run is at work as long as it stands in `runs`.
+const ORPHANS: &str = "
+    SELECT count(*) FROM events WHERE destination = ?1 AND delivered_at IS NULL AND run <> ?2
+        AND run NOT IN (SELECT id FROM runs)
+        AND NOT EXISTS (SELECT 1 FROM claims WHERE claims.destination = ?1 AND claims.instance = events.instance
+                        AND claims.run <> ?2)";
+
 /// The publisher's view of the file.
 #[derive(Debug)]
 pub(super) struct Store {
@@ -189,27 +197,37 @@ impl Store {
         Ok(before.iter().any(|run| !self.others.contains(run)))
     }
 
-    /// How the run stands.
-    pub(super) fn tally(&self) -> Result<Tally, SpoolError> {
+    /// How the run stands. Of the events of others, those count that nobody looks after: who took them is dead or has
+    /// ended, and no other publisher at work holds their instance.
+    pub(super) fn tally(&mut self) -> Result<Tally, SpoolError> {
+        match self.recover() {
+            // What it held is free, also in front of where the look stands.
+            Ok(true) => self.claims.look_again(),
+            Ok(false) => {}
+            // On a full disk the claims of the dead stay a little longer.
+            Err(error) if error.may_pass() => {}
+            Err(error) => return Err(error),
+        }
         let read = || {
-            let own_waiting = self.connection.query_row(
+            // One view of all figures: another publisher may deliver an event of ours between two of them.
+            let view = self.connection.unchecked_transaction()?;
+            let ours = params![self.destination, self.run];
+            let own_waiting = view.query_row(
                 "SELECT count(*) FROM events WHERE destination = ?1 AND delivered_at IS NULL AND run = ?2",
-                params![self.destination, self.run],
+                ours,
                 |row| row.get(0),
             )?;
-            let elsewhere = self
-                .connection
+            let elsewhere = view
                 .query_row("SELECT delivered_elsewhere, dead_elsewhere FROM runs WHERE id = ?1", [self.run], |row| {
                     Ok((row.get(0)?, row.get(1)?))
                 })
                 .optional()?;
-            let all: u64 = self.connection.query_row(
-                "SELECT waiting_events FROM destinations WHERE id = ?1",
-                [self.destination],
-                |row| row.get(0),
-            )?;
+            let all: u64 =
+                view.query_row("SELECT waiting_events FROM destinations WHERE id = ?1", [self.destination], |row| {
+                    row.get(0)
+                })?;
+            let other_waiting = if all > own_waiting { view.query_row(ORPHANS, ours, |row| row.get(0))? } else { 0 };
             let (delivered_elsewhere, dead_elsewhere) = elsewhere.unwrap_or_default();
-            let other_waiting = all.saturating_sub(own_waiting);
             Ok(Tally { own_waiting, delivered_elsewhere, dead_elsewhere, other_waiting, other_dead: self.other_dead })
         };
         read().map_err(|error| self.refuse(error))
@@ -236,8 +254,11 @@ impl Store {
     /// Ends the run: what it held is free for others.
     pub(super) fn end(self) -> Result<(), SpoolError> {
         let ended = (|| {
-            self.connection.execute("DELETE FROM claims WHERE run = ?1", [self.run])?;
-            self.connection.execute("DELETE FROM runs WHERE id = ?1", [self.run])?;
+            // At once, so that nobody counts what it took as looked after and what it held as left over.
+            let transaction = self.connection.unchecked_transaction()?;
+            transaction.execute("DELETE FROM claims WHERE run = ?1", [self.run])?;
+            transaction.execute("DELETE FROM runs WHERE id = ?1", [self.run])?;
+            transaction.commit()?;
             // Folding the log in is a courtesy to whoever copies the file; a lock that others hold is no fault.
             let _ = self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
             Ok(())

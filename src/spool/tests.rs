@@ -116,6 +116,37 @@ fn two_publishers_share_the_work_and_keep_the_order_of_each_instance() {
 }
 
 #[test]
+fn events_of_publishers_at_work_are_not_left_over() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("spool.db");
+    runtime().block_on(async {
+        let dead = open(&path);
+        take(&dead, "a", 0..2).await;
+        take(&dead, "b", 0..3).await;
+        let other = |tally: Tally| (tally.own_waiting, tally.other_waiting);
+        let (_folder, path) = killed(&path);
+        let (one, two) = (open(&path), open(&path));
+        assert_eq!(other(one.tally().await.unwrap()), (0, 5), "nobody looks after them");
+        let held = two.fetch(BatchLimits { events: 2, bytes: usize::MAX }).await.unwrap();
+        assert_eq!(starts(&held), [0, 1]);
+        take(&two, "c", 0..4).await;
+        assert_eq!(other(one.tally().await.unwrap()), (0, 3), "who holds `a` and took `c` is at work");
+        take(&one, "a", 5..6).await;
+        assert_eq!(other(one.tally().await.unwrap()), (1, 3), "one of ours waits, whoever holds its instance");
+        // Without a word of farewell, as a killed process.
+        drop(two);
+        let left = loop {
+            let tally = one.tally().await.unwrap();
+            if tally.other_waiting > 3 {
+                break tally;
+            }
+            tokio::task::yield_now().await;
+        };
+        assert_eq!(other(left), (1, 9));
+    });
+}
+
+#[test]
 fn an_event_that_another_publisher_delivers_is_counted_for_who_took_it() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("spool.db");
@@ -364,7 +395,7 @@ fn a_file_of_the_first_schema_is_looked_at_as_it_is_and_brought_up_to_date_by_a_
         let url = &before.destinations[0].destination;
         let clock = Arc::new(ManualClock::at_unix(1_626_350_430));
         let spool = Spool::open(&path, url, SpoolOptions::default(), clock).unwrap();
-        assert_eq!((version(), status()), (2, Status { publishers: 1, bytes: status().bytes, ..before.clone() }));
+        assert_eq!((version(), status()), (3, Status { publishers: 1, bytes: status().bytes, ..before.clone() }));
         assert_eq!(spool.breaker().open_until_ms, before.destinations[0].breaker_open_until_ms);
         let opening = BreakerOpening { at: 7, cause: "refused".to_owned() };
         spool.save_breaker(BreakerRecord { failures: 0, open_until_ms: Some(9), opening: Some(opening.clone()) });

@@ -136,6 +136,13 @@ impl AlertFile {
         Err(AlertFileError::Foreign(path.to_owned(), "is there and holds something else than states of thresholds"))
     }
 
+    /// The states in the file at `path` as they were saved last, without taking hold of it; `None` where there are none
+    /// that can be read.
+    pub(super) fn peek(path: &Path) -> Option<AlertStates> {
+        let text = read(path).ok()??;
+        Some(understand(&text).ok()?.states?.0)
+    }
+
     /// Where it is.
     #[must_use]
     pub fn path(&self) -> &Path {

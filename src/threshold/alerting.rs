@@ -14,6 +14,7 @@ use super::alert_file::{AlertFile, AlertFileError};
 use super::config::ActionType;
 use super::evaluate::ThresholdSet;
 use super::notify::{self, Notifier};
+use super::takeover::{AwaitedStates, StatesElsewhere};
 use crate::clock::Monotonic;
 use crate::errors::UsageEventError;
 
@@ -46,6 +47,10 @@ pub(super) struct Inner {
     file: Option<Arc<AlertFile>>,
     /// Where to keep the states when there are any.
     later: Option<PathBuf>,
+    /// The file that is to be taken over from another process.
+    pub(super) awaited: Option<AwaitedStates>,
+    /// The file that another process did not let go of.
+    pub(super) elsewhere: Option<StatesElsewhere>,
     /// States or what is untold differ from what the file has.
     changed: bool,
     /// Somebody was told since.
@@ -80,6 +85,18 @@ impl Inner {
         }
     }
 
+    /// `alerts` without those that another process has told of already.
+    pub(super) fn without_known(&mut self, mut alerts: Vec<ThresholdAlert>) -> Vec<ThresholdAlert> {
+        let begins = |alert: &ThresholdAlert| alert.kind == AlertKind::Firing;
+        if let Some(elsewhere) = &mut self.elsewhere
+            && alerts.iter().any(begins)
+            && let Some(theirs) = elsewhere.read()
+        {
+            alerts.retain(|alert| !(begins(alert) && self.states.go_on_from(theirs, alert)));
+        }
+        alerts
+    }
+
     pub(super) const fn heard(&mut self) {
         self.heard = true;
     }
@@ -91,6 +108,10 @@ impl Inner {
 
     pub(super) const fn take_later(&mut self) -> Option<PathBuf> {
         self.later.take()
+    }
+
+    pub(super) fn release_file(&mut self) {
+        (self.file, self.later) = (None, None);
     }
 
     /// Goes on from what a file keeps.
@@ -112,6 +133,8 @@ impl Alerting {
                 untold: VecDeque::new(),
                 file: None,
                 later: None,
+                awaited: None,
+                elsewhere: None,
                 changed: false,
                 told: false,
                 heard: false,

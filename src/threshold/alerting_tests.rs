@@ -230,7 +230,7 @@ async fn changes_of_files_folders_and_links_take_effect() {
     let source = folder.path().join("current");
     #[cfg(unix)]
     std::os::unix::fs::symlink("one", &source).unwrap();
-    let manager = ThresholdManager::new(source.to_str().unwrap());
+    let manager = ThresholdManager::new(source.to_str().unwrap().into());
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let mut reader = manager.reader().unwrap().unwrap();
     assert!(manager.load_changes(&mut reader).await.unwrap());
@@ -264,4 +264,69 @@ async fn changes_of_files_folders_and_links_take_effect() {
         stop.cancel();
     };
     tokio::join!(watch(&manager, reader, &reload, &*clock, &stop), edit);
+}
+
+/// Two managers of one file of states, as two jobs that overlap have them: the first one keeps it.
+fn overlapping(inbox: &Arc<Inbox>, path: &Path) -> (ThresholdManager, (ThresholdManager, Arc<ManualClock>)) {
+    let fires_at_once = ThresholdConfig { clear_value: Some(50.0), ..config("cpu") };
+    let (first, _) = manager(vec![fires_at_once.clone()], inbox);
+    assert!(first.keep_states_within(path.into(), Duration::from_secs(10)).unwrap().is_none());
+    let second = manager(vec![fires_at_once], inbox);
+    assert!(second.0.keep_states_within(path.into(), Duration::from_secs(10)).unwrap().is_none());
+    (first, second)
+}
+
+#[tokio::test]
+async fn overlapping_jobs_notify_once_of_what_fires() {
+    let folder = tempfile::tempdir().unwrap();
+    let inbox = Arc::new(Inbox::default());
+    let (first, (second, clock)) = overlapping(&inbox, &folder.path().join("alerts.json"));
+    send(&first, 0..1, 95.0).await;
+    send(&second, 1..2, 95.0).await;
+    assert_eq!(inbox.kinds(), [AlertKind::Firing], "the second job would tell of another beginning");
+    assert_eq!(second.observe(&event(2, 20.0)).len(), 0);
+    first.finish().await.unwrap();
+    first.release_states();
+    second.await_states().await;
+    second.finish().await.unwrap();
+    assert_eq!(inbox.kinds(), [AlertKind::Firing, AlertKind::Resolved]);
+    assert!(clock.monotonic() < Duration::from_secs(1), "it did not wait longer than needed");
+}
+
+#[tokio::test]
+async fn states_that_stay_elsewhere_hold_up_no_alert_for_long() {
+    let folder = tempfile::tempdir().unwrap();
+    let inbox = Arc::new(Inbox::default());
+    let (_first, (second, clock)) = overlapping(&inbox, &folder.path().join("alerts.json"));
+    let began = clock.monotonic();
+    send(&second, 1..2, 95.0).await;
+    assert!(inbox.kinds().is_empty());
+    second.await_states().await;
+    let waited = clock.monotonic() - began;
+    assert!(waited >= Duration::from_secs(10) && waited < Duration::from_secs(11), "{waited:?}");
+    second.hand_over_news().await.unwrap();
+    assert_eq!(inbox.kinds(), [AlertKind::Firing]);
+    // Who ends at once does not wait, and loses nothing either.
+    let (third, _) = manager(vec![ThresholdConfig { clear_value: Some(50.0), ..config("cpu") }], &inbox);
+    third.keep_states_within(folder.path().join("alerts.json"), Duration::from_secs(10)).unwrap();
+    send(&third, 2..3, 95.0).await;
+    third.finish().await.unwrap();
+    assert_eq!(inbox.kinds(), [AlertKind::Firing; 2]);
+}
+
+#[tokio::test]
+async fn a_second_publisher_goes_on_from_what_the_first_one_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let inbox = Arc::new(Inbox::default());
+    let (first, (second, _)) = overlapping(&inbox, &folder.path().join("alerts.json"));
+    second.await_states().await;
+    send(&first, 0..1, 95.0).await;
+    send(&second, 1..3, 95.0).await;
+    assert_eq!(inbox.kinds(), [AlertKind::Firing], "the second one knows a later beginning");
+    // Both see the end, and tell of it under one id.
+    send(&first, 3..4, 20.0).await;
+    send(&second, 3..4, 20.0).await;
+    let told = inbox.told.lock().unwrap().clone();
+    assert_eq!(told[1], told[2], "{told:?}");
+    assert_eq!(told[1].1, AlertKind::Resolved);
 }

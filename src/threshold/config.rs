@@ -80,6 +80,31 @@ const fn is_yes(enabled: &bool) -> bool {
     *enabled
 }
 
+impl Default for ThresholdConfig {
+    /// A threshold to be filled in: on all users and instances, logged, with all that is optional left out. Its `id` is
+    /// empty, which no set of thresholds takes.
+    ///
+    /// ```
+    /// use form_usage_events::threshold::{ActionType, ResourceType, ThresholdConfig, ThresholdType};
+    ///
+    /// let config = ThresholdConfig {
+    ///     id: "cpu-high".to_string(),
+    ///     resource_type: ResourceType::Cpu,
+    ///     threshold_type: ThresholdType::Percentage { value: 80.0 },
+    ///     action: ActionType::Notify,
+    ///     user_id: "*".to_string(),
+    ///     instance_id: None,
+    ///     notification_channels: vec!["email".to_string()],
+    ///     description: None,
+    ///     ..Default::default()
+    /// };
+    /// assert!(config.enabled && !config.has_states());
+    /// ```
+    fn default() -> Self {
+        Self::new("", ResourceType::Cpu, ThresholdType::Percentage { value: 100.0 }, ActionType::Log, ANY)
+    }
+}
+
 impl ThresholdConfig {
     /// A threshold with all that is optional left out: on every instance of `user_id` ([`ANY`] for all users), told to
     /// no channel.

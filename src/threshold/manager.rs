@@ -13,8 +13,9 @@ use super::notify::{LogNotifier, Notifier};
 use super::source::{Loaded, ThresholdReader, ThresholdSource};
 use crate::clock::{Clock, SystemClock};
 use crate::errors::UsageEventError;
-use crate::events::UsageEvent;
+use crate::events::{UsageEvent, UsageMetrics, UsagePeriod};
 use crate::transport::ConnectOptions;
+use crate::validate::{DEFAULT_MAX_SKEW_SECONDS, in_seconds};
 
 /// Holds the thresholds in force, checks events against them and hands on what exceeds them.
 ///
@@ -44,8 +45,10 @@ pub struct ThresholdManager {
     options: ConnectOptions,
     set: RwLock<Arc<ThresholdSet>>,
     notifier: Arc<dyn Notifier>,
-    alerting: Alerting,
-    clock: Arc<dyn Clock>,
+    pub(super) alerting: Alerting,
+    pub(super) clock: Arc<dyn Clock>,
+    /// How far in the future a period may end that changes states, in seconds.
+    max_skew: i64,
     /// Nothing was loaded yet, and nobody was told.
     unloaded: AtomicBool,
 }
@@ -56,8 +59,8 @@ impl ThresholdManager {
     ///
     /// Reads nothing yet: until [`ThresholdManager::load_configs`] has succeeded no threshold is in force.
     #[must_use]
-    pub fn new(source: impl Into<String>) -> Self {
-        Self::with(Some(source.into()), ThresholdSet::default())
+    pub fn new(source: String) -> Self {
+        Self::with(Some(source), ThresholdSet::default())
     }
 
     /// A manager of `configs`, in force at once.
@@ -78,6 +81,7 @@ impl ThresholdManager {
             notifier: Arc::new(LogNotifier),
             alerting: Alerting::new(fastrand::u64(..)),
             clock: Arc::new(SystemClock),
+            max_skew: DEFAULT_MAX_SKEW_SECONDS,
         }
     }
 
@@ -91,6 +95,13 @@ impl ThresholdManager {
     #[must_use]
     pub fn with_clock(self, clock: Arc<dyn Clock>) -> Self {
         Self { clock, ..self }
+    }
+
+    /// The same with another limit for how far in the future, in seconds, the period of an event may end; what ends later
+    /// changes no state. [`DEFAULT_MAX_SKEW_SECONDS`] by default.
+    #[must_use]
+    pub fn with_max_skew(self, max_skew: i64) -> Self {
+        Self { max_skew, ..self }
     }
 
     /// The same with the time limit, token, roots and NATS credentials that reaching the source takes.
@@ -186,7 +197,12 @@ impl ThresholdManager {
         self.keep_in(&mut alerting, &set, &path)
     }
 
-    fn keep_in(&self, alerting: &mut Inner, set: &ThresholdSet, path: &Path) -> Result<Option<String>, AlertFileError> {
+    pub(super) fn keep_in(
+        &self,
+        alerting: &mut Inner,
+        set: &ThresholdSet,
+        path: &Path,
+    ) -> Result<Option<String>, AlertFileError> {
         let (file, kept) = AlertFile::open(path, self.clock.unix_seconds())?;
         let Kept { states, untold, put_aside } = kept;
         alerting.keep_in(file, untold);
@@ -204,9 +220,42 @@ impl ThresholdManager {
         Arc::clone(&self.set.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// What `event` exceeds, sorted by threshold id. Nothing follows from it.
+    /// The thresholds that `metrics` of an instance and its user exceed now, sorted by threshold id. Nothing follows
+    /// from it: [`ThresholdManager::process_violations`] acts on them.
+    ///
+    /// Metrics alone have no time; violations are stamped with the current one.
+    ///
+    /// ```
+    /// # use form_usage_events::threshold::{ANY, ActionType, ResourceType, ThresholdConfig, ThresholdManager, ThresholdType};
+    /// # use form_usage_events::events::UsageMetrics;
+    /// # async fn example() -> Result<(), form_usage_events::errors::UsageEventError> {
+    /// let limit = ThresholdType::Percentage { value: 80.0 };
+    /// let config = ThresholdConfig::new("cpu-high", ResourceType::Cpu, limit, ActionType::Log, ANY);
+    /// let manager = ThresholdManager::from_configs(vec![config])?;
+    /// let metrics = UsageMetrics { cpu_percent_avg: 95.0, ..UsageMetrics::default() };
+    /// let violations = manager.check_thresholds(&metrics, "instance-abc123", "user_123456").await?;
+    /// manager.process_violations(violations).await?;
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// None at present. Where nothing was loaded yet, nothing is exceeded, and a warning is logged.
+    #[allow(clippy::unused_async)] // the documented form; a source that is asked for each check would wait here
+    pub async fn check_thresholds(
+        &self,
+        metrics: &UsageMetrics,
+        instance_id: &str,
+        user_id: &str,
+    ) -> Result<Vec<ThresholdViolation>, UsageEventError> {
+        let now = self.clock.unix_seconds();
+        let period = UsagePeriod { start: now, end: now };
+        let event = UsageEvent::new(instance_id.to_owned(), user_id.to_owned(), None, metrics.clone(), period);
+        Ok(self.event_violations(&UsageEvent { timestamp: now, ..event }))
+    }
+
+    /// The thresholds that `event` exceeds, sorted by threshold id. Nothing follows from it, and no state changes.
     #[must_use]
-    pub fn check_thresholds(&self, event: &UsageEvent) -> Vec<ThresholdViolation> {
+    pub fn event_violations(&self, event: &UsageEvent) -> Vec<ThresholdViolation> {
         if self.unloaded.load(Ordering::Relaxed) && self.unloaded.swap(false, Ordering::Relaxed) {
             tracing::warn!(
                 source = self.source.as_deref(),
@@ -222,9 +271,10 @@ impl ThresholdManager {
     ///
     /// # Errors
     /// [`UsageEventError::Other`] naming each notification that failed; all the others were made.
-    pub async fn process_violations(&self, violations: &[ThresholdViolation]) -> Result<(), UsageEventError> {
-        let plain = violations.iter().filter(|violation| !violation.config.has_states());
-        let group: Vec<_> = plain.cloned().map(ThresholdAlert::of_violation).collect();
+    pub async fn process_violations(&self, violations: Vec<ThresholdViolation>) -> Result<(), UsageEventError> {
+        let of = violations.len();
+        let plain = violations.into_iter().filter(|violation| !violation.config.has_states());
+        let group: Vec<_> = plain.map(ThresholdAlert::of_violation).collect();
         let outcomes = send(&*self.notifier, &group).await;
         let failed = group.iter().zip(outcomes).filter_map(|(alert, outcome)| {
             outcome.err().map(|error| format!("threshold `{}`: {error}", alert.violation.config.id))
@@ -233,7 +283,7 @@ impl ThresholdManager {
         if failed.is_empty() {
             return Ok(());
         }
-        let (count, of) = (failed.len(), violations.len());
+        let count = failed.len();
         Err(UsageEventError::Other(format!("{count} of {of} violations could not be handed on: {}", failed.join("; "))))
     }
 
@@ -252,17 +302,28 @@ impl ThresholdManager {
     /// [`ThresholdManager::hand_over_news`]: several events of the same moment may be told in one message.
     #[must_use]
     pub fn observe(&self, event: &UsageEvent) -> Vec<ThresholdViolation> {
+        let event = &*in_seconds(event);
         if !self.thresholds().has_states() {
-            let violations = self.check_thresholds(event);
+            let violations = self.event_violations(event);
             if !violations.is_empty() {
                 self.alerting.lock().queue(violations.iter().cloned().map(ThresholdAlert::of_violation));
             }
             return violations;
         }
+        let latest = self.clock.unix_seconds().saturating_add(self.max_skew);
         let mut alerting = self.alerting.lock();
         let set = self.thresholds();
         let exceeded = set.exceeded(event);
-        let mut alerts = alerting.states.observe_exceeded(&set, event, &exceeded);
+        let mut alerts = if event.period.end > latest {
+            alerting.states.count_late();
+            Vec::new()
+        } else if let Some(awaited) = &mut alerting.awaited {
+            awaited.events.push(event.clone());
+            Vec::new()
+        } else {
+            let alerts = alerting.states.observe_exceeded(&set, event, &exceeded);
+            alerting.without_known(alerts)
+        };
         let violations: Vec<_> = exceeded.iter().filter_map(|at| set.get(*at)).map(|it| it.violation(event)).collect();
         let plain = violations.iter().filter(|violation| !violation.config.has_states());
         alerts.extend(plain.cloned().map(ThresholdAlert::of_violation));
@@ -303,6 +364,7 @@ impl ThresholdManager {
     /// # Errors
     /// As that.
     pub async fn hand_over_news(&self) -> Result<(), UsageEventError> {
+        self.take_states_over(false);
         if self.alerting.is_due(self.clock.monotonic()) {
             return self.hand_over().await;
         }
@@ -315,6 +377,7 @@ impl ThresholdManager {
     /// # Errors
     /// As [`ThresholdManager::hand_over`].
     pub async fn finish(&self) -> Result<(), UsageEventError> {
+        self.take_states_over(true);
         let result = self.alerting.hand_over(&*self.notifier, self.clock.monotonic()).await;
         self.save(true).await;
         result

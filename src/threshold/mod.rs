@@ -33,6 +33,7 @@ mod source;
 mod states;
 #[cfg(feature = "sqlite")]
 mod store;
+mod takeover;
 #[cfg(test)]
 mod tests;
 mod watch;

@@ -416,28 +416,28 @@ async fn a_logged_violation_has_its_figures_as_fields() {
 async fn a_bad_source_leaves_the_old_set_in_force() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("t.json");
-    let manager = ThresholdManager::new(file.to_str().unwrap());
-    assert!(manager.check_thresholds(&sample()).is_empty());
+    let manager = ThresholdManager::new(file.to_str().unwrap().into());
+    assert!(manager.event_violations(&sample()).is_empty());
     assert!(manager.load_configs().await.unwrap_err().to_string().contains("t.json"));
 
     std::fs::write(&file, serde_json::to_string(&percent("first", 1.0)).unwrap()).unwrap();
     manager.load_configs().await.unwrap();
-    assert_eq!(ids(&manager.check_thresholds(&sample())), ["first"]);
+    assert_eq!(ids(&manager.event_violations(&sample())), ["first"]);
 
     std::fs::write(&file, "[{]").unwrap();
     let error = manager.load_configs().await.unwrap_err().to_string();
     assert!(error.contains("t.json:1:"), "{error}");
-    assert_eq!(ids(&manager.check_thresholds(&sample())), ["first"]);
+    assert_eq!(ids(&manager.event_violations(&sample())), ["first"]);
 
     std::fs::write(&file, serde_json::to_string(&percent("second", 1.0)).unwrap()).unwrap();
     manager.load_configs().await.unwrap();
-    assert_eq!(ids(&manager.check_thresholds(&sample())), ["second"]);
+    assert_eq!(ids(&manager.event_violations(&sample())), ["second"]);
 }
 
 #[test]
 fn loading_files_needs_no_runtime_and_loading_from_a_server_says_that_it_does() {
     for (source, says) in [("/nowhere/t.json", "check the path"), ("http://example.org/t.json", "a Tokio runtime")] {
-        let manager = ThresholdManager::new(source);
+        let manager = ThresholdManager::new(source.into());
         let mut loading = std::pin::pin!(manager.load_configs());
         let mut context = std::task::Context::from_waker(std::task::Waker::noop());
         match loading.as_mut().poll(&mut context) {

@@ -13,6 +13,7 @@ use super::manager::ThresholdManager;
 use super::source::ThresholdReader;
 use crate::clock::Clock;
 use crate::errors::UsageEventError;
+use crate::transport::without_numbers;
 
 /// How often the states of thresholds look at the clock.
 const TICK_EVERY: Duration = Duration::from_secs(1);
@@ -52,12 +53,18 @@ pub async fn watch(
                 }
             }
         };
-        let loaded = if asked {
-            reported = None;
-            manager.load_configs().await.map(|()| true)
-        } else {
-            look(manager, &mut reader, clock).await
+        // A server that does not answer does not hold up the end.
+        let loading = async {
+            if asked { manager.load_configs().await.map(|()| true) } else { look(manager, &mut reader, clock).await }
         };
+        let loaded = tokio::select! {
+            biased;
+            () = stop.cancelled() => return,
+            loaded = loading => loaded,
+        };
+        if asked {
+            reported = None;
+        }
         match loaded {
             // Nothing new, which is no word on whether it can be used.
             Ok(false) => {}
@@ -69,7 +76,9 @@ pub async fn watch(
             }
             Err(error) => {
                 let error = error.to_string();
-                if reported.as_ref() != Some(&error) {
+                // A server's refusal may count the seconds until it is back.
+                let is_known = reported.as_ref().is_some_and(|known| without_numbers(known) == without_numbers(&error));
+                if !is_known {
                     tracing::error!("{error}\nthe thresholds from before stay in force");
                     reported = Some(error);
                 }

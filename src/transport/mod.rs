@@ -83,9 +83,23 @@ pub enum Reach {
     Unknown,
     /// The destination answered.
     Answered,
-    /// The destination answered, understood the event and refused it by name (the Form queue's `Failure`), so that a
-    /// refusal repeated while other events go through points at the event.
+    /// The destination answered, understood the request and refused it (the Form queue's `Failure`, a status such as
+    /// 403). It may do so for this event alone: a refusal that is repeated while other events go through points at the
+    /// event, and one that every event gets points at the service or at the destination, as [`FailureKind`] says.
     Refused,
+}
+
+/// Whether a refusal may mean that the destination holds the event already.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub enum Repeat {
+    /// The refusal has nothing to do with repeats.
+    #[default]
+    No,
+    /// Services refuse in this way what they hold already, among other things (409, 422). After an attempt whose reply
+    /// never came, it means that.
+    Possible,
+    /// The destination holds the event already, whoever sent it.
+    Certain,
 }
 
 /// Why an attempt failed.
@@ -99,6 +113,11 @@ pub struct Failure {
     pub retry_after: Option<Duration>,
     /// How far the attempt got.
     pub reach: Reach,
+    /// Whether a refusal of one event alone may mean that the destination holds it already.
+    pub repeat: Repeat,
+    /// The request went out a second time, because a connection that was kept from an earlier request ended without a
+    /// reply: whether the first one was taken is unknown.
+    pub resent: bool,
 }
 
 impl Failure {
@@ -123,7 +142,32 @@ impl Failure {
     }
 
     pub(in crate::transport) fn of(kind: FailureKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), retry_after: None, reach: Reach::Answered }
+        let (reach, repeat) = (Reach::Answered, Repeat::No);
+        Self { kind, message: message.into(), retry_after: None, reach, repeat, resent: false }
+    }
+
+    /// Whether the destination may hold the events of the attempt although it never said so.
+    #[must_use]
+    pub fn leaves_unanswered(&self) -> bool {
+        self.reach == Reach::Unknown || self.resent
+    }
+
+    /// Whether one event of the attempt may be the reason, so that a batch is worth halving: the event was refused for
+    /// good, or refused in a way that other events need not share.
+    #[must_use]
+    pub fn may_be_of_one_event(&self) -> bool {
+        match self.kind {
+            FailureKind::Event => true,
+            FailureKind::Destination => self.reach == Reach::Refused,
+            FailureKind::Service | FailureKind::Local => false,
+        }
+    }
+
+    /// Whether `other` is the same fault: of the same kind, with the same words. Numbers in them may differ (how many
+    /// seconds ago a certificate expired, the number of a request), so that what is logged once a fault stays one line.
+    #[must_use]
+    pub fn is_same_fault(&self, other: &Self) -> bool {
+        self.kind == other.kind && without_numbers(&self.message) == without_numbers(&other.message)
     }
 
     /// The same, having got this far. [`Reach::Answered`] unless said.
@@ -137,6 +181,16 @@ impl Failure {
     pub fn retry_after(self, after: Option<Duration>) -> Self {
         Self { retry_after: after, ..self }
     }
+}
+
+/// The words of a message, without those that hold a digit. A place in a file (`FILE:LINE`) is no running number.
+pub(crate) fn without_numbers(message: &str) -> Vec<&str> {
+    let is_running = |word: &str| {
+        let word = word.trim_matches(|char: char| !char.is_alphanumeric());
+        let has_digit = word.contains(|char: char| char.is_ascii_digit());
+        has_digit && (word.starts_with(|char: char| char.is_ascii_digit()) || !word.contains(':'))
+    };
+    message.split_whitespace().filter(|word| !is_running(word)).collect()
 }
 
 impl fmt::Display for Failure {
@@ -359,5 +413,30 @@ pub fn open(destination: &Destination, options: &ConnectOptions) -> Result<Box<d
         Destination::Nats(_) => {
             Err(Failure::destination("this build has no `nats:`; build it with the feature `nats`"))
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fault_is_the_same_whatever_its_words_count() {
+        let fault = Failure::destination;
+        for (one, other, same) in [
+            (
+                "certificate expired 29 seconds ago (1732752029 UNIX)",
+                "certificate expired 31 seconds ago (1732752031 UNIX)",
+                true,
+            ),
+            ("404 Not Found: try again in 29s, request 7f3a", "404 Not Found: try again in 1.5s, request 9b01", true),
+            ("it failed at 2026-11-28T04:00:01Z", "it failed at 2026-11-28T04:00:31Z", true),
+            ("404 Not Found", "403 Forbidden", false),
+            ("limits.json:3:5: no unit", "limits.json:7:5: no unit", false),
+            ("refused", "reset", false),
+        ] {
+            assert_eq!(fault(one).is_same_fault(&fault(other)), same, "{one} | {other}");
+        }
+        assert!(!fault("x").is_same_fault(&Failure::service("x")));
     }
 }

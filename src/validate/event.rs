@@ -5,7 +5,7 @@ use super::json::{Node, Value, quote};
 use super::plausible::oddities;
 use super::rules::{Field as Name, Values, faults};
 use super::shape::{Context, Field, Fields, Spot, optional, required};
-use super::{Code, EventRules, Finding};
+use super::{Code, EventRules, Finding, Severity};
 
 /// The fields of an event, in the order in which they are written.
 pub(super) const EVENT_FIELDS: &[Field] = &[
@@ -36,6 +36,16 @@ const PERIOD_FIELDS: &[Field] = &[required("start"), required("end")];
 /// Reports every fault of the event that `spot` is taken to be. Gives what continuity is judged by, the digest excepted,
 /// where the event has as much.
 pub(super) fn check<'n>(spot: &Spot<'n>, rules: &EventRules, context: &mut Context<'_, '_>) -> Option<Metered<'n>> {
+    check_with(spot, rules, Severity::Error, context)
+}
+
+/// The same, where `implausible` is the severity of what is delivered all the same.
+pub(super) fn check_with<'n>(
+    spot: &Spot<'n>,
+    rules: &EventRules,
+    implausible: Severity,
+    context: &mut Context<'_, '_>,
+) -> Option<Metered<'n>> {
     let Value::Object(members) = &spot.node.value else {
         context.wrong_type(spot, "the event", "an object");
         return None;
@@ -81,7 +91,7 @@ pub(super) fn check<'n>(spot: &Spot<'n>, rules: &EventRules, context: &mut Conte
         Some((_, spot)) => context.report(spot.node.start, &spot.pointer, finding),
         None => (context.report)(finding),
     };
-    faults(&values, rules, |fault| at_its_field(fault.field, fault.into_finding()));
+    faults(&values, rules, |fault| at_its_field(fault.field, fault.finding(implausible)));
     oddities(&values, |oddity| at_its_field(oddity.field, oddity.into_finding()));
     event.report_rest(context, |name| {
         let inside = |fields: &[Field]| fields.iter().any(|field| field.name == name);

@@ -142,6 +142,8 @@ codes! {
     ImplausibleTime = "implausible-time",
     /// More memory, storage or traffic than there is: bytes for GB.
     ImplausibleSize = "implausible-size",
+    /// A period of more than 31 days, or one that begins before the year 2000.
+    ImplausiblePeriod = "implausible-period",
     /// A period whose end is not after its start.
     PeriodOrder = "period-order",
     /// An event that was stamped before its period had ended.
@@ -156,6 +158,8 @@ codes! {
     EmptyId = "empty-id",
     /// An id of more than 256 bytes.
     IdTooLong = "id-too-long",
+    /// An id that is blank, begins or ends with a blank, or holds a character that nobody sees.
+    UnreadableId = "unreadable-id",
     // Streams of events.
     /// Time between two periods of an instance that no event covers.
     PeriodGap = "period-gap",

@@ -12,6 +12,7 @@ use serde::Deserialize;
 
 use super::EventRules;
 use super::continuity::{Counters, Metered, digest};
+use super::implausible::{Implausible, implausible_of};
 use super::plausible::oddities;
 use super::rules::{Values, faults};
 use super::scan::{self, Scanned};
@@ -113,35 +114,57 @@ pub(super) fn clean<'a>(line: &'a [u8], rules: &EventRules) -> Option<Glance<'a>
     }
 }
 
+/// The event in `line` where it can certainly be delivered, and what is implausible of it.
+pub(super) fn deliverable<'a>(line: &'a [u8], rules: &EventRules) -> Option<(Glance<'a>, Implausible)> {
+    match scan::event(line, rules).filter(|seen| seen.length == line.len()) {
+        Some(seen) => Some((Glance::scanned(seen)?, Implausible::default())),
+        None => {
+            let event = shape(line)?;
+            let found = implausible_of(&event.values(), rules)?;
+            Some((event, found))
+        }
+    }
+}
+
 /// What serde makes of a line that the scanner turned away.
 fn read<'a>(line: &'a [u8], rules: &EventRules) -> Option<Glance<'a>> {
+    let event = shape(line)?;
+    let mut clean = true;
+    faults(&event.values(), rules, |_| clean = false);
+    oddities(&event.values(), |_| clean = false);
+    clean.then_some(event)
+}
+
+/// An event with all of its fields, of the right types, and no others.
+fn shape(line: &[u8]) -> Option<Glance<'_>> {
     // serde takes an array of the right values for an object; the format does not.
     if memchr::memchr(b'[', line).is_some() {
         return None;
     }
-    let event = serde_json::from_slice::<Glance<'_>>(line).ok()?;
-    let values = Values {
-        event_type: Some(&event.event_type),
-        version: Some(&event.version),
-        timestamp: Some(event.timestamp),
-        instance_id: Some(&event.instance_id),
-        user_id: Some(&event.user_id),
-        org_id: event.org_id.as_deref(),
-        cpu_seconds: Some(event.metrics.cpu_seconds),
-        gpu_seconds: Some(event.metrics.gpu_seconds),
-        cpu_percent_avg: Some(event.metrics.cpu_percent_avg),
-        memory_gb: Some(event.metrics.memory_gb),
-        memory_percent: Some(event.metrics.memory_percent),
-        storage_gb: Some(event.metrics.storage_gb),
-        network_egress_mb: Some(event.metrics.network_egress_mb),
-        network_ingress_mb: Some(event.metrics.network_ingress_mb),
-        start: Some(event.period.start),
-        end: Some(event.period.end),
-    };
-    let mut clean = true;
-    faults(&values, rules, |_| clean = false);
-    oddities(&values, |_| clean = false);
-    clean.then_some(event)
+    serde_json::from_slice::<Glance<'_>>(line).ok()
+}
+
+impl Glance<'_> {
+    fn values(&self) -> Values<'_> {
+        Values {
+            event_type: Some(&self.event_type),
+            version: Some(&self.version),
+            timestamp: Some(self.timestamp),
+            instance_id: Some(&self.instance_id),
+            user_id: Some(&self.user_id),
+            org_id: self.org_id.as_deref(),
+            cpu_seconds: Some(self.metrics.cpu_seconds),
+            gpu_seconds: Some(self.metrics.gpu_seconds),
+            cpu_percent_avg: Some(self.metrics.cpu_percent_avg),
+            memory_gb: Some(self.metrics.memory_gb),
+            memory_percent: Some(self.metrics.memory_percent),
+            storage_gb: Some(self.metrics.storage_gb),
+            network_egress_mb: Some(self.metrics.network_egress_mb),
+            network_ingress_mb: Some(self.metrics.network_ingress_mb),
+            start: Some(self.period.start),
+            end: Some(self.period.end),
+        }
+    }
 }
 
 impl From<Glance<'_>> for UsageEvent {

@@ -3,8 +3,10 @@
 //! - [`Finding`], [`Code`], [`Severity`], [`Place`]: what is said about a fault;
 //! - [`is_valid`], [`event_findings`]: the rules for an event in memory;
 //! - [`line_findings`]: one line of NDJSON, with exact places, whatever the line holds;
+//! - [`deliverable_event`], [`ImplausibleWatch`]: what is delivered though it can hardly be true;
 //! - [`threshold_findings`]: a threshold file;
 //! - [`case_findings`]: a file with tests of thresholds;
+//! - [`NotEventLines`]: what an input is that does not hold one event a line;
 //! - [`ContentValidator`]: whole inputs (events, thresholds, channels, cases), told apart by their content;
 //! - [`explain`]: what each code means;
 //! - [`EventView`]: an event where it stands, for who reads millions of them;
@@ -18,9 +20,12 @@ mod channels;
 mod content;
 pub mod continuity;
 mod event;
+mod event_lines;
 pub mod explain;
 mod finding;
 mod glance;
+mod id_characters;
+mod implausible;
 mod json;
 mod levels;
 pub(crate) mod names;
@@ -37,7 +42,10 @@ mod view;
 
 pub use bindings::{Bindings, BindingsError};
 pub use content::{ContentOptions, ContentValidator, Kind, Located, MAX_DOCUMENT_BYTES, Tally};
+pub use event_lines::NotEventLines;
 pub use finding::{Code, Finding, Place, Severity, UnknownCode};
+pub use implausible::{Implausible, ImplausibleWatch, deliverable_event, event_implausible, in_seconds};
+pub(crate) use implausible::{event_faults, implausible_findings};
 pub use levels::{Level, Levels};
 
 #[doc(hidden)]
@@ -45,6 +53,7 @@ pub use view::agrees;
 pub use view::{EventSieve, EventView};
 
 use crate::events::UsageEvent;
+pub(crate) use plausible::is_period_implausible;
 use shape::{Context, Spot};
 
 /// How far in the future a timestamp may lie unless set otherwise, in seconds: clocks of hosts differ a little.
@@ -105,10 +114,16 @@ pub fn line_findings(text: &[u8], line: u64, rules: &EventRules) -> Vec<Finding>
 
 /// What the exact reader says, which has the last word.
 fn exact_findings(text: &[u8], line: u64, rules: &EventRules) -> Vec<Finding> {
+    exact_findings_with(text, line, rules, Severity::Error)
+}
+
+/// The same, where `implausible` is the severity of what is delivered all the same.
+fn exact_findings_with(text: &[u8], line: u64, rules: &EventRules, implausible: Severity) -> Vec<Finding> {
     collect(|report| {
         let text = json::Text::new(text, line, report);
         if let Some(root) = json::read(&text, report) {
-            let _ = event::check(&Spot::root(&root), rules, &mut Context { text: &text, report });
+            let context = &mut Context { text: &text, report };
+            let _ = event::check_with(&Spot::root(&root), rules, implausible, context);
         }
     })
 }

@@ -3,14 +3,24 @@
 use std::fmt;
 
 use super::continuity::{Counters, Metered};
+use super::implausible::Implausible;
 use super::json::quote;
-use super::{Code, EventRules, Finding, Place};
+use super::{Code, EventRules, Finding, Place, Severity};
 use crate::events::{EVENT_TYPE, MAX_ID_BYTES, UsageEvent, VERSION};
 
 /// From here on a time can't be in seconds (that would be the year 5138), and is read as milliseconds.
 pub(super) const MILLISECONDS_FROM: i64 = 100_000_000_000;
 const MICROSECONDS_FROM: i64 = MILLISECONDS_FROM * 1000;
 const NANOSECONDS_FROM: i64 = MICROSECONDS_FROM * 1000;
+
+/// The unit that a time of at least [`MILLISECONDS_FROM`] is in, and how many of them are a second.
+pub(super) const fn subsecond_unit(time: i64) -> (&'static str, i64) {
+    match time {
+        NANOSECONDS_FROM.. => ("nanoseconds", 1_000_000_000),
+        MICROSECONDS_FROM.. => ("microseconds", 1_000_000),
+        _ => ("milliseconds", 1000),
+    }
+}
 
 /// The field of an event that a fault is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -121,7 +131,8 @@ impl<'a> From<&'a UsageEvent> for Values<'a> {
     }
 }
 
-/// A broken rule: small, and no words yet, so that asking for a verdict allocates nothing. All of them are errors.
+/// A broken rule: small, and no words yet, so that asking for a verdict allocates nothing. To `validate` all of them are
+/// errors; what delivers events takes those that are [`Implausible`] for warnings.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Fault<'a> {
     pub(super) field: Field,
@@ -139,10 +150,23 @@ enum Kind<'a> {
     Negative(f64),
     Over100(f64),
     Before1970(i64),
-    NotSeconds(i64),
-    PeriodOrder { start: i64, end: i64 },
-    StampedEarly { timestamp: i64, end: i64 },
-    Future { timestamp: i64, rules: EventRules },
+    /// `in_order`: the period starts before its end all the same, as the numbers stand.
+    NotSeconds {
+        time: i64,
+        in_order: bool,
+    },
+    PeriodOrder {
+        start: i64,
+        end: i64,
+    },
+    StampedEarly {
+        timestamp: i64,
+        end: i64,
+    },
+    Future {
+        timestamp: i64,
+        rules: EventRules,
+    },
 }
 
 /// Tells `report` every rule that `values` break.
@@ -180,12 +204,16 @@ pub(super) fn faults<'a>(values: &Values<'a>, rules: &EventRules, mut report: im
             );
         }
     }
+    let in_order = !matches!((values.start, values.end), (Some(start), Some(end)) if start >= end);
     // A time that is wrong by itself is not compared with the others: one fault, one finding.
     let mut sound = |field, time: Option<i64>| {
         let time = time?;
         match time {
             ..0 => fault(field, Kind::Before1970(time)),
-            MILLISECONDS_FROM.. => fault(field, Kind::NotSeconds(time)),
+            MILLISECONDS_FROM.. => {
+                let in_order = in_order || matches!(field, Field::Timestamp);
+                fault(field, Kind::NotSeconds { time, in_order });
+            }
             _ => return Some(time),
         }
         None
@@ -231,6 +259,31 @@ fn id_fault(id: &str) -> Option<Kind<'_>> {
 }
 
 impl Fault<'_> {
+    /// The finding, where `implausible` is the severity of what is delivered all the same.
+    pub(super) fn finding(self, implausible: Severity) -> Finding {
+        let severity = if self.implausible().is_none() { Severity::Error } else { implausible };
+        Finding { severity, ..self.into_finding() }
+    }
+
+    /// What it is, where the event can be delivered as it is; `None` where there is no event.
+    pub(super) const fn implausible(&self) -> Option<Implausible> {
+        match self.kind {
+            Kind::Over100(_) | Kind::NotSeconds { in_order: true, .. } => Some(Implausible::field(self.field)),
+            Kind::StampedEarly { .. } => Some(Implausible::STAMPED_EARLY),
+            Kind::Future { .. } => Some(Implausible::FUTURE),
+            Kind::EventType(_)
+            | Kind::Version(_)
+            | Kind::EmptyId
+            | Kind::LongId(_)
+            | Kind::ControlInId(_)
+            | Kind::NotFinite(_)
+            | Kind::Negative(_)
+            | Kind::Before1970(_)
+            | Kind::NotSeconds { in_order: false, .. }
+            | Kind::PeriodOrder { .. } => None,
+        }
+    }
+
     /// The finding, with a place that has only the pointer.
     pub(super) fn into_finding(self) -> Finding {
         let name = self.field.name();
@@ -262,16 +315,13 @@ impl Fault<'_> {
             Kind::Before1970(value) => error(Code::OutOfRange, format!("`{name}` lies before 1970"))
                 .found(value.to_string())
                 .expected("Unix seconds"),
-            Kind::NotSeconds(value) => {
-                let (unit, divisor) = match value {
-                    NANOSECONDS_FROM.. => ("nanoseconds", 1_000_000_000),
-                    MICROSECONDS_FROM.. => ("microseconds", 1_000_000),
-                    _ => ("milliseconds", 1000),
-                };
-                error(Code::NotSeconds, format!("`{name}` is in {unit}"))
-                    .found(value.to_string())
+            Kind::NotSeconds { time, in_order } => {
+                let (unit, divisor) = subsecond_unit(time);
+                let order = if in_order { "" } else { ", and the period does not start before its end" };
+                error(Code::NotSeconds, format!("`{name}` is in {unit}{order}"))
+                    .found(time.to_string())
                     .expected("whole Unix seconds")
-                    .help(format!("divide by {divisor}: {}", value / divisor))
+                    .help(format!("divide by {divisor}: {}", time / divisor))
             }
             Kind::PeriodOrder { start, end } => {
                 error(Code::PeriodOrder, "the period does not end after its start".into())
@@ -325,7 +375,7 @@ pub(super) fn number(value: f64) -> String {
 }
 
 /// A duration for people.
-struct Seconds(i64);
+pub(super) struct Seconds(pub(super) i64);
 
 impl fmt::Display for Seconds {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -4,6 +4,7 @@
 //! condition on one, that nobody watches.
 
 use super::content::ThresholdIds;
+use super::id_characters::id_oddity;
 use super::json::{Member, Node, Value, quote};
 use super::names::nearest;
 use super::shape::{Context, Field, Fields, Spot, optional, required};
@@ -155,7 +156,12 @@ fn id<'s, 'n>(
             context.report(spot.node.start, &spot.pointer, finding);
             None
         }
-        Value::String(text) => Some((spot, text)),
+        Value::String(text) => {
+            if let Some(oddity) = id_oddity(text) {
+                context.report(spot.node.start, &spot.pointer, oddity.finding(name));
+            }
+            Some((spot, text))
+        }
         _ => {
             context.wrong_type(spot, name, "a string");
             None

@@ -64,7 +64,7 @@ fn alerts_for_a_name_that_is_gone_are_named_and_looked_after() {
     let say = |line: &str| formusage().args(line.split(' ').skip(1)).assert().code(0);
     say(&list).stdout(contains("threshold_violation").and(contains("cpu-high")));
     say(&format!("formusage spool list --spool {spool} --to channel:other")).stdout("");
-    say(&purge).stderr(contains("1 event that waited was thrown away"));
+    say(&format!("{purge} --yes")).stderr(contains("1 event that waited was thrown away"));
     bench.publish(0).assert().code(0).stderr(contains("ops").not());
 }
 

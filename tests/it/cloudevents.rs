@@ -114,7 +114,7 @@ async fn a_batch_of_the_library_goes_in_batches_and_is_reported_event_by_event()
     let service = Service::start(|request, _| if holds(request, "culprit") { (413, "", "") } else { TAKEN });
     let (publisher, _) = service.publisher(CloudEventsMode::Batched);
     let mut senseless = event("b", 0);
-    senseless.metrics.cpu_percent_avg = 1250.0;
+    senseless.metrics.cpu_percent_avg = -12.5;
     let mut events: Vec<_> = (0..250).map(|n| event("a", n)).collect();
     events.insert(120, senseless);
     let results = publisher.publish_batch(events.clone()).await;

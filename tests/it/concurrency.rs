@@ -29,7 +29,7 @@ const LONG: Duration = Duration::from_secs(30);
 #[tokio::test]
 async fn every_attempt_is_counted_and_its_time_taken() {
     let queue = FormQueue::start();
-    queue.script([Answer::status(503), Answer::Reset { taken: false }]);
+    queue.script([Answer::status(503), Answer::Half]);
     let delivery = delivery(&queue, LONG);
     assert_eq!(delivery.deliver(&events(1)).await, [Ending::Delivered { duplicate: false }]);
     assert_eq!((delivery.stats().attempts, delivery.latency().count()), (3, 3));

@@ -109,6 +109,18 @@ fn a_counter_that_only_grows_is_named_once() {
 }
 
 #[test]
+fn each_counter_that_only_grows_is_named() {
+    let growing = (0..100).map(|n| {
+        line("a", n)
+            .replace("\"network_egress_mb\":15.2", &format!("\"network_egress_mb\":{}", 10 + n))
+            .replace("\"network_ingress_mb\":8.7", &format!("\"network_ingress_mb\":{}", 20 + n))
+    });
+    let (code, rows, _) = run(&[("a.ndjson", growing.map(|line| line + "\n").collect())], &[]);
+    let pointers: Vec<_> = rows.iter().map(|row| row["place"]["pointer"].as_str().unwrap()).collect();
+    assert_eq!((code, pointers), (Some(0), vec!["/metrics/network_egress_mb", "/metrics/network_ingress_mb"]));
+}
+
+#[test]
 fn the_table_and_the_document_have_them_too() {
     let folder = TempDir::new().unwrap();
     std::fs::write(folder.path().join("a.ndjson"), chain("a", [0, 2])).unwrap();

@@ -22,6 +22,9 @@ pub(crate) type Reply = (u16, &'static str, &'static str);
 
 pub(crate) const TAKEN: Reply = (204, "", "");
 
+/// No reply, and the end of the connection.
+pub(crate) const CLOSED: Reply = (1, "", "");
+
 type Answer = dyn Fn(&Request, usize) -> Reply + Send + Sync;
 
 /// The service; it ends with the test's process.
@@ -68,6 +71,9 @@ impl Service {
             changed.notify_all();
             if status == 0 {
                 continue;
+            }
+            if status == CLOSED.0 {
+                break;
             }
             let length = if status == 204 { String::new() } else { format!("content-length: {}\r\n", body.len()) };
             if write!(connection, "HTTP/1.1 {status} X\r\n{headers}{length}\r\n{body}").is_err() {
@@ -133,7 +139,7 @@ pub(crate) fn headers_of(request: &Request) -> HeaderMap {
 }
 
 /// The events of a request, as the other implementation reads them.
-fn events_of(request: &Request) -> Vec<Event> {
+pub(crate) fn events_of(request: &Request) -> Vec<Event> {
     let headers = headers_of(request);
     if headers["content-type"] == "application/cloudevents-batch+json" {
         return serde_json::from_slice(&request.body).unwrap();

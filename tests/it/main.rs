@@ -8,6 +8,7 @@ mod advance;
 mod agreement;
 mod alert_delivery;
 mod alerts;
+mod api_package;
 mod channels;
 mod check;
 mod check_channels;
@@ -27,6 +28,7 @@ mod continuity;
 #[cfg(target_os = "linux")]
 mod control_group;
 mod documents;
+mod documents_in_place_of_lines;
 mod event_service;
 #[cfg(target_os = "linux")]
 mod exact;
@@ -35,6 +37,7 @@ mod form_queue;
 mod form_source;
 mod formats;
 mod identity;
+mod implausible;
 mod large;
 mod metrics;
 mod monitoring;
@@ -44,6 +47,7 @@ mod nats_server;
 mod not_run;
 mod open_files;
 mod operator;
+mod overlap;
 mod packaging;
 mod ping;
 mod proxies;
@@ -52,7 +56,9 @@ mod publisher;
 mod queue;
 mod read;
 mod reconcile;
+mod refusals;
 mod reload;
+mod repeats;
 mod report;
 #[cfg(target_os = "linux")]
 mod scope_network;
@@ -63,6 +69,8 @@ mod spool;
 mod support;
 mod tables;
 mod thresholds;
+#[cfg(target_os = "linux")]
+mod unwritable_log;
 mod validate;
 mod validate_channels;
 #[cfg(target_os = "linux")]

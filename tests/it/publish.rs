@@ -242,7 +242,9 @@ fn a_wrong_address_is_no_ones_dead_letter() {
 #[test]
 fn a_long_run_holds_on_while_the_address_is_wrong() {
     let queue = FormQueue::start();
-    queue.script(vec![Answer::status(404); 3]);
+    // It counts how long it will be gone.
+    let gone = |words| Answer::Status(404, "", words);
+    queue.script([gone("back in 29 s (7f3a)"), gone("back in 28 s (9b01)"), gone("back in 27.5 s (11)")]);
     let mut child = running(&queue, &["--initial-backoff", "1ms", "--max-backoff", "5ms"]);
     let mut input = child.stdin.take().unwrap();
     input.write_all(lines("a", 1).as_bytes()).unwrap();
@@ -345,7 +347,7 @@ fn a_token_that_the_other_side_repeats_is_not_shown() {
         let queue = FormQueue::start();
         queue.always(answer.clone());
         let mut command = publish_unspooled(&queue);
-        command.args(["--max-retries", "0", "--drain-timeout", "10ms"]).env("FORMUSAGE_TOKEN", "hunter2");
+        command.args(["--max-retries", "0", "--drain-timeout", "1s"]).env("FORMUSAGE_TOKEN", "hunter2");
         let run = command.write_stdin(line("a", 0)).assert().failure();
         let said = String::from_utf8(run.get_output().stderr.clone()).unwrap();
         assert!(said.contains("(secret)") && !said.contains("hunter2"), "{answer:?}: {said}");

@@ -1,7 +1,7 @@
 //! The publisher as services embed it, against a queue that misbehaves on purpose.
 
 use std::io::{Read, Write};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use form_usage_events::circuit_breaker::{CircuitBreakerConfig, CircuitState};
@@ -23,6 +23,32 @@ fn publisher(queue: &FormQueue) -> (EventPublisher, Arc<ManualClock>) {
     let publisher = EventPublisher::with_config("127.0.0.1".into(), queue.port(), "usage_events".into(), 0)
         .with_clock(clock.clone(), Random::new(|| 0.5));
     (publisher, clock)
+}
+
+/// What is logged while it listens.
+#[derive(Debug, Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Log {
+    fn listen(&self) -> tracing::subscriber::DefaultGuard {
+        let log = self.clone();
+        let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(move || log.clone()).finish();
+        tracing::subscriber::set_default(subscriber)
+    }
+
+    fn text(&self) -> String {
+        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+    }
+}
+
+impl Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
 }
 
 fn millis(clock: &ManualClock) -> Vec<u128> {
@@ -214,7 +240,7 @@ async fn a_batch_says_for_each_event_how_it_went() {
     let queue = FormQueue::start();
     queue.script([Answer::Take, Answer::status(422), Answer::Take]);
     let mut senseless = event("b", 0);
-    senseless.metrics.cpu_percent_avg = 1250.0;
+    senseless.metrics.cpu_percent_avg = -12.5;
     let mut unsayable = event("c", 0);
     unsayable.metrics.memory_gb = f64::INFINITY;
     let batch = vec![event("a", 0), senseless, event("a", 1), unsayable, event("a", 2)];
@@ -237,10 +263,35 @@ async fn a_batch_says_for_each_event_how_it_went() {
 async fn an_invalid_event_is_not_sent_and_its_fault_is_named() {
     let queue = FormQueue::start();
     let mut wrong = event("a", 0);
-    wrong.metrics.cpu_percent_avg = 1250.0;
+    wrong.metrics.cpu_percent_avg = -12.5;
+    // What is only implausible is no reason, and is not named as one.
+    wrong.metrics.memory_percent = 1250.0;
     let error = publisher(&queue).0.publish(wrong).await.unwrap_err().to_string();
-    assert!(error.contains("cpu_percent_avg") && error.contains("1250"), "{error}");
+    assert!(error.contains("cpu_percent_avg") && error.contains("-12.5") && !error.contains("1250"), "{error}");
     assert!(queue.requests().is_empty());
+}
+
+#[tokio::test]
+async fn implausible_events_are_delivered_and_warned_of_once() {
+    let queue = FormQueue::start();
+    let log = Log::default();
+    let _subscriber = log.listen();
+    let times_100 = |instance: &str, n| {
+        let mut odd = event(instance, n);
+        odd.metrics.cpu_percent_avg = 1250.0;
+        odd
+    };
+    let mut early = event("a", 2);
+    early.timestamp = early.period.start;
+    let (publisher, _) = publisher(&queue);
+    publisher.publish(times_100("a", 0)).await.unwrap();
+    let results = publisher.clone().publish_batch([times_100("a", 1), early, times_100("b", 0)]).await;
+    assert!(results.iter().all(Result::is_ok), "{results:?}");
+    assert_eq!(queue.events().len(), 4);
+    let said = log.text();
+    assert_eq!(said.matches("percentage-times-100").count(), 2, "once for each instance: {said}");
+    assert_eq!(said.matches("stamped-early").count(), 1, "{said}");
+    assert!(said.contains("WARN") && said.contains("metrics.cpu_percent_avg"), "{said}");
 }
 
 #[tokio::test]
@@ -267,7 +318,7 @@ async fn thresholds_are_checked_and_stop_nothing() {
     )
     .unwrap();
     let manager = Arc::new(ThresholdManager::from_configs(configs).unwrap());
-    assert_eq!(manager.check_thresholds(&event("a", 0)).len(), 1);
+    assert_eq!(manager.event_violations(&event("a", 0)).len(), 1);
     publisher(&queue).0.with_threshold_manager(manager).publish(event("a", 0)).await.unwrap();
     assert_eq!(queue.events().len(), 1);
 }

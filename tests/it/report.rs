@@ -251,3 +251,105 @@ fn the_page_is_whole_and_safe() {
     assert_eq!(std::fs::read_dir(Path::new(&folder.path())).unwrap().count(), 2, "nothing is left beside the page");
     report(&["--html", "/nowhere/out.html"]).write_stdin("").assert().code(2).stderr(contains("/nowhere/out.html"));
 }
+
+#[test]
+fn report_names_its_range_and_that_until_excludes_a_day() {
+    let day = small_day();
+    let options = ["--by", "none", "--since", "2021-07-15", "--until", "2021-07-16"];
+    report(&options).write_stdin(day.clone()).assert().code(0).stderr(
+        contains(", from 2021-07-15T00:00:00Z until before 2021-07-16T00:00:00Z")
+            .and(contains("--until 2021-07-16 is the first second of that day, which is not in the report"))
+            .and(contains("--until 2021-07-17 includes the day")),
+    );
+    let found = document(&options[2..], &day);
+    assert_eq!(
+        found["range"],
+        json!({"start": 1_626_307_200, "end": 1_626_393_600, "from": "2021-07-15T00:00:00Z", "before": "2021-07-16T00:00:00Z"})
+    );
+    // Without options it goes from the first event to the last.
+    let found = document(&["--tz", "+02:00"], &day);
+    assert_eq!(found["range"]["from"], json!("2021-07-16T00:10:00+02:00"));
+    report(&["--since", "2021-07-15", "--until", "2021-07-15"])
+        .write_stdin(day.clone())
+        .assert()
+        .code(2)
+        .stderr(contains("for the whole of that day write --until 2021-07-16"));
+    // A time that is no date is taken as it stands.
+    let exact = ["--until", "2021-07-16T00:00"];
+    report(&exact).write_stdin(day).assert().code(0).stderr(contains("includes the day").not());
+}
+
+#[test]
+fn expect_full_makes_missing_ends_of_the_range_gaps() {
+    // b begins late and dies early.
+    let input = lines("a", 6) + &line("b", 2) + "\n" + &line("b", 3) + "\n";
+    let start = 1_626_350_400;
+    let found = document(&[], &input);
+    assert_eq!(found["gaps"]["count"], json!(0));
+    assert_eq!((&found["late_starts"], &found["early_ends"]), (&json!(1), &json!(1)));
+    report(&["--fail-on", "gaps"]).write_stdin(input.clone()).assert().code(0).stderr(contains(
+        "1 instance begins after its start and 1 instance ends before its end, which is no gap; use --expect-full to count it \
+         as one",
+    ));
+
+    let found = document(&["--expect-full", "--by", "instance"], &input);
+    assert_eq!(
+        found["gaps"],
+        json!({"count": 2, "seconds": 120, "list": [
+            {"instance_id": "b", "start": start, "end": start + 60},
+            {"instance_id": "b", "start": start + 120, "end": start + 180},
+        ]})
+    );
+    let rows = found["rows"].as_array().unwrap();
+    assert_eq!((&rows[0]["gap_seconds"], &rows[1]["gap_seconds"]), (&json!(0), &json!(120)));
+    report(&["--expect-full", "--fail-on", "gaps"])
+        .write_stdin(input.clone())
+        .assert()
+        .code(1)
+        .stderr(contains("120 s not metered (2 gaps)").and(contains("use --expect-full").not()));
+
+    // A range that was asked for: all meters died before its end.
+    let asked = ["--expect-full", "--since", "2021-07-15T12:00", "--until", "2021-07-15T12:10"];
+    let found = document(&asked, &input);
+    assert_eq!(found["gaps"]["seconds"], json!(600 - 180 + 60 + 600 - 120));
+    // Nothing is missing in a future that nobody can have metered.
+    let found = document(&["--expect-full", "--until", "9999-01-01"], &lines("a", 2));
+    let missing = found["gaps"]["seconds"].as_i64().unwrap();
+    assert!((100_000_000..5_000_000_000).contains(&missing), "{missing}");
+}
+
+#[test]
+fn report_names_periods_that_are_probably_wrong() {
+    let mut from_zero = event("vm-1", 0);
+    from_zero.period.start = 0;
+    report(&["--by", "none"]).write_stdin(text(&from_zero) + &lines("a", 2)).assert().code(0).stderr(contains(
+        "warning: instance \"vm-1\" has a period from 1970-01-01T00:00:00Z to 2021-07-15T12:00:30Z (18823 days), which is in \
+         the sums",
+    ));
+    let found = document(&["--by", "none"], &text(&from_zero));
+    assert_eq!(
+        found["implausible_periods"],
+        json!({"count": 1, "list": [{"instance_id": "vm-1", "start": 0, "end": 1_626_350_430}]})
+    );
+    assert_eq!(document(&[], &lines("a", 2))["implausible_periods"]["count"], json!(0));
+}
+
+/// What a row takes is what decides whether a fleet fits: sums are kept small, and rows are written one by one.
+#[test]
+fn many_rows_are_written_in_every_format() {
+    let input: String = (0..12_000).map(|n| line(&format!("i-{n}"), n % 7) + "\n").collect();
+    for format in ["table", "csv", "ndjson", "json"] {
+        let output = report(&["--format", format]).write_stdin(input.clone()).output().unwrap();
+        assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+        let text = String::from_utf8(output.stdout).unwrap();
+        assert!(text.contains("i-11999"), "{format}");
+        if format != "json" {
+            let expected = match format {
+                "table" => 12_002,
+                "csv" => 12_001,
+                _ => 12_000,
+            };
+            assert_eq!(text.lines().count(), expected, "{format}");
+        }
+    }
+}

@@ -137,3 +137,41 @@ fn what_is_wrong_with_the_destination_is_said_once() {
     let said = String::from_utf8(run.get_output().stderr.clone()).unwrap();
     assert_eq!(said.matches("404 Not Found").count(), 1, "{said}");
 }
+
+#[test]
+fn a_variable_that_nothing_reads_is_named_with_the_nearest() {
+    let folder = tempfile::tempdir().unwrap();
+    let secret = r#"{"channels":{"ops":{"slack":{"url":{"env":"FORMUSAGE_SLACK_URL"}}}}}"#;
+    std::fs::write(folder.path().join("channels.json"), secret).unwrap();
+    let list = |variables: &[(&str, &str)]| {
+        let mut command = formusage();
+        command.current_dir(folder.path()).args(["channels", "list", "--channels", "channels.json"]);
+        command.env("FORMUSAGE_SLACK_URL", "http://127.0.0.1:1/x").envs(variables.iter().copied());
+        command
+    };
+    // What another command or a channels file reads is known.
+    list(&[("FORMUSAGE_LISTEN", "127.0.0.1:1"), ("FORMUSAGE_TOKEN", "x")]).assert().code(0).stderr("");
+    let run = list(&[("FORMUSAGE_MAXRETRIES", "1")]).assert().code(0);
+    let said = String::from_utf8(run.get_output().stderr.clone()).unwrap();
+    let words = "unknown variable FORMUSAGE_MAXRETRIES; did you mean FORMUSAGE_MAX_RETRIES?";
+    assert_eq!(said.matches(words).count(), 1, "{said}");
+    list(&[("FORMUSAGE_MAXRETRIES", "1")]).arg("--quiet").assert().code(0).stderr("");
+    list(&[("FORMUSAGE_MAXRETRIES", "")]).assert().code(0).stderr("");
+}
+
+#[test]
+fn a_refused_value_is_named_by_its_variable() {
+    let refused = |variable: &str, value: &str| formusage().arg("publish").env(variable, value).assert().code(2);
+    refused("FORMUSAGE_MAX_RETRIES", "lots").stderr(contains("'lots' for 'FORMUSAGE_MAX_RETRIES (--max-retries <N>)'"));
+    refused("FORMUSAGE_STRICT", "perhaps").stderr(contains("FORMUSAGE_STRICT (--strict)"));
+    refused("FORMUSAGE_LOG_FORMAT", "xml").stderr(contains("FORMUSAGE_LOG_FORMAT (--log-format <LOG_FORMAT>)"));
+    refused("FORMUSAGE_TO", "sqlite://joe:hunter2@h/x")
+        .stderr(contains("FORMUSAGE_TO (--to <URL>)").and(contains("hunter2").not()));
+    // What stands on the command line is to blame itself.
+    let mut typed = formusage();
+    typed.args(["publish", "--max-retries", "many"]).env("FORMUSAGE_MAX_RETRIES", "3");
+    typed.assert().code(2).stderr(contains("'many' for '--max-retries <N>'"));
+    let mut both = formusage();
+    both.arg("publish").env("FORMUSAGE_SPOOL", "x").env("FORMUSAGE_NO_SPOOL", "1");
+    both.assert().code(2).stderr(contains("FORMUSAGE_NO_SPOOL (--no-spool)").and(contains("FORMUSAGE_SPOOL")));
+}

@@ -128,7 +128,10 @@ fn dead_letters_are_listed_shown_replayed_and_purged() {
     state.run(&["publish", "--to", &to]).write_stdin("").assert().code(0);
     assert_eq!(queue.events().last(), Some(&line("a", 1)));
     state.run(&["dlq", "replay", "--all"]).assert().code(1).stderr(contains("still no valid event"));
-    state.run(&["dlq", "purge", "--all"]).assert().code(0);
+    let refusal = contains("dead letter holds what was never delivered").and(contains("formusage dlq export > "));
+    state.run(&["dlq", "purge", "--all"]).assert().code(2).stderr(refusal);
+    state.run(&["dlq", "export"]).assert().code(0).stdout("not json\n");
+    state.run(&["dlq", "purge", "--all", "--yes"]).assert().code(0);
     state.run(&["dlq", "list"]).assert().code(0).stdout("");
     state.run(&["spool", "verify"]).assert().code(0).stderr(contains("is sound"));
 }
@@ -189,8 +192,12 @@ fn a_name_that_does_not_resolve_loses_nothing() {
         .assert()
         .code(2)
         .stderr(contains("does not resolve").and(contains("1 event waits in the spool")));
+    // Nobody can be asked here.
+    let refusal = contains("1 event that was not delivered waits").and(contains("formusage spool export > "));
+    state.run(&["spool", "purge", "--waiting"]).assert().code(2).stderr(refusal.and(contains("--yes")));
+    state.run(&["spool", "export"]).assert().code(0).stdout(lines("a", 1));
     state
-        .run(&["spool", "purge", "--waiting"])
+        .run(&["spool", "purge", "--waiting", "--yes"])
         .assert()
         .code(0)
         .stderr(contains("1 event that waited was thrown away"));
@@ -225,4 +232,106 @@ fn what_is_no_spool_is_refused_in_one_line() {
 fn rusqlite_like(path: &Path) {
     let to = format!("sqlite:{}", path.display());
     formusage().args(["publish", "--to", &to]).write_stdin(lines("a", 1)).assert().code(0);
+}
+
+#[test]
+fn an_event_larger_than_the_spool_holds_up_nobody() {
+    let (state, queue) = (State::new(), FormQueue::start());
+    let note = format!(r#""note":"{}","user_id""#, "x".repeat(150_000));
+    let large = line("large", 0).replace(r#""user_id""#, &note);
+    let input = format!("{}{large}\n{}\n", lines("a", 2), line("b", 0));
+    let letters = state.0.path().join("letters");
+    let run = state
+        .run(&["publish", "--report", "json", "--spool-max-bytes", "128KB", "--to", &queue.url(), "--dead-letter"])
+        .arg(&letters)
+        .write_stdin(input)
+        .assert()
+        .code(1)
+        .stderr(
+            contains("<stdin>:3:").and(contains("larger than the spool may be")).and(contains("--spool-max-bytes")),
+        );
+    let report: Value = serde_json::from_slice(&run.get_output().stdout).unwrap();
+    assert_eq!((&report["read"], &report["delivered"], &report["refused"]), (&4.into(), &3.into(), &1.into()));
+    assert_eq!(queue.events().len(), 3);
+    // The spool holds how it begins, with its place; the file has all of it.
+    let kept = records(&state.run(&["dlq", "list"]).output().unwrap().stdout);
+    assert_eq!((kept.len(), &kept[0]["line"]), (1, &3.into()));
+    assert!(large.starts_with(kept[0]["raw"].as_str().unwrap()));
+    assert!(kept[0]["reason"].as_str().unwrap().contains("only the first 4096 are kept"), "{}", kept[0]);
+    let file = records(&std::fs::read(&letters).unwrap());
+    assert_eq!(file[0]["raw"], large);
+}
+
+#[test]
+fn a_spool_that_was_named_must_be_there_and_stands_in_hints() {
+    let state = State::new();
+    let nothing = state.0.path().join("no.db");
+    let nothing = nothing.to_str().unwrap();
+    for words in [
+        &["spool", "status"][..],
+        &["spool", "list"],
+        &["spool", "export"],
+        &["spool", "purge"],
+        &["spool", "verify"],
+        &["spool", "reconcile", "--to", "form://127.0.0.1:1/t"],
+        &["dlq", "list"],
+        &["dlq", "show", "1"],
+        &["dlq", "export"],
+        &["dlq", "replay", "1"],
+        &["dlq", "purge", "1"],
+    ] {
+        let named = state.run(&[words, &["--spool", nothing]].concat()).assert();
+        named.code(2).stdout("").stderr(contains(format!("there is no spool at {nothing}")).and(contains("--spool")));
+    }
+    // The default one may not be there yet.
+    state.run(&["spool", "status"]).assert().code(0).stderr(contains("there is no spool at"));
+
+    let spool = state.0.path().join("my spool.db");
+    let publish = ["publish", "--to", "form://no-such-host.invalid/t", "--spool", spool.to_str().unwrap()];
+    state.run(&publish).write_stdin(format!("{}garbage\n", lines("a", 1))).assert().code(2);
+    let at = |words: &[&str]| state.run(&[words, &["--spool", spool.to_str().unwrap()]].concat());
+    let named = format!("--spool '{}'", spool.display());
+    at(&["dlq", "show", "9"]).assert().code(1).stderr(contains(format!("formusage dlq list {named}")));
+    at(&["dlq", "replay", "--all"]).assert().code(1).stderr(contains(format!("formusage dlq export {named}")));
+    at(&["dlq", "purge", "--all"]).assert().code(2).stderr(contains(format!("formusage dlq export {named}")));
+    at(&["spool", "purge", "--waiting", "--to", "form://no-such-host.invalid/t"])
+        .assert()
+        .code(2)
+        .stderr(contains(format!("formusage spool export {named} --to")));
+}
+
+#[test]
+fn a_variable_neither_selects_nor_redirects_nor_throws_away() {
+    let (state, queue) = (State::new(), FormQueue::start());
+    let to = nowhere();
+    state.run(&["publish", "--to", &to, "--drain-timeout", "10ms"]).write_stdin("garbage\n").assert().code(1);
+    state.run(&["publish", "--to", &to, "--drain-timeout", "10ms"]).write_stdin(lines("a", 1)).assert().code(1);
+    let with = |words: &[&str]| {
+        let mut command = state.run(words);
+        for name in ["ALL", "WAITING", "DELIVERED", "REPLACE", "YES"] {
+            command.env(format!("FORMUSAGE_{name}"), "true");
+        }
+        command.env("FORMUSAGE_TO", queue.url());
+        command
+    };
+    with(&["dlq", "purge"]).assert().code(2);
+    with(&["dlq", "replay"]).assert().code(2);
+    with(&["spool", "purge"]).assert().code(0).stderr(contains("0 delivered events"));
+    with(&["spool", "export"]).assert().code(0).stdout(lines("a", 1));
+    // The spool's own destination, and not the one in the environment.
+    with(&["spool", "reconcile"]).assert().code(2).stderr(contains(to.split('/').nth(2).unwrap()));
+    with(&["spool", "purge", "--waiting"]).assert().code(2);
+    assert_eq!(state.status()["dead_letters"], 1);
+    assert_eq!(state.status()["destinations"][0]["waiting"], 1);
+
+    // A dead letter goes where it was to go.
+    let kept = state.0.path().join("events");
+    std::fs::write(&kept, lines("a", 1)).unwrap();
+    let refusing = FormQueue::start();
+    refusing.script([Answer::status(422)]);
+    state.run(&["publish", "--to", &refusing.url()]).write_stdin(lines("b", 1)).assert().code(1);
+    with(&["dlq", "replay", "2"]).assert().code(0).stderr(contains(refusing.url()));
+    state.run(&["publish", "--to", &refusing.url()]).write_stdin("").assert().code(0);
+    assert_eq!(refusing.events(), [line("b", 0)]);
+    assert!(queue.events().is_empty());
 }

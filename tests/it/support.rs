@@ -128,6 +128,7 @@ pub(crate) fn signal(child: &Child, name: &str) {
         "HUP" => Signal::HUP,
         "INT" => Signal::INT,
         "TERM" => Signal::TERM,
+        "KILL" => Signal::KILL,
         "STOP" => Signal::STOP,
         "CONT" => Signal::CONT,
         _ => panic!("no test sends SIG{name} yet; name it here"),

@@ -88,3 +88,30 @@ fn a_list_of_several_blocks_has_one_heading() {
     let rows: Vec<_> = shown.lines().filter_map(column).collect();
     assert!(rows.iter().all(|at| *at == rows[0]), "{shown}");
 }
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_terminal_is_asked_before_what_waits_is_thrown_away() {
+    let folder = tempfile::tempdir().unwrap();
+    spool(folder.path());
+    let answer = |words: &str, answer: &str| {
+        let command = format!("exec {} {words}", env!("CARGO_BIN_EXE_formusage"));
+        let mut terminal = assert_cmd::Command::new("script");
+        terminal.env("FORMUSAGE_STATE_DIR", folder.path()).args(["-qec", &command, "/dev/null"]);
+        terminal.write_stdin(format!("{answer}\n")).timeout(std::time::Duration::from_secs(60));
+        let output = terminal.output().unwrap();
+        (output.status.code(), String::from_utf8(output.stdout).unwrap())
+    };
+    for (words, what, export) in [
+        ("spool purge --waiting", "1 event that was not delivered waits", "formusage spool export"),
+        ("dlq purge --all", "1 dead letter holds", "formusage dlq export"),
+    ] {
+        let (code, said) = answer(words, "no");
+        assert!(code == Some(2) && said.contains(what) && said.contains(export), "{said}");
+        assert!(said.contains("nothing was thrown away"), "{said}");
+        let (code, said) = answer(words, "yes");
+        assert!(code == Some(0) && said.contains("thrown away"), "{said}");
+    }
+    assert_eq!(in_pipe(folder.path(), "spool export"), "");
+    assert_eq!(in_pipe(folder.path(), "dlq export"), "");
+}

@@ -249,3 +249,86 @@ fn help_says_what_the_exit_codes_mean() {
         .code(0)
         .stdout(contains("Exit codes:").and(contains("1  something is not valid")));
 }
+
+/// The codes of the findings.
+fn codes(found: &[Value]) -> Vec<&str> {
+    found.iter().map(|row| row["code"].as_str().unwrap()).collect()
+}
+
+#[test]
+fn a_period_of_half_a_century_is_a_warning_also_among_many_lines() {
+    let from_zero = EVENT.replace("\"start\":1626350400", "\"start\":0");
+    let input = EVENT.repeat(500) + &from_zero + &EVENT.repeat(500);
+    let found = rows(validate().write_stdin(input.clone()));
+    assert_eq!(codes(&found), ["implausible-period"]);
+    assert_eq!((&found[0]["place"]["line"], &found[0]["severity"]), (&501.into(), &"warning".into()));
+    validate().write_stdin(input.clone()).assert().code(0);
+    validate().arg("--strict").write_stdin(input).assert().code(1);
+    // Days in which the meter did not run are one event.
+    let outage = EVENT.replace("\"start\":1626350400", &format!("\"start\":{}", 1_626_350_430 - 31 * 86_400));
+    validate().write_stdin(outage).assert().code(0).stdout("");
+}
+
+#[test]
+fn ids_that_nobody_can_read_are_warnings() {
+    for id in [" ", "\u{200b}", "\u{202e}321", "user ", "\u{a0}"] {
+        let found = rows(validate().write_stdin(EVENT.replace("user_123456", id)));
+        assert_eq!(codes(&found), ["unreadable-id"], "{id:?}");
+        assert_eq!(found[0]["place"]["pointer"], "/user_id");
+    }
+    let found = rows(validate().write_stdin(THRESHOLD.replace("\"*\"", "\"user\u{200b}\"")));
+    assert_eq!(codes(&found), ["unreadable-id"]);
+}
+
+#[test]
+fn cpu_time_beyond_1024_cpus_is_a_warning() {
+    for (cpu, percent, found) in [("30720", "100", 0), ("30721", "100", 1), ("3840", "12.5", 0), ("3841", "12.5", 1)] {
+        let input = EVENT.replace("\"cpu_seconds\":30", &format!("\"cpu_seconds\":{cpu}")).replace("12.5", percent);
+        assert_eq!(codes(&rows(validate().write_stdin(input))), vec!["implausible-time"; found], "{cpu}");
+    }
+}
+
+#[test]
+fn a_folder_names_what_it_passes_over_and_strict_fails_on_it() {
+    let (folder, _) = file("a.json", THRESHOLD);
+    let put = |name: &str, content: &str| std::fs::write(folder.path().join(name), content).unwrap();
+    put("README.md", "# thresholds\n");
+    put("B.JSON", &THRESHOLD.replace("cpu-high", "b").replace("\"Cpu\"", "\"Memory\""));
+    validate().arg("--strict").arg(folder.path()).assert().code(0).stderr(contains("2 thresholds in 2 files"));
+    put("c.yaml", "id: c\n");
+    put("d.toml", "id = 1\n");
+    put("e.txt", &THRESHOLD.replace("cpu-high", "e"));
+    put("f.ndjson.gz", "x");
+    let named = || {
+        contains("4 files of folders not validated: ")
+            .and(contains("c.yaml (YAML), "))
+            .and(contains("d.toml (TOML), "))
+            .and(contains("e.txt (JSON under another name), "))
+            .and(contains("f.ndjson.gz (compressed)"))
+            .and(contains("README").not())
+    };
+    validate().arg(folder.path()).assert().code(0).stderr(named());
+    validate().arg("--strict").arg(folder.path()).assert().code(1).stderr(named());
+}
+
+#[test]
+fn nul_bytes_at_the_start_hide_no_event_of_the_file() {
+    for count in [1, 100, 5000] {
+        let input = [&vec![0; count][..], b"\n", EVENT.as_bytes(), EVENT.as_bytes()].concat();
+        let output = validate().write_stdin(input).output().unwrap();
+        assert_eq!(output.status.code(), Some(1), "{count}");
+        let words = String::from_utf8(output.stderr).unwrap();
+        assert!(words.contains("2 events: 1 error"), "{count}: {words}");
+    }
+    validate().write_stdin(vec![0; 100]).assert().code(1);
+}
+
+#[test]
+fn a_configuration_of_collect_is_called_that() {
+    for content in ["interval = \"30s\"\n[[scope]]\nscope = \"host\"\n", "# ours\n\n[[scope]]\nscope = \"host\"\n"] {
+        let (_folder, path) = file("collect.toml", content);
+        let found = rows(validate().arg(&path));
+        assert_eq!(codes(&found), ["invalid-json"], "{found:?}");
+        assert!(found[0]["help"].as_str().unwrap().contains("formusage collect --config"), "{found:?}");
+    }
+}

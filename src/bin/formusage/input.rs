@@ -7,8 +7,9 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use anyhow::{Context as _, anyhow, bail};
+use form_usage_events::validate::NotEventLines;
 
-use crate::output::printable;
+use crate::output::{printable, shell_word};
 
 /// A file, or `-` for standard input.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,6 +39,28 @@ impl fmt::Display for Input {
 /// A started read: what was peeked at, then the rest.
 pub(crate) type Opened = io::Chain<Cursor<Vec<u8>>, Box<dyn Read + Send>>;
 
+/// A file of a folder that was passed over, though it may have been meant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct SkippedFile {
+    path: PathBuf,
+    /// What it is, in words.
+    what: &'static str,
+}
+
+impl fmt::Display for SkippedFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({})", shown(&self.path), self.what)
+    }
+}
+
+/// The inputs that were named, with the files of folders.
+#[derive(Debug, Default)]
+pub(crate) struct FoundInputs {
+    /// Each input, or the folder that holds none and why.
+    pub(crate) inputs: Vec<Result<Input, (String, anyhow::Error)>>,
+    pub(crate) skipped: Vec<SkippedFile>,
+}
+
 /// A path as words for people have it.
 fn shown(path: &Path) -> String {
     printable(&path.display().to_string()).into_owned()
@@ -58,14 +81,15 @@ impl Input {
     }
 
     /// The same with the files that folders hold, at any depth, in the order of their names, in place of the folders:
-    /// those that are called `*.json`, `*.jsonl` or `*.ndjson` and are not hidden.
-    pub(crate) fn with_folders(files: &[Self]) -> Vec<Result<Self, (String, anyhow::Error)>> {
-        let mut all = Vec::new();
+    /// those that are called `*.json`, `*.jsonl` or `*.ndjson` and are not hidden. Others that may have been meant are
+    /// given too.
+    pub(crate) fn with_folders(files: &[Self]) -> FoundInputs {
+        let FoundInputs { inputs: mut all, mut skipped } = FoundInputs::default();
         for input in Self::or_stdin(files) {
             match input {
                 Self::File(path) if path.is_dir() => {
                     let mut found = Vec::new();
-                    match walk(&path, &mut found) {
+                    match walk(&path, &mut found, &mut skipped) {
                         Ok(()) if found.is_empty() => {
                             let error = anyhow!("{} holds no *.json, *.jsonl or *.ndjson file", shown(&path));
                             all.push(Err((path.display().to_string(), error)));
@@ -80,7 +104,52 @@ impl Input {
                 input => all.push(Ok(input)),
             }
         }
-        all
+        skipped.sort_unstable_by(|one, other| one.path.cmp(&other.path));
+        FoundInputs { inputs: all, skipped }
+    }
+
+    /// Opens it for `command`, which reads one event a line, and refuses what is no such input: a document would be as
+    /// many faulty lines as it has. Says what to do in one line.
+    ///
+    /// Waits for the first bytes.
+    pub(crate) fn open_events(&self, command: &str) -> anyhow::Result<Opened> {
+        let opened = self.open()?;
+        match NotEventLines::at_start(opened.get_ref().0.get_ref()) {
+            Some(what) => Err(anyhow!("{}", self.objection(what, command))),
+            None => Ok(opened),
+        }
+    }
+
+    /// Why `command` can't read this input, and what to do.
+    fn objection(&self, what: NotEventLines, command: &str) -> String {
+        let file = match self {
+            Self::Stdin => "-".into(),
+            Self::File(path) => shell_word(&path.to_string_lossy()).into_owned(),
+        };
+        let command_line =
+            if command == "check" { "formusage check THRESHOLDS" } else { &format!("formusage {command}") };
+        let through_jq = |filter: &str| {
+            let advice = match self {
+                Self::Stdin => format!("pipe it through jq -c {filter}"),
+                Self::File(_) => format!("write: jq -c {filter} {file} | {command_line}"),
+            };
+            format!("{self} is JSON over several lines or in an array, and {command} reads one event a line; {advice}")
+        };
+        match (what, command) {
+            (NotEventLines::Array, _) => through_jq("'.[]'"),
+            (NotEventLines::SeveralLines, _) => through_jq("."),
+            (NotEventLines::Thresholds, "check") => {
+                format!("{self} holds thresholds, not events; they are named first: formusage check {file} EVENTS")
+            }
+            (NotEventLines::Thresholds, _) => format!("{self} holds thresholds, not events; use --thresholds {file}"),
+            (NotEventLines::Channels, "report") => format!("{self} holds channels, not events"),
+            (NotEventLines::Channels, _) => format!("{self} holds channels, not events; use --channels {file}"),
+            (NotEventLines::Cases, _) => {
+                format!("{self} holds tests of thresholds, not events; run them with: formusage check --test {file}")
+            }
+            (NotEventLines::OtherFormat(format, help), _) => format!("{self} is {format}, not events in JSON; {help}"),
+            _ => format!("{self} does not hold one event a line"),
+        }
     }
 
     /// Opens it, and refuses what can't hold JSON: a directory, a compressed or another binary file.
@@ -119,7 +188,7 @@ impl Input {
 }
 
 /// Collects the files below `folder`. Links to folders are not followed: they may lead back.
-fn walk(folder: &Path, found: &mut Vec<PathBuf>) -> anyhow::Result<()> {
+fn walk(folder: &Path, found: &mut Vec<PathBuf>, skipped: &mut Vec<SkippedFile>) -> anyhow::Result<()> {
     let entries = std::fs::read_dir(folder).with_context(|| format!("can't read the folder {}", shown(folder)))?;
     for entry in entries {
         let entry = entry.with_context(|| format!("can't read the folder {}", shown(folder)))?;
@@ -128,12 +197,43 @@ fn walk(folder: &Path, found: &mut Vec<PathBuf>) -> anyhow::Result<()> {
         }
         let path = entry.path();
         if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-            walk(&path, found)?;
-        } else if path.extension().is_some_and(|name| name == "json" || name == "jsonl" || name == "ndjson") {
+            walk(&path, found, skipped)?;
+        } else if is_json_name(&path) && !path.is_dir() {
             found.push(path);
+        } else if let Some(what) = skipped_kind(&path) {
+            skipped.push(SkippedFile { path, what });
         }
     }
     Ok(())
+}
+
+fn is_json_name(path: &Path) -> bool {
+    let is = |name: &str| path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case(name));
+    is("json") || is("jsonl") || is("ndjson")
+}
+
+/// What a file of a folder is that has no name of JSON, where it may hold events or thresholds all the same.
+fn skipped_kind(path: &Path) -> Option<&'static str> {
+    if path.is_dir() {
+        return Some("a link to a folder");
+    }
+    let extension = path.extension().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
+    match &*extension {
+        "yaml" | "yml" => Some("YAML"),
+        "toml" => Some("TOML"),
+        "csv" | "tsv" => Some("CSV"),
+        "json5" | "jsonc" | "hjson" => Some("JSON with additions"),
+        "gz" | "zst" | "bz2" | "xz" if is_json_name(Path::new(path.file_stem()?)) => Some("compressed"),
+        _ => {
+            // A pipe or a device is not looked into.
+            let file = if path.is_file() { File::open(path).ok()? } else { return None };
+            let mut start = Vec::new();
+            file.take(4096).read_to_end(&mut start).ok()?;
+            let has = |key: &[u8]| start.windows(key.len()).any(|window| window == key);
+            let is_ours = has(b"\"event_type\"") || has(b"\"threshold_type\"");
+            is_ours.then_some("JSON under another name")
+        }
+    }
 }
 
 /// What a file is that starts like this and can't be JSON, and what to do about it.
@@ -158,6 +258,8 @@ fn not_text(start: &[u8]) -> Option<&'static str> {
 /// Whether `start` is not the text of somebody in whose file a few bytes went wrong. A NUL among text is a fault of its
 /// line, and so are the blocks of them that a crash leaves between lines.
 fn mostly_no_text(start: &[u8]) -> bool {
+    let Some(first) = start.iter().position(|byte| *byte != 0) else { return false };
+    let start = start.get(first..).unwrap_or_default();
     let is_line = |line: &[u8]| {
         let line = line.trim_ascii();
         line.starts_with(b"{") && line.ends_with(b"}") && !line.contains(&0)
@@ -188,6 +290,9 @@ mod tests {
         assert_eq!(not_text(b"{\"a\":\0}\n{\"a\":2}\n"), None);
         assert_eq!(not_text(b"\0{\"a\":1}\n"), None);
         assert_eq!(not_text(&[&[0; 4000][..], b"\n{\"a\":1}\n"].concat()), None);
+        // What a crash left at the start, and all that was read of it so far.
+        assert_eq!(not_text(&[0; 4096]), None);
+        assert_eq!(not_text(&[&[0; 4000][..], b"{\"event_type\":\"resource"].concat()), None);
         assert_eq!(not_text(b""), None);
     }
 }

@@ -1,32 +1,64 @@
-//! Events line by line: what is valid is handed on, what is not is named.
+//! Events line by line: what is an event is handed on, what is none is named.
 
 use std::io::Read;
 
 use form_usage_events::clock::{Clock, SystemClock};
 use form_usage_events::events::{Line, LinePart, LineReader, UsageEvent};
-use form_usage_events::validate::{EventRules, Severity, clean_event, line_findings};
+use form_usage_events::validate::{EventRules, ImplausibleWatch, deliverable_event, in_seconds};
 
 use crate::cli::LineArgs;
-use crate::output::say;
+use crate::output::{printable, say};
 
 /// So many invalid lines are named; the others are counted.
 const NAMED: u64 = 100;
 
-/// Judges lines, and counts those that are no valid events.
+/// Reads lines as events the way they are delivered: what is implausible is an event, of which one warning is said for
+/// each instance and kind.
+#[derive(Debug)]
+pub(crate) struct EventReader {
+    max_skew: i64,
+    watch: ImplausibleWatch,
+}
+
+impl EventReader {
+    pub(crate) fn new(args: &LineArgs) -> Self {
+        Self { max_skew: args.max_skew(), watch: ImplausibleWatch::default() }
+    }
+
+    /// The event in a line, with times in seconds, or every reason why there is none.
+    pub(crate) fn read(&mut self, name: &str, text: &[u8], line: u64) -> Result<UsageEvent, Vec<String>> {
+        let rules = EventRules { now: SystemClock.unix_seconds(), max_skew: self.max_skew };
+        let read = deliverable_event(text, line, &rules);
+        let (event, implausible) = read.map_err(|faults| faults.iter().map(ToString::to_string).collect::<Vec<_>>())?;
+        if implausible.is_empty() {
+            return Ok(event);
+        }
+        for finding in self.watch.unreported(&event, implausible, &rules) {
+            let instance = &event.instance_id;
+            say(&format!(
+                "{}:{line}: {finding}; it counts all the same, and more of the kind from {instance:?} are not shown",
+                printable(name)
+            ));
+        }
+        Ok(in_seconds(&event).into_owned())
+    }
+}
+
+/// Hands on the events of inputs, and counts the lines that are none.
 #[derive(Debug)]
 pub(crate) struct Judge {
-    max_skew: i64,
+    events: EventReader,
     max_line_bytes: usize,
-    /// Lines that are no valid event.
+    /// Lines that are no event.
     pub(crate) invalid: u64,
 }
 
 impl Judge {
     pub(crate) fn new(args: &LineArgs) -> Self {
-        Self { max_skew: args.max_skew(), max_line_bytes: args.max_line_bytes, invalid: 0 }
+        Self { events: EventReader::new(args), max_line_bytes: args.max_line_bytes, invalid: 0 }
     }
 
-    /// Hands on every valid event of an input, with its text and its line.
+    /// Hands on every event of an input, with its text and its line.
     pub(crate) fn read(
         &mut self,
         name: &str,
@@ -56,26 +88,15 @@ impl Judge {
         }
     }
 
-    /// The event in a line; `None` where it is not valid, which is said.
+    /// The event in a line, with times in seconds; `None` where there is none, which is said.
     pub(crate) fn event(&mut self, name: &str, text: &[u8], line: u64) -> Option<UsageEvent> {
-        let rules = EventRules { now: SystemClock.unix_seconds(), max_skew: self.max_skew };
-        if let Some(event) = clean_event(text, &rules) {
-            return Some(event);
-        }
-        // What is valid is what `validate` calls so, down to fields that are not known.
-        let mut faults: Vec<String> = line_findings(text, line, &rules)
-            .iter()
-            .filter(|finding| finding.severity == Severity::Error)
-            .map(ToString::to_string)
-            .collect();
-        if faults.is_empty() {
-            match serde_json::from_slice(text) {
-                Ok(event) => return Some(event),
-                Err(error) => faults.push(format!("{line}:1: error: {error}")),
+        match self.events.read(name, text, line) {
+            Ok(event) => Some(event),
+            Err(faults) => {
+                self.invalid(name, &faults);
+                None
             }
         }
-        self.invalid(name, &faults);
-        None
     }
 
     fn invalid(&mut self, name: &str, faults: &[String]) {

@@ -25,6 +25,7 @@ fn main() -> ExitCode {
     let cli = cli::parse().unwrap_or_else(|error| secret::without_passwords(error).exit());
     setup::logging(&cli.global);
     open_files::raise_limit();
+    setup::warn_of_variables(&cli.command);
     let result = match cli.command {
         Command::Collect(args) => cmd::collect::run(&args),
         Command::Publish(args) => cmd::publish::run(&args),

@@ -44,6 +44,12 @@ impl Stdout {
         self.inner.write_all(text.as_bytes()).map_err(explain)
     }
 
+    /// Writes `value` as indented JSON and a line end, piece by piece, whatever its size.
+    pub(crate) fn json_document(&mut self, value: &impl serde::Serialize) -> anyhow::Result<()> {
+        serde_json::to_writer_pretty(&mut self.inner, value).map_err(|error| explain(error.into()))?;
+        self.line(b"")
+    }
+
     /// Hands everything to the reader.
     pub(crate) fn flush(&mut self) -> anyhow::Result<()> {
         self.inner.flush().map_err(explain)
@@ -240,23 +246,28 @@ pub(crate) fn last_held_words() -> Option<String> {
     (!last.is_empty()).then_some(last)
 }
 
-/// Standard error for words, or where they are held back.
+/// Standard error for words, or where they are held back. It never fails: a log whose disk is full or whose reader is
+/// gone loses words, and what they are about goes on.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Words;
 
 impl Write for Words {
     fn write(&mut self, words: &[u8]) -> io::Result<usize> {
-        let mut held = held();
-        let Some(kept) = held.as_mut() else { return io::stderr().write(words) };
-        kept.extend_from_slice(words);
-        if kept.len() > HELD_BYTES {
-            kept.drain(..kept.len() - HELD_BYTES);
+        match held().as_mut() {
+            Some(kept) => {
+                kept.extend_from_slice(words);
+                if kept.len() > HELD_BYTES {
+                    kept.drain(..kept.len() - HELD_BYTES);
+                }
+            }
+            // Whole, so that what the disk has no room for is not tried again byte by byte.
+            None => drop(io::stderr().write_all(words)),
         }
         Ok(words.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        io::stderr().flush()
+        Ok(())
     }
 }
 

@@ -1,6 +1,7 @@
 //! What a process needs once: logging, a runtime, signals.
 
-use std::io::{self, IsTerminal};
+use std::io::{self, IsTerminal, Read as _};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Context as _;
@@ -14,9 +15,12 @@ use tracing_subscriber::fmt::SubscriberBuilder;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
-use crate::cli::{GlobalArgs, LogFormat};
+use crate::cli::{Command, GlobalArgs, LogFormat};
 use crate::open_files;
 use crate::output::Words;
+
+/// So much of a channels file is searched for the variables that it names.
+const CHANNELS_BYTES: u64 = 1 << 20;
 
 /// Sends log lines to standard error: warnings and violations by default, more with `--verbose`, none with `--quiet`.
 pub(crate) fn logging(args: &GlobalArgs) {
@@ -37,13 +41,32 @@ pub(crate) fn logging(args: &GlobalArgs) {
     };
     let filter = if args.quiet && args.log.is_none() { EnvFilter::new("off") } else { filter };
     let colour = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-    let builder: SubscriberBuilder<_, _, _, _> =
-        tracing_subscriber::fmt().with_env_filter(filter).with_writer(Words::default).with_ansi(colour);
+    let builder: SubscriberBuilder<_, _, _, _> = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(Words::default)
+        // It would write its own errors to standard error by a macro that panics where that can't be written.
+        .log_internal_errors(false)
+        .with_ansi(colour);
     // A second initialization is impossible here and harmless anyway.
     let _ = match args.log_format {
         LogFormat::Text => builder.with_target(false).finish().with(filter_fn(is_fit_to_log)).try_init(),
         LogFormat::Json => builder.json().flatten_event(true).finish().with(filter_fn(is_fit_to_log)).try_init(),
     };
+}
+
+/// Logs a warning for each `FORMUSAGE_` variable that nothing reads: misspelt, a setting stays without effect, silently.
+pub(crate) fn warn_of_variables(command: &Command) {
+    let file = command.channels_file().map(Path::to_owned);
+    let file = file.or_else(|| std::env::var_os("FORMUSAGE_CHANNELS").map(PathBuf::from));
+    // What is wrong with the file is said by who needs it.
+    let text = file.filter(|path| path.is_file()).and_then(|path| std::fs::File::open(path).ok()).map(|file| {
+        let mut text = Vec::new();
+        let _ = file.take(CHANNELS_BYTES).read_to_end(&mut text);
+        String::from_utf8_lossy(&text).into_owned()
+    });
+    for warning in crate::cli::variable_warnings(&text.unwrap_or_default()) {
+        tracing::warn!("{warning}");
+    }
 }
 
 /// Whether a log line is fit to be seen, whatever --log asks for: at the level `trace` the NATS client writes down what

@@ -7,11 +7,17 @@ use std::path::PathBuf;
 /// `$XDG_STATE_HOME/formusage`, else `/var/lib/formusage` for root, else `~/.local/state/formusage`. `None` where
 /// there is not even a home.
 pub(crate) fn state_dir() -> Option<PathBuf> {
+    choose(|name| std::env::var_os(name), is_root())
+}
+
+/// Whether this process may look everywhere.
+pub(crate) fn is_root() -> bool {
     #[cfg(target_os = "linux")]
-    let root = rustix::process::geteuid().is_root();
+    {
+        rustix::process::geteuid().is_root()
+    }
     #[cfg(not(target_os = "linux"))]
-    let root = false;
-    choose(|name| std::env::var_os(name), root)
+    false
 }
 
 fn choose(variable: impl Fn(&str) -> Option<OsString>, root: bool) -> Option<PathBuf> {

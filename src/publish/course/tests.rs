@@ -7,7 +7,7 @@ use super::*;
 use crate::clock::ManualClock;
 use crate::events::tests::sample;
 use crate::retry::{Random, Retrier, RetryConfig};
-use crate::transport::{BatchLimits, BoxFuture, Sink};
+use crate::transport::{BatchLimits, BoxFuture, Reach, Repeat, Sink};
 
 /// What a destination does with a batch.
 #[derive(Debug, Clone, Copy)]
@@ -18,6 +18,8 @@ enum Does {
     Misset,
     /// This machine has no descriptor left.
     RunsShort,
+    /// Refuses it whole, as it would for one event alone or for all of them.
+    Refuses,
     /// Takes so many of them and fails for the others.
     Takes(usize),
     TakesAll,
@@ -47,6 +49,10 @@ fn events(count: u64) -> Vec<EncodedEvent> {
     (0..count).map(event).collect()
 }
 
+fn refusal() -> Failure {
+    Failure::destination("not this one").reached(Reach::Refused)
+}
+
 const LATER: Duration = Duration::from_secs(600);
 
 impl Sink for Scripted {
@@ -65,6 +71,7 @@ impl Sink for Scripted {
             Does::Down => Err(Failure::service("down")),
             Does::RunsShort => Err(Failure::local("no descriptor left")),
             Does::Misset => Err(Failure::destination("no such path")),
+            Does::Refuses => Err(refusal()),
             Does::Takes(count) => {
                 let mut outcomes = take(count);
                 let failure = Failure::service("busy").retry_after(Some(LATER));
@@ -124,11 +131,79 @@ async fn retries_are_counted_from_step_to_step_and_what_is_behind_waits() {
     assert_eq!(*sink.came.lock().unwrap(), [4, 2, 1, 1, 1]);
 }
 
+#[tokio::test]
+async fn refused_batch_is_halved_and_the_refused_event_is_told_alone() {
+    let (delivery, sink, _) = delivery([Does::Refuses, Does::TakesAll, Does::Refuses, Does::Refuses, Does::Refuses]);
+    let (events, mut course) = (events(8), Course::default());
+    assert_eq!(delivery.advance(&events, &mut course).await[..5], [TAKEN, TAKEN, TAKEN, TAKEN, None]);
+    let refused = Some(Ending::Misdirected(refusal()));
+    assert_eq!(delivery.advance(&events[4..], &mut course).await, [refused, None, None, None]);
+    assert!(!course.is_under_way(), "whoever has the batch parts it");
+    assert_eq!(*sink.came.lock().unwrap(), [8, 4, 4, 2, 1]);
+}
+
+#[tokio::test]
+async fn deliver_goes_past_a_refused_event_and_keeps_its_instance_back() {
+    let mut all = events(5);
+    for (n, event) in all.iter_mut().enumerate() {
+        let mut owned = event.event().clone();
+        owned.instance_id = if n % 2 == 0 { "even" } else { "odd" }.to_owned();
+        *event = EncodedEvent::encode(owned).unwrap();
+    }
+    // The batch is refused, and its halves, until the first event is alone.
+    let (delivery, sink, _) = delivery([Does::Refuses; 4]);
+    let refused = Ending::Misdirected(refusal());
+    let taken = Ending::Delivered { duplicate: false };
+    let expected = [refused.clone(), taken.clone(), refused.clone(), taken, refused];
+    assert_eq!(delivery.deliver(&all).await, expected);
+    assert_eq!(*sink.taken.lock().unwrap(), [1, 3]);
+}
+
+/// A sink that answers each call by script.
+#[derive(Debug)]
+struct Answers(Mutex<VecDeque<Result<Vec<Outcome>, Failure>>>);
+
+impl Sink for Answers {
+    fn limits(&self) -> BatchLimits {
+        BatchLimits::ONE
+    }
+
+    fn send<'a>(&'a self, _: &'a [EncodedEvent]) -> BoxFuture<'a, Result<Vec<Outcome>, Failure>> {
+        let next = self.0.lock().unwrap().pop_front().unwrap();
+        Box::pin(async { next })
+    }
+}
+
+#[tokio::test]
+async fn refused_repeat_counts_as_delivered_only_after_a_lost_reply() {
+    let possible = || Failure { repeat: Repeat::Possible, ..Failure::event("I know that one") };
+    let certain = || Failure { repeat: Repeat::Certain, ..refusal() };
+    let lost = || Failure::service("reset").reached(Reach::Unknown);
+    let down = || Failure::service("down");
+    let duplicate = Ending::Delivered { duplicate: true };
+    let cases = [
+        (vec![lost(), possible()], duplicate.clone()),
+        (vec![lost(), down(), possible()], duplicate.clone()),
+        (vec![down(), possible()], Ending::Dead(possible())),
+        (vec![possible()], Ending::Dead(possible())),
+        (vec![certain()], duplicate.clone()),
+        (vec![Failure { resent: true, ..possible() }], duplicate),
+    ];
+    for (failures, expected) in cases {
+        let sink = Arc::new(Answers(Mutex::new(failures.iter().cloned().map(Err).collect())));
+        let clock = Arc::new(ManualClock::at_unix(1_700_000_000));
+        let retrier = Retrier::with(RetryConfig::default(), clock.clone(), Random::new(|| 0.5)).unwrap();
+        let delivery = Delivery::new(sink, retrier, None, Duration::from_secs(5), clock);
+        assert_eq!(delivery.deliver(&events(1)).await, [expected], "{failures:?}");
+    }
+}
+
 fn does() -> impl Strategy<Value = Does> {
     prop_oneof![
         4 => Just(Does::TooLarge),
         2 => Just(Does::Down),
         1 => Just(Does::Misset),
+        2 => Just(Does::Refuses),
         3 => (0usize..6).prop_map(Does::Takes),
         2 => Just(Does::TakesAll),
         1 => Just(Does::SaysLittle),
@@ -166,6 +241,8 @@ proptest! {
             prop_assert_eq!(&told, &*sink.taken.lock().unwrap(), "what was taken is told at once");
             if course.is_under_way() {
                 prop_assert!(settled > 0 && !left.is_empty());
+            } else if endings.contains(&Some(Ending::Misdirected(refusal()))) {
+                // The others may go without it, which is the matter of who has the batch.
             } else {
                 prop_assert!(endings.iter().all(Option::is_some));
             }

@@ -7,21 +7,22 @@
 //!
 //! Backpressure is the bounded channel in front of [`Pipeline::run`] and the bound on what waits in the lanes: while
 //! the destination is down nothing more is read. An event that the service fails stays at the head of its lane and is
-//! tried again after a pause, for as long as the run may last. Where it alone is refused by name, what waits behind it
-//! does not count as held, up to the bound in bytes: the events of others come behind it, and it takes them to tell an
-//! event that nobody wants from a destination that takes nothing.
+//! tried again after a pause, for as long as the run may last. Where it alone is refused, by name or as if the destination
+//! were set up wrong, what waits behind it does not count as held, up to the bound in bytes: the events of others come
+//! behind it, and it takes them to tell an event that nobody wants from a destination that takes nothing.
 //!
 //! **Shutdown**, in this order:
 //! 1. The intake ends: by its own end, or two seconds after [`Stop::finish`] was asked for.
 //! 2. What is in the lanes is delivered, for as long as it advances: without an event delivered or judged for
 //!    `drain_timeout` (and, once asked to finish, after `drain_timeout` in all) the run gives up. It gives up at once
-//!    where the breaker stays open for longer than that, where the destination is set up wrong, or where
-//!    [`Stop::abort`] says so.
+//!    where the breaker stays open for longer than that, where the destination is set up wrong (it refuses everything),
+//!    where only events are left that it refuses while it took others, or where [`Stop::abort`] says so.
 //! 3. Attempts under way are dropped; their events count as undelivered.
 //! 4. What is left goes to the keeper.
 //! 5. The sink is closed.
 
 mod patience;
+mod refusals;
 mod terms;
 
 use std::any::Any;
@@ -40,6 +41,7 @@ use crate::publish::delivery::{Deferral, Delivery, Ending};
 use crate::publish::intake::{Intake, Taken};
 use crate::publish::lanes::Lanes;
 use crate::publish::report::Report;
+use crate::publish::suspects::Suspects;
 use crate::publish::worker::{Round, Signals, Worker};
 use crate::threshold::ThresholdManager;
 use crate::transport::{BoxFuture, Failure, FailureKind, Reach};
@@ -126,6 +128,8 @@ impl Pipeline {
             last_advance: self.delivery.clock().monotonic(),
             asked_at: None,
             misdirection: None,
+            suspects: Suspects::default(),
+            last_refusal: None,
         };
         let result = run.drive(intake, progress).await;
         // Whatever ended the run: no attempt goes on behind the report's back.
@@ -160,7 +164,11 @@ struct Run<'a> {
     /// When [`Stop::finish`] was seen.
     asked_at: Option<Monotonic>,
     /// What is wrong with the destination's set-up, as of the last attempt.
-    misdirection: Option<String>,
+    misdirection: Option<Failure>,
+    /// Events that were refused and may be to blame for it; each has a worker of its own.
+    suspects: Suspects,
+    /// What an event was last refused by, where it was as if the destination were set up wrong.
+    last_refusal: Option<Failure>,
 }
 
 /// A round that came to its end, or panicked.
@@ -179,6 +187,7 @@ impl<'a> Run<'a> {
             if self.workers.is_empty() && self.ended {
                 return self.keep_the_rest();
             }
+            self.let_others_go_first();
             let giving_up = self.signals.give_up.is_cancelled();
             let left_until = |at: Monotonic| at.saturating_sub(clock.monotonic());
             let patience = self.deadline().map(left_until).filter(|_| !giving_up);
@@ -188,7 +197,7 @@ impl<'a> Run<'a> {
                 .filter(|_| self.cuts_off() && !intake.is_closed());
             // Where work never ends, nobody gets to wait for a time.
             if patience == Some(Duration::ZERO) {
-                self.abandon(self.out_of_patience());
+                self.run_out_of_time();
                 continue;
             }
             if grace == Some(Duration::ZERO) {
@@ -207,11 +216,14 @@ impl<'a> Run<'a> {
                 },
                 () = async { clock.sleep(grace.unwrap_or_default()).await }, if grace.is_some() => intake.close(),
                 () = async { clock.sleep(patience.unwrap_or_default()).await }, if patience.is_some() => {
-                    self.abandon(self.out_of_patience());
+                    self.run_out_of_time();
                 }
             }
             // What waits for the network is heard even if work never ends.
             tokio::task::consume_budget().await;
+            if !self.signals.give_up.is_cancelled() {
+                self.look_at_what_is_refused();
+            }
             if self.signals.give_up.is_cancelled() {
                 intake.close();
             } else if self.is_finite() {
@@ -248,23 +260,25 @@ impl<'a> Run<'a> {
     fn start_workers(&mut self) {
         let pipeline = self.pipeline;
         while !self.signals.give_up.is_cancelled() && self.may_start_a_worker() {
-            let Some(batch) = self.lanes.take(pipeline.delivery.sink().limits()) else { break };
-            self.send_off(Worker::new(batch, self.delivered(), &pipeline.delivery, self.signals));
+            let Some(batch) = self.lanes.take(self.batch_limits()) else { break };
+            self.send_off(Worker::new(batch, &pipeline.delivery, self.signals));
         }
     }
 
-    fn send_off(&self, worker: Worker<'a>) {
+    fn send_off(&mut self, mut worker: Worker<'a>) {
+        worker.begin(self.suspects.begin_round());
         self.workers.push(Box::pin(AssertUnwindSafe(worker.round()).catch_unwind()));
     }
 
-    /// Workers that pause take no place from the others: an event that is refused again and again holds up nobody. While
+    /// Workers that pause take no place from the others: an event that is refused again and again holds up nobody, and
+    /// however many there are, others are tried. While
     /// the destination is left alone, more workers would only wait beside those that wait already.
     fn may_start_a_worker(&self) -> bool {
         let workers = self.workers.len();
         let active = workers.saturating_sub(self.signals.pausing.load(Ordering::Relaxed));
         let delivery = &self.pipeline.delivery;
         workers == 0
-            || (workers < self.pipeline.options.max_workers.max(1)
+            || (workers.saturating_sub(self.suspects.len()) < self.pipeline.options.max_workers.max(1)
                 && active < delivery.concurrency_limit()
                 && delivery.held_for().is_none())
     }
@@ -312,6 +326,9 @@ impl<'a> Run<'a> {
                 }
                 self.held += 1;
                 self.bytes += event.encoded.body().len();
+                if event.history.unanswered {
+                    self.pipeline.delivery.note_unanswered(&event.encoded);
+                }
                 self.lanes.push(*event);
             }
             Intake::Refused(line) => {
@@ -355,8 +372,10 @@ impl<'a> Run<'a> {
             }
         };
         let mut events = std::mem::take(&mut worker.batch.events);
-        let alone = events.len() == 1;
+        let mut taken = false;
         let mut failed: Option<Failure> = None;
+        // Why the first event that is left was refused, if it was: those behind it need not share its fate.
+        let mut refusal: Option<Failure> = None;
         worker.note_refusal(endings.iter().flatten().any(|it| matches!(it, Ending::Deferred(Deferral::Refused(_)))));
         let mut endings = endings.into_iter();
         for event in events.drain(..) {
@@ -365,35 +384,41 @@ impl<'a> Run<'a> {
                     self.release(&event);
                     if event.is_own() {
                         self.report.delivered += 1;
+                        self.report.duplicates += u64::from(duplicate);
                     } else {
                         self.report.resumed.delivered += 1;
+                        self.report.resumed.duplicates += u64::from(duplicate);
                     }
                     self.keeper.delivered(&event);
-                    self.report.duplicates += u64::from(duplicate);
                     self.misdirection = None;
+                    taken = true;
                 }
                 Some(Ending::Dead(failure)) => self.bury(&event, &failure, worker.rounds())?,
                 Some(Ending::Deferred(Deferral::Failed(failure)) | Ending::Misdirected(failure)) => {
+                    if worker.batch.events.is_empty() && failure.reach == Reach::Refused {
+                        refusal = Some(failure.clone());
+                    }
                     failed = Some(failure);
                     worker.batch.events.push(event);
                 }
                 Some(Ending::Deferred(Deferral::Refused(_))) | None => worker.batch.events.push(event),
             }
         }
+        if taken {
+            self.suspects.note_taken(worker.ended_round());
+        }
+        self.remember_unanswered(&mut worker.batch);
         if let Some(failure) = failed {
-            self.note_failure(&failure);
-            worker.note_failure(&failure, alone, self.delivered());
-            if alone && failure.reach == Reach::Refused {
-                self.lanes.note_stuck(&worker.batch);
-            }
-            if worker.refusals() >= self.pipeline.options.poison_after
-                && let Some(event) = worker.batch.events.pop()
-            {
-                let message = format!("refused {} times while other events went through: {failure}", worker.refusals());
-                self.bury(&event, &Failure { message, ..failure }, u64::from(worker.refusals()))?;
+            worker.note_failure();
+            if let Some(refusal) = refusal {
+                self.note_refused(&mut worker, &refusal)?;
+            } else {
+                self.clear_suspicion(&mut worker);
+                self.note_failure(&failure);
             }
         }
         if worker.batch.events.is_empty() {
+            self.clear_suspicion(&mut worker);
             worker.batch.events = events;
             self.lanes.release(worker.batch);
         } else if self.signals.give_up.is_cancelled() {
@@ -416,12 +441,13 @@ impl<'a> Run<'a> {
 
     fn note_failure(&mut self, failure: &Failure) {
         self.report.reason = Some(failure.message.clone());
-        if failure.kind == FailureKind::Destination && self.misdirection.as_ref() != Some(&failure.message) {
+        if failure.kind == FailureKind::Destination {
+            let is_known = self.misdirection.as_ref().is_some_and(|known| known.is_same_fault(failure));
             // A run that ends because of it says so at its end.
-            if !self.is_finite() && !self.pipeline.options.input_ends {
+            if !is_known && !self.is_finite() && !self.pipeline.options.input_ends {
                 tracing::error!(%failure, "the destination is set up wrong; events are held until it is mended");
             }
-            self.misdirection = Some(failure.message.clone());
+            self.misdirection = Some(failure.clone());
         }
     }
 

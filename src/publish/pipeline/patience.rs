@@ -17,12 +17,13 @@ impl Run<'_> {
         }
     }
 
-    /// When to give up if nothing is settled until then; `None` while there is no hurry.
+    /// When to give up if nothing is settled until then; `None` while there is no hurry. Who asks a run to end gives it
+    /// `drain_timeout` in all: a sixth of it is for what is still to be done then.
     pub(super) fn deadline(&self) -> Option<Monotonic> {
         let options = &self.pipeline.options;
         let counts = self.held > 0 && self.is_finite();
         let idle = counts.then(|| self.last_advance.saturating_add(options.drain_timeout));
-        let asked = self.asked_at.map(|at| at.saturating_add(options.drain_timeout));
+        let asked = self.asked_at.map(|at| at.saturating_add(options.drain_timeout - options.drain_timeout / 6));
         [idle, asked].into_iter().flatten().min()
     }
 
@@ -44,9 +45,9 @@ impl Run<'_> {
                 None => left,
             });
         }
-        if let Some(message) = self.misdirection.clone() {
-            self.report.errors.push(message.clone());
-            self.abandon(&message);
+        if let Some(failure) = self.misdirection.clone() {
+            self.report.errors.push(failure.message.clone());
+            self.abandon(&failure.message);
         }
     }
 }

@@ -25,8 +25,7 @@ pub struct PipelineOptions {
     /// without anything being delivered; the rest of the input is not taken then. Off by default; an input whose end has
     /// been seen counts as such anyway.
     pub input_ends: bool,
-    /// An event that the destination refused by name in so many rounds, while it took others, is a dead letter; 10 by
-    /// default.
+    /// An event that the destination refused in so many rounds, while it took others, is a dead letter; 10 by default.
     pub poison_after: u32,
     /// Events come out of a spool, which keeps what is not delivered: the input is not cut off when the end is asked
     /// for. Off by default.
@@ -79,6 +78,12 @@ pub trait Keeper: Send {
 
     /// Is told that the destination has acknowledged an event.
     fn delivered(&mut self, event: &Taken) {
+        let _ = event;
+    }
+
+    /// Is told that [`Taken::history`] of an event has changed that is still to be delivered. What is remembered of it is
+    /// worth something to later runs; nothing depends on it.
+    fn remember(&mut self, event: &Taken) {
         let _ = event;
     }
 

@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 use super::{FED_AHEAD, Signals};
 use crate::clock::Clock;
 use crate::publish::feed::slots;
-use crate::publish::intake::{Intake, Origin, Taken, Ticket};
+use crate::publish::intake::{AttemptHistory, Intake, Origin, Taken, Ticket};
 use crate::spool::{Spool, SpoolError, Waiting};
 use crate::transport::BatchLimits;
 
@@ -93,7 +93,7 @@ impl Feeder<'_> {
                 last_advance = self.clock.monotonic();
             }
             let waited = self.clock.monotonic().saturating_sub(last_advance);
-            if draining && (!fetched.held_elsewhere || waited >= self.patience) {
+            if draining && (!fetched.held_elsewhere || waited >= self.patience || self.none_of_ours_waits().await?) {
                 return Ok(());
             }
             let pause = if fetched.held_elsewhere { HELD_PAUSE } else { IDLE_PAUSE };
@@ -104,6 +104,14 @@ impl Feeder<'_> {
                 () = self.clock.sleep(pause) => {}
             }
         }
+    }
+}
+
+impl Feeder<'_> {
+    /// Whether the run has nothing more to wait for: what other publishers at work took and hold is theirs to deliver.
+    async fn none_of_ours_waits(&self) -> Result<bool, SpoolError> {
+        let tally = self.spool.tally().await?;
+        Ok(tally.own_waiting + tally.other_waiting == 0)
     }
 }
 
@@ -123,7 +131,8 @@ fn group(events: &VecDeque<Intake>) -> (usize, usize) {
 fn to_intake(waiting: Waiting) -> Intake {
     let ticket = Some(Ticket { seq: waiting.seq, own: waiting.own });
     let origin = Origin { input: waiting.source, line: waiting.line };
-    Intake::Event(Box::new(Taken { encoded: waiting.encoded, origin, ticket }))
+    let history = AttemptHistory { refusals: waiting.refusals, unanswered: waiting.unanswered };
+    Intake::Event(Box::new(Taken { encoded: waiting.encoded, origin, ticket, history }))
 }
 
 #[cfg(test)]
@@ -136,7 +145,8 @@ mod tests {
         let mut event = sample();
         event.instance_id = "x".repeat(bytes);
         let encoded = EncodedEvent::encode(event).unwrap();
-        Intake::Event(Box::new(Taken { encoded, origin: Origin { input: "-".into(), line: None }, ticket: None }))
+        let (origin, history) = (Origin { input: "-".into(), line: None }, AttemptHistory::default());
+        Intake::Event(Box::new(Taken { encoded, origin, ticket: None, history }))
     }
 
     #[test]

@@ -26,7 +26,7 @@ use tokio_util::sync::CancellationToken;
 use self::feeder::Feeder;
 use self::taker::{Taker, Takings};
 use super::feed::READ_AHEAD;
-use super::intake::{Intake, RefusedLine, Taken};
+use super::intake::{AttemptHistory, Intake, RefusedLine, Taken};
 use super::pipeline::{Keeper, Pipeline, PipelineError, Progress, Stop};
 use super::report::Report;
 use crate::circuit_breaker::{BreakerRecord, CircuitBreaker};
@@ -139,6 +139,13 @@ impl Keeper for SpoolKeeper<'_, '_> {
         if let Some(ticket) = event.ticket {
             self.spool.delivered(ticket.seq, event.encoded.id());
             self.settled.notify_one();
+        }
+    }
+
+    fn remember(&mut self, event: &Taken) {
+        if let Some(ticket) = event.ticket {
+            let AttemptHistory { refusals, unanswered } = event.history;
+            self.spool.remember(ticket.seq, event.encoded.id(), refusals, unanswered);
         }
     }
 

@@ -22,6 +22,8 @@ const GROUP_BYTES: usize = 1 << 20;
 const GROUP_TIME: Duration = Duration::from_millis(50);
 /// How long a full spool is left alone while nothing is delivered.
 const FULL_PAUSE: Duration = Duration::from_secs(1);
+/// So many bytes are kept as a dead letter of a line that is larger than the whole spool may be.
+const EXCERPT_BYTES: usize = 4_096;
 
 /// What was taken so far.
 #[derive(Debug, Default)]
@@ -256,28 +258,49 @@ impl Taker<'_, '_> {
         let mut items = Vec::with_capacity(group.len());
         for item in group {
             match item {
+                Intake::Event(event) if event.encoded.body().len() as u64 > self.spool.largest_item() => {
+                    let (raw, origin) = (event.encoded.body().to_vec(), event.origin);
+                    let reason = "it is a usage event that is larger than the spool may be: publish it again with a \
+                                  larger --spool-max-bytes"
+                        .to_owned();
+                    items.push(self.refuse(RefusedLine { origin, reason, raw, part: LinePart::Whole }));
+                }
                 Intake::Event(event) => {
                     let violations = self.pipeline.violations(&event.encoded);
                     self.note(|takings| takings.violations += violations);
                     let (source, line) = (event.origin.input, event.origin.line);
                     items.push(NewItem::Event(NewEvent { encoded: event.encoded, source, line }));
                 }
-                Intake::Refused(line) => {
-                    let kept = self.letters.lock().unwrap_or_else(PoisonError::into_inner).refused(&line);
-                    if let Err(error) = kept {
-                        // The line is in the spool's table in any case.
-                        let place = &line.origin;
-                        let message = format!("the refused line {place} is kept in the spool alone: {error}");
-                        self.note(|takings| takings.kept_here_alone(message));
-                    }
-                    items.push(NewItem::Letter(letter_of(line)));
-                }
+                Intake::Refused(line) => items.push(self.refuse(line)),
                 Intake::Broken(message) => self.note(|takings| takings.errors.push(message)),
             }
         }
         // What came together is told together.
         self.pipeline.tell().await;
         items
+    }
+
+    /// A line that goes to the dead letters: the table in the spool, and whoever else keeps them.
+    fn refuse(&self, line: RefusedLine) -> NewItem {
+        let too_large = line.raw.len() as u64 > self.spool.largest_item();
+        let kept = self.letters.lock().unwrap_or_else(PoisonError::into_inner).refused(&line);
+        if let Err(error) = kept {
+            let place = &line.origin;
+            let extent = if too_large { "in the spool alone, and cut" } else { "in the spool alone" };
+            let message = format!("the refused line {place} is kept {extent}: {error}");
+            self.note(|takings| takings.kept_here_alone(message));
+        }
+        let mut letter = letter_of(line);
+        if too_large {
+            // Whole it would keep out everything behind it, for ever.
+            let bytes = letter.raw.len();
+            letter.raw.truncate(EXCERPT_BYTES);
+            letter.reason = format!(
+                "{} ({bytes} bytes, larger than the spool may be; only the first {EXCERPT_BYTES} are kept here)",
+                letter.reason
+            );
+        }
+        NewItem::Letter(letter)
     }
 
     fn note(&self, change: impl FnOnce(&mut Takings)) {

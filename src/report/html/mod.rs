@@ -7,7 +7,8 @@ mod tables;
 
 pub use plot::PlotError;
 
-use super::figures::{MEASURES, name};
+use super::figures::MEASURES;
+use super::names::Names;
 use super::output::Report;
 use super::series::Series;
 use crate::threshold::{ResourceType, ThresholdConfig, ThresholdType};
@@ -69,14 +70,14 @@ const RESOURCES: [Resource; MEASURES] = [
 
 impl Plots {
     /// Chooses whose lines are drawn.
-    pub(super) fn new(series: Series, names: &[Box<str>], user: impl Fn(u32) -> Option<String>) -> Self {
+    pub(super) fn new(series: Series, names: &Names, user: impl Fn(u32) -> Option<String>) -> Self {
         let mut order: Vec<(u32, f64)> = series.shares();
-        order.sort_by(|a, b| b.1.total_cmp(&a.1).then_with(|| name(names, a.0).cmp(name(names, b.0))));
+        order.sort_by(|a, b| b.1.total_cmp(&a.1).then_with(|| names.name(a.0).cmp(names.name(b.0))));
         let hidden = order.len().saturating_sub(LINES);
         order.truncate(LINES);
         let mut shown: Vec<Shown> = order
             .into_iter()
-            .map(|(number, _)| Shown { number, instance: name(names, number).to_owned(), user: user(number) })
+            .map(|(number, _)| Shown { number, instance: names.name(number).to_owned(), user: user(number) })
             .collect();
         shown.sort_by(|a, b| a.instance.cmp(&b.instance));
         Self { series, shown, hidden }

@@ -113,6 +113,24 @@ fn remarks(out: &mut String, report: &Report, notes: &[String]) {
     if gaps.count > 0 {
         items.push(("warn", format!("Not metered: {}, in {} gap(s).", tables::span(gaps.seconds), gaps.count)));
     }
+    if report.incomplete() > 0 && !report.expect_full {
+        items.push((
+            "warn",
+            format!(
+                "{} instance(s) begin after the start of this time or end before its end, which is not counted as a gap.",
+                tables::grouped(report.incomplete().into())
+            ),
+        ));
+    }
+    if report.implausible_periods.count > 0 {
+        items.push((
+            "bad",
+            format!(
+                "{} period(s) are longer than 31 days or begin before the year 2000. They are in the sums.",
+                tables::grouped(report.implausible_periods.count.into())
+            ),
+        ));
+    }
     if report.repeats > 0 {
         items.push(("", format!("{} repeat(s) of events already counted were left out.", report.repeats)));
     }

@@ -49,7 +49,7 @@ fn coverage(figures: &Figures) -> String {
 }
 
 pub(super) fn rows(out: &mut String, report: &Report) {
-    if report.rows.is_empty() {
+    if report.row_count() == 0 {
         return;
     }
     let gpu = report.total.gpu_seconds > 0;
@@ -109,13 +109,13 @@ pub(super) fn rows(out: &mut String, report: &Report) {
         out.push_str("</tr>\n");
     };
     if !report.by.is_empty() {
-        report.rows.iter().take(ROWS).for_each(|row| line(out, Some(row), &row.figures));
+        report.rows().take(ROWS).for_each(|row| line(out, Some(&row), &row.figures));
     }
     out.push_str("</tbody>\n<tfoot>");
     line(out, None, &report.total);
     out.push_str("</tfoot></table></div>\n");
-    if report.rows.len() > ROWS {
-        let more = report.rows.len() - ROWS;
+    if report.row_count() > ROWS {
+        let more = report.row_count() - ROWS;
         put!(out, "<p class=\"soft\">{more} more rows are not shown; the formats csv and json have all of them.</p>\n");
     }
 }

@@ -81,7 +81,7 @@ pub struct AlertCounts {
     pub firing: u64,
     /// Silent, with the silence told.
     pub no_data: u64,
-    /// Events that came behind a newer one of their instance, and changed no state.
+    /// Events that came behind a newer one of their instance, or that lie in the future, and changed no state.
     pub late: u64,
     /// Events whose period was the last one of their instance already, and changed no state.
     pub repeated: u64,
@@ -140,6 +140,12 @@ impl AlertStates {
             generation: 0,
             newest_here: None,
         }
+    }
+
+    /// Counts an event as late that is to change no state, such as one from the future: after it every event of its
+    /// instance would be late that comes by the right time.
+    pub const fn count_late(&mut self) {
+        self.late += 1;
     }
 
     /// What `event` changes, sorted by threshold id; then what the advance of the stream's time changes on other
@@ -301,6 +307,24 @@ impl AlertStates {
         });
         out.sort_by(|a, b| by_place(a).cmp(&by_place(b)));
         out
+    }
+
+    /// Where the alert's threshold fires on its instance in `elsewhere` too, goes on from the beginning that is known there,
+    /// under whose id it was told; whether it does.
+    pub(in crate::threshold) fn go_on_from(&mut self, elsewhere: &Self, alert: &ThresholdAlert) -> bool {
+        let (threshold, instance) = (&*alert.violation.config.id, &*alert.violation.instance_id);
+        let theirs =
+            elsewhere.instances.get(instance).and_then(|it| it.alerts.iter().find(|it| *it.threshold == *threshold));
+        let ours = self.instances.get_mut(instance);
+        let ours = ours.and_then(|it| it.alerts.iter_mut().find(|it| *it.threshold == *threshold));
+        match (theirs, ours) {
+            (Some(theirs), Some(ours)) if theirs.phase == Phase::Firing => {
+                (ours.since, ours.told, ours.told_at) = (theirs.since, theirs.told, theirs.told_at);
+                ours.peak = ours.peak.max(theirs.peak);
+                true
+            }
+            _ => false,
+        }
     }
 
     /// Where a threshold stands on an instance; `None` where all is well.

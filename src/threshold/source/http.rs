@@ -6,8 +6,8 @@ use reqwest::header::{ACCEPT, ETAG, HeaderMap, HeaderValue, IF_MODIFIED_SINCE, I
 use super::text::Texts;
 use super::{Loaded, MAX_FILE_BYTES, SourceError, ThresholdSource};
 use crate::events::EventId;
-use crate::transport::ConnectOptions;
 use crate::transport::http_client::{HttpClient, Peer, Server, read_at_most};
+use crate::transport::{ConnectOptions, Repeat};
 
 const WHAT: &str = "a request for thresholds";
 
@@ -20,6 +20,7 @@ const SERVER: Peer = Peer {
         400 | 413 | 422 => Some("; check the address"),
         _ => None,
     },
+    conflict: Repeat::No,
 };
 
 /// A text on a server.
@@ -59,6 +60,8 @@ impl HttpText {
         if response.status() == StatusCode::NOT_MODIFIED {
             return Ok(None);
         }
+        let legible = HttpClient::refuse_compressed(&response, WHAT, &self.name);
+        legible.map_err(|failure| refuse(&self.name, failure.message))?;
         let version = version(response.headers());
         let mut text = Vec::new();
         let limit = usize::try_from(MAX_FILE_BYTES).unwrap_or(usize::MAX);

@@ -5,10 +5,16 @@ use reqwest::{Response, StatusCode};
 
 use super::wire::{self, Reply};
 use crate::transport::http_client::{self, HttpClient, MAX_REPLY_BYTES, Peer, Server, excerpt};
-use crate::transport::{ConnectOptions, Failure, FormAddress};
+use crate::transport::{ConnectOptions, Failure, FormAddress, Repeat};
 
 /// A Form queue says everything that went well with 200.
-const QUEUE: Peer = Peer { name: "queue", accepts: |status| status == StatusCode::OK, advice: |_| None };
+const QUEUE: Peer = Peer {
+    name: "queue",
+    accepts: |status| status == StatusCode::OK,
+    advice: |_| None,
+    // The queue itself acknowledges repeats; a 409 comes from something in front of it.
+    conflict: Repeat::Possible,
+};
 
 pub(super) fn client(address: &FormAddress, options: &ConnectOptions) -> Result<HttpClient, Failure> {
     let FormAddress { host, port, tls, .. } = address;
@@ -22,6 +28,7 @@ pub(super) async fn small_body(
     what: &str,
     url: &str,
 ) -> Result<Vec<u8>, Failure> {
+    HttpClient::refuse_compressed(&response, what, url)?;
     let mut text = Vec::new();
     let read = http_client::read_at_most(&mut response, MAX_REPLY_BYTES, &mut text).await;
     if read.map_err(|error| transport_failure(&error, what, url))? {

@@ -139,6 +139,7 @@ impl FormSource {
         let topic = percent_encoded(&self.address.topic);
         let url = format!("{}/queue/{topic}/{index}/get_after", self.address.base_url());
         let response = within(&self.options, &url, self.client.send(self.client.get(&url), WHAT, &url)).await?;
+        HttpClient::refuse_compressed(&response, WHAT, &url)?;
         let mut open = OpenReply { response, list: ListReader::default(), index, url };
         let mut text = Vec::new();
         let mut found = Vec::new();

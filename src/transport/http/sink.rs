@@ -8,7 +8,7 @@ use super::encoding::{self, BATCH, JSON, STRUCTURED};
 use super::options::{self, CloudEventsMode};
 use crate::events::EncodedEvent;
 use crate::transport::http_client::{self, HttpClient, Peer, Server};
-use crate::transport::{BatchLimits, BoxFuture, ConnectOptions, Failure, Outcome, Sink};
+use crate::transport::{BatchLimits, BoxFuture, ConnectOptions, Failure, Outcome, Repeat, Sink};
 
 /// What a batch holds. With the attributes of a hundred events a request stays below 1 MiB, the usual limit of web
 /// servers; a lower one shows as 413, and halves the batch.
@@ -34,7 +34,8 @@ impl CloudEventsSink {
     pub fn new(address: &HttpAddress, options: &ConnectOptions) -> Result<Self, Failure> {
         let mode = options.cloud_events.mode;
         let advice = if mode == CloudEventsMode::Batched { batch_advice } else { advice };
-        let peer = Peer { name: "service", accepts, advice };
+        // The id of a CloudEvent is its own: what conflicts with it is the event itself, taken before.
+        let peer = Peer { name: "service", accepts, advice, conflict: Repeat::Certain };
         let url = address.to_string();
         let server = Server { host: &address.host, port: address.port, tls: address.tls };
         let client = HttpClient::new(peer, &server, options, options::headers(options)?)?;

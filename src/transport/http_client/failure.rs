@@ -9,7 +9,7 @@ use reqwest::StatusCode;
 use crate::clock::{Clock, SystemClock};
 use crate::transport::cause::{find, innermost, shortage};
 use crate::transport::name::{self, NameError};
-use crate::transport::{Failure, FailureKind, Reach};
+use crate::transport::{Failure, FailureKind, Reach, Repeat};
 
 /// How much of a foreign text an error message shows.
 const EXCERPT_CHARS: usize = 120;
@@ -28,13 +28,51 @@ pub(super) fn advice(kind: FailureKind, status: StatusCode) -> &'static str {
     }
 }
 
-/// Whose failure a status is.
+/// Whose failure a status is. Those of the destination may be of one event too (403, 404, 410, 451, …): their failures
+/// are [`Reach::Refused`], and whether other events go through decides.
 pub(super) fn status_kind(status: StatusCode) -> FailureKind {
     match status.as_u16() {
-        408 | 429 | 500..=599 => FailureKind::Service,
+        408 | 425 | 429 | 500..=599 => FailureKind::Service,
         400 | 413 | 422 => FailureKind::Event,
         _ => FailureKind::Destination,
     }
+}
+
+/// Whether services answer a repeat of what they hold with this status; `conflict` is what 409 means to the peer.
+pub(super) fn status_repeat(status: StatusCode, conflict: Repeat) -> Repeat {
+    match status.as_u16() {
+        409 => conflict,
+        422 => Repeat::Possible,
+        _ => Repeat::No,
+    }
+}
+
+/// The coding of a reply's text, where it has one. No request of ours asks for any.
+pub(super) fn content_coding(value: &str) -> Option<&str> {
+    Some(value.trim()).filter(|it| !it.is_empty() && !it.eq_ignore_ascii_case("identity"))
+}
+
+/// A reply whose text has to be read and can't be: it says whether a write was taken.
+pub(super) fn compressed(url: &str, what: &str, coding: &str) -> Failure {
+    Failure::destination(format!(
+        "the reply of {url} to {what} is {}-compressed, which was not asked for; turn compression off for it, in the proxy in front if there is one",
+        excerpt(coding.as_bytes())
+    ))
+    .reached(Reach::Unknown)
+}
+
+/// Whether `error` ended a request on a connection without a byte of a reply, as it happens on one that was kept from an
+/// earlier request and that the other side has closed.
+pub(super) fn ended_without_reply(error: &reqwest::Error) -> bool {
+    use std::io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, NotConnected, UnexpectedEof};
+    if error.is_builder() || error.is_connect() || error.is_timeout() {
+        return false;
+    }
+    let by_hyper = |it: &hyper::Error| it.is_incomplete_message() || it.is_canceled() || it.is_closed();
+    let by_system = |it: &std::io::Error| {
+        matches!(it.kind(), BrokenPipe | ConnectionAborted | ConnectionReset | NotConnected | UnexpectedEof)
+    };
+    find::<hyper::Error>(error).is_some_and(by_hyper) || find::<std::io::Error>(error).is_some_and(by_system)
 }
 
 /// `Retry-After`, in seconds or as a date (RFC 9110, section 10.2.3).
@@ -137,15 +175,24 @@ mod tests {
     #[test]
     fn each_refusal_has_its_kind() {
         let kind = |code| status_kind(StatusCode::from_u16(code).unwrap());
-        for code in [408, 429, 500, 502, 503, 504] {
+        for code in [408, 425, 429, 500, 502, 503, 504] {
             assert_eq!(kind(code), FailureKind::Service, "{code}");
         }
         for code in [400, 413, 422] {
             assert_eq!(kind(code), FailureKind::Event, "{code}");
         }
-        for code in [204, 301, 307, 401, 403, 404, 405, 415, 418] {
+        for code in [204, 301, 307, 401, 403, 404, 405, 409, 410, 415, 418, 451] {
             assert_eq!(kind(code), FailureKind::Destination, "{code}");
         }
+    }
+
+    #[test]
+    fn codings_are_named_and_identity_is_none() {
+        assert_eq!(
+            (content_coding(" gzip "), content_coding("Identity"), content_coding("")),
+            (Some("gzip"), None, None)
+        );
+        assert!(compressed("http://h", "a write", "gzip").message.contains("to a write is gzip-compressed"));
     }
 
     #[test]

@@ -11,18 +11,20 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue, LOCATION, RETRY_AFTER};
+use reqwest::header::{AUTHORIZATION, CONTENT_ENCODING, HeaderMap, HeaderValue, LOCATION, RETRY_AFTER};
 use reqwest::{Client, RequestBuilder, Response, StatusCode};
 
 pub(super) use self::direct::{DirectPost, Text};
-use self::failure::{Resolver, advice, retry_after, status_kind};
+use self::failure::{
+    Resolver, advice, compressed, content_coding, ended_without_reply, retry_after, status_kind, status_repeat,
+};
 pub(super) use self::failure::{excerpt, transport_failure};
 use self::proxy::Proxy;
 use self::renewed::RenewedClient;
 use super::cause::innermost;
 #[cfg(feature = "tls")]
 use super::tls;
-use super::{ConnectOptions, Failure, FailureKind, Reach};
+use super::{ConnectOptions, Failure, FailureKind, Reach, Repeat};
 use crate::clock::{Clock as _, SystemClock};
 
 /// The longest that opening a connection may take, whatever the time limit of an attempt.
@@ -53,6 +55,17 @@ pub(crate) struct Peer {
     pub(crate) accepts: fn(StatusCode) -> bool,
     /// What to do about a refusal, where it is another thing than [`advice`] says.
     pub(crate) advice: fn(StatusCode) -> Option<&'static str>,
+    /// What 409 for one event alone says.
+    pub(crate) conflict: Repeat,
+}
+
+/// What a reply's head says beside that all went well.
+#[derive(Debug, Clone, Copy)]
+struct RefusalHead<'a> {
+    status: StatusCode,
+    retry_after: Option<&'a str>,
+    location: Option<&'a str>,
+    content_encoding: Option<&'a str>,
 }
 
 /// A server as a URL names it.
@@ -74,6 +87,8 @@ pub(super) fn proxy_of_environment(server: &Server<'_>) -> Option<String> {
 #[derive(Clone)]
 pub(crate) struct HttpClient {
     client: Arc<RenewedClient>,
+    /// Keeps no connections: for a request that a kept one has lost.
+    unpooled: Client,
     host: Arc<str>,
     port: u16,
     tls: bool,
@@ -126,7 +141,7 @@ impl HttpClient {
         };
         let connect_timeout = options.timeout.min(CONNECT_TIMEOUT);
         let to_client = proxy.as_ref().map(Proxy::to_client).transpose()?;
-        let build = move || {
+        let build = move |pooled: bool| {
             let builder = Client::builder()
                 .user_agent(USER_AGENT)
                 .connect_timeout(connect_timeout)
@@ -138,6 +153,7 @@ impl HttpClient {
                 .default_headers(headers.clone())
                 // The environment was asked above, with the port.
                 .no_proxy();
+            let builder = if pooled { builder } else { builder.pool_max_idle_per_host(0) };
             let builder = match &to_client {
                 Some(proxy) => builder.proxy(proxy.clone()),
                 None => builder,
@@ -148,8 +164,10 @@ impl HttpClient {
                 .build()
                 .map_err(|error| Failure::destination(format!("the HTTP client can't be built: {}", innermost(&error))))
         };
+        let unpooled = build(false)?;
         Ok(Self {
-            client: Arc::new(RenewedClient::new(Box::new(build), SystemClock.monotonic())?),
+            client: Arc::new(RenewedClient::new(Box::new(move || build(true)), SystemClock.monotonic())?),
+            unpooled,
             host: server.host.into(),
             port: server.port,
             tls: server.tls,
@@ -178,15 +196,39 @@ impl HttpClient {
     /// Sends `request` and waits for the head of a reply that says that all went well. Errors name the request by
     /// `what` and the address by `url`.
     pub(crate) async fn send(&self, request: RequestBuilder, what: &str, url: &str) -> Result<Response, Failure> {
-        let response = match request.send().await {
-            Ok(response) => response,
-            Err(error) => return Err(Box::pin(self.not_sent(error.without_url(), what, url)).await),
-        };
-        self.note_answer();
-        if (self.peer.accepts)(response.status()) {
-            return Ok(response);
+        let spare = request.try_clone();
+        let mut sent = request.send().await;
+        let mut resent = false;
+        // A server that closes kept connections may do so under a request. That is no attempt: the identical bytes go out
+        // once more, on a connection of their own.
+        if let (Err(error), Some(spare)) = (&sent, spare)
+            && self.has_answered.load(Ordering::Relaxed)
+            && ended_without_reply(error)
+            && let Ok(request) = spare.build_split().1
+        {
+            (sent, resent) = (self.unpooled.execute(request).await, true);
         }
-        Err(self.status_failure(response, what, url).await)
+        let judged = match sent.map_err(reqwest::Error::without_url) {
+            Err(error) => Err(Box::pin(self.not_sent(error, what, url)).await),
+            Ok(response) => {
+                self.note_answer();
+                if (self.peer.accepts)(response.status()) {
+                    Ok(response)
+                } else {
+                    Err(self.status_failure(response, what, url).await)
+                }
+            }
+        };
+        judged.map_err(|failure| Failure { resent, ..failure })
+    }
+
+    /// Refuses a reply whose text has to be read and is compressed.
+    ///
+    /// # Errors
+    /// A failure of the destination that names the coding.
+    pub(crate) fn refuse_compressed(response: &Response, what: &str, url: &str) -> Result<(), Failure> {
+        let coding = response.headers().get(CONTENT_ENCODING).map(shown);
+        coding.as_deref().and_then(content_coding).map_or(Ok(()), |coding| Err(compressed(url, what, coding)))
     }
 
     /// What an attempt means that got no reply.
@@ -223,33 +265,40 @@ impl HttpClient {
     /// What a status that the peer does not accept means.
     async fn status_failure(&self, mut response: Response, what: &str, url: &str) -> Failure {
         let header = |name| response.headers().get(name).map(shown);
-        let (after, location) = (header(RETRY_AFTER), header(LOCATION));
+        let (after, location, coding) = (header(RETRY_AFTER), header(LOCATION), header(CONTENT_ENCODING));
         let text = text_of(&mut response).await;
-        self.refusal(response.status(), after.as_deref(), location.as_deref(), &text, what, url)
+        let head = RefusalHead {
+            status: response.status(),
+            retry_after: after.as_deref(),
+            location: location.as_deref(),
+            content_encoding: coding.as_deref(),
+        };
+        self.refusal(head, &text, what, url)
     }
 
-    /// What a `status` that the peer does not accept means, with the headers and the text beside it.
-    fn refusal(
-        &self,
-        status: StatusCode,
-        after: Option<&str>,
-        location: Option<&str>,
-        text: &[u8],
-        what: &str,
-        url: &str,
-    ) -> Failure {
+    /// What a reply that the peer does not accept means, by its head and the text beside it.
+    fn refusal(&self, head: RefusalHead<'_>, text: &[u8], what: &str, url: &str) -> Failure {
+        let status = head.status;
         let kind = status_kind(status);
         let advice = (self.peer.advice)(status).unwrap_or_else(|| advice(kind, status));
-        let moved = location.filter(|_| status.is_redirection());
+        let moved = head.location.filter(|_| status.is_redirection());
         let moved = moved.map(|to| format!(" to {}", self.redacted(to))).unwrap_or_default();
         let text = self.redacted(&String::from_utf8_lossy(text));
-        let said = if text.trim().is_empty() { String::new() } else { format!(": {}", excerpt(text.as_bytes())) };
+        let said = match head.content_encoding.and_then(content_coding) {
+            Some(coding) => {
+                format!(" (its text is {}-compressed, which was not asked for)", excerpt(coding.as_bytes()))
+            }
+            None if text.trim().is_empty() => String::new(),
+            None => format!(": {}", excerpt(text.as_bytes())),
+        };
         let failure = Failure::of(kind, format!("{url} answered {what} with {status}{moved}{said}{advice}"));
+        let failure = if kind == FailureKind::Destination { failure.reached(Reach::Refused) } else { failure };
         let failure = match &self.proxy {
             Some(proxy) => proxy.refusal(failure, status, what, url, &said),
             None => failure,
         };
-        failure.retry_after(after.and_then(retry_after))
+        let repeat = status_repeat(status, self.peer.conflict);
+        Failure { repeat, ..failure.retry_after(head.retry_after.and_then(retry_after)) }
     }
 
     /// `text` of the other side without our secrets, which some repeat in their refusals.

@@ -40,9 +40,9 @@ impl Beginning {
             }
             _ => return Self::Lines,
         }
-        match goes_on(&first.bytes) {
-            Some(Next::Anything) => return Self::Open,
-            Some(Next::Object) => return Self::Document,
+        match continues(&first.bytes) {
+            Some(Continuation::Anything) => return Self::Open,
+            Some(Continuation::Object) => return Self::Document,
             None => {}
         }
         let text = Text::new(&first.bytes, 1, &mut |_| {});
@@ -60,7 +60,7 @@ impl Beginning {
 }
 
 /// What may follow in the next line.
-enum Next {
+pub(in crate::validate) enum Continuation {
     /// An object would be out of place, or another document.
     Anything,
     /// An object is as good as anything: it stands in an array, which events have none of, or behind a colon.
@@ -68,7 +68,7 @@ enum Next {
 }
 
 /// What follows where `line` ends inside a bracket, and not inside a string, which can't go on in the next line.
-fn goes_on(line: &[u8]) -> Option<Next> {
+pub(in crate::validate) fn continues(line: &[u8]) -> Option<Continuation> {
     let (mut open, mut in_string, mut escaped) = (Vec::new(), false, false);
     for byte in line {
         match byte {
@@ -82,7 +82,7 @@ fn goes_on(line: &[u8]) -> Option<Next> {
     }
     let innermost = open.last().filter(|_| !in_string)?;
     let in_place = *innermost == b'[' || line.trim_ascii_end().ends_with(b":");
-    Some(if in_place { Next::Object } else { Next::Anything })
+    Some(if in_place { Continuation::Object } else { Continuation::Anything })
 }
 
 /// A document put together from its lines; blank ones, which the reader skips, keep their place.

@@ -11,6 +11,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::io::{self, Read};
 
 use self::beginning::{Beginning, Held};
+pub(super) use self::beginning::{Continuation, continues};
 use self::run::{Findings, Run, Stream};
 use super::continuity::{Continuity, ContinuityTotals};
 use super::together::Together;

@@ -33,33 +33,49 @@ impl Counters {
 
 /// What the counters of one instance have done so far.
 #[derive(Debug)]
-pub(super) struct Growth {
+pub(in crate::validate) struct Growth {
     last: [f32; 4],
     /// How many times in a row each has grown. Staying equal, as when idle, says nothing.
     grown: [u8; 4],
 }
 
 impl Growth {
-    pub(super) const fn new(counters: &Counters) -> Self {
+    pub(in crate::validate) const fn new(counters: &Counters) -> Self {
         Self { last: counters.values(), grown: [0; 4] }
     }
 
-    /// The first metric that has now grown too often; each is told once.
-    pub(super) fn observe(&mut self, counters: &Counters) -> Option<&'static str> {
-        let mut told = None;
+    /// Which metrics grew now and as often in a row as no consumption does, in the order of [`Counters`]. Not to be mixed
+    /// with [`Growth::observe`], which tells each once.
+    pub(in crate::validate) fn running_totals(&mut self, counters: &Counters) -> [bool; 4] {
+        let values = counters.values();
+        let mut running = [false; 4];
+        for (((last, grown), value), running) in self.last.iter_mut().zip(&mut self.grown).zip(values).zip(&mut running)
+        {
+            if value > *last {
+                *grown = grown.saturating_add(1).min(MAX_GROWTH);
+                *running = *grown == MAX_GROWTH;
+            } else if value < *last {
+                *grown = 0;
+            }
+            *last = value;
+        }
+        running
+    }
+
+    /// Gives `report` each metric that has now grown too often; each is reported once.
+    pub(super) fn observe(&mut self, counters: &Counters, mut report: impl FnMut(&'static str)) {
         let values = counters.values();
         for (((last, grown), value), name) in self.last.iter_mut().zip(&mut self.grown).zip(values).zip(NAMES) {
             if value > *last {
                 *grown = grown.saturating_add(1).min(MAX_GROWTH + 1);
-                if *grown == MAX_GROWTH && told.is_none() {
-                    told = Some(name);
+                if *grown == MAX_GROWTH {
+                    report(name);
                 }
             } else if value < *last && *grown <= MAX_GROWTH {
                 *grown = 0;
             }
             *last = value;
         }
-        told
     }
 }
 
@@ -69,7 +85,23 @@ mod tests {
 
     fn told(values: impl Iterator<Item = u64>) -> Vec<&'static str> {
         let mut growth = Growth::new(&Counters::default());
-        values.filter_map(|cpu_seconds| growth.observe(&Counters { cpu_seconds, ..Counters::default() })).collect()
+        let mut reported = Vec::new();
+        for cpu_seconds in values {
+            growth.observe(&Counters { cpu_seconds, ..Counters::default() }, |name| reported.push(name));
+        }
+        reported
+    }
+
+    #[test]
+    fn each_metric_that_only_grows_is_named() {
+        let mut growth = Growth::new(&Counters::default());
+        let mut reported = Vec::new();
+        for n in 1..100u32 {
+            let mb = f64::from(n);
+            let counters = Counters { network_egress_mb: mb, network_ingress_mb: mb * 2.0, ..Counters::default() };
+            growth.observe(&counters, |name| reported.push(name));
+        }
+        assert_eq!(reported, ["network_egress_mb", "network_ingress_mb"]);
     }
 
     #[test]
@@ -79,5 +111,16 @@ mod tests {
         assert!(told(1000..999 + u64::from(MAX_GROWTH)).is_empty());
         assert!(told((0..1000).map(|n| n % 31)).is_empty());
         assert!(told(std::iter::repeat_n(30, 1000)).is_empty());
+    }
+
+    #[test]
+    fn a_running_total_is_one_with_every_event_that_grows() {
+        let mut growth = Growth::new(&Counters::default());
+        let mut running = |cpu_seconds| growth.running_totals(&Counters { cpu_seconds, ..Counters::default() })[0];
+        assert!((1..u64::from(MAX_GROWTH)).all(|n| !running(n)));
+        assert!((32..40).all(&mut running));
+        assert!(!running(39), "idle");
+        assert!(running(40));
+        assert!(!running(3) && !running(4), "it shrank");
     }
 }

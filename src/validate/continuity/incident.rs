@@ -126,15 +126,19 @@ impl Incident {
                     .expected("the events of an instance in the order of their periods")
                     .help("sort them by `period.start`, or make sure that one publisher delivers an instance")
             }
-            IncidentKind::OnlyGrows(metric) => {
-                let message = format!("`metrics.{metric}` of {instance} only grows: {MAX_GROWTH} times in a row");
-                Finding::warning(Code::RunningTotal, message)
-                    .expected("what was consumed in the period")
-                    .help("it looks like a total since boot; send the difference to the reading before")
-            }
+            IncidentKind::OnlyGrows(metric) => running_total(metric, &self.instance_id),
         };
         finding.at(self.place.clone())
     }
+}
+
+/// The finding on a metric that only grows, without a place.
+pub(in crate::validate) fn running_total(metric: &str, instance_id: &str) -> Finding {
+    let instance = quote(instance_id);
+    let message = format!("`metrics.{metric}` of {instance} only grows: {MAX_GROWTH} times in a row");
+    Finding::warning(Code::RunningTotal, message)
+        .expected("what was consumed in the period")
+        .help("it looks like a total since boot; send the difference to the reading before")
 }
 
 /// A time as people read it.

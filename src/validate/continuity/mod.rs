@@ -23,8 +23,10 @@ mod instances;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
 pub use gaps::MAX_GAPS;
+pub(super) use growth::Growth;
 pub use growth::{Counters, MAX_GROWTH};
 pub use history::REMEMBERED_EVENTS;
+pub(super) use incident::running_total;
 pub use incident::{Incident, IncidentKind};
 
 use gaps::{Gap, Gaps};
@@ -194,9 +196,8 @@ impl Continuity {
         instance.events = instance.events.saturating_add(1);
         let told = |kind, other| Incident::new(kind, metered, here, other);
         if start >= instance.end {
-            if let Some(grown) = instance.growth.observe(&metered.counters) {
-                tell(told(IncidentKind::OnlyGrows(grown), Some(instance.last)));
-            }
+            let last = Some(instance.last);
+            instance.growth.observe(&metered.counters, |grown| tell(told(IncidentKind::OnlyGrows(grown), last)));
             if start > instance.end {
                 let gap =
                     Gap::new(instance.end, start, instance.events, metered.instance_id, here, Some(instance.last));

@@ -44,12 +44,12 @@ pub(super) const TABLE: &[Explanation] = &[
     Explanation {
         code: Code::ImplausibleTime,
         severity: Severity::Warning,
-        what: "More CPU or GPU time than a machine has in the period (a heuristic): over 4096 CPUs, over 64 GPUs, or over \
-               1536 CPUs going by the percentage.",
+        what: "More CPU or GPU time than a machine has in the period (a heuristic): over 1024 CPUs, also going by \
+               `cpu_percent_avg`, or over 64 GPUs.",
         why: "Milliseconds for seconds, or a total since boot in place of what the period consumed, bill a thousandfold.",
         fix: "Send whole seconds, as the difference to the reading before.",
-        gives: Event("\"cpu_seconds\":30", "\"cpu_seconds\":122881"),
-        just_not: Event("\"cpu_seconds\":30", "\"cpu_seconds\":5760"),
+        gives: Event("\"cpu_seconds\":30", "\"cpu_seconds\":3841"),
+        just_not: Event("\"cpu_seconds\":30", "\"cpu_seconds\":3840"),
     },
     Explanation {
         code: Code::ImplausibleSize,
@@ -60,6 +60,16 @@ pub(super) const TABLE: &[Explanation] = &[
         fix: "Divide by 2^30 for GB, by 2^20 for MB.",
         gives: Event("\"memory_gb\":4.2", "\"memory_gb\":4509715660"),
         just_not: Event("\"memory_gb\":4.2", "\"memory_gb\":1000000"),
+    },
+    Explanation {
+        code: Code::ImplausiblePeriod,
+        severity: Severity::Warning,
+        what: "The period is longer than 31 days, or begins before the year 2000 (a heuristic).",
+        why: "A start of 0, or a clock that was never set, bills half a century of memory and storage.",
+        fix: "Check the meter's clock, and that `start` is where the period before ended; time in which nothing was metered \
+              may be days, and rarely a month.",
+        gives: Event("\"start\":1626350400", "\"start\":0"),
+        just_not: Event("\"start\":1626350400", "\"start\":1623672030"),
     },
     Explanation {
         code: Code::PeriodOrder,
@@ -133,6 +143,16 @@ pub(super) const TABLE: &[Explanation] = &[
              0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef\
              0123456789abcdef0123456789abcdef",
         ),
+    },
+    Explanation {
+        code: Code::UnreadableId,
+        severity: Severity::Warning,
+        what: "An id is blank, begins or ends with a blank, or holds a character that nobody sees: a zero-width one, or one \
+               that turns the direction of text.",
+        why: "It looks like another id, or like none, and is billed as one of its own.",
+        fix: "Send the id that people know; look for text that was copied from a page or a mail.",
+        gives: Event("\"user_123456\"", "\"user_123456 \""),
+        just_not: Event("\"user_123456\"", "\"user 123456\""),
     },
     Explanation {
         code: Code::PeriodGap,

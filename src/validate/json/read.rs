@@ -3,7 +3,8 @@
 use std::borrow::Cow;
 use std::collections::HashSet;
 
-use super::{Member, Node, Text, Value, escape_pointer, other_format, quote};
+use super::other::{first_line, other_format};
+use super::{Member, Node, Text, Value, escape_pointer, quote};
 use crate::events::MAX_DEPTH;
 use crate::validate::{Code, Finding};
 
@@ -34,6 +35,11 @@ pub(super) struct Reader<'r, 't> {
 
 impl<'t> Reader<'_, 't> {
     fn document(&mut self) -> Result<Node<'t>, Stop> {
+        let text = self.text.as_str();
+        if let (Some((at, _)), Some((format, help))) = (first_line(text), other_format(text)) {
+            let finding = Finding::error(Code::InvalidJson, format!("this is {format}, not JSON")).help(help);
+            return self.stop(at, finding);
+        }
         self.skip_blank()?;
         if self.peek().is_none() {
             // Comments have had their findings.
@@ -42,11 +48,6 @@ impl<'t> Reader<'_, 't> {
             } else {
                 Err(Stop)
             };
-        }
-        let line = self.rest().split(|byte| *byte == b'\n').next().unwrap_or_default();
-        if let Some((format, help)) = std::str::from_utf8(line).ok().and_then(other_format) {
-            let finding = Finding::error(Code::InvalidJson, format!("this is {format}, not JSON")).help(help);
-            return self.stop(self.at, finding);
         }
         let root = self.value()?;
         if matches!(root.value, Value::Broken) {

@@ -117,6 +117,7 @@ macro_rules! form {
                 && cpu_percent_avg.is_percentage()
                 && memory_percent.is_percentage()
                 && certainly_plausible(
+                    start,
                     end.wrapping_sub(start).cast_unsigned(),
                     [cpu_seconds, cpu_percent_avg.whole(), gpu_seconds],
                     [memory_gb.whole(), storage_gb.whole(), network_egress_mb.whole(), network_ingress_mb.whole()],

@@ -5,7 +5,10 @@ use proptest::prelude::*;
 use super::{RULES, exact, rows, sample_text};
 use crate::events::tests::any_event;
 use crate::events::{EncodedEvent, UsageEvent, to_compact_json};
-use crate::validate::{Finding, Severity, agrees, event_findings, glance, is_valid, line_findings, threshold_findings};
+use crate::validate::{
+    Finding, Severity, agrees, deliverable_event, event_findings, event_implausible, exact_findings_with, glance,
+    is_valid, line_findings, threshold_findings,
+};
 
 /// Events with odd values here and there.
 fn odd_event() -> impl Strategy<Value = UsageEvent> {
@@ -175,6 +178,23 @@ proptest! {
         // Passing a fault would be wrong; turning away what is clean is slow, and happens for the sake of `[` alone.
         let passed = glance::clean(text.as_bytes(), &RULES).is_some();
         prop_assert!(if text.contains('[') { !passed || found.is_empty() } else { passed == found.is_empty() }, "{:?}", found);
+    }
+
+    /// Whichever reader comes to the verdict, it is that of the rules, and the event is the one that serde reads.
+    #[test]
+    fn what_is_delivered_has_no_fault_but_implausible_ones(text in odd_text()) {
+        let exact = exact_findings_with(text.as_bytes(), 1, &RULES, Severity::Warning);
+        let faults: Vec<_> = exact.into_iter().filter(|it| it.severity == Severity::Error).collect();
+        match deliverable_event(text.as_bytes(), 1, &RULES) {
+            Ok((event, implausible)) => {
+                prop_assert_eq!(&faults, &[]);
+                prop_assert_eq!(&serde_json::from_str::<UsageEvent>(&text).unwrap(), &event);
+                prop_assert_eq!(event_implausible(&event, &RULES), Some(implausible));
+                prop_assert!(event.period.start < event.period.end);
+                prop_assert_eq!(is_valid(&event, &RULES) || !implausible.is_empty(), true);
+            }
+            Err(found) => prop_assert_eq!(found, faults),
+        }
     }
 
     #[test]

@@ -19,8 +19,8 @@ pub(crate) struct ChannelsFileArgs {
     /// by, in a webhook too, where webhook-id is that of the message.
     #[arg(long, value_name = "FILE", env = "FORMUSAGE_CHANNELS")]
     pub(crate) channels: Option<PathBuf>,
-    /// Let channels and actions run programs
-    #[arg(long, env = "FORMUSAGE_ALLOW_EXEC")]
+    /// Let channels and actions run programs; stands on the command line alone, never in the environment
+    #[arg(long)]
     pub(crate) allow_exec: bool,
     /// The spool of alerts on their way; by default alerts.db beside the spool of events
     #[arg(long, value_name = "PATH", env = "FORMUSAGE_ALERT_SPOOL")]
@@ -67,8 +67,8 @@ pub(crate) struct ChannelsTestArgs {
     /// The channels file
     #[arg(long, value_name = "FILE", env = "FORMUSAGE_CHANNELS")]
     pub(crate) channels: PathBuf,
-    /// Let channels and actions run programs
-    #[arg(long, env = "FORMUSAGE_ALLOW_EXEC")]
+    /// Let channels and actions run programs; stands on the command line alone, never in the environment
+    #[arg(long)]
     pub(crate) allow_exec: bool,
     /// How long each may take
     #[arg(long, value_name = "TIME", env = "FORMUSAGE_TIMEOUT", default_value = "30s", value_parser = humantime::parse_duration)]

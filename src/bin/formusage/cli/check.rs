@@ -14,7 +14,7 @@ use crate::input::Input;
 /// within an event. A threshold is exceeded by what is strictly greater. The report is the output; with --channels, alerts go
 /// to their channels too, as those of publish do.
 ///
-/// A line that is no valid event is named with its file, line and column on standard error. The other lines are still
+/// A line that is no event is named with its file, line and column on standard error. The other lines are still
 /// evaluated, and the exit code is 2 in the end.
 ///
 /// Of a threshold with states (`for`, `clear_value`, `repeat_interval`, `no_data`) only the changes are reported: pending,

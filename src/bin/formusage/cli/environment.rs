@@ -19,7 +19,7 @@ pub(crate) fn settle(command: Command, words: &[OsString]) -> Command {
 }
 
 /// What stands on the command line, without the environment; as far as it can be read.
-fn command_line(command: Command, words: &[OsString]) -> Option<ArgMatches> {
+pub(super) fn command_line(command: Command, words: &[OsString]) -> Option<ArgMatches> {
     without_environment(command).ignore_errors(true).try_get_matches_from(words).ok()
 }
 

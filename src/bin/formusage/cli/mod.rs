@@ -1,6 +1,7 @@
 //! The command line: clap types, and nothing else. Help, man pages and completions all come from here.
 //!
-//! Every option has an environment variable, `FORMUSAGE_` and the option's name.
+//! Every option has an environment variable, `FORMUSAGE_` and the option's name, but for those that throw away, redirect
+//! or execute: these stand on the command line alone.
 
 mod channels;
 mod check;
@@ -19,6 +20,9 @@ mod report;
 mod spool;
 mod thresholds;
 mod validate;
+mod variables;
+
+use std::path::Path;
 
 use clap::builder::Styles;
 use clap::builder::styling::AnsiColor;
@@ -38,8 +42,8 @@ pub(crate) use queue::QueueArgs;
 pub(crate) use read::{ReadArgs, ReadFormat};
 pub(crate) use report::{By, FailOn, ReportArgs, ReportTo};
 pub(crate) use spool::{
-    DlqAction, DlqArgs, DlqSelectArgs, ReconcileArgs, SpoolAction, SpoolCommandArgs, SpoolListArgs, SpoolPath,
-    SpoolPurgeArgs,
+    DlqAction, DlqArgs, DlqPurgeArgs, DlqSelectArgs, ReconcileArgs, SpoolAction, SpoolCommandArgs, SpoolListArgs,
+    SpoolPath, SpoolPurgeArgs,
 };
 pub(crate) use thresholds::{
     AuthorArgs, ListFormat, StoreArgs, ThresholdAccessArgs, ThresholdsAction, ThresholdsAddArgs, ThresholdsArgs,
@@ -82,8 +86,25 @@ pub(crate) struct Cli {
 pub(crate) fn parse() -> Result<Cli, clap::Error> {
     let words: Vec<std::ffi::OsString> = std::env::args_os().collect();
     let mut command = settle(Cli::command(), &words);
-    let mut matches = command.try_get_matches_from_mut(words)?;
+    let parsed = command.try_get_matches_from_mut(&words);
+    let mut matches = parsed.map_err(|error| {
+        let given = environment::command_line(Cli::command(), &words);
+        variables::name_variables(error, &command, given.as_ref())
+    })?;
     Cli::from_arg_matches_mut(&mut matches).map_err(|error| error.format(&mut command))
+}
+
+/// A warning for each variable of the environment that is meant for us and that nothing reads. `channels` is the text of
+/// the channels file, where there is one: what it names holds a secret.
+pub(crate) fn variable_warnings(channels: &str) -> Vec<String> {
+    let set = std::env::vars_os().filter(|(_, value)| !value.is_empty());
+    let set: Vec<String> =
+        set.filter_map(|(name, _)| name.into_string().ok()).filter(|it| variables::is_ours(it)).collect();
+    if set.is_empty() {
+        return Vec::new();
+    }
+    let is_secret = |name: &str| channels.contains(&format!("\"{name}\""));
+    variables::warnings(set, &variables::of_options(&Cli::command()), is_secret)
 }
 
 /// A limit on waiting: 1 ms at least.
@@ -119,6 +140,22 @@ pub(crate) enum LogFormat {
     Json,
 }
 
+impl Command {
+    /// The channels file, where the command was given one.
+    pub(crate) fn channels_file(&self) -> Option<&Path> {
+        match self {
+            Self::Publish(args) => args.channels.channels.as_deref(),
+            Self::Check(args) => args.channels.channels.as_deref(),
+            Self::Validate(args) => args.channels.as_deref(),
+            Self::Channels(args) => Some(match &args.action {
+                ChannelsAction::List(args) => &args.channels,
+                ChannelsAction::Test(args) => &args.channels,
+            }),
+            _ => None,
+        }
+    }
+}
+
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -148,23 +185,59 @@ mod tests {
         Cli::command().debug_assert();
     }
 
-    #[test]
-    fn every_option_has_its_environment_variable() {
-        let command = Cli::command();
-        for subcommand in command.get_subcommands() {
-            for option in subcommand.get_arguments().filter(|arg| !arg.is_positional()) {
-                let id = option.get_id().as_str();
-                // What only prints something has none.
-                if ["help", "version"].contains(&id) || (subcommand.get_name(), id) == ("validate", "explain") {
-                    continue;
-                }
-                let name = option.get_long().unwrap_or(id).to_uppercase().replace('-', "_");
-                // The states of thresholds are another file than the state of `collect`.
-                let alerts = id == "state" && subcommand.get_name() != "collect";
-                let expected = format!("FORMUSAGE_{}{name}", if alerts { "ALERT_" } else { "" });
-                let found = option.get_env().map(|name| name.to_string_lossy().into_owned());
-                assert_eq!(found.as_deref(), Some(expected.as_str()), "{} --{id}", subcommand.get_name());
-            }
+    /// What throws away, redirects or executes, and what only prints something.
+    const WITHOUT_VARIABLE: [(&str, &str); 17] = [
+        ("channels test", "allow_exec"),
+        ("check", "allow_exec"),
+        ("dlq purge", "all"),
+        ("dlq purge", "yes"),
+        ("dlq replay", "all"),
+        ("dlq replay", "to"),
+        ("publish", "allow_exec"),
+        ("publish", "event"),
+        ("spool export", "delivered"),
+        ("spool export", "to"),
+        ("spool list", "delivered"),
+        ("spool list", "to"),
+        ("spool purge", "to"),
+        ("spool purge", "waiting"),
+        ("spool purge", "yes"),
+        ("spool reconcile", "to"),
+        ("thresholds add", "replace"),
+    ];
+
+    /// Every option of `command` and below it: command, id, long name, variable.
+    fn options(path: &str, command: &clap::Command, found: &mut Vec<(String, String, String, Option<String>)>) {
+        for arg in command.get_arguments().filter(|arg| !arg.is_positional()) {
+            let id = arg.get_id().as_str();
+            let variable = arg.get_env().map(|name| name.to_string_lossy().into_owned());
+            found.push((path.to_owned(), id.to_owned(), arg.get_long().unwrap_or(id).to_owned(), variable));
         }
+        for below in command.get_subcommands() {
+            options(format!("{path} {}", below.get_name()).trim(), below, found);
+        }
+    }
+
+    #[test]
+    fn every_option_has_its_variable_unless_it_may_do_harm() {
+        let mut found = Vec::new();
+        options("", &Cli::command(), &mut found);
+        let mut without: Vec<(String, String)> = Vec::new();
+        for (command, id, long, variable) in found {
+            if ["help", "version"].contains(&&*id) || (&*command, &*id) == ("validate", "explain") {
+                continue;
+            }
+            let Some(variable) = variable else {
+                without.push((command, id));
+                continue;
+            };
+            // The states of thresholds are another file than the state of `collect`.
+            let alerts = id == "state" && command != "collect";
+            let name = long.to_uppercase().replace('-', "_");
+            assert_eq!(variable, format!("FORMUSAGE_{}{name}", if alerts { "ALERT_" } else { "" }), "{command} --{id}");
+        }
+        without.sort();
+        let expected: Vec<_> = WITHOUT_VARIABLE.iter().map(|(command, id)| ((*command).into(), (*id).into())).collect();
+        assert_eq!(without, expected, "an option that may do harm has a variable, or a harmless one has none");
     }
 }

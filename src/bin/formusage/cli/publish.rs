@@ -23,8 +23,11 @@ use crate::input::Input;
 /// next one, also one without input (`formusage publish </dev/null`). A full spool stops reading: whoever writes into
 /// the pipe waits. Local files (sqlite:, file:, -) need no spool and use none unless --spool names one.
 ///
-/// A line that is no valid event is reported with its place, kept as a dead letter (`formusage dlq`), and does not stop
-/// the others.
+/// A line that is no event (wrong shape or types, negative figures, ids that can't be used, a period that does not start
+/// before its end, another major version) is reported with its place, kept as a dead letter (`formusage dlq`), and does
+/// not stop the others. An event that is only implausible (a percentage over 100, times in milliseconds or in the future,
+/// counters that never reset) is delivered as it is, with one warning for each instance and kind; `formusage validate`
+/// names every one of them, and --strict makes dead letters of them.
 #[derive(Debug, Args)]
 #[command(after_help = crate::exit::help_for("publish"))]
 pub(crate) struct PublishArgs {
@@ -33,7 +36,7 @@ pub(crate) struct PublishArgs {
     pub(crate) files: Vec<Input>,
 
     /// Deliver this one event
-    #[arg(long, value_name = "JSON", env = "FORMUSAGE_EVENT", conflicts_with = "files")]
+    #[arg(long, value_name = "JSON", conflicts_with = "files")]
     pub(crate) event: Option<String>,
 
     /// Where to: form://HOST[:3003]/TOPIC?sub_topic=N, form+https://…, nats://HOST/SUBJECT?stream=NAME, tls://…,
@@ -67,7 +70,7 @@ pub(crate) struct PublishArgs {
     #[arg(long, value_enum, value_name = "FORMAT", env = "FORMUSAGE_REPORT", default_value_t)]
     pub(crate) report: ReportFormat,
 
-    /// Refuse events with fields that are not known, instead of passing the fields on
+    /// Make dead letters of implausible events and of events with fields that are not known, instead of delivering them
     #[arg(long, env = "FORMUSAGE_STRICT", help_heading = "Rules")]
     pub(crate) strict: bool,
     #[command(flatten)]
@@ -79,10 +82,11 @@ pub(crate) struct PublishArgs {
     /// Attempts under way at a time: auto finds the level at which the destination takes most, a number fixes it
     #[arg(long, value_name = "auto|N", env = "FORMUSAGE_CONCURRENCY", default_value = "auto", value_parser = parse_concurrency, help_heading = "Delivery")]
     pub(crate) concurrency: Level,
-    /// After the end of input, go on for so long without delivering anything
+    /// After the end of input, go on for so long without delivering anything; after SIGTERM or Ctrl-C, end within this time
     #[arg(long, value_name = "TIME", env = "FORMUSAGE_DRAIN_TIMEOUT", default_value = "10s", value_parser = humantime::parse_duration, help_heading = "Delivery")]
     pub(crate) drain_timeout: Duration,
-    /// An event that was refused by name in so many rounds, while others went through, is a dead letter
+    /// Make an event a dead letter that was refused in so many rounds while others went through (of this run, or of several
+    /// with a spool)
     #[arg(long, value_name = "N", env = "FORMUSAGE_POISON_AFTER", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..), help_heading = "Delivery")]
     pub(crate) poison_after: u32,
     /// A file that holds a bearer token for the destination (or set FORMUSAGE_TOKEN to the token itself)
@@ -130,7 +134,7 @@ pub(crate) struct PublishArgs {
         default_value_t = 5,
         help_heading = "Circuit breaker"
     )]
-    pub(crate) failure_threshold: u32,
+    pub(crate) failure_threshold: usize,
     /// How long it stays open before a trial
     #[arg(long, value_name = "TIME", env = "FORMUSAGE_RESET_TIMEOUT", default_value = "30s", value_parser = humantime::parse_duration, help_heading = "Circuit breaker")]
     pub(crate) reset_timeout: Duration,
@@ -142,7 +146,7 @@ pub(crate) struct PublishArgs {
         default_value_t = 1,
         help_heading = "Circuit breaker"
     )]
-    pub(crate) half_open_allowed_calls: u32,
+    pub(crate) half_open_allowed_calls: usize,
     /// Do without a circuit breaker
     #[arg(long, env = "FORMUSAGE_NO_CIRCUIT_BREAKER", help_heading = "Circuit breaker")]
     pub(crate) no_circuit_breaker: bool,

@@ -16,7 +16,7 @@ use crate::input::Input;
 /// 2^30 bytes, 1 MB is 2^20 bytes). A period that crosses the end of a day is divided between the days in proportion.
 ///
 /// An event that is there twice counts once. Two different events of one instance and period are a conflict: both are
-/// in the sums, and both are named. A line that is no valid event is named with its file, line and column on standard
+/// in the sums, and both are named. A line that is no event is named with its file, line and column on standard
 /// error. The other lines are still summed up, and the exit code is 2 in the end.
 #[derive(Debug, Args)]
 #[command(after_help = crate::exit::help_for("report"))]
@@ -45,9 +45,15 @@ pub(crate) struct ReportArgs {
     /// Unix seconds. A period across it counts in proportion
     #[arg(long, value_name = "TIME", env = "FORMUSAGE_SINCE", allow_hyphen_values = true, help_heading = "What")]
     pub(crate) since: Option<String>,
-    /// Leave out what was at that time or later
+    /// Leave out what was at that time or later: the time itself is not in the report. A date is its first second, so
+    /// that the whole of November is --since 2026-11-01 --until 2026-12-01
     #[arg(long, value_name = "TIME", env = "FORMUSAGE_UNTIL", allow_hyphen_values = true, help_heading = "What")]
     pub(crate) until: Option<String>,
+    /// Expect each instance to be metered from --since to --until (without them, from the first event of all to the last):
+    /// what lacks before its first and behind its last event is a gap then. Of an instance without any event in that time
+    /// nothing is known
+    #[arg(long, env = "FORMUSAGE_EXPECT_FULL", help_heading = "What")]
+    pub(crate) expect_full: bool,
     /// The time zone whose midnight ends a day: UTC, local, an offset (+02:00), or a name (Europe/Berlin)
     #[arg(
         long,
@@ -111,7 +117,7 @@ impl By {
 /// What is objected to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum FailOn {
-    /// Time between two periods of an instance that was not metered
+    /// Time between two periods of an instance that was not metered; with --expect-full also at both ends of the time
     Gaps,
     /// Time that was metered more than once
     Overlaps,

@@ -34,6 +34,16 @@ impl SpoolPath {
     }
 }
 
+impl SpoolPath {
+    /// A command to be typed next, with the spool that was named for this one.
+    pub(crate) fn command(&self, words: &str) -> String {
+        match &self.spool {
+            Some(path) => crate::output::spool_command(words, path),
+            None => format!("formusage {words}"),
+        }
+    }
+}
+
 /// What a spool holds events for: a destination, or what alerts go to.
 #[derive(Debug, Clone)]
 pub(crate) struct SpoolDestination {
@@ -146,10 +156,10 @@ pub(crate) struct SpoolListArgs {
     #[command(flatten)]
     pub(crate) path: SpoolPath,
     /// Those that were delivered and are kept, instead of those that wait
-    #[arg(long, env = "FORMUSAGE_DELIVERED")]
+    #[arg(long)]
     pub(crate) delivered: bool,
     /// Only those of this destination; of an alerts' spool, channel:NAME or action:NAME
-    #[arg(long, value_name = "URL", env = "FORMUSAGE_TO")]
+    #[arg(long, value_name = "URL")]
     pub(crate) to: Option<SpoolDestination>,
 }
 
@@ -158,11 +168,14 @@ pub(crate) struct SpoolListArgs {
 pub(crate) struct SpoolPurgeArgs {
     #[command(flatten)]
     pub(crate) path: SpoolPath,
-    /// Throw away events that wait and that no publisher holds. They are lost: export them first
-    #[arg(long, env = "FORMUSAGE_WAITING")]
+    /// Throw away events that wait and that no publisher holds. They are lost: export them first. Asks before
+    #[arg(long)]
     pub(crate) waiting: bool,
+    /// Do not ask before events that wait are thrown away; needed where nobody can be asked
+    #[arg(long)]
+    pub(crate) yes: bool,
     /// Only those of this destination; of an alerts' spool, channel:NAME or action:NAME
-    #[arg(long, value_name = "URL", env = "FORMUSAGE_TO")]
+    #[arg(long, value_name = "URL")]
     pub(crate) to: Option<SpoolDestination>,
 }
 
@@ -171,9 +184,10 @@ pub(crate) struct SpoolPurgeArgs {
 pub(crate) struct ReconcileArgs {
     #[command(flatten)]
     pub(crate) path: SpoolPath,
-    /// The destination to compare with
-    #[arg(long, value_name = "URL", env = "FORMUSAGE_TO", default_value_t)]
-    pub(crate) to: Destination,
+    /// The destination to compare with; where the spool knows but one, that one unless given. Never taken from the
+    /// environment
+    #[arg(long, value_name = "URL")]
+    pub(crate) to: Option<Destination>,
     /// Only say what is missing
     #[arg(long, env = "FORMUSAGE_DRY_RUN")]
     pub(crate) dry_run: bool,
@@ -213,7 +227,7 @@ pub(crate) enum DlqAction {
     Export(SpoolStatusArgs),
     /// Throw letters away
     #[command(override_usage = "formusage dlq purge [OPTIONS] <ID>...\n       formusage dlq purge [OPTIONS] --all")]
-    Purge(DlqSelectArgs),
+    Purge(DlqPurgeArgs),
 }
 
 /// `dlq show`.
@@ -233,10 +247,20 @@ pub(crate) struct DlqSelectArgs {
     #[arg(value_name = "ID", required_unless_present = "all")]
     pub(crate) ids: Vec<u64>,
     /// All of them
-    #[arg(long, env = "FORMUSAGE_ALL", conflicts_with = "ids")]
+    #[arg(long, conflicts_with = "ids")]
     pub(crate) all: bool,
     #[command(flatten)]
     pub(crate) path: SpoolPath,
+}
+
+/// `dlq purge`.
+#[derive(Debug, Args)]
+pub(crate) struct DlqPurgeArgs {
+    #[command(flatten)]
+    pub(crate) select: DlqSelectArgs,
+    /// Do not ask before all dead letters are thrown away; needed where nobody can be asked
+    #[arg(long, requires = "all")]
+    pub(crate) yes: bool,
 }
 
 /// `dlq replay`.
@@ -244,7 +268,7 @@ pub(crate) struct DlqSelectArgs {
 pub(crate) struct DlqReplayArgs {
     #[command(flatten)]
     pub(crate) select: DlqSelectArgs,
-    /// Where to, instead of where they were to go
-    #[arg(long, value_name = "URL", env = "FORMUSAGE_TO")]
+    /// Where to, instead of where each was to go; never taken from the environment
+    #[arg(long, value_name = "URL")]
     pub(crate) to: Option<Destination>,
 }

@@ -92,7 +92,7 @@ pub(crate) struct ThresholdsAddArgs {
     #[arg(value_name = "FILE")]
     pub(crate) files: Vec<Input>,
     /// Put them in the place of thresholds that have the same ids
-    #[arg(long, env = "FORMUSAGE_REPLACE")]
+    #[arg(long)]
     pub(crate) replace: bool,
     #[command(flatten)]
     pub(crate) author: AuthorArgs,

@@ -15,13 +15,18 @@ use crate::input::Input;
 /// What a file holds is told by its content: usage events (one a line, or one JSON document with an event or an array
 /// of them), thresholds, tests of thresholds, or channels (one JSON document). Every fault is named with its file, line,
 /// column and field, and with what to do. Every fault has a code: --explain CODE says what it means. Needs no network and no secret.
+///
+/// An error is not always a refusal: an event that is only implausible (a percentage over 100, times in milliseconds or in
+/// the future, a timestamp before the end of the period) is delivered by `publish` with a warning, unless --strict is given
+/// there.
 #[derive(Debug, Args)]
 #[command(after_help = crate::exit::help_for("validate"))]
 pub(crate) struct ValidateArgs {
-    /// Files to validate, or folders of *.json, *.jsonl and *.ndjson files; - or none is standard input
+    /// Files to validate, or folders of *.json, *.jsonl and *.ndjson files; - or none is standard input. Files of folders
+    /// that may hold events or thresholds in another form are named and not validated
     #[arg(value_name = "FILE")]
     pub(crate) files: Vec<Input>,
-    /// Make warnings errors: unknown fields, empty files
+    /// Make warnings errors: unknown fields, empty files. Files of folders that are not validated are an error too
     #[arg(long, env = "FORMUSAGE_STRICT", help_heading = "Rules")]
     pub(crate) strict: bool,
     /// Make findings of this code errors; several with commas, or given several times

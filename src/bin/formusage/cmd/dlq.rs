@@ -6,14 +6,15 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use form_usage_events::clock::{Clock, SystemClock};
 use form_usage_events::events::{Line, LinePart};
-use form_usage_events::publish::{Intake, IntakeRules, Origin, judge};
+use form_usage_events::publish::{Intake, IntakeReader, Origin};
 use form_usage_events::spool::{DeadLetter, Replayed, SpoolFile};
 use form_usage_events::transport::Destination;
 use serde_json::{Value, json};
 
+use super::confirm::confirm_loss;
 use super::spool::{open, shown, time};
 use crate::channels::is_channel;
-use crate::cli::{DlqAction, DlqArgs, DlqSelectArgs};
+use crate::cli::{DlqAction, DlqArgs, DlqPurgeArgs, DlqSelectArgs, SpoolPath};
 use crate::exit::Exit;
 use crate::listing::{Column, Listing};
 use crate::output::{self, Stdout, stdout_is_terminal};
@@ -23,7 +24,7 @@ pub(crate) fn run(args: &DlqArgs) -> anyhow::Result<Exit> {
         DlqAction::List(args) => {
             let mut table = stdout_is_terminal().then(|| Listing::new(COLUMNS.to_vec()));
             let mut stdout = Stdout::new();
-            each(&args.path.resolve()?, |letter| match &mut table {
+            each(&args.path, "dlq list", |letter| match &mut table {
                 Some(table) => table.row(row(letter), &mut stdout),
                 None => stdout.line(&serde_json::to_vec(&record(letter))?),
             })?;
@@ -35,11 +36,11 @@ pub(crate) fn run(args: &DlqArgs) -> anyhow::Result<Exit> {
         }
         DlqAction::Export(args) => {
             let mut stdout = Stdout::new();
-            each(&args.path.resolve()?, |letter| stdout.line(&letter.raw))?;
+            each(&args.path, "dlq export", |letter| stdout.line(&letter.raw))?;
             stdout.flush()?;
             Ok(Exit::Success)
         }
-        DlqAction::Show(args) => show(&args.path.resolve()?, args.id),
+        DlqAction::Show(args) => show(&args.path, args.id),
         DlqAction::Replay(args) => {
             let to = args.to.as_ref().map(Destination::spool_key);
             replay(&args.select, to.as_deref())
@@ -48,8 +49,8 @@ pub(crate) fn run(args: &DlqArgs) -> anyhow::Result<Exit> {
     }
 }
 
-fn each(path: &std::path::Path, mut show: impl FnMut(&DeadLetter) -> anyhow::Result<()>) -> anyhow::Result<()> {
-    let Some(file) = open(path)? else { return Ok(()) };
+fn each(path: &SpoolPath, words: &str, mut show: impl FnMut(&DeadLetter) -> anyhow::Result<()>) -> anyhow::Result<()> {
+    let Some(file) = open(path, words)? else { return Ok(()) };
     let mut after = 0;
     loop {
         let letters = file.letters(after)?;
@@ -106,10 +107,11 @@ fn record(letter: &DeadLetter) -> Value {
     record
 }
 
-fn show(path: &std::path::Path, id: u64) -> anyhow::Result<Exit> {
-    let Some(file) = open(path)? else { return Ok(Exit::Objection) };
+fn show(path: &SpoolPath, id: u64) -> anyhow::Result<Exit> {
+    let Some(file) = open(path, &format!("dlq show {id}"))? else { return Ok(Exit::Objection) };
     let Some(letter) = file.letter(id)? else {
-        output::complain(&format!("there is no dead letter {id}; see which there are with: formusage dlq list"));
+        let list = path.command("dlq list");
+        output::complain(&format!("there is no dead letter {id}; see which there are with: {list}"));
         return Ok(Exit::Objection);
     };
     let mut stdout = Stdout::new();
@@ -154,11 +156,11 @@ fn chosen(file: &SpoolFile, args: &DlqSelectArgs) -> anyhow::Result<Vec<u64>> {
 }
 
 fn replay(args: &DlqSelectArgs, to: Option<&str>) -> anyhow::Result<Exit> {
-    let Some(mut file) = open(&args.path.resolve()?)? else { return Ok(Exit::Objection) };
+    let Some(mut file) = open(&args.path, "dlq replay")? else { return Ok(Exit::Objection) };
     let now = SystemClock.unix_seconds();
     let read = |raw: &[u8]| {
         let line = Line { number: 1, bytes: raw, part: LinePart::Whole };
-        match judge(line, Origin { input: "dlq".into(), line: None }, &IntakeRules::default(), now) {
+        match IntakeReader::default().judge(line, Origin { input: "dlq".into(), line: None }, now) {
             Intake::Event(event) => Ok(event.encoded),
             Intake::Refused(line) => Err(line.reason),
             Intake::Broken(reason) => Err(reason),
@@ -183,8 +185,9 @@ fn replay(args: &DlqSelectArgs, to: Option<&str>) -> anyhow::Result<Exit> {
                 urls.extend(url);
             }
             Replayed::Invalid(reason) => {
+                let export = args.path.command("dlq export");
                 output::complain(&format!(
-                    "dead letter {id} is still no valid event: {reason}; export, mend and publish it"
+                    "dead letter {id} is still no valid event: {reason}; export it with: {export}, mend and publish it"
                 ));
                 refused += 1;
             }
@@ -195,14 +198,16 @@ fn replay(args: &DlqSelectArgs, to: Option<&str>) -> anyhow::Result<Exit> {
         }
     }
     if waiting > 0 {
-        let spool = args.path.spool.as_ref().map(|path| format!(" --spool {}", path.display())).unwrap_or_default();
         output::say(&format!(
             "{} for the next publish; try now with:",
             output::counted(waiting, "letter waits", "letters wait")
         ));
         for url in urls {
             if is_channel(&url) {
-                let alerts = args.path.spool.as_ref().map(|path| format!(" --alert-spool {}", path.display()));
+                let alerts = args.path.spool.as_ref().map(|path| {
+                    let path = path.to_string_lossy();
+                    format!(" --alert-spool {}", output::shell_word(&path))
+                });
                 let alerts = alerts.unwrap_or_default();
                 output::say(&format!(
                     "  formusage publish --thresholds … --channels …{alerts} </dev/null   # for {}",
@@ -210,7 +215,8 @@ fn replay(args: &DlqSelectArgs, to: Option<&str>) -> anyhow::Result<Exit> {
                 ));
                 continue;
             }
-            output::say(&format!("  formusage publish --to '{}'{spool} </dev/null", shown(&url)));
+            let publish = args.path.command(&format!("publish --to {}", output::shell_word(&shown(&url))));
+            output::say(&format!("  {publish} </dev/null"));
         }
     } else if refused == 0 {
         output::say("there are no dead letters");
@@ -218,10 +224,18 @@ fn replay(args: &DlqSelectArgs, to: Option<&str>) -> anyhow::Result<Exit> {
     Ok(if refused == 0 { Exit::Success } else { Exit::Objection })
 }
 
-fn purge(args: &DlqSelectArgs) -> anyhow::Result<Exit> {
-    let Some(mut file) = open(&args.path.resolve()?)? else { return Ok(Exit::Success) };
+fn purge(args: &DlqPurgeArgs) -> anyhow::Result<Exit> {
+    let (select, path) = (&args.select, &args.select.path);
+    let Some(mut file) = open(path, "dlq purge")? else { return Ok(Exit::Success) };
+    let ids = chosen(&file, select)?;
+    // Who names letters by their numbers has looked at them.
+    if select.all && !ids.is_empty() {
+        let what = output::counted(ids.len() as u64, "dead letter holds", "dead letters hold");
+        let what = format!("{what} what was never delivered");
+        confirm_loss(&what, &path.command("dlq export"), args.yes)?;
+    }
     let (mut purged, mut left) = (0u64, 0u64);
-    for id in chosen(&file, args)? {
+    for id in ids {
         if file.purge_letter(id)? {
             purged += 1;
         } else {

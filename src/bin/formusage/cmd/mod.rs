@@ -4,6 +4,7 @@ pub(crate) mod channels;
 pub(crate) mod check;
 pub(crate) mod collect;
 pub(crate) mod completions;
+mod confirm;
 pub(crate) mod dlq;
 pub(crate) mod man;
 pub(crate) mod ping;

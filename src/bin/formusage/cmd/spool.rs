@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use anyhow::bail;
+use anyhow::{Context as _, bail};
 use comfy_table::{CellAlignment, Table, presets};
 use form_usage_events::channels::ViolationEvent;
 use form_usage_events::clock::{Clock, SystemClock};
@@ -13,6 +13,7 @@ use form_usage_events::transport::{self, Destination};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
+use super::confirm::confirm_loss;
 use crate::cli::{ReconcileArgs, SpoolAction, SpoolCommandArgs, SpoolListArgs, SpoolPath, SpoolPurgeArgs};
 use crate::exit::Exit;
 use crate::listing::{Column, Listing, fit_terminal};
@@ -30,18 +31,33 @@ pub(crate) fn run(args: &SpoolCommandArgs) -> anyhow::Result<Exit> {
     }
 }
 
-/// The spool, if there is one. That there is none is no error: nothing waits then.
-pub(super) fn open(path: &Path) -> anyhow::Result<Option<SpoolFile>> {
-    let file = SpoolFile::open(path)?;
+/// The state directory of the services.
+const SERVICE_DIR: &str = "/var/lib/formusage";
+
+/// The spool, for the command of these words. Where nobody named one, that there is none is no error: nothing waits then.
+pub(super) fn open(chosen: &SpoolPath, words: &str) -> anyhow::Result<Option<SpoolFile>> {
+    let path = chosen.resolve()?;
+    let file = SpoolFile::open(&path)?;
     if file.is_none() {
-        output::say(&format!("there is no spool at {} yet", path.display()));
+        let path = path.display();
+        if chosen.spool.is_some() {
+            bail!("there is no spool at {path}: check the path in --spool, or leave it out for the default place");
+        }
+        let hint = if crate::state_dir::is_root() { None } else { service_hint(Path::new(SERVICE_DIR), words) };
+        output::say(&format!("there is no spool at {path} yet{}", hint.unwrap_or_default()));
     }
     Ok(file)
 }
 
+/// Where the services keep their spool, for somebody who may not look there.
+fn service_hint(state: &Path, words: &str) -> Option<String> {
+    // A link, which leads where only root may go.
+    state.symlink_metadata().ok()?;
+    Some(format!("; the service keeps its own in {}: try: sudo formusage {words}", state.display()))
+}
+
 fn status(path: &SpoolPath) -> anyhow::Result<Exit> {
-    let path = path.resolve()?;
-    let Some(file) = open(&path)? else { return Ok(Exit::Success) };
+    let Some(file) = open(path, "spool status")? else { return Ok(Exit::Success) };
     let mut status = file.status()?;
     for it in &mut status.destinations {
         it.destination = shown(&it.destination);
@@ -119,7 +135,7 @@ fn list(args: &SpoolListArgs, terminal: bool) -> anyhow::Result<Exit> {
     let mut stdout = Stdout::new();
     let mut table: Option<Listing> = None;
     let mut several = true;
-    each(args, |file, event| {
+    each(args, "spool list", |file, event| {
         if !terminal {
             return stdout.line(&serde_json::to_vec(&record(event)?)?);
         }
@@ -194,14 +210,17 @@ fn record(event: &Spooled) -> anyhow::Result<Record<'_>> {
 
 fn export(args: &SpoolListArgs) -> anyhow::Result<Exit> {
     let mut stdout = Stdout::new();
-    each(args, |_, event| stdout.line(&event.body))?;
+    each(args, "spool export", |_, event| stdout.line(&event.body))?;
     stdout.flush()?;
     Ok(Exit::Success)
 }
 
-fn each(args: &SpoolListArgs, mut show: impl FnMut(&SpoolFile, &Spooled) -> anyhow::Result<()>) -> anyhow::Result<()> {
-    let path = args.path.resolve()?;
-    let Some(file) = open(&path)? else { return Ok(()) };
+fn each(
+    args: &SpoolListArgs,
+    words: &str,
+    mut show: impl FnMut(&SpoolFile, &Spooled) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
+    let Some(file) = open(&args.path, words)? else { return Ok(()) };
     let filter = if args.delivered { StatusFilter::Delivered } else { StatusFilter::Waiting };
     let to = args.to.as_ref().map(|it| it.key.as_str());
     let mut lister = file.list(filter, to);
@@ -215,10 +234,18 @@ fn each(args: &SpoolListArgs, mut show: impl FnMut(&SpoolFile, &Spooled) -> anyh
 }
 
 fn purge(args: &SpoolPurgeArgs) -> anyhow::Result<Exit> {
-    let path = args.path.resolve()?;
-    let Some(mut file) = open(&path)? else { return Ok(Exit::Success) };
+    let Some(mut file) = open(&args.path, "spool purge")? else { return Ok(Exit::Success) };
     let to = args.to.as_ref().map(|it| it.key.as_str());
     if args.waiting {
+        let status = file.status()?;
+        let chosen = status.destinations.iter().filter(|it| to.is_none_or(|to| it.destination == to));
+        let waiting: u64 = chosen.map(|it| it.waiting).sum();
+        if waiting > 0 {
+            let what = counted(waiting, "event that was not delivered waits", "events that were not delivered wait");
+            let of = to.map(|to| format!(" --to {}", output::shell_word(&shown(to)))).unwrap_or_default();
+            let export = format!("{}{of}", args.path.command("spool export"));
+            confirm_loss(&format!("{what} in {}", status.spool.display()), &export, args.yes)?;
+        }
         let count = file.purge_waiting(to)?;
         output::say(&format!("{} thrown away", counted(count, "event that waited was", "events that waited were")));
     } else {
@@ -228,11 +255,11 @@ fn purge(args: &SpoolPurgeArgs) -> anyhow::Result<Exit> {
     Ok(Exit::Success)
 }
 
-fn verify(path: &SpoolPath) -> anyhow::Result<Exit> {
-    let path = path.resolve()?;
+fn verify(chosen: &SpoolPath) -> anyhow::Result<Exit> {
+    let path = chosen.resolve()?;
     let opened = match SpoolFile::open(&path) {
         Err(error) if error.is_damage() => Err(error.to_string()),
-        _ => Ok(open(&path)?),
+        _ => Ok(open(chosen, "spool verify")?),
     };
     let file = match opened {
         Ok(Some(file)) => file,
@@ -263,18 +290,22 @@ fn verify(path: &SpoolPath) -> anyhow::Result<Exit> {
 
 fn bring_back(args: &ReconcileArgs) -> anyhow::Result<Exit> {
     let path = args.path.resolve()?;
-    let Some(mut file) = open(&path)? else { return Ok(Exit::Success) };
-    crate::connect::warn_of_plain(&args.to, &args.tls);
+    let Some(mut file) = open(&args.path, "spool reconcile")? else { return Ok(Exit::Success) };
+    let to = match &args.to {
+        Some(to) => to.clone(),
+        None => only_destination(&file)?,
+    };
+    crate::connect::warn_of_plain(&to, &args.tls);
     let options = crate::connect::options(&args.nats, &args.tls, args.token_file.as_deref(), args.timeout)?;
-    let url = args.to.spool_key();
+    let url = to.spool_key();
     let found = setup::runtime()?.block_on(async {
-        let mut source = transport::open(&args.to, &options)?;
+        let mut source = transport::open(&to, &options)?;
         anyhow::Ok(reconcile(&file, &url, &mut *source).await?)
     })?;
     let missing = found.missing.len();
     output::say(&format!(
         "{} holds {} messages; of {} delivered events that the spool keeps for it, {missing} are missing there",
-        args.to.shown(),
+        to.shown(),
         found.held,
         found.retained
     ));
@@ -290,5 +321,37 @@ fn bring_back(args: &ReconcileArgs) -> anyhow::Result<Exit> {
         bail!("none of them is kept any more; raise --retain of publish");
     }
     output::say(&format!("{} sent again, under the same ids", counted(count, "event is", "events are")));
-    super::publish::deliver_waiting(&args.to, &path, args)
+    super::publish::deliver_waiting(&to, &path, args)
+}
+
+/// The destination of a spool that knows but one.
+fn only_destination(file: &SpoolFile) -> anyhow::Result<Destination> {
+    let known: Vec<String> = file.status()?.destinations.into_iter().map(|it| it.destination).collect();
+    match &known[..] {
+        [only] => only.parse().with_context(|| format!("the spool knows {} alone; name it with --to", shown(only))),
+        [] => bail!("the spool knows no destination yet; name one with --to"),
+        several => {
+            let shown: Vec<_> = several.iter().map(|url| shown(url)).collect();
+            bail!("the spool serves several destinations; name one with --to: {}", shown.join(", "))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_has_no_spool_is_told_of_the_services_where_there_is_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let state = folder.path().join("formusage");
+        assert_eq!(service_hint(&state, "dlq list"), None);
+        // As systemd makes it for a dynamic user: it leads where nobody else may go.
+        #[cfg(unix)]
+        std::os::unix::fs::symlink(folder.path().join("private/formusage"), &state).unwrap();
+        #[cfg(not(unix))]
+        std::fs::create_dir(&state).unwrap();
+        let hint = service_hint(&state, "dlq list").unwrap();
+        assert!(hint.ends_with("try: sudo formusage dlq list") && hint.contains(&*state.to_string_lossy()), "{hint}");
+    }
 }

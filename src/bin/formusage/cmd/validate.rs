@@ -14,7 +14,7 @@ use form_usage_events::validate::{
 use crate::cli::{FindingFormat, Topic, ValidateArgs};
 use crate::exit::Exit;
 use crate::findings::{FileRow, FindingWriter};
-use crate::input::Input;
+use crate::input::{FoundInputs, Input, SkippedFile};
 use crate::output::{Stdout, complain, printable, say};
 
 /// So many files have a line each in the summary; of more, only those with findings, and no more than this.
@@ -41,7 +41,8 @@ pub(crate) fn run(args: &ValidateArgs) -> anyhow::Result<Exit> {
     }
     let mut writer = FindingWriter::new(args.format)?;
     let mut summary = Summary::default();
-    for input in Input::with_folders(&args.files) {
+    let FoundInputs { inputs, skipped } = Input::with_folders(&args.files);
+    for input in inputs {
         let input = match input {
             Ok(input) => input,
             Err((folder, error)) => {
@@ -75,7 +76,32 @@ pub(crate) fn run(args: &ValidateArgs) -> anyhow::Result<Exit> {
     if let Some(totals) = validator.continuity_totals() {
         say(&continuity_line(totals));
     }
-    Ok(summary.exit())
+    let exit = summary.exit();
+    if skipped.is_empty() {
+        return Ok(exit);
+    }
+    let words = skipped_line(&skipped);
+    if !args.strict {
+        say(&words);
+        return Ok(exit);
+    }
+    complain(&words);
+    Ok(if exit == Exit::Success { Exit::Objection } else { exit })
+}
+
+/// Which files of folders were passed over, though they may have been meant.
+fn skipped_line(skipped: &[SkippedFile]) -> String {
+    let names: Vec<String> = skipped.iter().take(LISTED_FILES).map(ToString::to_string).collect();
+    let more = match skipped.len().saturating_sub(LISTED_FILES) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    format!(
+        "{} of folders not validated: {}{more}; folders are searched for *.json, *.jsonl and *.ndjson (YAML is converted \
+         with: yq -o json FILE)",
+        count(skipped.len() as u64, "file"),
+        names.join(", ")
+    )
 }
 
 /// The severities that are set otherwise.

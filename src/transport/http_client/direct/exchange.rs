@@ -47,16 +47,23 @@ pub(in super::super) struct Connection {
     end: usize,
     /// The next request may go.
     is_reusable: bool,
+    /// Something came back since the last request began.
+    has_heard: bool,
 }
 
 impl Connection {
     pub(in super::super) const fn new(stream: TcpStream) -> Self {
-        Self { stream, buffer: Vec::new(), start: 0, end: 0, is_reusable: true }
+        Self { stream, buffer: Vec::new(), start: 0, end: 0, is_reusable: true, has_heard: false }
     }
 
     /// The last reply was read to its end, and the other side said nothing of closing.
     pub(super) const fn is_reusable(&self) -> bool {
         self.is_reusable
+    }
+
+    /// Whether a byte of a reply has come since the last request began.
+    pub(super) const fn has_heard(&self) -> bool {
+        self.has_heard
     }
 
     /// Whether the other side has neither closed an idle connection nor said anything on it. Costs no call of the
@@ -72,7 +79,7 @@ impl Connection {
 
     /// Sends `request` and waits for the head of its reply. A connection that this was given up on is of no more use.
     pub(in super::super) async fn send(&mut self, request: &[u8]) -> Result<Head, ExchangeError> {
-        self.is_reusable = false;
+        (self.is_reusable, self.has_heard) = (false, false);
         let mut left = request;
         let mut broken = None;
         let (head, length) = loop {
@@ -91,7 +98,7 @@ impl Connection {
             .await;
             match came {
                 Ok(0) => return Err(broken.unwrap_or_else(ended).into()),
-                Ok(_) => {}
+                Ok(_) => self.has_heard = true,
                 Err(error) => return Err(broken.unwrap_or(error).into()),
             }
             if let Some(found) = self.take_head()? {

@@ -31,6 +31,7 @@ pub(in super::super) struct Head {
     pub(super) keep_alive: bool,
     retry_after: Option<String>,
     location: Option<String>,
+    content_encoding: Option<String>,
 }
 
 impl Head {
@@ -40,6 +41,10 @@ impl Head {
 
     pub(super) fn location(&self) -> Option<&str> {
         self.location.as_deref()
+    }
+
+    pub(super) fn content_encoding(&self) -> Option<&str> {
+        self.content_encoding.as_deref()
     }
 }
 
@@ -59,7 +64,7 @@ pub(super) fn read_head(bytes: &[u8]) -> Result<Option<(Head, usize)>, String> {
     let mut length_given: Option<u64> = None;
     let mut coding: Option<&[u8]> = None;
     let (mut close, mut keep) = (false, false);
-    let (mut retry_after, mut location) = (None, None);
+    let (mut retry_after, mut location, mut content_encoding) = (None, None, None);
     let text = |value: &[u8]| String::from_utf8_lossy(value).trim().to_owned();
     for header in response.headers.iter() {
         let is = |name: &str| header.name.eq_ignore_ascii_case(name);
@@ -81,6 +86,8 @@ pub(super) fn read_head(bytes: &[u8]) -> Result<Option<(Head, usize)>, String> {
             retry_after = Some(text(header.value));
         } else if is("location") {
             location = Some(text(header.value));
+        } else if is("content-encoding") {
+            content_encoding = Some(text(header.value));
         }
     }
     let has_no_text = status.is_informational() || matches!(status.as_u16(), 204 | 304);
@@ -91,7 +98,7 @@ pub(super) fn read_head(bytes: &[u8]) -> Result<Option<(Head, usize)>, String> {
         (None, Some(length)) => Framing::Length(length),
     };
     let keep_alive = !close && (keep || response.version == Some(1)) && framing != Framing::UntilClose;
-    Ok(Some((Head { status, framing, keep_alive, retry_after, location }, length)))
+    Ok(Some((Head { status, framing, keep_alive, retry_after, location, content_encoding }, length)))
 }
 
 /// `content-length` may be repeated in one line, always the same (RFC 9110, section 8.6).

@@ -19,8 +19,8 @@ pub(super) use self::exchange::Connection;
 use self::exchange::{ExchangeError, TextEnd};
 use self::framing::Head;
 use self::pool::{Pool, Pooled, lock};
-use super::failure::{broken_off, no_connection, not_http};
-use super::{CONNECT_TIMEOUT, HttpClient, TEXT_PATIENCE, USER_AGENT};
+use super::failure::{broken_off, compressed, content_coding, no_connection, not_http};
+use super::{CONNECT_TIMEOUT, HttpClient, RefusalHead, TEXT_PATIENCE, USER_AGENT};
 use crate::clock::{Clock, SystemClock};
 use crate::transport::{ConnectOptions, Failure};
 
@@ -99,26 +99,55 @@ impl DirectPost {
     pub(in crate::transport) async fn send(&self, mut request: Vec<u8>, what: &str) -> Result<Text, Failure> {
         let start = self.frame(&mut request);
         // What is rare is kept out of the state of what is not.
-        let mut pooled = match self.idle_connection().await {
-            Some(connection) => connection,
-            None => Box::pin(self.connect()).await?,
+        let (mut pooled, was_kept) = match self.idle_connection().await {
+            Some(pooled) => (pooled, true),
+            None => (Box::pin(self.connect()).await?, false),
         };
-        let Pooled { connection, .. } = &mut pooled;
-        let sent = connection.send(request.get(start..).unwrap_or_default()).await;
+        let sent = pooled.connection.send(request.get(start..).unwrap_or_default()).await;
+        if was_kept && matches!(sent, Err(ExchangeError::Io(_))) && !pooled.connection.has_heard() {
+            return Box::pin(self.send_anew(request, start, what)).await;
+        }
+        self.judge(pooled, sent, request, what).await
+    }
+
+    /// Sends a request that a kept connection has lost, without a byte of a reply, once more on a connection of its own. A
+    /// server that closes kept connections does so under a request now and then; that is no attempt.
+    async fn send_anew(&self, request: Vec<u8>, start: usize, what: &str) -> Result<Text, Failure> {
+        let result = match self.connect().await {
+            Ok(mut pooled) => {
+                let sent = pooled.connection.send(request.get(start..).unwrap_or_default()).await;
+                self.judge(pooled, sent, request, what).await
+            }
+            Err(failure) => Err(failure),
+        };
+        result.map_err(|failure| Failure { resent: true, ..failure })
+    }
+
+    /// What the head of a reply, or its lack, means; and the reply's text.
+    async fn judge(
+        &self,
+        mut pooled: Pooled,
+        sent: Result<Head, ExchangeError>,
+        request: Vec<u8>,
+        what: &str,
+    ) -> Result<Text, Failure> {
         let head = sent.map_err(|error| self.client.known_as_http(self.failure(error, what)))?;
         self.client.note_answer();
-        if self.client.accepts(head.status) {
-            let (bytes, end) = connection.text(&head).await;
-            return match end {
-                TextEnd::Whole => {
-                    self.put_back(pooled, request);
-                    Ok(Text { bytes, whole: true })
-                }
-                TextEnd::TooLong => Ok(Text { bytes, whole: false }),
-                TextEnd::Cut(error) => Err(self.failure(error, what)),
-            };
+        if !self.client.accepts(head.status) {
+            return Box::pin(self.refused(pooled, head, request, what)).await;
         }
-        Box::pin(self.refused(pooled, head, request, what)).await
+        let (bytes, end) = pooled.connection.text(&head).await;
+        if let Some(coding) = head.content_encoding().and_then(content_coding) {
+            return Err(compressed(&self.url, what, coding));
+        }
+        match end {
+            TextEnd::Whole => {
+                self.put_back(pooled, request);
+                Ok(Text { bytes, whole: true })
+            }
+            TextEnd::TooLong => Ok(Text { bytes, whole: false }),
+            TextEnd::Cut(error) => Err(self.failure(error, what)),
+        }
     }
 
     /// What a status means that does not say that all went well.
@@ -129,7 +158,13 @@ impl DirectPost {
         if matches!(end, TextEnd::Whole) {
             self.put_back(pooled, request);
         }
-        Err(self.client.refusal(head.status, head.retry_after(), head.location(), &bytes, what, &self.url))
+        let refusal = RefusalHead {
+            status: head.status,
+            retry_after: head.retry_after(),
+            location: head.location(),
+            content_encoding: head.content_encoding(),
+        };
+        Err(self.client.refusal(refusal, &bytes, what, &self.url))
     }
 
     /// Writes the head right in front of the body. Where it starts.

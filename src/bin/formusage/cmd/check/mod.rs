@@ -13,11 +13,9 @@ use std::io::IsTerminal as _;
 use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
-use form_usage_events::clock::{Clock, SystemClock};
 use form_usage_events::events::{Line, LinePart, LineReader, Sifted, UsageEvent, UsagePeriod, sift};
 use form_usage_events::threshold::{InstanceKey, NoData, ThresholdAlert, ThresholdManager, ThresholdSet};
 use form_usage_events::transport::ConnectOptions;
-use form_usage_events::validate::{EventRules, Severity, clean_event, line_findings};
 
 use self::report::{Report, Totals};
 use self::sieve::Unremarkable;
@@ -26,6 +24,7 @@ use self::telling::Telling;
 use crate::cli::{CheckArgs, CheckFormat};
 use crate::exit::Exit;
 use crate::input::Input;
+use crate::lines::EventReader;
 use crate::output::{Stdout, StdoutClosed, complain, printable, say};
 
 /// So many invalid lines are named; the others are counted.
@@ -66,6 +65,7 @@ fn check(args: &CheckArgs) -> anyhow::Result<Exit> {
         tee: args.tee.then(Stdout::new),
         explain: args.explain,
         max_skew: args.lines.max_skew(),
+        events: EventReader::new(&args.lines),
         max_line_bytes: args.lines.max_line_bytes,
         totals: Totals::default(),
     };
@@ -116,6 +116,7 @@ struct Check {
     /// Where the events go on to.
     tee: Option<Stdout>,
     max_skew: i64,
+    events: EventReader,
     max_line_bytes: usize,
     totals: Totals,
 }
@@ -124,7 +125,7 @@ impl Check {
     /// Checks every input that can be read; fails when nobody takes the output.
     fn all(&mut self, inputs: &[Input]) -> anyhow::Result<()> {
         for input in inputs {
-            match input.open() {
+            match input.open_events("check") {
                 Ok(opened) => {
                     self.read.push((input.name(), None));
                     self.input(&input.name(), opened)?;
@@ -250,29 +251,16 @@ impl Check {
                 return Ok(());
             }
         }
-        let rules = EventRules { now: SystemClock.unix_seconds(), max_skew: self.max_skew };
-        if let Some(event) = clean_event(line.bytes, &rules) {
-            return self.event(name, line.number, &event);
+        match self.events.read(name, line.bytes, line.number) {
+            Ok(event) => self.event(name, line.number, &event),
+            Err(faults) => self.invalid(name, line.number, &faults),
         }
-        // What is valid is what `validate` calls so, down to fields that are not known.
-        let mut faults: Vec<String> = line_findings(line.bytes, line.number, &rules)
-            .iter()
-            .filter(|finding| finding.severity == Severity::Error)
-            .map(ToString::to_string)
-            .collect();
-        match decode(line.bytes) {
-            // Oddities alone do not make an event invalid.
-            Ok(event) if faults.is_empty() => return self.event(name, line.number, &event),
-            Err(error) if faults.is_empty() => faults.push(format!("{}:1: error: {error}", line.number)),
-            _ => {}
-        }
-        self.invalid(name, line.number, &faults)
     }
 
     fn event(&mut self, name: &str, line: u64, event: &UsageEvent) -> anyhow::Result<()> {
         self.take_over_changes(name, line)?;
         self.totals.events += 1;
-        let alerts = self.states.observe(&self.thresholds, event);
+        let alerts = self.states.observe(&self.thresholds, event, self.max_skew);
         let seen = self.report.event(&self.thresholds, &self.states, name, line, event)?;
         self.alerts(name, line, &alerts)?;
         if let Some(telling) = self.telling.as_mut().filter(|_| seen.plain > 0) {
@@ -346,8 +334,4 @@ impl Check {
         }
         self.report.flush()
     }
-}
-
-fn decode(text: &[u8]) -> anyhow::Result<UsageEvent> {
-    Ok(serde_json::from_str(std::str::from_utf8(text)?)?)
 }

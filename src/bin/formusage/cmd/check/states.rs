@@ -102,7 +102,12 @@ impl States {
         Ok((states, alerts))
     }
 
-    pub(super) fn observe(&mut self, set: &ThresholdSet, event: &UsageEvent) -> Vec<ThresholdAlert> {
+    /// What an event changes, unless it ends more than `max_skew` seconds in the future.
+    pub(super) fn observe(&mut self, set: &ThresholdSet, event: &UsageEvent, max_skew: i64) -> Vec<ThresholdAlert> {
+        if set.has_states() && event.period.end > SystemClock.unix_seconds().saturating_add(max_skew) {
+            self.states.count_late();
+            return Vec::new();
+        }
         let alerts = self.states.observe(set, event);
         self.count(&alerts);
         alerts
@@ -210,7 +215,7 @@ pub(super) fn follow(
     set: &ThresholdSet,
     notifier: Option<Arc<dyn Notifier>>,
 ) -> anyhow::Result<Arc<ThresholdManager>> {
-    let manager = ThresholdManager::new(source).with_source_options(access);
+    let manager = ThresholdManager::new(source.to_owned()).with_source_options(access);
     let objecting = notifier.clone();
     let manager = match notifier {
         Some(notifier) => manager.with_notifier(notifier),

@@ -33,8 +33,8 @@ pub(super) struct Telling {
     full_at: usize,
     /// What will never be told.
     lost: u64,
-    /// Why the spool did not take alerts, where it was said.
-    said: Option<String>,
+    /// People know that the spool takes no alerts. The reason counts bytes, and is no other one each time.
+    reported_failing: bool,
 }
 
 impl Telling {
@@ -52,7 +52,14 @@ impl Telling {
             let _inside = runtime.enter();
             channels::start(args, patience, &clock)?
         };
-        let telling = |channels| Self { runtime, channels, waiting: Vec::new(), full_at: GROUP, lost: 0, said: None };
+        let telling = |channels| Self {
+            runtime,
+            channels,
+            waiting: Vec::new(),
+            full_at: GROUP,
+            lost: 0,
+            reported_failing: false,
+        };
         Ok(started.map(telling))
     }
 
@@ -88,10 +95,8 @@ impl Telling {
                 match outcomes.next() {
                     Some(Ok(())) => any = true,
                     Some(Err(error)) => {
-                        let error = error.to_string();
-                        if self.said.as_ref() != Some(&error) {
+                        if !std::mem::replace(&mut self.reported_failing, true) {
                             complain(&format!("an alert could not be put into the spool of its channels: {error}"));
-                            self.said = Some(error);
                         }
                         left.push(alert.clone());
                     }
@@ -99,6 +104,7 @@ impl Telling {
                 }
             }
         }
+        self.reported_failing &= !left.is_empty();
         if left.len() > MOST_WAITING {
             let surplus = left.len() - MOST_WAITING;
             left.drain(..surplus);

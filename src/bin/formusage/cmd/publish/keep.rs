@@ -141,35 +141,39 @@ impl Keep for InSpool {
     }
 }
 
-/// The line whole, behind a line of words that says why it is there.
+/// The line whole, behind a line of words that says why it is there. Where standard error can't be written, the exit code
+/// still says that something was not delivered, and the other events go on.
 struct OnStandardError;
 
 impl OnStandardError {
-    fn write(origin: &Origin, reason: &str, raw: &[u8]) -> io::Result<()> {
-        let mut stderr = io::stderr().lock();
-        writeln!(stderr, "{origin}: {reason}")?;
+    fn write(origin: &Origin, reason: &str, raw: &[u8]) {
+        let mut words = format!("{origin}: {reason}\n").into_bytes();
         if io::stderr().is_terminal() {
             // What a terminal might act upon is shown, not sent.
             let masked = |byte: &u8| if byte.is_ascii_control() && *byte != b'\t' { b'?' } else { *byte };
-            stderr.write_all(&raw.iter().map(masked).collect::<Vec<_>>())?;
+            words.extend(raw.iter().map(masked));
         } else {
-            stderr.write_all(raw)?;
+            words.extend_from_slice(raw);
         }
-        stderr.write_all(b"\n")
+        words.push(b'\n');
+        let _ = io::stderr().write_all(&words);
     }
 }
 
 impl Keeper for OnStandardError {
     fn refused(&mut self, line: &RefusedLine) -> io::Result<()> {
-        Self::write(&line.origin, &line.reason, &line.raw)
+        Self::write(&line.origin, &line.reason, &line.raw);
+        Ok(())
     }
 
     fn dead(&mut self, event: &Taken, failure: &Failure, _: u64) -> io::Result<()> {
-        Self::write(&event.origin, &failure.message, event.encoded.body())
+        Self::write(&event.origin, &failure.message, event.encoded.body());
+        Ok(())
     }
 
     fn undelivered(&mut self, event: &Taken, reason: &str) -> io::Result<()> {
-        Self::write(&event.origin, &format!("not delivered: {reason}"), event.encoded.body())
+        Self::write(&event.origin, &format!("not delivered: {reason}"), event.encoded.body());
+        Ok(())
     }
 }
 

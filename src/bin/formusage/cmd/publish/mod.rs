@@ -21,13 +21,14 @@ use form_usage_events::clock::{Clock, SystemClock};
 use form_usage_events::events::{Line, LinePart};
 use form_usage_events::metrics::Observation;
 use form_usage_events::publish::{
-    Concurrency, Delivery, Feed, Intake, IntakeRules, Keeper, NotTaken, Origin, Pipeline, PipelineOptions, Report,
-    Stop, judge, publish_through, read_lines,
+    Concurrency, Delivery, Feed, Intake, IntakeReader, IntakeRules, Keeper, NotTaken, Origin, Pipeline,
+    PipelineOptions, Report, Stop, publish_through,
 };
 use form_usage_events::retry::{Random, Retrier, RetryConfig};
 use form_usage_events::spool::Spool;
 use form_usage_events::transport::{self, ConnectOptions, Destination};
 use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 
 use self::monitor::Monitor;
 use self::thresholds::Thresholds;
@@ -98,7 +99,8 @@ fn publish(args: &PublishArgs, inputs: Inputs) -> anyhow::Result<Exit> {
     let connect = crate::connect::to_write(&args.destination, args.token_file.as_deref(), args.timeout)?;
     let connect = ConnectOptions { cloud_events: args.cloud_events.options()?, ..connect };
 
-    setup::runtime()?.block_on(async {
+    let runtime = setup::runtime()?;
+    let ended = runtime.block_on(async {
         let sink = transport::connect(&destination, &connect)?;
         let thresholds = Thresholds::start(args, spool.as_ref().map(Spool::path), clock.clone()).await?;
         if let (Some(breaker), Some(spool)) = (&breaker, &spool) {
@@ -108,6 +110,7 @@ fn publish(args: &PublishArgs, inputs: Inputs) -> anyhow::Result<Exit> {
             .with_concurrency(concurrency);
         let shutdown = Shutdown::listen("finishing: delivering what was read; press Ctrl-C again to stop at once")?;
         let stop = Stop { finish: shutdown.finish.clone(), abort: shutdown.abort.clone(), ..Stop::default() };
+        let late = late_after(&shutdown, args.drain_timeout, clock.clone());
         let mut progress = observe::Counted::new(show::progress(&destination));
         let watched = spool.as_ref().map(|spool| observe::WatchedSpool {
             path: spool.path().to_owned(),
@@ -142,15 +145,34 @@ fn publish(args: &PublishArgs, inputs: Inputs) -> anyhow::Result<Exit> {
             never = say_what_is_left_alone(breaker, &*clock) => match never {},
         };
         drop(progress);
-        if let Some(thresholds) = thresholds {
-            thresholds.end(shutdown.abort.cancelled()).await;
-        }
-        monitor.end().await;
+        // Side by side, since a run that was asked to end has little time left.
+        let told = async {
+            if let Some(thresholds) = thresholds {
+                thresholds.end(late.cancelled()).await;
+            }
+        };
+        tokio::join!(told, monitor.end());
         let report = report?;
         keeper.finish()?;
         let report = Report { destination: args.to.shown(), ..report };
         finish(args, &destination, report, &observe(), &reader)
-    })
+    });
+    // A name server that does not answer holds nobody up.
+    runtime.shutdown_background();
+    ended
+}
+
+/// A token that is cancelled when alerts that still wait are no longer sent: at a second signal, or when the time is nearly
+/// over that `drain_timeout` gives a run which was asked to end. The run itself and the channels share that time.
+fn late_after(shutdown: &Shutdown, drain_timeout: Duration, clock: Arc<dyn Clock>) -> CancellationToken {
+    let late = shutdown.abort.child_token();
+    let (told, finish) = (late.clone(), shutdown.finish.clone());
+    tokio::spawn(async move {
+        finish.cancelled().await;
+        clock.sleep(drain_timeout - drain_timeout / 16).await;
+        told.cancel();
+    });
+    late
 }
 
 /// The spool; none for a destination that is a local file itself, unless one is named.
@@ -305,7 +327,7 @@ impl Inputs {
         for input in inputs {
             // Standard input may take its time to say something; it is opened on the reading thread.
             let reader: Box<dyn Read + Send> = match &input {
-                Input::File(_) => Box::new(input.open()?),
+                Input::File(_) => Box::new(input.open_events("publish")?),
                 Input::Stdin => Box::new(LazyStdin(None)),
             };
             readers.push((input, reader));
@@ -329,14 +351,15 @@ impl Inputs {
         };
         let over = end.clone();
         std::thread::spawn(move || {
+            let mut intake = IntakeReader::new(rules);
             if let Some(text) = self.event {
                 let origin = Origin { input: "--event".into(), line: None };
                 // JSON over several lines is still one event.
                 let line = Line { number: 1, bytes: text.as_bytes(), part: LinePart::Whole };
-                let _ = give(vec![judge(line, origin, &rules, clock.unix_seconds())]);
+                let _ = give(vec![intake.judge(line, origin, clock.unix_seconds())]);
             }
             for (input, reader) in self.readers {
-                if read_lines(&input.to_string(), reader, &rules, &*clock, &give).is_break() {
+                if intake.read_lines(&input.to_string(), reader, &*clock, &give).is_break() {
                     over.end(false);
                     return;
                 }
@@ -367,7 +390,7 @@ impl Read for LazyStdin {
         let reader = match &mut self.0 {
             Some(reader) => reader,
             none => {
-                let opened = Input::Stdin.open();
+                let opened = Input::Stdin.open_events("publish");
                 let reader: Box<dyn Read + Send> = match opened {
                     Ok(reader) => Box::new(reader),
                     Err(error) => {

@@ -30,7 +30,7 @@ impl Progress for Counted {
             read: report.read,
             taken: report.read.saturating_sub(report.refused),
             delivered: report.delivered + report.resumed.delivered,
-            duplicates: report.duplicates,
+            duplicates: report.duplicates + report.resumed.duplicates,
             waiting: report.read.saturating_sub(settled),
             dead: report.dead + report.resumed.dead,
             refused: report.refused,

@@ -33,7 +33,8 @@ impl Progress for OnTerminal {
     fn update(&mut self, report: &Report) {
         let settled = report.delivered + report.dead + report.refused + report.undelivered;
         let waiting = report.read.saturating_sub(settled);
-        let mut message = format!("{} delivered, {waiting} waiting", report.delivered);
+        let delivered = report.delivered + report.resumed.delivered;
+        let mut message = format!("{delivered} delivered, {waiting} waiting");
         if report.dead + report.refused > 0 {
             message.push_str(&format!(", {} refused", report.dead + report.refused));
         }
@@ -175,8 +176,9 @@ fn table(report: &Report, dry_run: bool) -> String {
     let rows = [
         ("read", report.read, true),
         ("delivered", report.delivered, true),
-        ("  known there already", report.duplicates, report.duplicates > 0),
+        ("  of these, known there already", report.duplicates, report.duplicates > 0),
         ("delivered from before", report.resumed.delivered, report.resumed.delivered > 0),
+        ("  of these, known there already", report.resumed.duplicates, report.resumed.duplicates > 0),
         ("still to be delivered", report.waiting(), report.waiting() > 0),
         ("refused by the destination", report.dead + report.resumed.dead, report.dead + report.resumed.dead > 0),
         ("not valid", report.refused, report.refused > 0),

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use form_usage_events::clock::Clock;
@@ -33,6 +34,7 @@ impl Thresholds {
     ) -> anyhow::Result<Option<Self>> {
         let Some(source) = &args.thresholds else { return Ok(None) };
         let manager = ThresholdManager::new(source.clone()).with_clock(clock.clone());
+        let manager = manager.with_max_skew(args.lines.max_skew());
         let manager = manager.with_source_options(crate::thresholds::access(&args.access)?);
         let channels = if args.dry_run { None } else { channels::start(&args.channels, args.drain_timeout, &clock)? };
         let manager = match &channels {
@@ -50,7 +52,7 @@ impl Thresholds {
         let reader = loaded.await.context("the thresholds can't be used")?;
         channels.iter().for_each(Channels::say_what_is_amiss);
         if !args.dry_run {
-            keep_states(&manager, args.state.as_deref(), spool)?;
+            keep_states(&manager, args.state.as_deref(), spool, args.drain_timeout)?;
         }
         let stop = CancellationToken::new();
         let reload = hangups()?;
@@ -71,20 +73,33 @@ impl Thresholds {
     pub(super) async fn end(self, cut: impl Future<Output = ()>) {
         self.stop.cancel();
         let _ = self.watcher.await;
+        let mut cut = std::pin::pin!(cut);
+        tokio::select! {
+            biased;
+            () = &mut cut => {}
+            () = self.manager.await_states() => {}
+        }
         if let Err(error) = self.manager.finish().await {
             tracing::error!(%error, "a threshold's notification failed");
         }
+        // Channels may take their time; a job that waits for the states need not wait for them.
+        self.manager.release_states();
         if let Some(channels) = self.channels {
             channels.end(cut).await;
         }
     }
 }
 
-/// Keeps the states in the file that is named, or beside the spool. Events are taken in any case: only a file that was
-/// named and can't be used at all is an error.
-fn keep_states(manager: &ThresholdManager, named: Option<&Path>, spool: Option<&Path>) -> anyhow::Result<()> {
+/// Keeps the states in the file that is named, or beside the spool; where another job still has it, that one is waited for.
+/// Events are taken in any case: only a file that was named and can't be used at all is an error.
+fn keep_states(
+    manager: &ThresholdManager,
+    named: Option<&Path>,
+    spool: Option<&Path>,
+    patience: Duration,
+) -> anyhow::Result<()> {
     let Some(path) = named.map(Path::to_owned).or_else(|| default_path(spool)) else { return Ok(()) };
-    match manager.keep_states(path) {
+    match manager.keep_states_within(path, patience) {
         Ok(put_aside) => put_aside.iter().for_each(|message| say(message)),
         Err(error @ AlertFileError::Io(..)) if named.is_some() => return Err(error.into()),
         Err(error) => tracing::warn!("{error}; until then a restart forgets what fires"),

@@ -38,6 +38,7 @@ pub(crate) fn run(args: &ReadArgs) -> anyhow::Result<Exit> {
                 Ok(Polled::Messages(messages)) => {
                     let shown = reading.take(messages)?;
                     pause = args.poll_interval;
+                    reading.last_failure = None;
                     match source.acknowledge(shown).await {
                         // It comes again, and is then known as a repeat.
                         Err(failure) if args.follow && failure.kind.is_temporary() => {
@@ -82,7 +83,8 @@ struct Reading {
     left: Option<u64>,
     start: u64,
     shower: Shower,
-    last_failure: Option<String>,
+    /// Why the source can't be read since it last could, where that was logged.
+    last_failure: Option<Failure>,
 }
 
 impl Reading {
@@ -130,9 +132,9 @@ impl Reading {
 
     /// Says once what is wrong, and how long to wait.
     fn wait_after(&mut self, failure: &Failure, pause: Duration) -> Duration {
-        if self.last_failure.as_ref() != Some(&failure.message) {
+        if !self.last_failure.as_ref().is_some_and(|known| known.is_same_fault(failure)) {
             tracing::warn!(%failure, "reading goes on when the source is back");
-            self.last_failure = Some(failure.message.clone());
+            self.last_failure = Some(failure.clone());
         }
         (pause * 2).min(MAX_PAUSE).max(failure.retry_after.unwrap_or_default())
     }

@@ -36,7 +36,7 @@ pub(super) fn write(report: &Report, stdout: &mut Stdout) -> anyhow::Result<()> 
         names.extend([format!("peak_{peak}"), format!("peak_{peak}_at"), format!("peak_{peak}_instance_id")]);
     }
     stdout.line(names.join(",").as_bytes())?;
-    for row in &report.rows {
+    for row in report.rows() {
         let ids = [Dimension::Day, Dimension::Org, Dimension::User, Dimension::Instance];
         let mut fields: Vec<String> = ids.map(|it| quoted(row.value(it).unwrap_or_default())).into();
         figures(&row.figures, &mut fields);

@@ -7,6 +7,7 @@ use std::io::IsTerminal as _;
 use std::path::Path;
 
 use anyhow::{Context as _, bail};
+use form_usage_events::clock::{Clock as _, SystemClock};
 use form_usage_events::events::{UsageEvent, compact};
 use form_usage_events::report::{Added, Aggregator, InputId, Options, Report, Zone};
 use form_usage_events::threshold::ThresholdSet;
@@ -21,6 +22,9 @@ use crate::output::{Stdout, complain, say, stdout_is_terminal};
 
 /// So many repeats and conflicts are named as they are met.
 const NAMED: u64 = 20;
+
+/// So many implausible periods are named in the end.
+const NAMED_PERIODS: usize = 20;
 
 pub(crate) fn run(args: &ReportArgs) -> anyhow::Result<Exit> {
     let format = args.format.or_else(|| args.html.is_none().then(usual_format));
@@ -47,6 +51,7 @@ pub(crate) fn run(args: &ReportArgs) -> anyhow::Result<Exit> {
         notes.push(format!("{} not read to the end", count(unreadable, "input")));
     }
     let words = words(&report, &notes);
+    let remarks = remarks(&report, args);
     if let Some(path) = &args.html {
         write_page(path, &report.html(&notes)?)?;
     }
@@ -54,6 +59,7 @@ pub(crate) fn run(args: &ReportArgs) -> anyhow::Result<Exit> {
         print(&report, format, &notes)?;
     }
     say(&words);
+    remarks.iter().for_each(|remark| say(remark));
     if args.html.is_none() && format == Some(ReportTo::Table) {
         table::findings(&report, &zone);
     }
@@ -73,7 +79,13 @@ fn options(args: &ReportArgs, format: Option<ReportTo>) -> anyhow::Result<Option
     if let (Some(since), Some(until)) = (since, until)
         && since >= until
     {
-        bail!("nothing lies between --since {} and --until {}", zone.rfc3339(since), zone.rfc3339(until));
+        let next = args.until.as_deref().and_then(Zone::day_after);
+        let advice = next.map(|day| format!("; for the whole of that day write --until {day}")).unwrap_or_default();
+        bail!(
+            "nothing lies between --since {} and --until {}, which is itself not in the report{advice}",
+            zone.rfc3339(since),
+            zone.rfc3339(until)
+        );
     }
     let mut by = Vec::new();
     for dimension in args.by.iter().filter_map(|by| By::dimension(*by)) {
@@ -87,7 +99,8 @@ fn options(args: &ReportArgs, format: Option<ReportTo>) -> anyhow::Result<Option
         None => ThresholdSet::default(),
     };
     let plots = args.html.is_some() || format == Some(ReportTo::Html);
-    Ok(Options { by, zone, since, until, thresholds, plots })
+    let now = Some(SystemClock.unix_seconds());
+    Ok(Options { by, zone, since, until, expect_full: args.expect_full, now, thresholds, plots })
 }
 
 /// What is being read, so far.
@@ -108,7 +121,7 @@ impl Reading {
             let name = input.to_string();
             let id = self.sums.input(name.clone());
             let Self { sums, judge, conflicts, .. } = self;
-            let read = input.open().and_then(|opened| {
+            let read = input.open_events("report").and_then(|opened| {
                 judge.read(&name, opened, |event, text, line| add(sums, conflicts, event, text, (id, line)))
             });
             if let Err(error) = read {
@@ -174,11 +187,11 @@ fn add(sums: &mut Aggregator, conflicts: &mut u64, event: &UsageEvent, text: &[u
 fn print(report: &Report, format: ReportTo, notes: &[String]) -> anyhow::Result<()> {
     let mut stdout = Stdout::new();
     match format {
-        ReportTo::Table => stdout.text(&table::table(report))?,
-        ReportTo::Json => stdout.line(&serde_json::to_vec_pretty(report)?)?,
+        ReportTo::Table => table::write(report, &mut stdout)?,
+        ReportTo::Json => stdout.json_document(report)?,
         ReportTo::Ndjson => {
-            for row in &report.rows {
-                stdout.line(&serde_json::to_vec(row)?)?;
+            for row in report.rows() {
+                stdout.line(&serde_json::to_vec(&row)?)?;
             }
         }
         ReportTo::Csv => csv::write(report, &mut stdout)?,
@@ -219,7 +232,10 @@ fn verdict(report: &Report, args: &ReportArgs, unread: u64) -> Exit {
 /// What was summed up, in a line.
 fn words(report: &Report, notes: &[String]) -> String {
     let events = count(report.total.events, "event");
-    let mut words = vec![format!("{events} of {}", count(report.instances, "instance"))];
+    let range = report.range.map(|range| {
+        format!(", from {} until before {}", report.zone.rfc3339(range.start), report.zone.rfc3339(range.end))
+    });
+    let mut words = vec![format!("{events} of {}{}", count(report.instances, "instance"), range.unwrap_or_default())];
     if report.repeats > 0 {
         words.push(format!("{} left out", count(report.repeats, "repeat")));
     }
@@ -245,6 +261,50 @@ fn words(report: &Report, notes: &[String]) -> String {
     }
     words.extend(notes.iter().cloned());
     words.join("; ")
+}
+
+/// What somebody who bills by the report has to know, a line each.
+fn remarks(report: &Report, args: &ReportArgs) -> Vec<String> {
+    let zone = &report.zone;
+    let mut remarks = Vec::new();
+    if let Some(next) = args.until.as_deref().and_then(Zone::day_after) {
+        let until = args.until.as_deref().unwrap_or_default().trim();
+        remarks.push(format!(
+            "--until {until} is the first second of that day, which is not in the report; --until {next} includes the day"
+        ));
+    }
+    let periods = &report.implausible_periods;
+    for period in periods.list.iter().take(NAMED_PERIODS) {
+        remarks.push(format!(
+            "warning: instance {:?} has a period from {} to {} ({} days), which is in the sums; formusage validate --explain \
+             implausible-period says what to do",
+            period.instance_id,
+            zone.rfc3339(period.start),
+            zone.rfc3339(period.end),
+            period.end.abs_diff(period.start) / 86_400
+        ));
+    }
+    let more = periods.count.saturating_sub(NAMED_PERIODS as u64);
+    if more > 0 {
+        remarks.push(format!("warning: {more} more periods are longer than 31 days or begin before the year 2000"));
+    }
+    if !report.expect_full {
+        let ends = [(report.late_starts, "begin", "after its start"), (report.early_ends, "end", "before its end")];
+        let ends: Vec<String> = ends
+            .iter()
+            .filter(|(number, ..)| *number > 0)
+            .map(|(number, verb, when)| {
+                format!("{} {verb}{} {when}", count(*number, "instance"), if *number == 1 { "s" } else { "" })
+            })
+            .collect();
+        if !ends.is_empty() {
+            remarks.push(format!(
+                "of the time of the report, {}, which is no gap; use --expect-full to count it as one",
+                ends.join(" and ")
+            ));
+        }
+    }
+    remarks
 }
 
 fn count(number: u64, noun: &str) -> String {

@@ -3,28 +3,29 @@
 use comfy_table::{CellAlignment, presets};
 use form_usage_events::report::{Dimension, Figures, Findings, Peak, Report, Row, Stretch, Zone};
 
-use crate::output::{printable, say};
+use crate::listing::{Column as ListedColumn, Listing};
+use crate::output::{Stdout, printable, say};
 
 /// So many findings of a kind are named.
 const NAMED: usize = 10;
 
+/// More rows than this are arranged in blocks, so that memory stays flat.
+const ARRANGED_ROWS: usize = 10_000;
+
 /// A column of figures: its name, and what stands in it.
 type Column<'a> = (&'static str, Box<dyn Fn(&Figures) -> String + 'a>);
 
-/// The rows and their total. Columns that would say nothing are left out.
-pub(super) fn table(report: &Report) -> String {
+/// Writes the rows and their total. Columns that would say nothing are left out.
+pub(super) fn write(report: &Report, stdout: &mut Stdout) -> anyhow::Result<()> {
     let ids: Vec<Dimension> =
         report.by.iter().copied().filter(|it| *it != Dimension::Org || report.organizations > 0).collect();
     let columns = columns(report);
-    let mut table = comfy_table::Table::new();
-    table.load_style(presets::NOTHING);
     let names = ids.iter().map(|dimension| match dimension {
         Dimension::Day => "day",
         Dimension::Org => "org",
         Dimension::User => "user",
         Dimension::Instance => "instance",
     });
-    table.set_header(names.chain(columns.iter().map(|(name, _)| *name)));
     let line = |row: Option<&Row>, figures: &Figures| -> Vec<String> {
         let id = |(place, dimension): (usize, &Dimension)| match row {
             Some(row) => row.value(*dimension).map_or_else(|| "-".to_owned(), |id| printable(id).into_owned()),
@@ -33,19 +34,28 @@ pub(super) fn table(report: &Report) -> String {
         };
         ids.iter().enumerate().map(id).chain(columns.iter().map(|(_, show)| show(figures))).collect()
     };
-    if !report.by.is_empty() {
-        table.add_rows(report.rows.iter().map(|row| line(Some(row), &row.figures)));
+    let rows = report.rows().filter(|_| !report.by.is_empty()).map(|row| line(Some(&row), &row.figures));
+    let total = (report.row_count() != 1 || report.by.is_empty()).then(|| line(None, &report.total));
+    if report.row_count() > ARRANGED_ROWS {
+        let figures = columns.iter().map(|(name, _)| ListedColumn::figures(name));
+        let mut listing = Listing::new(names.map(ListedColumn::text).chain(figures).collect());
+        for cells in rows.chain(total) {
+            listing.row(cells, stdout)?;
+        }
+        return listing.write(stdout);
     }
-    if report.rows.len() != 1 || report.by.is_empty() {
-        table.add_row(line(None, &report.total));
-    }
+    let mut table = comfy_table::Table::new();
+    table.load_style(presets::NOTHING);
+    table.set_header(names.chain(columns.iter().map(|(name, _)| *name)));
+    table.add_rows(rows.chain(total));
     for (place, column) in table.column_iter_mut().enumerate() {
         column.set_padding((0, 2));
         if place >= ids.len() {
             column.set_cell_alignment(CellAlignment::Right);
         }
     }
-    table.lines().map(|line| line.trim_end().to_owned() + "\n").collect()
+    let lines: String = table.lines().map(|line| line.trim_end().to_owned() + "\n").collect();
+    stdout.text(&lines)
 }
 
 fn columns(report: &Report) -> Vec<Column<'_>> {

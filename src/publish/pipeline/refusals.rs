@@ -1,0 +1,126 @@
+//! Events that are refused: whose fault it is, and when a run that has nothing else left has learned enough.
+//!
+//! A refused event goes on alone, round after round. The others of its batch go back, those of its instance wait behind
+//! it. While nothing has gone through since a refusal, one event is sent at a time: a batch would only be halved.
+
+use std::sync::atomic::Ordering;
+
+use super::{PipelineError, Run};
+use crate::publish::lanes::Batch;
+use crate::publish::worker::Worker;
+use crate::transport::{BatchLimits, Failure, FailureKind};
+
+impl<'a> Run<'a> {
+    /// How much the next batch may hold.
+    pub(super) fn batch_limits(&self) -> BatchLimits {
+        if self.suspects.may_be_everything() { BatchLimits::ONE } else { self.pipeline.delivery.sink().limits() }
+    }
+
+    /// Books that the first event of `worker` was refused in the round that has ended. It is a dead letter once that has
+    /// counted against it often enough.
+    pub(super) fn note_refused(&mut self, worker: &mut Worker<'a>, failure: &Failure) -> Result<(), PipelineError> {
+        self.lanes.keep_first(&mut worker.batch);
+        self.lanes.note_stuck(&worker.batch);
+        let first = *worker.first_refused.get_or_insert(worker.ended_round());
+        self.report.reason = Some(failure.message.clone());
+        let is_final = failure.kind == FailureKind::Destination;
+        if is_final {
+            self.last_refusal = Some(failure.clone());
+        }
+        if !self.suspects.refuse(first, is_final) {
+            return Ok(());
+        }
+        let Some(event) = worker.batch.events.first_mut() else { return Ok(()) };
+        let refusals = event.history.refusals.saturating_add(1);
+        event.history.refusals = refusals;
+        if refusals < self.pipeline.options.poison_after {
+            self.keeper.remember(event);
+            return Ok(());
+        }
+        let message = format!("refused {refusals} times while other events went through: {}", failure.message);
+        match worker.batch.events.pop() {
+            Some(event) => self.bury(&event, &Failure { message, ..failure.clone() }, u64::from(refusals)),
+            None => Ok(()),
+        }
+    }
+
+    /// The event of `worker` is no suspect any more: it is settled, or failed in another way.
+    pub(super) fn clear_suspicion(&mut self, worker: &mut Worker<'a>) {
+        if let Some(first) = worker.first_refused.take() {
+            self.suspects.clear(first);
+        }
+    }
+
+    /// Remembers which events of `batch` the destination may hold although it never said so.
+    pub(super) fn remember_unanswered(&mut self, batch: &mut Batch) {
+        for event in &mut batch.events {
+            if !event.history.unanswered && self.pipeline.delivery.may_be_held(&event.encoded) {
+                event.history.unanswered = true;
+                self.keeper.remember(event);
+            }
+        }
+    }
+
+    /// Where refused events alone are left, a run that ends gives up as soon as a further round would show nothing. Where
+    /// nothing went through since one of them was refused, the destination itself may be set up wrong, and somebody has to
+    /// look.
+    pub(super) fn look_at_what_is_refused(&mut self) {
+        let suspects = self.suspects.len();
+        let alone = suspects > 0 && self.workers.len() == suspects && self.lanes.ready() == 0;
+        if !alone || !self.suspects.are_final() {
+            return;
+        }
+        if !self.is_finite() {
+            // At the start of a short run others may come in a moment.
+            if self.refuses_everything() && self.suspects.were_tried_again() {
+                self.note_misdirection();
+            }
+            return;
+        }
+        // There may be more to try.
+        if !self.ended && self.has_room() {
+            return;
+        }
+        if self.suspects.have_more_to_show() {
+            self.signals.hurry.notify_waiters();
+        } else if self.refuses_everything() {
+            self.note_misdirection();
+        } else if let Some(refusal) = &self.last_refusal {
+            let times = self.pipeline.options.poison_after;
+            self.report.reason = Some(format!(
+                "{refusal}; other events went through, so that an event which is refused {times} times in this way is a dead letter (--poison-after)"
+            ));
+            self.signals.give_up.cancel();
+        }
+    }
+
+    fn note_misdirection(&mut self) {
+        if let Some(refusal) = self.last_refusal.clone() {
+            self.note_failure(&refusal);
+        }
+    }
+
+    /// While nothing went through since a refusal, those that were not tried yet show more than another refusal would.
+    pub(super) fn let_others_go_first(&self) {
+        let others_first =
+            self.suspects.may_be_everything() && self.lanes.ready() > 0 && self.pipeline.delivery.held_for().is_none();
+        self.signals.others_first.store(others_first, Ordering::Relaxed);
+    }
+
+    /// Whether nothing went through since an event was refused as if the destination were set up wrong.
+    pub(super) fn refuses_everything(&self) -> bool {
+        self.suspects.may_be_everything() && self.suspects.are_final()
+    }
+
+    /// Gives up because time is over. A destination that refused everything until then is named as set up wrong.
+    pub(super) fn run_out_of_time(&mut self) {
+        if self.refuses_everything()
+            && let Some(refusal) = self.last_refusal.clone()
+        {
+            self.report.errors.push(refusal.message.clone());
+            self.abandon(&refusal.message);
+        } else {
+            self.abandon(self.out_of_patience());
+        }
+    }
+}
