@@ -25,7 +25,7 @@ pub(in crate::transport) struct FileSource {
 #[derive(Debug)]
 enum Input {
     Stdin(LineReader<Stdin>),
-    File(FollowedFile),
+    File(Box<FollowedFile>),
 }
 
 /// The messages of one poll, a bounded number of them.
@@ -79,7 +79,7 @@ impl FileSource {
         }
         let file = FollowedFile::open(path)
             .map_err(|error| Failure::destination(format!("can't open {}: {error}", path.display())))?;
-        Ok(Self { path: path.to_owned(), input: Arc::new(Mutex::new(Input::File(file))) })
+        Ok(Self { path: path.to_owned(), input: Arc::new(Mutex::new(Input::File(Box::new(file)))) })
     }
 
     pub(in crate::transport) fn stdin() -> Self {
