@@ -9,6 +9,7 @@ use tokio::process::Command;
 use super::config::ExecConfig;
 use super::message::ViolationEvent;
 use crate::events::EncodedEvent;
+use crate::transport::cause::shortage;
 use crate::transport::{BatchLimits, BoxFuture, Failure, Outcome, Reach, Sink};
 
 /// `EX_DATAERR` of sysexits.h: what was given is wrong.
@@ -50,6 +51,9 @@ impl ExecSink {
         #[cfg(unix)]
         command.process_group(0);
         let mut child = command.spawn().map_err(|error| {
+            if let Some(advice) = shortage(&error) {
+                return Failure::local(format!("the program {program:?} can't be started: {error}; {advice}"));
+            }
             Failure::destination(format!(
                 "the program {program:?} can't be started: {error}; check `command` of the channel"
             ))

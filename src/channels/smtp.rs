@@ -12,7 +12,7 @@ use rustls::CertificateError;
 use super::config::{SmtpConfig, SmtpTls};
 use super::message;
 use crate::events::{EncodedEvent, EventId};
-use crate::transport::cause::{find, innermost};
+use crate::transport::cause::{find, innermost, shortage};
 use crate::transport::{BatchLimits, BoxFuture, Failure, Outcome, Reach, Sink};
 
 /// What one mail tells of.
@@ -110,6 +110,9 @@ impl SmtpSink {
                 return Failure::destination(format!(
                     "the mail server {server} can't be used: {said}; check `tls`, `user` and the port of the channel"
                 ));
+            }
+            if let Some(advice) = shortage(error) {
+                return Failure::local(format!("no connection to the mail server {server}: {said}; {advice}"));
             }
             return Failure::service(format!("no answer from the mail server {server}: {said}"))
                 .reached(Reach::Unknown);

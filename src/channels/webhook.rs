@@ -24,7 +24,7 @@ use super::config::WebhookConfig;
 use super::message::{NOTICE_TYPE, ViolationEvent};
 use crate::clock::{Clock, unix_seconds};
 use crate::events::{EncodedEvent, EventId};
-use crate::transport::http_client::{self, HttpClient, Peer};
+use crate::transport::http_client::{self, HttpClient, Peer, Server};
 use crate::transport::{BatchLimits, BoxFuture, ClientCertificate, ConnectOptions, Failure, Outcome, Repeat, Sink};
 
 /// What one request tells of.
@@ -128,11 +128,12 @@ pub(super) fn client(
         _ => return Err(refuse("is neither https nor http")),
     };
     let host = parsed.host_str().unwrap_or_default();
+    let server = Server { host, port: parsed.port_or_known_default().unwrap_or_default(), tls };
     let shown = super::address::server(&parsed).unwrap_or_default();
     let options =
         ConnectOptions { token, ca_file: ca_file.map(Into::into), client_certificate, ..ConnectOptions::default() };
     // The path may be a key as well as the query, and is never shown.
-    Ok((HttpClient::new(peer, host, tls, &options, HeaderMap::new())?.hiding(url, true), shown))
+    Ok((HttpClient::new(peer, &server, &options, HeaderMap::new())?.hiding(url, true), shown))
 }
 
 /// The key in `whsec_BASE64`.

@@ -112,6 +112,16 @@ impl<R: Read> LineReader<R> {
         self.piece.is_none()
     }
 
+    /// The input. Bytes that were read from it and not handed out as lines yet stay with the reader.
+    pub(crate) const fn input(&self) -> &R {
+        &self.input
+    }
+
+    /// The input, to be replaced by another that goes on where this one stands.
+    pub(crate) const fn input_mut(&mut self) -> &mut R {
+        &mut self.input
+    }
+
     /// The input, and what was read of it and not handed out.
     pub(super) fn into_rest(mut self) -> (R, Vec<u8>) {
         self.buffer.truncate(self.end);

@@ -9,6 +9,8 @@ use tokio::net::TcpStream;
 
 use super::step::{Problem, Step, Stopped, Trail};
 use super::trust::Trust;
+use crate::transport::cause::shortage;
+use crate::transport::name::{self, NameErrorReason};
 
 /// Whether an error says that the other side ended the connection.
 pub(super) fn is_end(error: &io::Error) -> bool {
@@ -56,7 +58,7 @@ fn bare(host: &str) -> &str {
 pub(super) async fn resolve(trail: &mut Trail<'_>, host: &str, port: u16) -> Result<Vec<SocketAddr>, Stopped> {
     const EXPECTED: &str = "an address for this name";
     let bare = bare(host);
-    let measured = trail.measure(tokio::net::lookup_host((bare, port))).await;
+    let measured = trail.measure(name::resolve(bare, port)).await;
     let check = format!("check the host in the destination URL, and the name server: getent hosts {bare}");
     match measured.result {
         None => {
@@ -64,8 +66,17 @@ pub(super) async fn resolve(trail: &mut Trail<'_>, host: &str, port: u16) -> Res
             Err(trail.fail(Step::Name, measured.elapsed, Problem::new(found, EXPECTED, check)))
         }
         Some(Err(error)) => {
-            let found = format!("{bare:?} does not resolve ({error})");
-            Err(trail.fail(Step::Name, measured.elapsed, Problem::new(found, EXPECTED, check)))
+            let (found, fix) = match error.reason {
+                NameErrorReason::Absent => (format!("{bare:?} does not resolve ({error})"), check),
+                NameErrorReason::Temporary => (
+                    format!("{bare:?} can't be resolved at the moment ({error})"),
+                    format!(
+                        "the name server does not answer: check the network and /etc/resolv.conf, and getent hosts {bare}"
+                    ),
+                ),
+                NameErrorReason::Local(advice) => (format!("{bare:?} can't be resolved ({error})"), advice.to_owned()),
+            };
+            Err(trail.fail(Step::Name, measured.elapsed, Problem::new(found, EXPECTED, fix)))
         }
         Some(Ok(found)) => {
             let mut addresses: Vec<SocketAddr> = Vec::new();
@@ -107,6 +118,7 @@ pub(super) async fn tcp(trail: &mut Trail<'_>, address: SocketAddr) -> Result<Tc
         ),
         Some(Err(error)) => {
             let fix = match error.kind() {
+                _ if shortage(&error).is_some() => shortage(&error).unwrap_or_default().to_owned(),
                 ErrorKind::ConnectionRefused => format!(
                     "nothing listens on port {port} there: start the service, or correct the port (there: ss -ltn 'sport = :{port}')",
                     port = address.port()

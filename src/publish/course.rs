@@ -146,7 +146,7 @@ impl Delivery {
         let (mut waiting, mut refused) = (None, None);
         for (slot, outcome) in endings.iter_mut().zip(outcomes) {
             match &outcome {
-                Outcome::Failed(failure) if failure.kind == FailureKind::Service => {
+                Outcome::Failed(failure) if failure.kind.is_temporary() => {
                     failed += 1;
                     longest =
                         longest.filter(|it| it.retry_after >= failure.retry_after).or_else(|| Some(failure.clone()));
@@ -210,7 +210,7 @@ fn ending(outcome: Outcome) -> Ending {
         Outcome::Delivered => Ending::Delivered { duplicate: false },
         Outcome::Duplicate => Ending::Delivered { duplicate: true },
         Outcome::Failed(failure) => match failure.kind {
-            FailureKind::Service => Ending::Deferred(Deferral::Failed(failure)),
+            FailureKind::Service | FailureKind::Local => Ending::Deferred(Deferral::Failed(failure)),
             FailureKind::Event => Ending::Dead(failure),
             FailureKind::Destination => Ending::Misdirected(failure),
         },

@@ -56,7 +56,7 @@ impl std::fmt::Display for Deferral {
 impl Retryable for Failure {
     fn verdict(&self) -> Verdict {
         match self.kind {
-            FailureKind::Service => Verdict::Retry { after: self.retry_after },
+            FailureKind::Service | FailureKind::Local => Verdict::Retry { after: self.retry_after },
             FailureKind::Event | FailureKind::Destination => Verdict::Permanent,
         }
     }
@@ -427,12 +427,12 @@ pub(super) enum Attempt {
 }
 
 /// What an attempt says of the service: it works when it took or judged an event, it fails when nothing but failures
-/// of the service came back, and a wrong set-up says nothing.
+/// of the service came back; a wrong set-up and a shortage on this machine say nothing.
 fn service_works(result: &Result<Vec<Outcome>, Failure>) -> Option<bool> {
     let of_kind = |kind| match kind {
         FailureKind::Service => Some(false),
         FailureKind::Event => Some(true),
-        FailureKind::Destination => None,
+        FailureKind::Destination | FailureKind::Local => None,
     };
     match result {
         Err(failure) => of_kind(failure.kind),
@@ -450,7 +450,8 @@ fn service_works(result: &Result<Vec<Outcome>, Failure>) -> Option<bool> {
 }
 
 /// What an attempt says of the load: as [`service_works`], and too much where the destination asked to be left alone for
-/// a while. (It may ask for no time at all, which is a reply like others.)
+/// a while (it may ask for no time at all, which is a reply like others), or where this machine lacks what one more
+/// attempt takes.
 fn sample(result: &Result<Vec<Outcome>, Failure>) -> Option<Sample> {
     let failed = |failure: &Failure| failure.kind == FailureKind::Service;
     let asks_to_wait = |failure: &Failure| failure.retry_after.is_some_and(|wish| !wish.is_zero());
@@ -464,6 +465,14 @@ fn sample(result: &Result<Vec<Outcome>, Failure>) -> Option<Sample> {
             (outcomes.len() - failures.clone().count(), failures.clone().any(asks_to_wait))
         }
     };
+    let is_local = |failure: &Failure| failure.kind == FailureKind::Local;
+    let ran_short = match result {
+        Err(failure) => is_local(failure),
+        Ok(outcomes) => outcomes.iter().any(|it| matches!(it, Outcome::Failed(failure) if is_local(failure))),
+    };
+    if ran_short {
+        return Some(Sample::Overloaded);
+    }
     Some(match service_works(result)? {
         _ if wish => Sample::AskedToWait,
         true => Sample::Answered { events: answered },

@@ -4,16 +4,19 @@
 //! a crash left without its end is ended first, so that it stays apart from what follows. Where another file stands in its
 //! place, or none (as after the rotation of logs), what comes next goes there.
 
+mod follow;
+mod rotated;
+mod source;
+
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::{BatchLimits, BoxFuture, Failure, Message, Outcome, Polled, Reach, Sink, Source};
-use crate::events::{EncodedEvent, LinePart, LineReader};
-
-const POLL_MESSAGES: usize = 1_000;
-const POLL_BYTES: usize = 4 << 20;
+pub(super) use self::source::FileSource;
+use super::cause::shortage;
+use super::{BatchLimits, BoxFuture, Failure, Outcome, Reach, Sink};
+use crate::events::EncodedEvent;
 
 /// Writes events as lines.
 #[derive(Debug, Clone)]
@@ -164,6 +167,9 @@ impl Sink for FileSink {
 
 /// Whose failure an error is: room may be made on a disk; a reader that went away does not come back.
 fn failure(name: &str, error: &io::Error) -> Failure {
+    if let Some(advice) = shortage(error) {
+        return Failure::local(format!("can't write {name}: {error}; {advice}")).reached(Reach::Unknown);
+    }
     match error.kind() {
         io::ErrorKind::BrokenPipe => {
             Failure::destination(format!("{name} was closed by its reader")).reached(Reach::Unreached)
@@ -173,98 +179,4 @@ fn failure(name: &str, error: &io::Error) -> Failure {
         }
         _ => Failure::service(format!("can't write {name}: {error}")).reached(Reach::Unknown),
     }
-}
-
-/// Reads lines as messages. A later poll sees what was appended since.
-///
-/// A last line without its end may be one that somebody is writing just now; it is handed out at the end of reading.
-pub(super) struct FileSource {
-    path: PathBuf,
-    lines: Option<Arc<Mutex<Tail>>>,
-}
-
-impl std::fmt::Debug for FileSource {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("FileSource").field("path", &self.path).finish_non_exhaustive()
-    }
-}
-
-type Tail = LineReader<Box<dyn Read + Send>>;
-
-impl FileSource {
-    pub(super) fn open(path: &Path) -> Result<Self, Failure> {
-        let mut source = Self { path: path.to_owned(), lines: None };
-        source.start()?;
-        Ok(source)
-    }
-
-    pub(super) fn stdin() -> Self {
-        let lines: Tail = LineReader::new(Box::new(io::stdin()));
-        Self { path: "<stdin>".into(), lines: Some(Arc::new(Mutex::new(lines))) }
-    }
-
-    /// Opens the file, if it is there.
-    fn start(&mut self) -> Result<(), Failure> {
-        if self.lines.is_some() {
-            return Ok(());
-        }
-        if self.path.is_dir() {
-            return Err(Failure::destination(format!("{} is a directory; name a file in it", self.path.display())));
-        }
-        match File::open(&self.path) {
-            Ok(file) => {
-                let lines: Tail = LineReader::new(Box::new(file));
-                self.lines = Some(Arc::new(Mutex::new(lines)));
-                Ok(())
-            }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-            Err(error) => Err(Failure::destination(format!("can't open {}: {error}", self.path.display()))),
-        }
-    }
-}
-
-impl Source for FileSource {
-    fn poll(&mut self) -> BoxFuture<'_, Result<Polled, Failure>> {
-        Box::pin(async move {
-            self.start()?;
-            let Some(lines) = self.lines.clone() else {
-                return Ok(Polled::Absent(format!("{} does not exist yet", self.path.display())));
-            };
-            self.lines_of(lines, false).await
-        })
-    }
-
-    fn rest(&mut self) -> BoxFuture<'_, Result<Polled, Failure>> {
-        Box::pin(async move {
-            let Some(lines) = self.lines.clone() else { return Ok(Polled::UpToDate) };
-            self.lines_of(lines, true).await
-        })
-    }
-}
-
-impl FileSource {
-    async fn lines_of(&self, lines: Arc<Mutex<Tail>>, end_may_lack: bool) -> Result<Polled, Failure> {
-        let name = self.path.display().to_string();
-        let read = tokio::task::spawn_blocking(move || {
-            let mut lines = lines.lock().unwrap_or_else(PoisonError::into_inner);
-            let taken = take_lines(&mut lines, end_may_lack);
-            taken.map_err(|error| Failure::destination(format!("can't read {name}: {error}")))
-        });
-        read.await.unwrap_or_else(|error| Err(Failure::service(format!("the reading thread ended: {error}"))))
-    }
-}
-
-fn take_lines(lines: &mut Tail, end_may_lack: bool) -> io::Result<Polled> {
-    let mut messages = Vec::new();
-    let mut bytes = 0;
-    while messages.len() < POLL_MESSAGES && bytes < POLL_BYTES {
-        let line = if end_may_lack { lines.next_line()? } else { lines.next_ended_line()? };
-        let Some(line) = line else { break };
-        bytes += line.bytes.len();
-        if let LinePart::Piece { index, .. } = line.part {
-            tracing::warn!(line = line.number, piece = index + 1, "a line longer than the limit comes in pieces");
-        }
-        messages.push(Message { position: line.number - 1, body: line.bytes.to_vec() });
-    }
-    Ok(if messages.is_empty() { Polled::UpToDate } else { Polled::Messages(messages) })
 }

@@ -4,7 +4,7 @@
 //! new file here and one line in each of [`Destination::from_str`](Destination), [`connect`] and [`open`].
 //!
 //! A sink makes one attempt and reports for each event; it knows nothing of retries, breakers, spools or dead letters.
-//! It tells three kinds of failure apart ([`FailureKind`]), because what follows from them differs.
+//! It tells kinds of failure apart ([`FailureKind`]), because what follows from them differs.
 
 pub(crate) mod cause;
 mod destination;
@@ -12,6 +12,7 @@ mod file;
 pub mod form;
 pub mod http;
 pub(crate) mod http_client;
+pub(crate) mod name;
 pub(crate) mod nats;
 #[cfg(feature = "sqlite")]
 mod sqlite;
@@ -55,11 +56,22 @@ pub enum Outcome {
 pub enum FailureKind {
     /// The destination is down, slow, overloaded or confused. Tried again, counted by the breaker, then deferred.
     Service,
+    /// This machine lacks what an attempt takes: file descriptors, local ports, memory for sockets. Nothing is known of
+    /// the destination. Tried again, with fewer attempts at a time; not counted by the breaker.
+    Local,
     /// This event can never be delivered there. Not tried again, not counted by the breaker: a dead letter.
     Event,
     /// Something is set up wrong: address, permission, another program on that port. No event is to blame and no
     /// retry helps until somebody looks.
     Destination,
+}
+
+impl FailureKind {
+    /// Whether the same attempt may succeed later, without anybody changing a setting or the event.
+    #[must_use]
+    pub const fn is_temporary(self) -> bool {
+        matches!(self, Self::Service | Self::Local)
+    }
 }
 
 /// How far a failed attempt got.
@@ -114,6 +126,11 @@ impl Failure {
         Self::of(FailureKind::Service, message)
     }
 
+    /// A failure of this machine: nothing was sent.
+    pub fn local(message: impl Into<String>) -> Self {
+        Self::of(FailureKind::Local, message).reached(Reach::Unreached)
+    }
+
     /// A failure of the event.
     pub fn event(message: impl Into<String>) -> Self {
         Self::of(FailureKind::Event, message)
@@ -124,7 +141,7 @@ impl Failure {
         Self::of(FailureKind::Destination, message)
     }
 
-    fn of(kind: FailureKind, message: impl Into<String>) -> Self {
+    pub(in crate::transport) fn of(kind: FailureKind, message: impl Into<String>) -> Self {
         let (reach, repeat) = (Reach::Answered, Repeat::No);
         Self { kind, message: message.into(), retry_after: None, reach, repeat, resent: false }
     }
@@ -142,7 +159,7 @@ impl Failure {
         match self.kind {
             FailureKind::Event => true,
             FailureKind::Destination => self.reach == Reach::Refused,
-            FailureKind::Service => false,
+            FailureKind::Service | FailureKind::Local => false,
         }
     }
 
@@ -348,6 +365,24 @@ pub fn connect(destination: &Destination, options: &ConnectOptions) -> Result<Bo
             Err(Failure::destination("this build has no `nats:`; build it with the feature `nats`"))
         }
     }
+}
+
+/// Whether `error` says that no more files can be opened: by this process, or on this machine.
+#[must_use]
+pub fn is_shortage_of_files(error: &std::io::Error) -> bool {
+    cause::is_shortage_of_files(error)
+}
+
+/// The proxy of the environment (`HTTPS_PROXY` and the like, but for what `NO_PROXY` excepts) that stands between this
+/// machine and `destination`, without its password; `None` where events go directly.
+#[must_use]
+pub fn proxy_of(destination: &Destination) -> Option<String> {
+    let (host, port, tls) = match destination {
+        Destination::Form(FormAddress { host, port, tls, .. })
+        | Destination::Http(HttpAddress { host, port, tls, .. }) => (host, *port, *tls),
+        _ => return None,
+    };
+    http_client::proxy_of_environment(&http_client::Server { host, port, tls })
 }
 
 /// What [`open`] reads, for messages.

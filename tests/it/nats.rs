@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::process::Stdio;
 use std::time::Duration;
 
-use async_nats::jetstream::stream::{Config, Info};
+use async_nats::jetstream::stream::{Config, DiscardPolicy, Info};
 use predicates::prelude::*;
 use predicates::str::contains;
 use serde_json::Value;
@@ -107,7 +107,7 @@ fn what_is_set_up_wrong_ends_with_2_and_what_to_do() {
     fails(&server.url("/usage_events?stream=NO"), "holds no stream NO");
     fails(&server.url("/usage_events"), "--create-stream");
     make(&server, stream("S", DAY));
-    fails(&server.url("/other?stream=S"), "holds no stream S with the subject \"other\"");
+    fails(&server.url("/other?stream=S"), "\"S\" takes usage_events and not \"other\": add the subject");
     fails(&NatsServer::with("").url("/usage_events"), "JetStream is not enabled");
     fails("nats://no-such-host.invalid", "does not resolve");
     publish(&server.url("/other?stream=NEW"))
@@ -380,4 +380,86 @@ fn a_leader_killed_while_events_are_published_loses_and_doubles_nothing() {
         assert!(wrong.is_empty(), "out of order: {} from {:?}", wrong.len(), wrong.first());
         assert_eq!(own.len(), EACH as usize, "events of {instance}");
     }
+}
+
+#[test]
+fn a_stream_that_drops_events_is_named_and_what_it_dropped_is_counted() {
+    let server = NatsServer::start();
+    make(&server, Config { max_messages: 10, discard: DiscardPolicy::Old, ..stream("S", DAY) });
+    publish(&server.url("/usage_events")).write_stdin(lines("a", 15)).assert().code(0).stderr(
+        contains("\"S\" keeps 10 events and drops the oldest for new ones")
+            .and(contains("--discard=new"))
+            .and(contains("dropped its 5 oldest messages, and at least 5 of these events")),
+    );
+    let server = NatsServer::start();
+    make(&server, Config { max_messages_per_subject: 1, ..stream("S", DAY) });
+    publish(&server.url("/usage_events"))
+        .write_stdin(lines("a", 3))
+        .assert()
+        .code(0)
+        .stderr(contains("keeps 1 events of a subject").and(contains("at least 2 of these events")));
+    let server = NatsServer::start();
+    make(&server, Config { max_age: DAY, max_messages: 10, discard: DiscardPolicy::New, ..stream("S", DAY) });
+    publish(&server.url("/usage_events"))
+        .write_stdin(lines("a", 3))
+        .assert()
+        .code(0)
+        .stderr(contains("drops events after 24 hours").and(contains("oldest").not()));
+    // What was asked for needs no warning.
+    let server = NatsServer::start();
+    publish(&server.url("/usage_events"))
+        .args(["--create-stream", "--stream-max-age", "30d", "--stream-max-bytes", "1000000"])
+        .write_stdin(lines("a", 3))
+        .assert()
+        .code(0)
+        .stderr("");
+}
+
+#[test]
+fn a_stream_without_acknowledgements_is_a_wrong_destination() {
+    let server = NatsServer::start();
+    make(&server, Config { no_ack: true, ..stream("S", DAY) });
+    publish(&server.url("/usage_events"))
+        .write_stdin(lines("a", 3))
+        .assert()
+        .code(2)
+        .stderr(contains("acknowledges nothing (no_ack)").and(contains("nats stream edit S --ack")));
+}
+
+#[test]
+fn a_port_that_says_nothing_is_asked_whether_it_is_nats() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("nats://{}", listener.local_addr().unwrap());
+    let held = std::thread::spawn(move || listener.incoming().take(1).flatten().collect::<Vec<_>>());
+    publish(&url)
+        .args(["--timeout", "500ms", "--max-retries", "0", "--drain-timeout", "1s", "--failure-threshold", "1"])
+        .write_stdin(lines("a", 1))
+        .assert()
+        .code(1)
+        .stderr(contains(format!("no NATS greeting from {url}")).and(contains(format!("formusage ping --to {url}"))));
+    drop(held);
+}
+
+#[test]
+fn a_reader_that_gets_nothing_because_others_hold_it_all_says_so() {
+    let server = NatsServer::start();
+    let url = server.url("/usage_events?stream=USAGE");
+    publish(&url).arg("--create-stream").write_stdin(lines("a", 5)).assert().code(0);
+    let share = || {
+        let mut command = read(&url);
+        command.args(["--consumer", "billing", "--limit", "1"]);
+        command
+    };
+    share().assert().code(0).stdout(line("a", 0) + "\n");
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        use futures_util::StreamExt as _;
+        let stream = server.jetstream().await.get_stream("USAGE").await.unwrap();
+        let consumer: async_nats::jetstream::consumer::PullConsumer = stream.get_consumer("billing").await.unwrap();
+        let mut held = consumer.fetch().max_messages(10).messages().await.unwrap();
+        for n in 1..5 {
+            assert_eq!(held.next().await.unwrap().unwrap().payload, line("a", n).as_bytes());
+        }
+    });
+    share().assert().code(2).stdout("").stderr(contains("other readers of the consumer billing hold 4 messages"));
 }

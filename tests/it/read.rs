@@ -174,3 +174,60 @@ fn a_time_that_no_calendar_holds_is_shown_as_it_is() {
     let from = format!("file:{}", file.path().display());
     read(&from).args(["--format", "table"]).assert().code(0).stdout(contains("1626350400000 +"));
 }
+
+/// Twenty lines, rotated after every fifth, as logrotate does it in either way.
+#[test]
+fn every_line_of_a_rotated_file_is_shown() {
+    for copies in [false, true] {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("u.ndjson");
+        let append = |n: i64| {
+            let mut file = std::fs::File::options().append(true).create(true).open(&path).unwrap();
+            writeln!(file, "{}", line("a", n)).unwrap();
+        };
+        append(0);
+        let mut child = following(&format!("file:{}", path.display()));
+        let mut shown = BufReader::new(child.stdout.take().unwrap()).lines();
+        assert_eq!(shown.next().unwrap().unwrap(), line("a", 0));
+        for n in 1..20 {
+            append(n);
+            if n % 5 == 0 {
+                let rotated = |n: usize| folder.path().join(format!("u.ndjson.{n}"));
+                for n in (1..4).rev() {
+                    let _ = std::fs::rename(rotated(n), rotated(n + 1));
+                }
+                if copies {
+                    std::fs::copy(&path, rotated(1)).unwrap();
+                    std::fs::File::options().write(true).open(&path).unwrap().set_len(0).unwrap();
+                } else {
+                    std::fs::rename(&path, rotated(1)).unwrap();
+                }
+            }
+        }
+        for n in 1..20 {
+            assert_eq!(shown.next().unwrap().unwrap(), line("a", n), "copies: {copies}");
+        }
+        signal(&child, "TERM");
+        let output = child.wait_with_output().unwrap();
+        let words = String::from_utf8(output.stderr).unwrap();
+        assert_eq!((output.status.code(), words.contains("copying and truncating")), (Some(0), copies), "{words}");
+    }
+}
+
+#[test]
+fn lines_that_a_truncation_took_are_said_to_be_lost() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("u.ndjson");
+    std::fs::write(&path, lines("a", 3)).unwrap();
+    let mut child = following(&format!("file:{}", path.display()));
+    let mut shown = BufReader::new(child.stdout.take().unwrap()).lines();
+    let mut words = BufReader::new(child.stderr.take().unwrap()).lines();
+    for n in 0..3 {
+        assert_eq!(shown.next().unwrap().unwrap(), line("a", n));
+    }
+    std::fs::write(&path, line("b", 0) + "\n").unwrap();
+    assert_eq!(shown.next().unwrap().unwrap(), line("b", 0));
+    assert!(words.next().unwrap().unwrap().contains("are NOT shown"));
+    signal(&child, "TERM");
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+}

@@ -9,6 +9,7 @@ mod findings;
 mod input;
 mod lines;
 mod listing;
+mod open_files;
 mod output;
 mod secret;
 mod setup;
@@ -23,6 +24,7 @@ use crate::cli::Command;
 fn main() -> ExitCode {
     let cli = cli::parse().unwrap_or_else(|error| secret::without_passwords(error).exit());
     setup::logging(&cli.global);
+    open_files::raise_limit();
     setup::warn_of_variables(&cli.command);
     let result = match cli.command {
         Command::Collect(args) => cmd::collect::run(&args),

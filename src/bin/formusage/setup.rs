@@ -16,6 +16,7 @@ use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::cli::{Command, GlobalArgs, LogFormat};
+use crate::open_files;
 use crate::output::Words;
 
 /// So much of a channels file is searched for the variables that it names.
@@ -76,6 +77,7 @@ fn is_fit_to_log(metadata: &Metadata<'_>) -> bool {
 
 /// The runtime of a command: one thread, since a command's work is to wait for others.
 pub(crate) fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    open_files::check()?;
     tokio::runtime::Builder::new_current_thread().enable_all().build().context("could not start the runtime")
 }
 

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use base64::Engine as _;
+use serde::Deserialize as _;
 use serde_json::{Value, json};
 
 use super::wire::{Fault, Link};
@@ -11,6 +12,7 @@ use crate::ping::dial::Stream;
 use crate::ping::form::PROBE_TOPIC;
 use crate::ping::http::excerpt;
 use crate::ping::step::{Problem, Step, Stopped, Trail};
+use crate::transport::nats::settings::StreamInfo;
 
 /// The stream was not found, in the API's own codes.
 const NOT_FOUND: u64 = 10_059;
@@ -136,63 +138,38 @@ async fn by_subject<S: Stream>(trail: &mut Trail<'_>, link: &mut Link<S>, subjec
     Err(trail.fail(Step::Stream, answer.elapsed, problem))
 }
 
-/// Whether the stream takes and acknowledges what is published to `subject`.
+/// Whether the stream takes and acknowledges what is published to `subject`, and keeps it.
 fn judge(trail: &mut Trail<'_>, name: &str, answer: &Answer, subject: &str) -> Result<(), Stopped> {
-    let (config, state) = (&answer.value["config"], &answer.value["state"]);
-    let subjects: Vec<&str> = config["subjects"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
-    let mut refuse = |found: String, expected: &str, fix: String| {
-        Err(trail.fail(Step::Stream, answer.elapsed, Problem::new(found, expected, fix)))
+    let info = match StreamInfo::deserialize(&answer.value) {
+        Ok(info) => info,
+        Err(error) => {
+            let found = format!("the stream {name:?} can't be judged: {error}");
+            let problem = Problem::new(found, "its settings and its state", "see which version of NATS runs there");
+            return Err(trail.fail(Step::Stream, answer.elapsed, problem));
+        }
     };
-    if !subjects.iter().any(|pattern| covers(pattern, subject)) {
-        return refuse(
-            format!("the stream {name:?} takes {} and not {subject:?}", excerpt(subjects.join(", ").as_bytes())),
-            "a stream that takes the subject",
-            format!("add the subject (nats stream edit {name} --subjects …), or correct the destination URL"),
-        );
+    let (config, state) = (&info.config, &info.state);
+    if let Some(fault) = config.refusal(subject) {
+        return Err(trail.fail(Step::Stream, answer.elapsed, Problem::new(fault.found, fault.expected, fault.fix)));
     }
-    if config["no_ack"] == true {
-        return refuse(
-            format!("the stream {name:?} acknowledges nothing (no_ack)"),
-            "acknowledgements, without which no event is known to be taken",
-            format!("turn them on: nats stream edit {name} --ack"),
-        );
-    }
-    if config["sealed"] == true {
-        return refuse(
-            format!("the stream {name:?} is sealed and takes nothing more"),
-            "a stream that takes events",
-            "publish to another stream".to_owned(),
-        );
-    }
-    let full = |limit: &str, held: &str| {
-        let limit = config[limit].as_i64().filter(|limit| *limit > 0);
-        limit.zip(state[held].as_i64()).is_some_and(|(limit, held)| held >= limit)
-    };
-    if config["discard"] == "new" && (full("max_msgs", "messages") || full("max_bytes", "bytes")) {
-        return refuse(
+    if config.is_full(state) {
+        let problem = Problem::new(
             format!("the stream {name:?} is full and discards what is new"),
             "room for events",
             format!("raise its limits (nats stream edit {name}), or have what is in it consumed"),
         );
+        return Err(trail.fail(Step::Stream, answer.elapsed, problem));
     }
-    let window = Duration::from_nanos(config["duplicate_window"].as_u64().unwrap_or(0));
-    let messages = state["messages"].as_u64().unwrap_or(0);
+    let faults = config.drops(state);
+    if let Some(first) = faults.first() {
+        let found = faults.iter().map(|fault| fault.found.as_str()).collect::<Vec<_>>().join("; ");
+        let fix = faults.iter().map(|fault| fault.fix.as_str()).collect::<Vec<_>>().join("; ");
+        trail.warn(Step::Stream, answer.elapsed, Problem::new(found, first.expected, fix));
+        return Ok(());
+    }
+    let (messages, window) = (state.messages, config.duplicate_window());
     trail.ok(Step::Stream, answer.elapsed, format!("{name}: {messages} messages, knows repeats for {window:?}"));
     Ok(())
-}
-
-/// Whether `pattern`, with `*` for one token and `>` for those to the end, takes `subject`.
-fn covers(pattern: &str, subject: &str) -> bool {
-    let mut tokens = subject.split('.');
-    for part in pattern.split('.') {
-        match (part, tokens.next()) {
-            (">", Some(_)) => return true,
-            ("*", Some(_)) => {}
-            (part, Some(token)) if part == token => {}
-            _ => return false,
-        }
-    }
-    tokens.next().is_none()
 }
 
 /// Writes a probe to a stream of its own, stored as the other one is, and reads it back. The stream goes with it.
@@ -254,25 +231,4 @@ async fn written<S: Stream>(trail: &mut Trail<'_>, link: &mut Link<S>, probe: &s
         "see the log of the server, and who else writes to this stream",
     );
     Err(trail.fail(Step::Read, answer.elapsed, problem))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::covers;
-
-    #[test]
-    fn patterns_of_subjects() {
-        for (pattern, subject, expected) in [
-            ("usage.events", "usage.events", true),
-            ("usage.*", "usage.events", true),
-            ("usage.>", "usage.events.a", true),
-            (">", "usage", true),
-            ("usage.>", "usage", false),
-            ("usage.*", "usage.events.a", false),
-            ("usage", "usage.events", false),
-            ("usage.events", "usage", false),
-        ] {
-            assert_eq!(covers(pattern, subject), expected, "{pattern} {subject}");
-        }
-    }
 }

@@ -43,7 +43,7 @@ pub enum Sample {
     Failed,
     /// The service failed and asked to be left alone for a while, which the caller does.
     AskedToWait,
-    /// Too much for it: no answer within the time limit.
+    /// Too much: no answer within the time limit, or this machine had no descriptor or port left for the attempt.
     Overloaded,
 }
 

@@ -16,6 +16,8 @@ enum Does {
     TooLarge,
     Down,
     Misset,
+    /// This machine has no descriptor left.
+    RunsShort,
     /// Refuses it whole, as it would for one event alone or for all of them.
     Refuses,
     /// Takes so many of them and fails for the others.
@@ -67,6 +69,7 @@ impl Sink for Scripted {
         let result = match self.script.lock().unwrap().pop_front().unwrap_or(Does::TakesAll) {
             Does::TooLarge => Err(Failure::event("too large")),
             Does::Down => Err(Failure::service("down")),
+            Does::RunsShort => Err(Failure::local("no descriptor left")),
             Does::Misset => Err(Failure::destination("no such path")),
             Does::Refuses => Err(refusal()),
             Does::Takes(count) => {
@@ -256,4 +259,20 @@ proptest! {
         prop_assert!(told.is_sorted_by(|one, other| one < other), "{:?}", told);
         prop_assert_eq!(told.len() as u64 + buried, count);
     }
+}
+
+/// Four attempts with a breaker that opens at the first failure of the service.
+#[tokio::test]
+async fn a_shortage_on_this_machine_is_waited_out_with_fewer_attempts_and_opens_no_breaker() {
+    let sink = Arc::new(Scripted::default());
+    sink.script.lock().unwrap().extend([Does::RunsShort; 3]);
+    let clock = Arc::new(ManualClock::at_unix(0));
+    let config = crate::circuit_breaker::CircuitBreakerConfig { failure_threshold: 1, ..Default::default() };
+    let breaker = crate::circuit_breaker::CircuitBreaker::with_clock(config, clock.clone()).unwrap();
+    let retrier = Retrier::with(RetryConfig::default(), clock.clone(), Random::new(|| 0.5)).unwrap();
+    let delivery = Delivery::new(sink, retrier, Some(breaker), Duration::from_secs(30), clock.clone());
+    let before = delivery.concurrency_limit();
+    assert_eq!(delivery.deliver(&events(1)).await, [Ending::Delivered { duplicate: false }]);
+    assert_eq!((delivery.stats().attempts, delivery.stats().breaker_opened), (4, 0));
+    assert!(delivery.concurrency_limit() < before, "{before}");
 }

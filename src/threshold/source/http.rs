@@ -6,7 +6,7 @@ use reqwest::header::{ACCEPT, ETAG, HeaderMap, HeaderValue, IF_MODIFIED_SINCE, I
 use super::text::Texts;
 use super::{Loaded, MAX_FILE_BYTES, SourceError, ThresholdSource};
 use crate::events::EventId;
-use crate::transport::http_client::{HttpClient, Peer, read_at_most};
+use crate::transport::http_client::{HttpClient, Peer, Server, read_at_most};
 use crate::transport::{ConnectOptions, Repeat};
 
 const WHAT: &str = "a request for thresholds";
@@ -41,8 +41,9 @@ impl HttpText {
         let refuse = |why: String| SourceError::one(format!("thresholds can't be read from {name}: {why}"));
         let parsed = url::Url::parse(url).map_err(|error| refuse(error.to_string()))?;
         let host = parsed.host_str().unwrap_or_default();
-        let tls = parsed.scheme() == "https";
-        let client = HttpClient::new(SERVER, host, tls, options, HeaderMap::new()).map_err(|it| refuse(it.message))?;
+        let port = parsed.port_or_known_default().unwrap_or_default();
+        let server = Server { host, port, tls: parsed.scheme() == "https" };
+        let client = HttpClient::new(SERVER, &server, options, HeaderMap::new()).map_err(|it| refuse(it.message))?;
         let client = client.hiding(url, false);
         Ok(Self { client, url: url.to_owned(), name, version: HeaderMap::new(), digest: None })
     }

@@ -4,7 +4,7 @@ use reqwest::header::HeaderMap;
 use reqwest::{Response, StatusCode};
 
 use super::wire::{self, Reply};
-use crate::transport::http_client::{self, HttpClient, MAX_REPLY_BYTES, Peer, excerpt};
+use crate::transport::http_client::{self, HttpClient, MAX_REPLY_BYTES, Peer, Server, excerpt};
 use crate::transport::{ConnectOptions, Failure, FormAddress, Repeat};
 
 /// A Form queue says everything that went well with 200.
@@ -17,7 +17,8 @@ const QUEUE: Peer = Peer {
 };
 
 pub(super) fn client(address: &FormAddress, options: &ConnectOptions) -> Result<HttpClient, Failure> {
-    HttpClient::new(QUEUE, &address.host, address.tls, options, HeaderMap::new())
+    let FormAddress { host, port, tls, .. } = address;
+    HttpClient::new(QUEUE, &Server { host, port: *port, tls: *tls }, options, HeaderMap::new())
 }
 
 /// The whole text of a small reply.

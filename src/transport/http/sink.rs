@@ -7,7 +7,7 @@ use super::HttpAddress;
 use super::encoding::{self, BATCH, JSON, STRUCTURED};
 use super::options::{self, CloudEventsMode};
 use crate::events::EncodedEvent;
-use crate::transport::http_client::{self, HttpClient, Peer};
+use crate::transport::http_client::{self, HttpClient, Peer, Server};
 use crate::transport::{BatchLimits, BoxFuture, ConnectOptions, Failure, Outcome, Repeat, Sink};
 
 /// What a batch holds. With the attributes of a hundred events a request stays below 1 MiB, the usual limit of web
@@ -37,7 +37,8 @@ impl CloudEventsSink {
         // The id of a CloudEvent is its own: what conflicts with it is the event itself, taken before.
         let peer = Peer { name: "service", accepts, advice, conflict: Repeat::Certain };
         let url = address.to_string();
-        let client = HttpClient::new(peer, &address.host, address.tls, options, options::headers(options)?)?;
+        let server = Server { host: &address.host, port: address.port, tls: address.tls };
+        let client = HttpClient::new(peer, &server, options, options::headers(options)?)?;
         Ok(Self {
             client: client.hiding(&url, false),
             url,

@@ -1,12 +1,14 @@
 //! Whose failure each way to fail is, told by types and status codes.
 
+use std::error::Error;
 use std::fmt::Display;
 use std::time::Duration;
 
 use reqwest::StatusCode;
 
 use crate::clock::{Clock, SystemClock};
-use crate::transport::cause::{find, innermost};
+use crate::transport::cause::{find, innermost, shortage};
+use crate::transport::name::{self, NameError};
 use crate::transport::{Failure, FailureKind, Reach, Repeat};
 
 /// How much of a foreign text an error message shows.
@@ -22,7 +24,7 @@ pub(super) fn advice(kind: FailureKind, status: StatusCode) -> &'static str {
         (FailureKind::Destination, 300..=399) => "; it redirects, so give the address that it redirects to",
         (FailureKind::Destination, _) => "; check host, port and what listens there",
         (FailureKind::Event, _) => "; this event can't be delivered as it is",
-        (FailureKind::Service, _) => "",
+        (FailureKind::Service | FailureKind::Local, _) => "",
     }
 }
 
@@ -86,8 +88,8 @@ pub(super) fn retry_after(text: &str) -> Option<Duration> {
 /// What an attempt means that got no reply, or not all of it.
 pub(in crate::transport) fn transport_failure(error: &reqwest::Error, peer: &str, what: &str, url: &str) -> Failure {
     let cause = innermost(error);
-    if let Some(resolve) = find::<ResolveError>(error) {
-        return name_unresolved(&resolve.name, &resolve.cause);
+    if let Some(unresolved) = find::<NameError>(error) {
+        return unresolved.failure();
     }
     if error.is_builder() {
         return Failure::destination(format!("the request to {url} can't be made: {cause}")).reached(Reach::Unreached);
@@ -105,7 +107,7 @@ pub(in crate::transport) fn transport_failure(error: &reqwest::Error, peer: &str
             ))
             .reached(Reach::Unreached);
         }
-        return no_connection(peer, url, &cause);
+        return no_connection(peer, url, error);
     }
     match find::<hyper::Error>(error) {
         Some(hyper) if hyper.is_parse() => not_http(url, &cause),
@@ -113,18 +115,16 @@ pub(in crate::transport) fn transport_failure(error: &reqwest::Error, peer: &str
     }
 }
 
-/// The host's name has no address.
-pub(super) fn name_unresolved(name: &str, cause: &dyn Display) -> Failure {
-    Failure::destination(format!(
-        "the name {name:?} does not resolve ({cause}); check the host in the destination URL, and the name server"
-    ))
-    .reached(Reach::Unreached)
-}
-
-/// Nothing takes a connection there.
-pub(super) fn no_connection(peer: &str, url: &str, cause: &dyn Display) -> Failure {
-    Failure::service(format!("no connection to {url}: {cause}; check that the {peer} runs and listens there"))
-        .reached(Reach::Unreached)
+/// Nothing takes a connection there, or this machine has nothing left to make one with.
+pub(super) fn no_connection(peer: &str, url: &str, error: &(dyn Error + 'static)) -> Failure {
+    let cause = innermost(error);
+    match shortage(error) {
+        Some(advice) => Failure::local(format!("no connection to {url}: {cause}; {advice}")),
+        None => {
+            Failure::service(format!("no connection to {url}: {cause}; check that the {peer} runs and listens there"))
+                .reached(Reach::Unreached)
+        }
+    }
 }
 
 /// What came back is no HTTP.
@@ -142,28 +142,17 @@ pub(super) fn broken_off(url: &str, what: &str, cause: &dyn Display) -> Failure 
         .reached(Reach::Unknown)
 }
 
-/// Name resolution by the system, with an error of its own type: a name that does not resolve is a failure of the
-/// destination, and nothing else tells it from a refused connection.
+/// Name resolution whose errors say why a name has no address.
 #[derive(Debug)]
 pub(super) struct Resolver;
-
-#[derive(Debug, thiserror::Error)]
-#[error("{name} does not resolve: {cause}")]
-struct ResolveError {
-    name: String,
-    cause: std::io::Error,
-}
 
 impl reqwest::dns::Resolve for Resolver {
     fn resolve(&self, name: reqwest::dns::Name) -> reqwest::dns::Resolving {
         let name = name.as_str().to_owned();
         Box::pin(async move {
             // The port is replaced by the URL's.
-            let found = tokio::net::lookup_host((name.as_str(), 0)).await.map(Iterator::collect::<Vec<_>>);
-            match found {
-                Ok(addresses) => Ok(Box::new(addresses.into_iter()) as reqwest::dns::Addrs),
-                Err(cause) => Err(ResolveError { name, cause }.into()),
-            }
+            let addresses = name::resolve(&name, 0).await?;
+            Ok(Box::new(addresses.into_iter()) as reqwest::dns::Addrs)
         })
     }
 }

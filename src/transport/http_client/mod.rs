@@ -2,6 +2,8 @@
 
 mod direct;
 mod failure;
+mod proxy;
+mod renewed;
 mod secret;
 
 use std::fmt;
@@ -17,12 +19,15 @@ use self::failure::{
     Resolver, advice, compressed, content_coding, ended_without_reply, retry_after, status_kind, status_repeat,
 };
 pub(super) use self::failure::{excerpt, transport_failure};
+use self::proxy::Proxy;
+use self::renewed::RenewedClient;
 #[cfg(feature = "ping")]
 pub(crate) use self::secret::{keys_in, mask};
 use super::cause::innermost;
 #[cfg(feature = "tls")]
 use super::tls;
 use super::{ConnectOptions, Failure, FailureKind, Reach, Repeat};
+use crate::clock::{Clock as _, SystemClock};
 
 /// The longest that opening a connection may take, whatever the time limit of an attempt.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -36,6 +41,10 @@ const TEXT_PATIENCE: Duration = Duration::from_secs(2);
 /// How long a connection is kept for a next request. A quiet spell of an hour between events is normal, and the other side
 /// or a proxy may have closed by then.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// How long a connection is used, however busy it is: a name that leads elsewhere by now (a failover by DNS) is followed
+/// after this time at the latest.
+const CONNECTION_LIFETIME: Duration = Duration::from_secs(180);
 
 const USER_AGENT: &str = concat!("formusage/", env!("CARGO_PKG_VERSION"));
 
@@ -61,12 +70,31 @@ struct RefusalHead<'a> {
     content_encoding: Option<&'a str>,
 }
 
+/// A server as a URL names it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Server<'a> {
+    /// A name or an address, an IPv6 address in brackets.
+    pub(crate) host: &'a str,
+    pub(crate) port: u16,
+    /// TLS is spoken there.
+    pub(crate) tls: bool,
+}
+
+/// The proxy of the environment through which requests to `server` go, for people: without its password.
+pub(super) fn proxy_of_environment(server: &Server<'_>) -> Option<String> {
+    Proxy::of_environment(server).ok().flatten().map(|proxy| proxy.to_string())
+}
+
 /// A client for one destination. It knows the secrets that it sends, so that no error repeats them.
 #[derive(Clone)]
 pub(crate) struct HttpClient {
-    client: Client,
+    client: Arc<RenewedClient>,
     /// Keeps no connections: for a request that a kept one has lost.
     unpooled: Client,
+    host: Arc<str>,
+    port: u16,
+    tls: bool,
+    proxy: Option<Arc<Proxy>>,
     peer: Peer,
     secrets: Arc<[String]>,
     /// Something there has answered in HTTP before.
@@ -80,14 +108,14 @@ impl fmt::Debug for HttpClient {
 }
 
 impl HttpClient {
-    /// A client for `host`, which sends `headers` with every request; all of them count as secrets.
+    /// A client for `server`, which sends `headers` with every request; all of them count as secrets.
     pub(crate) fn new(
         peer: Peer,
-        host: &str,
-        tls_needed: bool,
+        server: &Server<'_>,
         options: &ConnectOptions,
         mut headers: HeaderMap,
     ) -> Result<Self, Failure> {
+        let proxy = Proxy::of_environment(server)?;
         let mut secrets: Vec<String> = headers.values().map(shown).collect();
         if let Some(token) = &options.token {
             let value = HeaderValue::try_from(format!("Bearer {token}")).map_err(|_| {
@@ -99,11 +127,13 @@ impl HttpClient {
             secrets.push(token.clone());
         }
         headers.values_mut().for_each(|value| value.set_sensitive(true));
+        secrets.extend(proxy.as_ref().and_then(Proxy::password).map(str::to_owned));
+        let tls_needed = server.tls || proxy.as_ref().is_some_and(Proxy::is_tls);
         if tls_needed && cfg!(not(feature = "tls")) {
             return Err(Failure::destination("this build speaks no TLS; build it with the feature `tls`"));
         }
         #[cfg(feature = "tls")]
-        let tls = {
+        let tls_config = {
             let roots = match &options.ca_file {
                 _ if !tls_needed => tls::Roots::None,
                 Some(path) => tls::Roots::File(path),
@@ -111,32 +141,43 @@ impl HttpClient {
             };
             tls::client_config(roots, options.client_certificate.as_ref())?
         };
-        let build = |pooled: bool| {
-            let mut builder = Client::builder()
+        let connect_timeout = options.timeout.min(CONNECT_TIMEOUT);
+        let to_client = proxy.as_ref().map(Proxy::to_client).transpose()?;
+        let build = move |pooled: bool| {
+            let builder = Client::builder()
                 .user_agent(USER_AGENT)
-                .connect_timeout(options.timeout.min(CONNECT_TIMEOUT))
+                .connect_timeout(connect_timeout)
                 .redirect(reqwest::redirect::Policy::none())
                 .retry(reqwest::retry::never())
                 .dns_resolver(Resolver)
                 .tcp_nodelay(true)
                 .pool_idle_timeout(IDLE_TIMEOUT)
-                .default_headers(headers.clone());
-            if !pooled {
-                builder = builder.pool_max_idle_per_host(0);
-            }
-            if is_loopback(host) {
-                builder = builder.no_proxy();
-            }
+                .default_headers(headers.clone())
+                // The environment was asked above, with the port.
+                .no_proxy();
+            let builder = if pooled { builder } else { builder.pool_max_idle_per_host(0) };
+            let builder = match &to_client {
+                Some(proxy) => builder.proxy(proxy.clone()),
+                None => builder,
+            };
             #[cfg(feature = "tls")]
-            {
-                builder = builder.tls_backend_preconfigured(tls.clone());
-            }
+            let builder = builder.tls_backend_preconfigured(tls_config.clone());
             builder
                 .build()
                 .map_err(|error| Failure::destination(format!("the HTTP client can't be built: {}", innermost(&error))))
         };
-        let (client, unpooled) = (build(true)?, build(false)?);
-        Ok(Self { client, unpooled, peer, secrets: in_order(secrets), has_answered: Arc::default() })
+        let unpooled = build(false)?;
+        Ok(Self {
+            client: Arc::new(RenewedClient::new(Box::new(move || build(true)), SystemClock.monotonic())?),
+            unpooled,
+            host: server.host.into(),
+            port: server.port,
+            tls: server.tls,
+            proxy: proxy.map(Arc::new),
+            peer,
+            secrets: in_order(secrets),
+            has_answered: Arc::default(),
+        })
     }
 
     /// The same, which takes what may be a key in `url` for a secret: its query, and its path where `and_path` says so.
@@ -147,11 +188,11 @@ impl HttpClient {
     }
 
     pub(crate) fn get(&self, url: &str) -> RequestBuilder {
-        self.client.get(url)
+        self.client.at(SystemClock.monotonic()).get(url)
     }
 
     pub(crate) fn post(&self, url: &str) -> RequestBuilder {
-        self.client.post(url)
+        self.client.at(SystemClock.monotonic()).post(url)
     }
 
     /// Sends `request` and waits for the head of a reply that says that all went well. Errors name the request by
@@ -170,7 +211,7 @@ impl HttpClient {
             (sent, resent) = (self.unpooled.execute(request).await, true);
         }
         let judged = match sent.map_err(reqwest::Error::without_url) {
-            Err(error) => Err(self.known_as_http(transport_failure(&error, self.peer.name, what, url))),
+            Err(error) => Err(Box::pin(self.not_sent(error, what, url)).await),
             Ok(response) => {
                 self.note_answer();
                 if (self.peer.accepts)(response.status()) {
@@ -190,6 +231,17 @@ impl HttpClient {
     pub(crate) fn refuse_compressed(response: &Response, what: &str, url: &str) -> Result<(), Failure> {
         let coding = response.headers().get(CONTENT_ENCODING).map(shown);
         coding.as_deref().and_then(content_coding).map_or(Ok(()), |coding| Err(compressed(url, what, coding)))
+    }
+
+    /// What an attempt means that got no reply.
+    async fn not_sent(&self, error: reqwest::Error, what: &str, url: &str) -> Failure {
+        if let Some(proxy) = self.proxy.as_ref().filter(|_| error.is_connect()) {
+            let server = Server { host: &self.host, port: self.port, tls: self.tls };
+            if let Some(failure) = proxy.explain(&error, &server, &self.client.at(SystemClock.monotonic())).await {
+                return failure;
+            }
+        }
+        self.known_as_http(transport_failure(&error, self.peer.name, what, url))
     }
 
     const fn peer_name(&self) -> &'static str {
@@ -241,11 +293,11 @@ impl HttpClient {
             None if text.trim().is_empty() => String::new(),
             None => format!(": {}", excerpt(text.as_bytes())),
         };
-        let message = format!("{url} answered {what} with {status}{moved}{said}{advice}");
-        let failure = match kind {
-            FailureKind::Service => Failure::service(message),
-            FailureKind::Event => Failure::event(message),
-            FailureKind::Destination => Failure::destination(message).reached(Reach::Refused),
+        let failure = Failure::of(kind, format!("{url} answered {what} with {status}{moved}{said}{advice}"));
+        let failure = if kind == FailureKind::Destination { failure.reached(Reach::Refused) } else { failure };
+        let failure = match &self.proxy {
+            Some(proxy) => proxy.refusal(failure, status, what, url, &said),
+            None => failure,
         };
         let repeat = status_repeat(status, self.peer.conflict);
         Failure { repeat, ..failure.retry_after(head.retry_after.and_then(retry_after)) }
@@ -262,12 +314,6 @@ fn in_order(mut secrets: Vec<String>) -> Arc<[String]> {
     secrets.retain(|secret| !secret.is_empty());
     secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
     secrets.into()
-}
-
-/// A proxy of the environment is for other machines.
-fn is_loopback(host: &str) -> bool {
-    let bare = host.trim_matches(['[', ']']);
-    bare == "localhost" || bare.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
 fn shown(value: &HeaderValue) -> String {
@@ -296,15 +342,4 @@ pub(crate) async fn text_of(response: &mut Response) -> Vec<u8> {
     // The status has decided; a text that is cut, endless or late is as good as none.
     let _ = tokio::time::timeout(TEXT_PATIENCE, read_at_most(response, MAX_REPLY_BYTES, &mut text)).await;
     text
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn loopback_needs_no_proxy() {
-        assert!(["127.0.0.1", "127.8.8.8", "[::1]", "localhost"].iter().all(|host| is_loopback(host)));
-        assert!(!is_loopback("queue.example"));
-    }
 }

@@ -53,7 +53,8 @@ pub(crate) fn keys_in(url: &str, and_path: bool) -> BTreeSet<String> {
     keys
 }
 
-fn decoded(text: &str) -> String {
+/// Percent-encoded text as it reads.
+pub(super) fn decoded(text: &str) -> String {
     // Query decoding is percent decoding once what separates pairs is taken out of its way.
     let query = format!("x={}", text.replace('+', "%2B").replace('&', "%26"));
     url::form_urlencoded::parse(query.as_bytes()).next().map(|(_, value)| value.into_owned()).unwrap_or_default()

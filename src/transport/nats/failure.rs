@@ -6,7 +6,7 @@ use async_nats::jetstream::ErrorCode;
 use async_nats::jetstream::context::{RequestError, RequestErrorKind};
 use async_nats::{ConnectError, ConnectErrorKind};
 
-use crate::transport::cause::{find, innermost};
+use crate::transport::cause::{find, innermost, shortage};
 use crate::transport::tls::client_certificate_advice;
 use crate::transport::{Failure, FailureKind, Reach};
 
@@ -22,15 +22,17 @@ pub(super) fn is_about_our_certificate(error: &ConnectError) -> bool {
 /// No connection to the server at `url`; `credentials` says what to do where it refuses ours.
 pub(super) fn of_connecting(error: &ConnectError, url: &str, credentials: impl FnOnce() -> String) -> Failure {
     let cause = innermost(error);
+    if let Some(advice) = shortage(error) {
+        return Failure::local(format!("no connection to {url}: {cause}; {advice}"));
+    }
     let failure = match error.kind() {
         ConnectErrorKind::AuthorizationViolation | ConnectErrorKind::Authentication => {
             return Failure::destination(format!("{url} refused the credentials, or needs some: {}", credentials()));
         }
-        ConnectErrorKind::Dns => Failure::destination(format!(
-            "the name in {url} does not resolve ({cause}); check the host in the destination URL, and the name server"
-        )),
+        // It resolves when asked again.
+        ConnectErrorKind::Dns => Failure::service(format!("the name in {url} did not resolve for a moment ({cause})")),
         ConnectErrorKind::ServerParse => Failure::destination(format!("{url} is no address of a NATS server: {cause}")),
-        ConnectErrorKind::TimedOut => Failure::service(format!("{url} did not answer as a NATS server in time")),
+        ConnectErrorKind::TimedOut => no_greeting(url, "nothing came in time"),
         ConnectErrorKind::Tls | ConnectErrorKind::Io | ConnectErrorKind::MaxReconnects => {
             let kind = find::<io::Error>(error).map(io::Error::kind);
             if let Some(advice) = find::<rustls::Error>(error).and_then(client_certificate_advice) {
@@ -43,6 +45,8 @@ pub(super) fn of_connecting(error: &ConnectError, url: &str, credentials: impl F
                 Failure::destination(format!(
                     "what answers at {url} does not speak NATS ({cause}); check host, port and what listens there"
                 ))
+            } else if kind.is_none() {
+                no_greeting(url, &cause)
             } else {
                 Failure::service(format!(
                     "no connection to {url}: {cause}; check that the NATS server runs and listens there"
@@ -51,6 +55,13 @@ pub(super) fn of_connecting(error: &ConnectError, url: &str, credentials: impl F
         }
     };
     failure.reached(Reach::Unreached)
+}
+
+/// Something took the connection, or seemed to, and did not say what a NATS server says first.
+fn no_greeting(url: &str, cause: &str) -> Failure {
+    Failure::service(format!(
+        "no NATS greeting from {url} ({cause}); is this a NATS server? see: formusage ping --to {url}"
+    ))
 }
 
 /// A request to JetStream that got no answer of JetStream's own.
@@ -86,7 +97,7 @@ pub(super) fn of_answer(error: &async_nats::jetstream::Error, what: &str, url: &
         _ if code == ErrorCode::CLUSTER_NO_PEERS => Failure::service(format!(
             "{said}; fewer servers of the cluster are up than the stream is to have replicas (--stream-replicas)"
         )),
-        FailureKind::Service => Failure::service(format!("{said}; it may take it later")),
+        FailureKind::Service | FailureKind::Local => Failure::service(format!("{said}; it may take it later")),
         FailureKind::Event => Failure::event(format!("{said}; this event can't be delivered as it is")),
         FailureKind::Destination => {
             Failure::destination(format!("{said}; check the stream's settings, and the destination URL"))

@@ -11,11 +11,12 @@ use std::time::Duration;
 use async_nats::connection::State;
 use async_nats::jetstream::Context;
 use async_nats::jetstream::context::ContextBuilder;
-use async_nats::{Event, ServerError};
+use async_nats::{ConnectError, ConnectErrorKind, Event, ServerError};
 use tokio::sync::watch;
 
 use super::{UserCredentials, failure};
 use crate::clock::{Clock as _, SystemClock};
+use crate::transport::name;
 use crate::transport::tls::{Roots, client_config};
 use crate::transport::{ConnectOptions, Failure, FailureKind, NatsAddress, NatsServer};
 
@@ -82,8 +83,9 @@ impl Connector {
                 Err(failure) => failures.push(failure),
             }
         }
-        // As long as one of them may come back, it is the service.
-        let first = failures.iter().position(|failure| failure.kind == FailureKind::Service).unwrap_or_default();
+        // What this machine lacks says nothing of any server; as long as one of them may come back, it is the service.
+        let of = |kind| failures.iter().position(|failure| failure.kind == kind);
+        let first = of(FailureKind::Local).or_else(|| of(FailureKind::Service)).unwrap_or_default();
         let messages: Vec<_> = failures.iter().map(|failure| failure.message.clone()).collect();
         match failures.into_iter().nth(first) {
             Some(failure) => Err(Failure { message: messages.join("; "), ..failure }),
@@ -98,7 +100,8 @@ impl Connector {
         let refusals = Arc::new(refusals);
         let options = self
             .client_options()?
-            .connection_timeout(self.options.timeout.min(CONNECT_TIMEOUT))
+            // Below the limit of the attempt, so that it is said what did not come.
+            .connection_timeout((self.options.timeout / 10 * 9).min(CONNECT_TIMEOUT))
             // The first attempt counts: there is no second one.
             .max_reconnects(1)
             .ignore_discovered_servers()
@@ -110,22 +113,33 @@ impl Connector {
                     }
                 }
             });
-        let client = options.connect(url.as_str()).await.map_err(|error| {
-            let failure = failure::of_connecting(&error, &url, || self.credentials_advice());
-            // Which file it is that the server does not take.
-            match &self.options.client_certificate {
-                Some(files) if failure::is_about_our_certificate(&error) => {
-                    let message = format!("{} ({})", failure.message, files.certificate.display());
-                    Failure { message, ..failure }
-                }
-                _ => failure,
-            }
-        })?;
+        let client = match options.connect(url.as_str()).await {
+            Ok(client) => client,
+            Err(error) => return Err(self.connecting_failed(&error, server, &url).await),
+        };
         self.discover(&client.server_info().connect_urls);
         let patience = (self.options.timeout / 10 * 9).min(ANSWER_TIMEOUT);
         let context = ContextBuilder::new().timeout(patience).max_ack_inflight(MAX_UNDER_WAY).build(client);
         tracing::debug!(%url, "connected");
         Ok(Link { context, url, patience, refused, works: AtomicBool::new(false), abandoned: AtomicBool::new(false) })
+    }
+
+    async fn connecting_failed(&self, error: &ConnectError, server: &NatsServer, url: &str) -> Failure {
+        // The client hides why a name has no address.
+        if error.kind() == ConnectErrorKind::Dns
+            && let Err(unresolved) = name::resolve(server.host.trim_matches(['[', ']']), server.port).await
+        {
+            return unresolved.failure();
+        }
+        let failure = failure::of_connecting(error, url, || self.credentials_advice());
+        // Which file it is that the server does not take.
+        match &self.options.client_certificate {
+            Some(files) if failure::is_about_our_certificate(error) => {
+                let message = format!("{} ({})", failure.message, files.certificate.display());
+                Failure { message, ..failure }
+            }
+            _ => failure,
+        }
     }
 
     fn client_options(&self) -> Result<async_nats::ConnectOptions, Failure> {

@@ -20,6 +20,8 @@ mod credentials;
 mod failure;
 #[cfg(feature = "nats")]
 mod link;
+#[cfg(any(feature = "nats", feature = "ping"))]
+pub(crate) mod settings;
 #[cfg(feature = "nats")]
 mod sink;
 #[cfg(feature = "nats")]

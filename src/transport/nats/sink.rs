@@ -1,7 +1,7 @@
 //! Publishing to a stream: a batch at a time, its acknowledgements awaited together.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex as SyncMutex, PoisonError};
 use std::time::Duration;
 
 use async_nats::Subject;
@@ -10,6 +10,7 @@ use async_nats::jetstream::message::PublishMessage;
 use tokio::sync::Mutex;
 
 use super::link::{Connector, Link};
+use super::settings::{StreamState, dropped};
 use super::{StreamOptions, failure, stream};
 use crate::events::EncodedEvent;
 use crate::transport::cause::{find, innermost};
@@ -32,10 +33,16 @@ pub struct NatsSink {
     link: Mutex<Option<Arc<Link>>>,
     /// The stream was looked at (and made where it was to be).
     prepared: AtomicBool,
+    /// What is odd about the stream was said.
+    warned: AtomicBool,
     /// Nothing was taken yet on this connection, or something went wrong since.
     doubtful: AtomicBool,
     /// Something was taken, on this connection or one before.
     worked: AtomicBool,
+    /// What was taken and was not known before.
+    published: AtomicU64,
+    /// A stream that drops what it has acknowledged, and its state before the first event.
+    dropping: SyncMutex<Option<(String, StreamState)>>,
 }
 
 /// What became of one message.
@@ -60,8 +67,11 @@ impl NatsSink {
             subject: address.subject.as_str().into(),
             link: Mutex::default(),
             prepared: AtomicBool::new(false),
+            warned: AtomicBool::new(false),
             doubtful: AtomicBool::new(true),
             worked: AtomicBool::new(false),
+            published: AtomicU64::new(0),
+            dropping: SyncMutex::default(),
         })
     }
 
@@ -89,15 +99,45 @@ impl NatsSink {
             (Ok(Some(info)), _) => info,
             (Ok(None), Some(options)) => stream::create(link, address, options).await?,
             (Ok(None), None) => return Err(stream::missing(link, address)),
-            (Err(failure), None) if failure.kind == FailureKind::Service || link.refusal(true).is_some() => {
+            (Err(failure), None) if failure.kind.is_temporary() || link.refusal(true).is_some() => {
                 tracing::debug!(%failure, "the stream could not be looked at");
                 return Ok(());
             }
             (Err(failure), _) => return Err(failure),
         };
-        stream::warn_of_short_window(&found);
+        stream::check(&found, link, address)?;
+        // It is looked at again when acknowledgements stay out.
+        if !self.warned.swap(true, Ordering::Relaxed) {
+            stream::warn_of_short_window(&found);
+            if stream::warn_of_drops(&found, self.create.as_ref()) {
+                let dropping = Some((found.config.name, found.state));
+                *self.dropping.lock().unwrap_or_else(PoisonError::into_inner) = dropping;
+            }
+        }
         self.prepared.store(true, Ordering::Relaxed);
         Ok(())
+    }
+
+    /// Says how many of the events that were acknowledged the stream has dropped meanwhile.
+    async fn count_dropped(&self) {
+        let dropping = self.dropping.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let link = self.link.lock().await.clone().filter(|link| link.is_alive());
+        let published = self.published.load(Ordering::Relaxed);
+        let (Some((name, before)), Some(link)) = (dropping, link) else { return };
+        match stream::state(&link, &name, &self.connector.address.subject).await {
+            Ok((after, held)) => {
+                let dropped = dropped(&before, &after, published, held);
+                if dropped.messages > 0 {
+                    tracing::warn!(
+                        stream = name,
+                        "while {published} events were published, the stream dropped its {} oldest messages, and at least {} of these events with them: they are LOST unless they were read before",
+                        dropped.messages,
+                        dropped.published
+                    );
+                }
+            }
+            Err(failure) => tracing::debug!(%failure, "what the stream dropped could not be counted"),
+        }
     }
 
     /// Publishes all at once, unless something went wrong before: a stream that gets its leader back in the middle of a
@@ -200,6 +240,8 @@ impl NatsSink {
             link.mark_working();
             self.worked.store(true, Ordering::Relaxed);
         }
+        let taken = replies.iter().filter(|reply| matches!(reply, Reply::Settled(Outcome::Delivered))).count();
+        self.published.fetch_add(taken as u64, Ordering::Relaxed);
         let unclaimed = match replies.iter().any(|reply| matches!(reply, Reply::Unclaimed)) {
             true => Some(self.diagnose(link).await),
             false => None,
@@ -213,6 +255,8 @@ impl NatsSink {
         });
         if replies.iter().any(|reply| matches!(reply, Reply::Silence)) {
             link.abandon();
+            // Its settings may have been changed.
+            self.prepared.store(false, Ordering::Relaxed);
         }
         let outcome = |reply| match reply {
             Reply::Settled(outcome) => outcome,
@@ -265,6 +309,7 @@ impl Sink for NatsSink {
     fn close(&self) -> BoxFuture<'_, Result<(), Failure>> {
         Box::pin(async {
             // Nothing is under way: every event that was sent has its outcome.
+            self.count_dropped().await;
             *self.link.lock().await = None;
             Ok(())
         })

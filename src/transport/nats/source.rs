@@ -40,6 +40,8 @@ pub struct NatsSource {
     reading: Option<Reading>,
     /// The sequence number of the next message.
     next: u64,
+    /// Whether any message was handed out so far.
+    has_read: bool,
     /// What was handed out and is not acknowledged.
     handed_out: Vec<jetstream::Message>,
 }
@@ -69,6 +71,7 @@ impl NatsSource {
             durable: options.nats.consumer.clone(),
             reading: None,
             next: 1,
+            has_read: false,
             handed_out: Vec::new(),
         })
     }
@@ -146,8 +149,12 @@ impl NatsSource {
         let bytes = POLL_BYTES.max(2 * link.context.client().max_payload());
         let fetch = reading.consumer.fetch().max_messages(POLL_MESSAGES).max_bytes(bytes);
         let polled = self.take(reading, fetch.messages().await).await?;
-        if polled != Polled::UpToDate || self.durable.is_some() {
+        if polled != Polled::UpToDate {
+            self.has_read = true;
             return Ok(polled);
+        }
+        if let Some(name) = &self.durable {
+            return if self.has_read { Ok(polled) } else { held_by_others(name, reading).await };
         }
         // The consumer may live on a server that is behind the stream's leader.
         let link = &reading.link;
@@ -226,6 +233,19 @@ impl NatsSource {
             None => Ok(()),
         }
     }
+}
+
+/// That there is nothing to read, or that other readers of the same consumer have it all.
+async fn held_by_others(name: &str, reading: &mut Reading) -> Result<Polled, Failure> {
+    let info = reading.consumer.info().await.map_err(|error| unreadable(&reading.link, &error.to_string()))?;
+    let held = info.num_ack_pending;
+    Ok(match held {
+        0 => Polled::UpToDate,
+        _ => Polled::Absent(format!(
+            "nothing was handed out: other readers of the consumer {name} hold {held} messages that they have not acknowledged; what they do not acknowledge within {} s is handed out again, so read again then, or take another --consumer",
+            info.config.ack_wait.as_secs()
+        )),
+    })
 }
 
 /// The next message of a batch, if there is one. The server ends a batch; where it does not, the connection is at fault.

@@ -1,10 +1,10 @@
 //! The stream behind an address: looked up, made, judged.
 
-use std::time::Duration;
+use std::collections::HashMap;
 
 use async_nats::jetstream::context::RequestErrorKind;
 use async_nats::jetstream::response::Response;
-use async_nats::jetstream::stream::{Config, DiscardPolicy, Info, StorageType};
+use async_nats::jetstream::stream::{Config, DiscardPolicy, StorageType};
 use async_nats::jetstream::{Error, ErrorCode};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::failure;
 use super::link::Link;
 use super::options::{DAY, StreamOptions};
+use super::settings::{StreamInfo, StreamState, in_words};
 use crate::transport::{Failure, NatsAddress};
 
 #[derive(Deserialize)]
@@ -47,7 +48,7 @@ async fn ask<T: DeserializeOwned>(
 }
 
 /// The stream that keeps the address's subject, by its name where that is given; `None` where there is none.
-pub(super) async fn look_up(link: &Link, address: &NatsAddress) -> Result<Option<Info>, Failure> {
+pub(super) async fn look_up(link: &Link, address: &NatsAddress) -> Result<Option<StreamInfo>, Failure> {
     let name = match &address.stream {
         Some(name) => name.clone(),
         None => match name_of(link, &address.subject).await? {
@@ -78,6 +79,26 @@ struct Stored {
 #[derive(Deserialize)]
 struct Place {
     seq: u64,
+}
+
+/// What the stream `name` holds now, and how many messages of `subject` among it.
+pub(super) async fn state(link: &Link, name: &str, subject: &str) -> Result<(StreamState, u64), Failure> {
+    #[derive(Deserialize)]
+    struct Counted {
+        state: CountedState,
+    }
+    #[derive(Deserialize)]
+    struct CountedState {
+        #[serde(flatten)]
+        state: StreamState,
+        #[serde(default)]
+        subjects: HashMap<String, u64>,
+    }
+    let query = serde_json::json!({ "subjects_filter": subject });
+    match ask::<Counted>(link, format!("STREAM.INFO.{name}"), &query).await? {
+        Ok(Counted { state }) => Ok((state.state, state.subjects.get(subject).copied().unwrap_or(0))),
+        Err(error) => Err(failure::of_answer(&error, "to say what the stream holds", &link.url)),
+    }
 }
 
 /// The sequence number of the subject's last message, by the stream's leader; 0 where there is none.
@@ -115,7 +136,7 @@ pub(super) fn absence(link: &Link, address: &NatsAddress) -> String {
 }
 
 /// Makes the stream. Another publisher that does the same at the same time is no matter.
-pub(super) async fn create(link: &Link, address: &NatsAddress, options: &StreamOptions) -> Result<Info, Failure> {
+pub(super) async fn create(link: &Link, address: &NatsAddress, options: &StreamOptions) -> Result<StreamInfo, Failure> {
     // Without a name of its own the stream is called as its subject, but for the dots, which a name may not have.
     let name = address.stream.clone().unwrap_or_else(|| address.subject.replace('.', "_"));
     let max_age = options.max_age.unwrap_or_default();
@@ -147,9 +168,20 @@ pub(super) async fn create(link: &Link, address: &NatsAddress, options: &StreamO
     }
 }
 
+/// Why the stream can't be published to.
+///
+/// # Errors
+/// A failure of the destination.
+pub(super) fn check(info: &StreamInfo, link: &Link, address: &NatsAddress) -> Result<(), Failure> {
+    match info.config.refusal(&address.subject) {
+        Some(fault) => Err(Failure::destination(format!("at {}, {}: {}", link.url, fault.found, fault.fix))),
+        None => Ok(()),
+    }
+}
+
 /// Says what about a stream lets an event be taken twice.
-pub(super) fn warn_of_short_window(info: &Info) {
-    let (name, window) = (&info.config.name, info.config.duplicate_window);
+pub(super) fn warn_of_short_window(info: &StreamInfo) {
+    let (name, window) = (&info.config.name, info.config.duplicate_window());
     if window < DAY {
         tracing::warn!(
             stream = name,
@@ -159,9 +191,16 @@ pub(super) fn warn_of_short_window(info: &Info) {
     }
 }
 
-fn in_words(window: Duration) -> String {
-    match window.as_secs() {
-        seconds if seconds >= 120 => format!("{} minutes", seconds / 60),
-        seconds => format!("{seconds} s"),
+/// Says by which limits a stream drops what it has acknowledged, unless that was asked for.
+pub(super) fn warn_of_drops(info: &StreamInfo, asked: Option<&StreamOptions>) -> bool {
+    let is_asked = info.config.max_age().is_some() && info.config.max_age() == asked.and_then(|asked| asked.max_age);
+    let mut settings = info.config.clone();
+    if is_asked {
+        settings.keep_for_ever();
     }
+    let faults = settings.drops(&info.state);
+    for fault in &faults {
+        tracing::warn!("{}: such events are LOST, though they were delivered; {}", fault.found, fault.fix);
+    }
+    !faults.is_empty()
 }

@@ -44,6 +44,12 @@ fn a_missing_stream_and_one_that_can_not_take_events() {
     assert!(step["fix"].as_str().unwrap().contains("formusage publish --create-stream"), "{step}");
     server.add_stream(&json!({"name": "OTHER", "subjects": ["other"]}));
     ping(&to("usage.events?stream=OTHER"), &[]).failed_at("stream", "takes other and not");
+    server.add_stream(&json!({"name": "SHORT", "subjects": ["short"], "discard": "old", "max_msgs": 10}));
+    let short = ping(&to("short"), &[]);
+    let step = short.step("stream");
+    assert_eq!((short.code, &step["status"]), (0, &"warning".into()), "{step}");
+    assert!(step["detail"].as_str().unwrap().contains("drops the oldest"), "{step}");
+    assert!(step["problem"]["fix"].as_str().or(step["fix"].as_str()).unwrap().contains("--discard=new"), "{step}");
     server.add_stream(&json!({"name": "DEAF", "subjects": ["deaf"], "no_ack": true}));
     ping(&to("deaf"), &[]).failed_at("stream", "acknowledges nothing");
 }

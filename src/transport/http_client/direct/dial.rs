@@ -7,21 +7,22 @@ use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
+use crate::transport::name::{self, NameError};
+
 /// How long the addresses of the preferred family have a lead (RFC 8305, section 8, gives 250 ms; 300 is usual).
 const LEAD: Duration = Duration::from_millis(300);
 
 #[derive(Debug)]
-pub(super) enum DialError {
+pub(in super::super) enum DialError {
     /// The name does not resolve.
-    Name(io::Error),
+    Name(NameError),
     /// No address takes a connection.
     Connection(io::Error),
 }
 
 /// Connects to `host`, a name or an address without brackets, within `limit` for each family.
-pub(super) async fn dial(host: &str, port: u16, limit: Duration) -> Result<TcpStream, DialError> {
-    let found = tokio::net::lookup_host((host, port)).await.map_err(DialError::Name)?;
-    let addresses: Vec<SocketAddr> = found.collect();
+pub(in super::super) async fn dial(host: &str, port: u16, limit: Duration) -> Result<TcpStream, DialError> {
+    let addresses = name::resolve(host, port).await.map_err(DialError::Name)?;
     let v6_first = addresses.first().is_some_and(SocketAddr::is_ipv6);
     let (preferred, others): (Vec<_>, Vec<_>) = addresses.into_iter().partition(|it| it.is_ipv6() == v6_first);
     let stream = race(&preferred, &others, limit).await.map_err(DialError::Connection)?;

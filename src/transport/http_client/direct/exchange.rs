@@ -18,18 +18,14 @@ const MAX_HEAD_BYTES: usize = 64 << 10;
 const FIRST_BUFFER_BYTES: usize = 1 << 10;
 
 /// Why a reply did not come, or not all of it.
-#[derive(Debug)]
-pub(super) enum ExchangeError {
+#[derive(Debug, thiserror::Error)]
+pub(in super::super) enum ExchangeError {
     /// The connection broke or ended.
-    Io(io::Error),
+    #[error("{0}")]
+    Io(#[from] io::Error),
     /// What came is not HTTP.
+    #[error("the reply is not HTTP: {0}")]
     NotHttp(String),
-}
-
-impl From<io::Error> for ExchangeError {
-    fn from(error: io::Error) -> Self {
-        Self::Io(error)
-    }
 }
 
 /// How a reply's text ended.
@@ -41,8 +37,9 @@ pub(super) enum TextEnd {
     Cut(ExchangeError),
 }
 
+/// A connection to a server or a proxy.
 #[derive(Debug)]
-pub(super) struct Connection {
+pub(in super::super) struct Connection {
     stream: TcpStream,
     /// What was read and not used is `buffer[start..end]`.
     buffer: Vec<u8>,
@@ -55,7 +52,7 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    pub(super) const fn new(stream: TcpStream) -> Self {
+    pub(in super::super) const fn new(stream: TcpStream) -> Self {
         Self { stream, buffer: Vec::new(), start: 0, end: 0, is_reusable: true, has_heard: false }
     }
 
@@ -81,7 +78,7 @@ impl Connection {
     }
 
     /// Sends `request` and waits for the head of its reply. A connection that this was given up on is of no more use.
-    pub(super) async fn send(&mut self, request: &[u8]) -> Result<Head, ExchangeError> {
+    pub(in super::super) async fn send(&mut self, request: &[u8]) -> Result<Head, ExchangeError> {
         (self.is_reusable, self.has_heard) = (false, false);
         let mut left = request;
         let mut broken = None;

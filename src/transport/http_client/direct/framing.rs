@@ -24,8 +24,8 @@ pub(super) enum Framing {
 
 /// A reply's head.
 #[derive(Debug)]
-pub(super) struct Head {
-    pub(super) status: StatusCode,
+pub(in super::super) struct Head {
+    pub(in super::super) status: StatusCode,
     pub(super) framing: Framing,
     /// Another request may follow on the connection.
     pub(super) keep_alive: bool,
@@ -35,7 +35,7 @@ pub(super) struct Head {
 }
 
 impl Head {
-    pub(super) fn retry_after(&self) -> Option<&str> {
+    pub(in super::super) fn retry_after(&self) -> Option<&str> {
         self.retry_after.as_deref()
     }
 

@@ -7,29 +7,25 @@
 mod dial;
 mod exchange;
 mod framing;
+mod pool;
 
-use std::collections::VecDeque;
 use std::fmt;
 use std::io::Write as _;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use self::dial::DialError;
-use self::exchange::{Connection, ExchangeError, TextEnd};
+pub(super) use self::dial::{DialError, dial};
+pub(super) use self::exchange::Connection;
+use self::exchange::{ExchangeError, TextEnd};
 use self::framing::Head;
-use super::failure::{broken_off, compressed, content_coding, name_unresolved, no_connection, not_http};
-use super::{CONNECT_TIMEOUT, HttpClient, IDLE_TIMEOUT, RefusalHead, TEXT_PATIENCE, USER_AGENT, is_loopback};
-use crate::clock::{Clock, Monotonic, SystemClock};
+use self::pool::{Pool, Pooled, lock};
+use super::failure::{broken_off, compressed, content_coding, no_connection, not_http};
+use super::{CONNECT_TIMEOUT, HttpClient, RefusalHead, TEXT_PATIENCE, USER_AGENT};
+use crate::clock::{Clock, SystemClock};
 use crate::transport::{ConnectOptions, Failure};
 
 /// Room for the length of a body and the empty line behind it.
 const LENGTH_ROOM: usize = 24;
-
-/// A larger buffer is not kept: most requests have a kilobyte or two.
-const KEPT_BUFFER_BYTES: usize = 16 << 10;
-
-/// The variables that name a proxy for plain HTTP.
-const PROXY_VARIABLES: [&str; 4] = ["http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"];
 
 /// Posts to one path of one server.
 pub(in crate::transport) struct DirectPost {
@@ -60,7 +56,7 @@ pub(in crate::transport) struct Text {
 
 impl DirectPost {
     /// Posts JSON to `path` (as it stands in a request) at `host` (an IPv6 address in brackets); `None` where a proxy of
-    /// the environment may be in between. `client` must be for the same server.
+    /// the environment is in between. `client` must be for the same server.
     pub(in crate::transport) fn new(
         client: HttpClient,
         host: &str,
@@ -68,8 +64,7 @@ impl DirectPost {
         path: &str,
         options: &ConnectOptions,
     ) -> Option<Self> {
-        let proxied = PROXY_VARIABLES.iter().any(|name| std::env::var_os(name).is_some_and(|it| !it.is_empty()));
-        if proxied && !is_loopback(host) {
+        if client.proxy.is_some() {
             return None;
         }
         let mut head =
@@ -104,24 +99,24 @@ impl DirectPost {
     pub(in crate::transport) async fn send(&self, mut request: Vec<u8>, what: &str) -> Result<Text, Failure> {
         let start = self.frame(&mut request);
         // What is rare is kept out of the state of what is not.
-        let (mut connection, was_kept) = match self.idle_connection().await {
-            Some(connection) => (connection, true),
+        let (mut pooled, was_kept) = match self.idle_connection().await {
+            Some(pooled) => (pooled, true),
             None => (Box::pin(self.connect()).await?, false),
         };
-        let sent = connection.send(request.get(start..).unwrap_or_default()).await;
-        if was_kept && matches!(sent, Err(ExchangeError::Io(_))) && !connection.has_heard() {
+        let sent = pooled.connection.send(request.get(start..).unwrap_or_default()).await;
+        if was_kept && matches!(sent, Err(ExchangeError::Io(_))) && !pooled.connection.has_heard() {
             return Box::pin(self.send_anew(request, start, what)).await;
         }
-        self.judge(connection, sent, request, what).await
+        self.judge(pooled, sent, request, what).await
     }
 
     /// Sends a request that a kept connection has lost, without a byte of a reply, once more on a connection of its own. A
     /// server that closes kept connections does so under a request now and then; that is no attempt.
     async fn send_anew(&self, request: Vec<u8>, start: usize, what: &str) -> Result<Text, Failure> {
         let result = match self.connect().await {
-            Ok(mut connection) => {
-                let sent = connection.send(request.get(start..).unwrap_or_default()).await;
-                self.judge(connection, sent, request, what).await
+            Ok(mut pooled) => {
+                let sent = pooled.connection.send(request.get(start..).unwrap_or_default()).await;
+                self.judge(pooled, sent, request, what).await
             }
             Err(failure) => Err(failure),
         };
@@ -131,7 +126,7 @@ impl DirectPost {
     /// What the head of a reply, or its lack, means; and the reply's text.
     async fn judge(
         &self,
-        mut connection: Connection,
+        mut pooled: Pooled,
         sent: Result<Head, ExchangeError>,
         request: Vec<u8>,
         what: &str,
@@ -139,15 +134,15 @@ impl DirectPost {
         let head = sent.map_err(|error| self.client.known_as_http(self.failure(error, what)))?;
         self.client.note_answer();
         if !self.client.accepts(head.status) {
-            return Box::pin(self.refused(connection, head, request, what)).await;
+            return Box::pin(self.refused(pooled, head, request, what)).await;
         }
-        let (bytes, end) = connection.text(&head).await;
+        let (bytes, end) = pooled.connection.text(&head).await;
         if let Some(coding) = head.content_encoding().and_then(content_coding) {
             return Err(compressed(&self.url, what, coding));
         }
         match end {
             TextEnd::Whole => {
-                self.put_back(connection, request);
+                self.put_back(pooled, request);
                 Ok(Text { bytes, whole: true })
             }
             TextEnd::TooLong => Ok(Text { bytes, whole: false }),
@@ -156,18 +151,12 @@ impl DirectPost {
     }
 
     /// What a status means that does not say that all went well.
-    async fn refused(
-        &self,
-        mut connection: Connection,
-        head: Head,
-        request: Vec<u8>,
-        what: &str,
-    ) -> Result<Text, Failure> {
+    async fn refused(&self, mut pooled: Pooled, head: Head, request: Vec<u8>, what: &str) -> Result<Text, Failure> {
         // The status has decided; a text that is cut, endless or late is as good as none.
-        let text = tokio::time::timeout(TEXT_PATIENCE, connection.text(&head)).await;
+        let text = tokio::time::timeout(TEXT_PATIENCE, pooled.connection.text(&head)).await;
         let (bytes, end) = text.unwrap_or((Vec::new(), TextEnd::TooLong));
         if matches!(end, TextEnd::Whole) {
-            self.put_back(connection, request);
+            self.put_back(pooled, request);
         }
         let refusal = RefusalHead {
             status: head.status,
@@ -198,80 +187,34 @@ impl DirectPost {
         start
     }
 
-    /// The connection used last: the others get a chance to grow old.
-    async fn idle_connection(&self) -> Option<Connection> {
+    async fn idle_connection(&self) -> Option<Pooled> {
         loop {
-            let Idle { mut connection, since } = lock(&self.pool).idle.pop_back()?;
-            if SystemClock.monotonic().saturating_sub(since) < IDLE_TIMEOUT && connection.is_quiet().await {
-                return Some(connection);
+            let mut pooled = lock(&self.pool).take(SystemClock.monotonic())?;
+            if pooled.connection.is_quiet().await {
+                return Some(pooled);
             }
         }
     }
 
-    fn put_back(&self, connection: Connection, mut buffer: Vec<u8>) {
-        if !connection.is_reusable() {
-            return;
-        }
-        let mut pool = lock(&self.pool);
-        if buffer.capacity() <= KEPT_BUFFER_BYTES && pool.buffers.len() <= pool.idle.len() {
-            buffer.clear();
-            pool.buffers.push(buffer);
-        }
-        pool.idle.push_back(Idle { connection, since: SystemClock.monotonic() });
-        if !std::mem::replace(&mut pool.is_watched, true) {
-            tokio::spawn(close_the_old(Arc::downgrade(&self.pool)));
+    fn put_back(&self, pooled: Pooled, buffer: Vec<u8>) {
+        if lock(&self.pool).put(pooled, buffer, SystemClock.monotonic()) {
+            tokio::spawn(pool::close_the_old(Arc::downgrade(&self.pool)));
         }
     }
 
-    async fn connect(&self) -> Result<Connection, Failure> {
-        let dialled = dial::dial(&self.host, self.port, self.connect_timeout).await;
-        dialled.map(Connection::new).map_err(|error| match error {
-            DialError::Name(cause) => name_unresolved(&self.host, &cause),
+    async fn connect(&self) -> Result<Pooled, Failure> {
+        let dialled = dial(&self.host, self.port, self.connect_timeout).await;
+        let stream = dialled.map_err(|error| match error {
+            DialError::Name(error) => error.failure(),
             DialError::Connection(cause) => no_connection(self.client.peer_name(), &self.url, &cause),
-        })
+        })?;
+        Ok(Pooled { connection: Connection::new(stream), opened: SystemClock.monotonic() })
     }
 
     fn failure(&self, error: ExchangeError, what: &str) -> Failure {
         match error {
             ExchangeError::NotHttp(cause) => not_http(&self.url, &cause),
             ExchangeError::Io(cause) => broken_off(&self.url, what, &cause),
-        }
-    }
-}
-
-/// Connections that wait for the next request, the one used last at the end.
-#[derive(Debug, Default)]
-struct Pool {
-    idle: VecDeque<Idle>,
-    /// At most one more than there are idle connections.
-    buffers: Vec<Vec<u8>>,
-    /// A task closes those that nobody uses.
-    is_watched: bool,
-}
-
-#[derive(Debug)]
-struct Idle {
-    connection: Connection,
-    since: Monotonic,
-}
-
-fn lock(pool: &Mutex<Pool>) -> std::sync::MutexGuard<'_, Pool> {
-    pool.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Closes what has not been used for a while, until nothing is left.
-async fn close_the_old(pool: Weak<Mutex<Pool>>) {
-    loop {
-        SystemClock.sleep(IDLE_TIMEOUT).await;
-        let Some(pool) = pool.upgrade() else { return };
-        let mut pool = lock(&pool);
-        let now = SystemClock.monotonic();
-        while pool.idle.pop_front_if(|it| now.saturating_sub(it.since) >= IDLE_TIMEOUT).is_some() {}
-        let most = pool.idle.len();
-        pool.buffers.truncate(most);
-        if pool.idle.is_empty() {
-            pool.is_watched = false;
-            return;
         }
     }
 }

@@ -44,6 +44,7 @@ impl Telling {
             channels::say_what_waits(args);
             return Ok(None);
         }
+        crate::open_files::check()?;
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
         let runtime = runtime.context("could not start the runtime")?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);

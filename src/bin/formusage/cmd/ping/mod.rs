@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use form_usage_events::clock::SystemClock;
 use form_usage_events::ping::{NatsCredentials, PingOptions, PingReport, Pinger, Target};
+use form_usage_events::transport::{Destination, proxy_of};
 
 use crate::cli::PingArgs;
 use crate::exit::Exit;
@@ -13,12 +14,10 @@ use crate::output::say;
 use crate::secret;
 use crate::setup::{self, Shutdown};
 
-/// A proxy that these name is used by `publish` and not here.
-const PROXY_VARIABLES: [&str; 6] = ["HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"];
-
 pub(crate) fn run(args: &PingArgs) -> anyhow::Result<Exit> {
-    if let Ok(destination) = args.to.parse() {
-        crate::connect::warn_of_plain(&destination, &args.tls);
+    let destination: Option<Destination> = args.to.parse().ok();
+    if let Some(destination) = &destination {
+        crate::connect::warn_of_plain(destination, &args.tls);
     }
     let target: Target = args.to.parse()?;
     let options = PingOptions {
@@ -50,6 +49,9 @@ pub(crate) fn run(args: &PingArgs) -> anyhow::Result<Exit> {
     let report = pinger.report();
     show::show(&report, args.format)?;
     sum_up(&report);
+    if let Some(proxy) = destination.as_ref().and_then(proxy_of) {
+        say(&format!("note: publish and read go through the proxy {proxy} of the environment, and ping does not"));
+    }
     Ok(match (report.rounds, report.ok) {
         (0, _) => Exit::Error,
         (_, true) => Exit::Success,
@@ -77,10 +79,5 @@ fn sum_up(report: &PingReport) {
     }
     if report.rounds == 0 {
         say("ended before the first round was through");
-    }
-    let remote = report.addresses.iter().any(|address| address.address.is_some_and(|it| !it.ip().is_loopback()));
-    let proxy = PROXY_VARIABLES.iter().find(|name| std::env::var_os(name).is_some_and(|value| !value.is_empty()));
-    if let Some(name) = proxy.filter(|_| remote) {
-        say(&format!("note: {name} is set; publish and read go through that proxy, and ping does not"));
     }
 }

@@ -35,6 +35,7 @@ use self::thresholds::Thresholds;
 use crate::cli::{Level, PublishArgs, ReconcileArgs};
 use crate::exit::Exit;
 use crate::input::Input;
+use crate::open_files;
 use crate::output;
 use crate::setup::{self, Shutdown};
 
@@ -45,6 +46,8 @@ const LEAST_SPOOL: u64 = 128 << 10;
 const SAY_AFTER: Duration = Duration::from_secs(1);
 
 pub(crate) fn run(args: &PublishArgs) -> anyhow::Result<Exit> {
+    // Before anything is opened that would say it less clearly.
+    open_files::check()?;
     publish(args, Inputs::open(args)?)
 }
 
@@ -79,10 +82,7 @@ fn publish(args: &PublishArgs, inputs: Inputs) -> anyhow::Result<Exit> {
     let rules =
         IntakeRules { max_line_bytes: args.lines.max_line_bytes, max_skew: args.lines.max_skew(), strict: args.strict };
     let spool = open_spool(args, &destination, &clock)?;
-    let concurrency = match args.concurrency {
-        Level::Auto => Concurrency::auto(Concurrency::DEFAULT_MAX),
-        Level::Fixed(number) => Concurrency::fixed(number.into()),
-    };
+    let concurrency = concurrency(args.concurrency, is_local(&destination));
     let options = PipelineOptions {
         spooled: spool.is_some(),
         in_order: spool.is_none() && is_local(&destination),
@@ -189,6 +189,23 @@ fn open_spool(args: &PublishArgs, destination: &Destination, clock: &Arc<dyn Clo
     let spool = Spool::open(&path, &destination.spool_key(), args.spool.options(), clock.clone());
     let advice = "name another place with --spool, or do without by --no-spool";
     Ok(Some(spool.with_context(|| format!("the spool can't be used ({advice})"))?))
+}
+
+/// How many attempts may be under way: no more than connections can be opened.
+fn concurrency(level: Level, is_local: bool) -> Concurrency {
+    let most = if is_local { usize::MAX } else { open_files::spare_connections() };
+    match level {
+        Level::Auto => Concurrency::auto(most.min(Concurrency::DEFAULT_MAX)),
+        Level::Fixed(number) => {
+            let number = usize::from(number);
+            if most < number {
+                tracing::warn!(
+                    "--concurrency is {number}, and only {most} connections can be open at a time: that many are used; raise the limit of open files (ulimit -n, LimitNOFILE= of a systemd unit) for more"
+                );
+            }
+            Concurrency::fixed(number.min(most))
+        }
+    }
 }
 
 /// Whether the destination is a file of this machine.

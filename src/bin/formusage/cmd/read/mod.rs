@@ -41,7 +41,7 @@ pub(crate) fn run(args: &ReadArgs) -> anyhow::Result<Exit> {
                     reading.last_failure = None;
                     match source.acknowledge(shown).await {
                         // It comes again, and is then known as a repeat.
-                        Err(failure) if args.follow && failure.kind == FailureKind::Service => {
+                        Err(failure) if args.follow && failure.kind.is_temporary() => {
                             pause = reading.wait_after(&failure, pause);
                         }
                         told => told?,
