@@ -19,8 +19,8 @@ use form_usage_events::circuit_breaker::{CircuitBreaker, CircuitBreakerConfig};
 use form_usage_events::clock::{Clock, SystemClock};
 use form_usage_events::events::EncodedEvent;
 use form_usage_events::publish::{
-    Concurrency, Delivery, Feed, IntakeRules, Keeper, Pipeline, PipelineOptions, RefusedLine, Report, Stop, Taken,
-    publish_through, read_lines,
+    Concurrency, Delivery, Feed, IntakeReader, Keeper, Pipeline, PipelineOptions, RefusedLine, Report, Stop, Taken,
+    publish_through,
 };
 use form_usage_events::retry::{Random, Retrier, RetryConfig};
 use form_usage_events::spool::{Spool, SpoolOptions};
@@ -128,7 +128,7 @@ async fn publish(address: &str, lines: &[u8], concurrency: Concurrency, spool: O
     let lines = lines.to_vec();
     std::thread::spawn(move || {
         let give = |group| feed.put(group).map_or(ControlFlow::Break(()), ControlFlow::Continue);
-        read_lines("bench", &*lines, &IntakeRules::default(), &SystemClock, give)
+        IntakeReader::default().read_lines("bench", &*lines, &SystemClock, give)
     });
     let (mut keeper, mut progress, stop) = (Nothing, (), Stop::default());
     let report = match spool {

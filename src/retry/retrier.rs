@@ -142,7 +142,7 @@ mod tests {
         let clock = Arc::new(ManualClock::at_unix(0));
         let result: Result<(), _> =
             retrier(&clock).run(async |n| Err(UsageEventError::ConnectionError(format!("attempt {n}")))).await;
-        assert_eq!(result.unwrap_err().to_string(), "attempt 3");
+        assert_eq!(result.unwrap_err().to_string(), "connection failed: attempt 3");
         assert_eq!(millis(&clock.sleeps()), [100, 200, 400]);
     }
 

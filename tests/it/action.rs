@@ -53,10 +53,11 @@ fn files_are_words_of_all_lines_and_patterns_and_never_none() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name);
     let good = r#"[{"id":"a","resource_type":"Cpu","threshold_type":{"Percentage":{"value":80.0}},"action":"Log","user_id":"*"}]"#;
-    std::fs::create_dir_all(path("thresholds/deep")).unwrap();
+    std::fs::create_dir_all(path("thresholds")).unwrap();
+    std::fs::create_dir_all(path("other/deep")).unwrap();
     std::fs::write(path("thresholds/good.json"), good).unwrap();
     std::fs::write(path("bad.json"), "[{\"id\":").unwrap();
-    std::fs::write(path("thresholds/deep/with space.JSON"), "[{\"id\":").unwrap();
+    std::fs::write(path("other/deep/with space.JSON"), "[{\"id\":").unwrap();
     std::fs::write(path("step.sh"), step("Validate")).unwrap();
     let bin = Path::new(env!("CARGO_BIN_EXE_formusage")).parent().unwrap().display().to_string();
     let run = |files: &str| {
@@ -75,7 +76,7 @@ fn files_are_words_of_all_lines_and_patterns_and_never_none() {
         ("thresholds/\nbad.json\n", "file=bad.json"),
         ("bad.json\nthresholds/", "file=bad.json"),
         ("b*.json", "file=bad.json"),
-        ("**/*.JSON", "file=thresholds/deep/with space.JSON"),
+        ("**/*.JSON", "file=other/deep/with space.JSON"),
     ] {
         let (code, log) = run(files);
         assert!(code == 1 && log.contains(&format!("::error {named},line=1")), "{files}: {code} {log}");
