@@ -1,6 +1,4 @@
-//! Services that know events by their ids and lose replies: a repeat that they refuse form_usage_events::clock::{Clock as _, SystemClock};
-use crate::support::SpawnGuarded as _;
-use counts as delivered.
+//! Services that know events by their ids and lose replies: a repeat that they refuse counts as delivered.
 
 use std::collections::{BTreeMap, HashSet};
 use std::io::{BufReader, Write as _};
@@ -10,11 +8,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use cloudevents::AttributesReader as _;
+use form_usage_events::clock::{Clock as _, SystemClock};
 use serde_json::Value;
 
 use crate::event_service::{CLOSED, Reply, Service, TAKEN, events_of};
 use crate::form_queue::{FormQueue, read_request};
-use crate::support::{formusage, line};
+use crate::support::{SpawnGuarded as _, formusage, line};
 
 /// A service that takes each event once: it refuses a request with `status` that holds one it knows. It answers every
 /// third request that it takes with `lost`.
