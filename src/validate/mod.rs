@@ -53,6 +53,7 @@ pub use view::agrees;
 pub use view::{EventSieve, EventView};
 
 use crate::events::UsageEvent;
+#[cfg(feature = "report")]
 pub(crate) use plausible::is_period_implausible;
 use shape::{Context, Spot};
 
