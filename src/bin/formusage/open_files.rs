@@ -2,13 +2,13 @@
 //!
 //! Where descriptors run out, an attempt fails for want of one and is made again later; what follows keeps that rare.
 
-use anyhow::bail;
-
 /// What a command needs at the very least: for its runtime and signals (which panic without), the spool's files, name
 /// resolution and one connection.
+#[cfg(unix)]
 const LEAST_FREE: usize = 16;
 
 /// Descriptors that are not for connections to the destination: files of the spool, thresholds, channels, a metrics port.
+#[cfg(target_os = "linux")]
 const RESERVED: usize = 24;
 
 /// Raises the soft limit to the hard one. The soft one is 1024 on most systems for the sake of `select`, which is not used
@@ -33,7 +33,7 @@ pub(crate) fn check() -> anyhow::Result<()> {
         while opened.len() < LEAST_FREE {
             match std::fs::File::open("/dev/null") {
                 Ok(file) => opened.push(file),
-                Err(error) if form_usage_events::transport::is_shortage_of_files(&error) => bail!(
+                Err(error) if form_usage_events::transport::is_shortage_of_files(&error) => anyhow::bail!(
                     "only {} more files can be opened and at least {LEAST_FREE} are needed ({error}); nothing was done: raise the limit (ulimit -n 1024, or LimitNOFILE=1024 of a systemd unit)",
                     opened.len()
                 ),
