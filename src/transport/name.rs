@@ -1,7 +1,7 @@
 //! Resolving names, and why one has no address: by the resolver's own code, which the standard library hides in a text.
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 
 use dns_lookup::{AddrInfoHints, LookupError, LookupErrorKind, SockType};
 
@@ -41,12 +41,22 @@ pub(crate) async fn resolve(host: &str, port: u16) -> Result<Vec<SocketAddr>, Na
 }
 
 fn look_up(name: &str, port: u16) -> Result<Vec<SocketAddr>, (NameErrorReason, io::Error)> {
+    let is_within = |domain: &str| {
+        name.trim_end_matches('.').rsplit('.').next().is_some_and(|last| last.eq_ignore_ascii_case(domain))
+    };
     // Resolvers should know this domain as empty (RFC 6761, section 6.4); not all do, and without a network none answers.
-    if name.trim_end_matches('.').rsplit('.').next().is_some_and(|last| last.eq_ignore_ascii_case("invalid")) {
+    if is_within("invalid") {
         return Err((NameErrorReason::Absent, io::Error::new(io::ErrorKind::NotFound, "Name or service not known")));
     }
     let hints = AddrInfoHints { socktype: SockType::Stream.into(), ..AddrInfoHints::default() };
-    let found = dns_lookup::getaddrinfo(Some(name), None, Some(hints)).map_err(with_reason)?;
+    let found = match dns_lookup::getaddrinfo(Some(name), None, Some(hints)) {
+        Ok(found) => found,
+        // This name means this machine (section 6.3), also where no /etc/hosts says so, as in a small container.
+        Err(_) if is_within("localhost") => {
+            return Ok(vec![(Ipv4Addr::LOCALHOST, port).into(), (Ipv6Addr::LOCALHOST, port).into()]);
+        }
+        Err(error) => return Err(with_reason(error)),
+    };
     let mut addresses: Vec<SocketAddr> = found.filter_map(Result::ok).map(|found| found.sockaddr).collect();
     addresses.iter_mut().for_each(|address| address.set_port(port));
     match addresses.is_empty() {
@@ -121,6 +131,7 @@ mod tests {
         assert_eq!(resolve("127.0.0.7", 3003).await.unwrap(), [address("127.0.0.7:3003")]);
         assert_eq!(resolve("::1", 3003).await.unwrap(), [address("[::1]:3003")]);
         assert!(resolve("localhost", 3003).await.unwrap().iter().all(|found| found.ip().is_loopback()));
+        assert!(resolve("queue.localhost", 3003).await.unwrap().iter().all(|found| found.ip().is_loopback()));
         let error = resolve("no-such-host.invalid", 1).await.unwrap_err();
         assert_eq!(error.reason, NameErrorReason::Absent);
         assert!(error.failure().message.contains("does not resolve"));
