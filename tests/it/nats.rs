@@ -253,6 +253,33 @@ fn a_stream_is_followed_from_before_it_is_there_and_over_a_restart() {
 }
 
 #[test]
+fn a_stream_made_anew_is_followed_from_its_first_message() {
+    let server = NatsServer::start();
+    let url = server.url("/usage_events?stream=USAGE");
+    publish(&url).arg("--create-stream").write_stdin(lines("a", 3)).assert().code(0);
+    let mut child = formusage_process()
+        .args(["read", "--follow", "--poll-interval", "10ms", "--timeout", "1s", "--from", &url])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn_guarded();
+    let mut shown = BufReader::new(child.stdout.take().unwrap()).lines();
+    for n in 0..3 {
+        assert_eq!(shown.next().unwrap().unwrap(), line("a", n));
+    }
+    run(async {
+        let client = async_nats::connect(server.url("")).await.unwrap();
+        async_nats::jetstream::new(client).delete_stream("USAGE").await.unwrap();
+    });
+    publish(&url).arg("--create-stream").write_stdin(lines("b", 5)).assert().code(0);
+    for n in 0..5 {
+        assert_eq!(shown.next().unwrap().unwrap(), line("b", n));
+    }
+    signal(&child, "TERM");
+    let words = String::from_utf8(child.wait_with_output().unwrap().stderr).unwrap();
+    assert!(words.contains("was deleted and made anew"), "{words}");
+}
+
+#[test]
 fn an_event_that_is_too_large_is_a_dead_letter_and_a_full_stream_is_not() {
     let server = NatsServer::with("max_payload: 4096\njetstream { store_dir: STORE }");
     make(&server, Config { max_message_size: 2_000, ..stream("S", DAY) });

@@ -7,6 +7,9 @@ use serde::Deserialize;
 /// A stream as JetStream describes it, as far as it matters here.
 #[derive(Debug, Clone, Deserialize)]
 pub(crate) struct StreamInfo {
+    /// When it was made, as the server writes it. A stream of the same name that was made anew has another time.
+    #[serde(default)]
+    pub(crate) created: Option<String>,
     pub(crate) config: StreamSettings,
     #[serde(default)]
     pub(crate) state: StreamState,

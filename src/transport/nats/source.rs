@@ -9,6 +9,7 @@ use async_nats::jetstream::{self, AckKind, ErrorCode};
 use tokio_stream::StreamExt as _;
 
 use super::link::{Connector, Link};
+use super::settings::StreamInfo;
 use super::{failure, stream};
 use crate::transport::cause::innermost;
 use crate::transport::{BoxFuture, ConnectOptions, Failure, FailureKind, Message, NatsAddress, Polled, Reach, Source};
@@ -40,6 +41,8 @@ pub struct NatsSource {
     reading: Option<Reading>,
     /// The sequence number of the next message.
     next: u64,
+    /// When the stream that `next` belongs to was made.
+    stream_created: Option<String>,
     /// Whether any message was handed out so far.
     has_read: bool,
     /// What was handed out and is not acknowledged.
@@ -71,6 +74,7 @@ impl NatsSource {
             durable: options.nats.consumer.clone(),
             reading: None,
             next: 1,
+            stream_created: None,
             has_read: false,
             handed_out: Vec::new(),
         })
@@ -91,12 +95,13 @@ impl NatsSource {
     }
 
     /// Connects and makes a consumer; in words where there is no stream.
-    async fn start(&self) -> Result<Result<Reading, String>, Failure> {
-        let address = &self.connector.address;
+    async fn start(&mut self) -> Result<Result<Reading, String>, Failure> {
         let link = self.connector.connect().await?;
-        let Some(info) = stream::look_up(&link, address).await? else {
-            return Ok(Err(stream::absence(&link, address)));
+        let Some(info) = stream::look_up(&link, &self.connector.address).await? else {
+            return Ok(Err(stream::absence(&link, &self.connector.address)));
         };
+        self.start_over_in_a_new_stream(&info);
+        let address = &self.connector.address;
         let mut context = link.context.clone();
         if self.durable.is_none() {
             context.set_timeout(link.patience.min(CREATE_TIMEOUT));
@@ -142,6 +147,21 @@ impl NatsSource {
         };
         let consumer = consumer.map_err(|error| of_consumer(&error, &link))?;
         Ok(Ok(Reading { link, consumer, delivered: 0 }))
+    }
+
+    /// A stream that was deleted and made anew counts its messages from 1 again: a place in the one before is none in it,
+    /// and would skip its first events.
+    fn start_over_in_a_new_stream(&mut self, info: &StreamInfo) {
+        let is_another = self.stream_created.is_some() && self.stream_created != info.created;
+        self.stream_created.clone_from(&info.created);
+        if is_another && self.durable.is_none() && self.next > 1 {
+            tracing::warn!(
+                stream = info.config.name,
+                "the stream was deleted and made anew: reading starts at its first message; what the old one held from message {} on was NOT read",
+                self.next
+            );
+            self.next = 1;
+        }
     }
 
     async fn piece(&mut self, reading: &mut Reading) -> Result<Polled, Failure> {
