@@ -179,7 +179,7 @@ impl FollowedFile {
             }
         }
         tracing::warn!(
-            "{path} was truncated while it was followed, and no copy beside it holds what followed its first {} bytes: lines written after the last look and before the truncation are NOT shown; rotate it by renaming (logrotate: without copytruncate)",
+            "{path} was truncated while it was followed, and no copy beside it holds what followed its first {} bytes: any lines written between the last look and the truncation are NOT shown; rotate it by renaming (logrotate: without copytruncate)",
             current.file().offset
         );
         current.add_to(lines, true)?;
