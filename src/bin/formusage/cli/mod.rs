@@ -195,6 +195,7 @@ mod tests {
         ("dlq replay", "to"),
         ("publish", "allow_exec"),
         ("publish", "event"),
+        ("report", "html"),
         ("spool export", "delivered"),
         ("spool export", "to"),
         ("spool list", "delivered"),
