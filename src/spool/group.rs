@@ -14,6 +14,8 @@ use crate::events::EventId;
 
 /// Room on the disk that takings leave free, beside the reserve.
 const RESERVED_BYTES: u64 = 16 << 20;
+/// Which part of the spool lines that are no events may fill, as a divisor.
+const REFUSED_SHARE: u64 = 4;
 /// What was read ahead of a pipe goes so far beyond the limit: more is never on its way into the spool.
 const READ_AHEAD_BYTES: u64 = 4 << 20;
 /// So many rows of retained events are removed in one transaction at most, so that none takes long.
@@ -112,7 +114,40 @@ impl Store {
             self.check_room(bytes_of(&group.items), group.room)?;
         }
         let retains = !self.options.retain.is_zero() && self.options.retain_max_bytes > 0;
-        self.write(group, now, retains)
+        self.write(group, now, retains)?;
+        self.bound_refused(&group.items);
+        Ok(())
+    }
+
+    /// Keeps the lines that are no events within their share: garbage must not keep out events. What was taken is
+    /// committed; an error here is said, and it is tried again behind the next.
+    fn bound_refused(&mut self, taken: &[NewItem]) {
+        let more: u64 = taken.iter().map(letters::share_of).sum();
+        if more == 0 {
+            return;
+        }
+        let share = self.options.max_bytes / REFUSED_SHARE;
+        let known = self.refused_bytes.map_or_else(|| letters::refused_bytes(&self.connection), |it| Ok(it + more));
+        let bounded = known.and_then(|bytes| {
+            if bytes <= share {
+                return Ok((bytes, 0));
+            }
+            letters::drop_oldest(&self.connection, share - share / 8)
+        });
+        match bounded {
+            Ok((bytes, dropped)) => {
+                self.refused_bytes = Some(bytes);
+                if dropped > 0 {
+                    tracing::warn!(
+                        "lines that are no events fill their share of the spool ({share} bytes): the {dropped} oldest of them were dropped; mend what writes them, or keep them all with --dead-letter FILE"
+                    );
+                }
+            }
+            Err(error) => {
+                self.refused_bytes = None;
+                tracing::warn!("the dead letters of the spool can't be bounded: {}", self.refuse(error));
+            }
+        }
     }
 
     /// Commits what settles events where the disk has no room for all of it at once: in parts, down to single events,

@@ -4,6 +4,7 @@ mod keep;
 mod monitor;
 mod observe;
 mod pipe;
+mod refusal_log;
 mod show;
 mod thresholds;
 
