@@ -12,6 +12,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use crate::limited_read::{MAX_SECRET_BYTES, read_limited_text};
 use crate::validate::names::nearest;
 
 /// All channels and actions.
@@ -306,7 +307,7 @@ impl SecretRef {
                 (value, name.clone())
             }
             (None, Some(path)) => {
-                let text = std::fs::read_to_string(path);
+                let text = read_limited_text(path, MAX_SECRET_BYTES);
                 let place = path.display().to_string();
                 (text.map_err(|error| format!("{place} can't be read: {error}"))?, place)
             }

@@ -109,7 +109,8 @@ impl<'a> Collector<'a> {
                     self.settle(outcome)?;
                     continue;
                 }
-                scope = urgencies.next() => {
+                // Not where a sample is due: groups and processes that end all the time must not hold it up.
+                scope = urgencies.next(), if !pause.is_zero() => {
                     let tick = self.agent.glance(scope, self.now());
                     self.take(tick)?;
                     continue;

@@ -1,0 +1,3 @@
+//! Tenants, servers, clients and files that want to do harm: what each of them can't do.
+
+mod servers;
