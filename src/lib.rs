@@ -64,6 +64,8 @@ pub mod collect;
 mod database;
 pub mod errors;
 pub mod events;
+#[cfg(any(feature = "metrics", feature = "server"))]
+mod http_server;
 pub mod limited_read;
 #[cfg(feature = "metrics")]
 pub mod metrics;

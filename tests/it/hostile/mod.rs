@@ -1,3 +1,4 @@
 //! Tenants, servers, clients and files that want to do harm: what each of them can't do.
 
+mod queue;
 mod servers;
