@@ -35,6 +35,8 @@ pub(super) struct AlertTotals {
     /// What fired before the run began.
     pub(super) firing_before: u64,
     pub(super) fired: u64,
+    /// Alerts that were told again while they fire. [`AlertCounts::repeated`] counts events.
+    #[serde(rename = "repeated_alerts")]
     pub(super) repeated: u64,
     pub(super) resolved: u64,
     pub(super) silent: u64,
