@@ -109,8 +109,7 @@ impl<'a> Collector<'a> {
                     self.settle(outcome)?;
                     continue;
                 }
-                // Not where a sample is due: groups and processes that end all the time must not hold it up.
-                scope = urgencies.next(), if !pause.is_zero() => {
+                scope = urgencies.next() => {
                     let tick = self.agent.glance(scope, self.now());
                     self.take(tick)?;
                     continue;
