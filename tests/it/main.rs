@@ -36,6 +36,8 @@ mod faults;
 mod form_queue;
 mod form_source;
 mod formats;
+#[cfg(target_os = "linux")]
+mod hostile;
 mod identity;
 mod implausible;
 mod large;
