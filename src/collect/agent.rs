@@ -84,6 +84,8 @@ pub struct Agent {
     /// The edge at which the open periods began, or before which they did.
     opened: i64,
     last: Option<i64>,
+    /// When all scopes were last looked at.
+    sampled: Monotonic,
     held: bool,
     /// When scopes of the process before were last looked at.
     earlier: BTreeMap<String, Moment>,
@@ -154,7 +156,7 @@ impl Agent {
     }
 
     fn start(sources: Vec<Source>, periods: Periods, line: Timeline) -> Self {
-        let begin = line.ceiling();
+        let (begin, sampled) = (line.ceiling(), line.monotonic());
         let mut agent = Self {
             sources: Vec::new(),
             fleet: Fleet::default(),
@@ -165,6 +167,7 @@ impl Agent {
             begun: false,
             opened: begin,
             last: None,
+            sampled,
             held: false,
             earlier: BTreeMap::new(),
             unsaid: Vec::new(),
@@ -211,12 +214,12 @@ impl Agent {
     #[must_use]
     pub fn wait(&self) -> Duration {
         if !self.begun {
-            self.line.until(self.begin)
-        } else if self.held {
-            self.periods.sample_interval
-        } else {
-            self.periods.sample_interval.min(self.line.until(self.edge()))
+            return self.line.until(self.begin);
         }
+        // Samples of single instances in between put none off.
+        let since = self.line.monotonic().saturating_sub(self.sampled);
+        let next = self.periods.sample_interval.saturating_sub(since);
+        if self.held { next } else { next.min(self.line.until(self.edge())) }
     }
 
     /// Whether the first look was taken.
@@ -283,6 +286,7 @@ impl Agent {
         // What was consumed while nobody looked is an event of its own.
         self.fleet.close(moment.second, |_| true, events);
         self.fleet.settle(events);
+        self.sampled = moment.at;
         self.begun = true;
         Ok(())
     }
@@ -298,6 +302,7 @@ impl Agent {
     /// Looks at every scope; those that fail keep their periods open.
     fn look(&mut self, events: &mut Vec<Metered>) {
         let (moment, mut problems) = (self.moment(), Vec::new());
+        self.sampled = moment.at;
         for source in &mut self.sources {
             source.look_on(&mut self.fleet, moment, false, events, &mut problems);
         }
@@ -442,7 +447,10 @@ impl Watched {
         }
         let (before, first) = (self.before, !self.looked);
         let is_pattern = self.scope.is_pattern();
-        let look = Look { scope: self.id, name: &self.name, owner: &self.owner, now, before, first, is_pattern };
+        let scope = &*self.scope;
+        let substitute = &|place: &super::Place| scope.substitute_id(place);
+        let (id, name, owner) = (self.id, &self.name, &self.owner);
+        let look = Look { scope: id, name, owner, now, before, first, is_pattern, substitute };
         fleet.take(&look, observed, events, problems);
         (self.before, self.looked) = (Some(now), true);
         Ok(())

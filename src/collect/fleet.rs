@@ -40,8 +40,14 @@ pub(super) struct Moment {
     pub(super) ceiling: i64,
 }
 
+/// Ended instances whose chain is remembered at most. Whoever may make control groups makes ever new ones, and the
+/// longest gone is forgotten first. A chain is worth less than a second to an instance that comes back.
+const MAX_REMEMBERED: usize = 4096;
+/// Instances of which something was logged that are remembered.
+const MAX_LOGGED: usize = 4096;
+
 /// One look at one scope.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub(super) struct Look<'a> {
     pub(super) scope: ScopeId,
     /// The scope's name, the same in every process that meters the same.
@@ -54,6 +60,8 @@ pub(super) struct Look<'a> {
     pub(super) first: bool,
     /// Whether a pattern says what the scope's instances are.
     pub(super) is_pattern: bool,
+    /// Another id for what is at a place: [`Scope::substitute_id`](super::Scope::substitute_id).
+    pub(super) substitute: &'a dyn Fn(&Place) -> Option<String>,
 }
 
 /// A scope of an agent.
@@ -63,8 +71,8 @@ pub struct ScopeId(pub(super) u64);
 /// What can be wrong with an instance that is metered no further for it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Problem {
-    /// Its id is that of an instance of another scope.
-    Clash { instance: String, scope: Arc<str>, other: Arc<str> },
+    /// Its id is that of an instance of another scope; `substitute` is the one that it has in its place.
+    Clash { instance: String, scope: Arc<str>, other: Arc<str>, substitute: Option<String> },
     /// Another scope meters the same under another id; `by_pattern` where one of them at least is a pattern.
     Twice { place: Place, instance: String, scope: Arc<str>, first: (String, Arc<str>), by_pattern: bool },
     /// It is in what another instance is metered for; both are metered.
@@ -136,6 +144,8 @@ pub(super) struct Fleet {
     /// What was said already: scope and instance.
     said: BTreeSet<(ScopeId, String)>,
     places: Places,
+    /// Instances that have a substitute for their id.
+    substituted: BTreeSet<String>,
     /// Scopes whose overlap was said already; the flag tells what is the same from what is within another.
     overlaps: BTreeSet<(ScopeId, ScopeId, bool)>,
     looks: u64,
@@ -158,7 +168,8 @@ impl Fleet {
     ) {
         self.looks += 1;
         let looked = self.looks;
-        for seen in observed {
+        for mut seen in observed {
+            self.give_free_id(look, &mut seen, problems);
             if self.is_taken_elsewhere(look, &seen, problems) {
                 // Missing from this look, as far as it goes: it ends.
                 continue;
@@ -183,8 +194,9 @@ impl Fleet {
                 }
                 Some(member) => {
                     let other = Arc::clone(&member.name);
-                    if self.said.insert((look.scope, seen.instance.clone())) {
-                        problems.push(Problem::Clash { instance: seen.instance, scope: Arc::clone(look.name), other });
+                    if self.is_first_of(look.scope, &seen.instance) {
+                        let (instance, scope) = (seen.instance, Arc::clone(look.name));
+                        problems.push(Problem::Clash { instance, scope, other, substitute: None });
                     }
                 }
                 None => self.admit(look, seen, events, problems),
@@ -194,6 +206,58 @@ impl Fleet {
         self.retire(missing, look.now, events);
         if !self.past.is_empty() {
             self.past.retain(|_, past| past.ended.is_none_or(|ended| ended.saturating_add(REMEMBERED) > look.now.at));
+            self.forget_longest_gone();
+        }
+    }
+
+    /// Keeps what is remembered of ended instances within [`MAX_REMEMBERED`]; those whose last event waits are kept.
+    fn forget_longest_gone(&mut self) {
+        // A quarter more, so that not every sample sorts them.
+        if self.past.len() <= MAX_REMEMBERED + MAX_REMEMBERED / 4 {
+            return;
+        }
+        let mut ends: Vec<Monotonic> = self.past.values().filter_map(|past| past.ended).collect();
+        ends.sort_unstable();
+        let excess = self.past.len() - MAX_REMEMBERED;
+        if let Some(&last) = ends.get(excess.saturating_sub(1)) {
+            self.past.retain(|_, past| past.chain.has_seen() || past.ended.is_none_or(|ended| ended > last));
+        }
+    }
+
+    /// Whether nothing was logged of the scope's instance before; no more than [`MAX_LOGGED`] are.
+    fn is_first_of(&mut self, scope: ScopeId, instance: &str) -> bool {
+        self.said.len() < MAX_LOGGED && self.said.insert((scope, instance.to_owned()))
+    }
+
+    /// Where another scope has an instance of the same id that is something else, and a pattern found one of them: gives
+    /// the later one a substitute, which it keeps.
+    fn give_free_id(&mut self, look: &Look<'_>, seen: &mut Observed, problems: &mut Vec<Problem>) {
+        if !self.substituted.is_empty()
+            && let Some(holder) = self.places.holder(&seen.place).filter(|holder| self.substituted.contains(*holder))
+            && self.members.get(holder).is_some_and(|member| member.scope == look.scope)
+        {
+            seen.instance = holder.to_owned();
+            return;
+        }
+        let elsewhere = |member: &&Member| {
+            member.scope != look.scope && (look.is_pattern || member.is_pattern) && !member.place.is_same(&seen.place)
+        };
+        let Some(member) = self.members.get(&seen.instance).filter(elsewhere) else { return };
+        // What is metered already for another scope is told as that.
+        if self.places.holder(&seen.place).is_some() {
+            return;
+        }
+        let other = Arc::clone(&member.name);
+        let Some(substitute) = (look.substitute)(&seen.place) else { return };
+        let instance = std::mem::replace(&mut seen.instance, substitute.clone());
+        self.substituted.insert(substitute.clone());
+        if self.is_first_of(look.scope, &instance) {
+            problems.push(Problem::Clash {
+                instance,
+                scope: Arc::clone(look.name),
+                other,
+                substitute: Some(substitute),
+            });
         }
     }
 
@@ -207,7 +271,7 @@ impl Fleet {
         let identity = match Identity::new(instance.clone(), user.unwrap_or_else(|| owner.user.clone()), org) {
             Ok(identity) => identity,
             Err(error) => {
-                if self.said.insert((look.scope, instance.clone())) {
+                if self.is_first_of(look.scope, &instance) {
                     let (scope, why) = (Arc::clone(look.name), error.to_string());
                     problems.push(Problem::Refused { instance, scope, why });
                 }
@@ -321,6 +385,7 @@ impl Fleet {
     fn retire(&mut self, which: impl Fn(&Member) -> bool, now: Moment, events: &mut Vec<Metered>) {
         for (instance, member) in self.members.extract_if(.., |_, member| which(member)) {
             self.places.leave(&member.place, &instance);
+            self.substituted.remove(&instance);
             let mut past = member.into_past(Some(now.at));
             past.last_event(now.second, events);
             if past.chain.has_seen() {
@@ -461,21 +526,27 @@ impl Problem {
                  stands first",
                 first.1
             ),
-            Self::Clash { .. } | Self::Refused { .. } => tracing::warn!("{self}; it is not metered"),
+            Self::Clash { substitute: Some(substitute), .. } => {
+                tracing::warn!("{self}. The later one is metered as {substitute:?}");
+            }
+            Self::Clash { .. } | Self::Refused { .. } => tracing::warn!("{self}; it is NOT metered"),
         }
     }
 
     /// Whether it refuses a start. What two scopes have through a pattern does not: whoever may make a control group
     /// could keep a host from being metered.
     pub(super) const fn is_fault(&self) -> bool {
-        !matches!(self, Self::Within { .. } | Self::Twice { by_pattern: true, .. })
+        !matches!(
+            self,
+            Self::Within { .. } | Self::Twice { by_pattern: true, .. } | Self::Clash { substitute: Some(_), .. }
+        )
     }
 }
 
 impl std::fmt::Display for Problem {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Clash { instance, scope, other } => {
+            Self::Clash { instance, scope, other, .. } => {
                 f.write_str(&clash(instance, other, scope, "another instance id for one of them"))
             }
             Self::Twice { place, instance, scope, first, .. } => {

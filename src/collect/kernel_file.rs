@@ -1,13 +1,26 @@
-//! A file of the kernel (`/proc`, `/sys`) that is read again and again.
+//! Files of the kernel (`/proc`, `/sys`, control groups), some of which are read again and again.
+//!
+//! What stands under these paths may have been shaped by those who are metered. So no file is opened through a link, none
+//! in a way that waits for somebody, and of each only so many bytes are read. Files of processes and of control groups
+//! have to be on the file system of the kernel that has them, not on one that was mounted over it.
 
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt;
-use std::path::{Path, PathBuf};
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::{FileExt, OpenOptionsExt as _};
+use std::path::Path;
+use std::path::PathBuf;
+
+use rustix::fs::{FsWord, Mode, OFlags, PROC_SUPER_MAGIC, fstatfs, openat};
 
 const FIRST_BUFFER_BYTES: usize = 8 << 10;
 /// Far more than any of these files has; a file that goes on is not one of them.
 const MAX_BYTES: usize = 16 << 20;
+/// The type of the file system of control groups, as statfs(2) has it.
+const CGROUP2_SUPER_MAGIC: FsWord = 0x6367_7270;
+
+/// Through no link, and without waiting for anybody.
+const OPENED_AS: OFlags = OFlags::NOFOLLOW.union(OFlags::NONBLOCK).union(OFlags::NOCTTY);
 
 /// A file's path, and the file where it is kept open: opening costs as much as reading.
 #[derive(Debug)]
@@ -33,22 +46,42 @@ impl KernelFile {
         self.file.as_ref()
     }
 
-    /// The whole text as of now, in `buffer`, which is better shared than made anew.
+    /// The whole text as of now, in `buffer`, which is better shared than made anew. For files that hold nothing that
+    /// users choose; the others are [bytes](KernelFile::read_bytes).
     pub(super) fn read<'b>(&mut self, buffer: &'b mut Vec<u8>) -> io::Result<&'b str> {
-        self.fill(buffer, false)
+        let length = self.fill(buffer, false)?;
+        self.text(buffer, length)
     }
 
     /// The text of a file that the kernel hands out in one piece, as it does all that has one record: saves a call.
     pub(super) fn read_at_once<'b>(&mut self, buffer: &'b mut Vec<u8>) -> io::Result<&'b str> {
-        self.fill(buffer, true)
+        let length = self.fill(buffer, true)?;
+        self.text(buffer, length)
     }
 
-    fn fill<'b>(&mut self, buffer: &'b mut Vec<u8>, at_once: bool) -> io::Result<&'b str> {
+    /// All bytes as of now.
+    pub(super) fn read_bytes<'b>(&mut self, buffer: &'b mut Vec<u8>) -> io::Result<&'b [u8]> {
+        let length = self.fill(buffer, false)?;
+        Ok(buffer.get(..length).unwrap_or_default())
+    }
+
+    /// The bytes of a file that the kernel hands out in one piece.
+    pub(super) fn read_bytes_at_once<'b>(&mut self, buffer: &'b mut Vec<u8>) -> io::Result<&'b [u8]> {
+        let length = self.fill(buffer, true)?;
+        Ok(buffer.get(..length).unwrap_or_default())
+    }
+
+    fn text<'b>(&self, buffer: &'b [u8], length: usize) -> io::Result<&'b str> {
+        let bytes = buffer.get(..length).unwrap_or_default();
+        std::str::from_utf8(bytes).map_err(|error| named(&self.path, &io::Error::other(error)))
+    }
+
+    fn fill(&mut self, buffer: &mut Vec<u8>, at_once: bool) -> io::Result<usize> {
         let opened;
         let file = match &self.file {
             Some(file) => file,
             None => {
-                let file = File::open(&self.path).map_err(|error| named(&self.path, &error))?;
+                let file = open(&self.path).map_err(|error| named(&self.path, &error))?;
                 if self.keep {
                     self.file.insert(file)
                 } else {
@@ -72,10 +105,63 @@ impl KernelFile {
             let read = file.read_at(&mut buffer[length..], length as u64).map_err(|error| named(&self.path, &error))?;
             length += read;
             if read == 0 || at_once && length < buffer.len() {
-                break;
+                return Ok(length);
             }
         }
-        std::str::from_utf8(&buffer[..length]).map_err(|error| named(&self.path, &io::Error::other(error)))
+    }
+}
+
+/// All bytes of a file that is read once.
+pub(super) fn read_once(path: PathBuf) -> io::Result<Vec<u8>> {
+    let mut buffer = Vec::new();
+    let length = KernelFile::reopened(path).fill(&mut buffer, false)?;
+    buffer.truncate(length);
+    Ok(buffer)
+}
+
+/// All bytes of the file `name` in a folder that is open; the folder says on which file system it is.
+pub(super) fn read_in(folder: &OwnedFd, name: &str) -> io::Result<Vec<u8>> {
+    use std::io::Read as _;
+    let flags = OPENED_AS | OFlags::RDONLY | OFlags::CLOEXEC;
+    let file = File::from(openat(folder, name, flags, Mode::empty())?);
+    let mut bytes = Vec::new();
+    file.take(MAX_BYTES as u64 + 1).read_to_end(&mut bytes)?;
+    if bytes.len() > MAX_BYTES {
+        return Err(io::Error::other(format!("{name} has more than {MAX_BYTES} bytes")));
+    }
+    Ok(bytes)
+}
+
+/// The text of a file that is read once; what is not UTF-8 in it is replaced, so that the rest can be used.
+pub(super) fn read_text_once(path: PathBuf) -> io::Result<String> {
+    read_once(path).map(|bytes| {
+        String::from_utf8(bytes).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
+    })
+}
+
+/// Opens a file for reading, as the head of this file says.
+fn open(path: &Path) -> io::Result<File> {
+    let flags = i32::try_from(OPENED_AS.bits()).map_err(io::Error::other)?;
+    let file = File::options().read(true).custom_flags(flags).open(path)?;
+    if let Some(wanted) = kernel_file_system(path)
+        && fstatfs(&file)?.f_type != wanted
+    {
+        return Err(io::Error::other("something else was mounted over this file of the kernel; it is not read"));
+    }
+    Ok(file)
+}
+
+/// The type of the file system that a file has to be on. `None` for files of the whole machine, which container managers
+/// replace (lxcfs), and for those of a test.
+fn kernel_file_system(path: &Path) -> Option<FsWord> {
+    use std::os::unix::ffi::OsStrExt as _;
+    let path = path.as_os_str().as_bytes();
+    if path.strip_prefix(b"/proc/").is_some_and(|rest| rest.first().is_some_and(u8::is_ascii_digit)) {
+        Some(PROC_SUPER_MAGIC)
+    } else if path.starts_with(b"/sys/fs/cgroup/") {
+        Some(CGROUP2_SUPER_MAGIC)
+    } else {
+        None
     }
 }
 
@@ -113,5 +199,26 @@ mod tests {
         }
         let error = KernelFile::kept(folder.path().join("none")).read(&mut buffer).unwrap_err();
         assert!(is_gone(&error) && error.to_string().contains("none"), "{error}");
+    }
+
+    #[test]
+    fn follows_no_link_waits_for_no_writer_and_has_a_limit() {
+        let folder = tempfile::tempdir().unwrap();
+        let (link, pipe) = (folder.path().join("link"), folder.path().join("pipe"));
+        std::os::unix::fs::symlink("/dev/zero", &link).unwrap();
+        assert!(read_once(link).is_err());
+        assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+        assert!(read_once(pipe).is_err(), "a pipe has no start to read from");
+        let error = read_once("/dev/zero".into()).unwrap_err();
+        assert!(error.to_string().contains("more than 16777216 bytes"), "{error}");
+    }
+
+    #[test]
+    fn files_of_processes_and_groups_are_on_the_kernels_file_systems() {
+        assert_eq!(kernel_file_system(Path::new("/proc/12/net/dev")), Some(PROC_SUPER_MAGIC));
+        assert_eq!(kernel_file_system(Path::new("/sys/fs/cgroup/a/cpu.stat")), Some(CGROUP2_SUPER_MAGIC));
+        assert_eq!(kernel_file_system(Path::new("/proc/meminfo")), None);
+        let own = PathBuf::from(format!("/proc/{}/stat", std::process::id()));
+        assert!(!read_once(own).unwrap().is_empty());
     }
 }

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::kernel_file::read_text_once;
 use crate::clock::Monotonic;
 
 /// CPUs and memory are plugged in and out, but not every second.
@@ -43,11 +44,11 @@ impl Machine {
 
     fn cpus(&self) -> Option<f64> {
         // /proc/stat says it too, after counting every interrupt.
-        count_of(&std::fs::read_to_string(self.root.join("sys/devices/system/cpu/online")).ok()?)
+        count_of(&read_text_once(self.root.join("sys/devices/system/cpu/online")).ok()?)
     }
 
     fn memory(&self) -> Option<u64> {
-        let text = std::fs::read_to_string(self.root.join("proc/meminfo")).ok()?;
+        let text = read_text_once(self.root.join("proc/meminfo")).ok()?;
         let line = text.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
         line.split_ascii_whitespace().next()?.parse::<u64>().ok()?.checked_mul(1024)
     }
@@ -64,7 +65,7 @@ impl Machine {
 }
 
 fn line(root: &Path, path: &str) -> String {
-    std::fs::read_to_string(root.join(path)).unwrap_or_default().trim().to_owned()
+    read_text_once(root.join(path)).unwrap_or_default().trim().to_owned()
 }
 
 /// How many a list such as `0-3,8` names; `None` where it names none.

@@ -47,6 +47,8 @@ pub mod process;
 mod schedule;
 #[cfg(feature = "collect")]
 mod scope;
+#[cfg(all(feature = "collect", target_os = "linux"))]
+mod spelling;
 mod state;
 #[cfg(feature = "collect")]
 mod state_file;
@@ -166,6 +168,12 @@ pub trait Scope: fmt::Debug {
     /// Whether a pattern says what its instances are, so that whoever makes an instance decides what it has.
     fn is_pattern(&self) -> bool {
         false
+    }
+
+    /// Another id for the instance that is at `place`, the same whenever it is asked for: for one whose own id another scope
+    /// has. `None` where the scope has none to give.
+    fn substitute_id(&self, _place: &Place) -> Option<String> {
+        None
     }
 
     /// The instances that there are as of opening or of the last look, each by its id, with what of the machine it is.

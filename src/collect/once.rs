@@ -42,13 +42,6 @@ impl Once {
         }
     }
 
-    /// Says `problem` unless that was said before.
-    pub(super) fn say(&mut self, instance: &str, what: &'static str, problem: &str) {
-        if self.failed.entry(what).or_default().insert(instance.to_owned()) {
-            tracing::warn!(instance, "{problem}");
-        }
-    }
-
     /// An instance is gone, and what was said of it may be forgotten.
     pub(super) fn forget(&mut self, instance: &str) {
         self.failed.retain(|_, whose| {

@@ -171,7 +171,11 @@ pub fn refuse_overlaps<'a>(
                 }
                 return Err(CollectError(twice(&place, (other, by), (&instance, &name))));
             }
-            if let Some((other, _)) = known.get(&instance) {
+            if let Some((other, by_pattern)) = known.get(&instance) {
+                // Whoever may make a group chooses its name: one of them gets another id.
+                if is_pattern || *by_pattern {
+                    continue;
+                }
                 let fix = config.options.asked.instance_id("{host}/{path}");
                 return Err(CollectError(clash(&instance, other, &name, &fix)));
             }

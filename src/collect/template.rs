@@ -4,6 +4,8 @@ use std::fmt;
 use std::str::FromStr;
 
 use super::ScopeOptions;
+use super::meter::check_id;
+use crate::events::EventId;
 use crate::validate::names::nearest;
 
 /// Makes an instance's id from what is known of it: `{name}`, `{path}`, `{parent}`, `{host}`; `{{` and `}}` stand for
@@ -54,6 +56,9 @@ struct Facts<'a> {
     host: &'a str,
 }
 
+/// Characters of an id that can't be used that messages show.
+const SHOWN: usize = 64;
+
 const NAMES: [&str; 4] = ["name", "path", "parent", "host"];
 
 impl InstanceTemplate {
@@ -97,12 +102,14 @@ pub(super) struct Naming {
     host: String,
 }
 
-/// The names of one instance.
+/// The names of one instance, each of which an event may carry.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Names {
     pub(super) instance: String,
     pub(super) user: Option<String>,
     pub(super) org: Option<String>,
+    /// What an event may not carry and another id stands for: that one, and why.
+    pub(super) replaced: Vec<String>,
 }
 
 impl Naming {
@@ -126,7 +133,27 @@ impl Naming {
     fn fill(&self, path: Option<&str>, facts: &Facts<'_>) -> Names {
         let own = || path.map_or_else(|| self.host.clone(), |path| format!("{}/{path}", self.host));
         let filled = |template: &Option<InstanceTemplate>| template.as_ref().map(|template| template.fill(facts));
-        Names { instance: filled(&self.instance).unwrap_or_else(own), user: filled(&self.user), org: filled(&self.org) }
+        let mut replaced = Vec::new();
+        let mut usable = |which: &str, id: String, of: Option<&str>| match check_id(&id) {
+            // How the host is called is for its operator to say.
+            Err(why) if path.is_some() => {
+                let other = self.digest(of.unwrap_or(&id));
+                let start: String = id.chars().take(SHOWN).collect();
+                replaced.push(format!("{which} {other:?} stands for {start:?}, which can't be used: {why}"));
+                other
+            }
+            _ => id,
+        };
+        let instance = usable("the instance id", filled(&self.instance).unwrap_or_else(own), path);
+        let user = filled(&self.user).map(|id| usable("the user id", id, None));
+        let org = filled(&self.org).map(|id| usable("the organization id", id, None));
+        Names { instance, user, org, replaced }
+    }
+
+    /// The id of what has the path `path`, where its own can't be used: the host and a digest of the path, so that it is
+    /// the same whenever it is made and no other host has it.
+    pub(super) fn digest(&self, path: &str) -> String {
+        format!("{}/{}", self.host, EventId::of(path.as_bytes()))
     }
 }
 
@@ -214,7 +241,27 @@ mod tests {
         let naming = Naming::new(&options, "node1".into());
         let names = naming.of(Some("web"), "a.slice/web", Some("a.slice"));
         assert_eq!((names.instance.as_str(), names.user.as_deref()), ("node1/a.slice/web", Some("a.slice")));
-        assert_eq!(naming.of_host(), Names { instance: "node1".into(), user: Some("node1".into()), org: None });
+        assert_eq!(
+            naming.of_host(),
+            Names { instance: "node1".into(), user: Some("node1".into()), ..Names::default() }
+        );
+    }
+
+    #[test]
+    fn an_id_that_no_event_may_carry_has_a_stable_one_in_its_place() {
+        let options = ScopeOptions { user: Some("{parent}".parse().unwrap()), ..ScopeOptions::default() };
+        let naming = Naming::new(&options, "node1".into());
+        let long = "x".repeat(255);
+        let names = naming.of(Some(&long), &format!("a/{long}"), Some(&"y".repeat(300)));
+        assert_eq!(names.instance, naming.digest(&format!("a/{long}")));
+        assert!(names.instance.starts_with("node1/") && names.instance.len() == 38, "{}", names.instance);
+        assert_eq!(names.user.unwrap(), naming.digest(&"y".repeat(300)));
+        assert!(
+            names.replaced[0].contains(&names.instance) && names.replaced[0].contains("263 bytes"),
+            "{:?}",
+            names.replaced
+        );
+        assert_eq!(names.replaced.len(), 2);
     }
 
     #[test]

@@ -43,7 +43,7 @@ pub(super) fn id_oddity(id: &str) -> Option<IdOddity> {
 
 /// The characters that Unicode wants to be drawn as nothing (`Default_Ignorable_Code_Point`: zero-width ones, those that
 /// control direction, tags), the annotation and musical controls, line separators, and the blank Braille pattern.
-const fn is_invisible(char: char) -> bool {
+pub(crate) const fn is_invisible(char: char) -> bool {
     matches!(char,
         '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}'..='\u{1160}' | '\u{17b4}'..='\u{17b5}' | '\u{180b}'..='\u{180f}'
         | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{2800}' | '\u{3164}'

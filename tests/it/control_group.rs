@@ -60,6 +60,19 @@ impl ControlGroup {
         Self { folder, path: format!("{}/{name}", self.path), beside: None.into() }
     }
 
+    /// The same, with a name of any bytes.
+    pub(crate) fn child_of_bytes(&self, name: &std::ffi::OsStr) -> Self {
+        let folder = self.folder.join(name);
+        fs::create_dir(&folder).unwrap();
+        let path = format!("{}/{}", self.path, name.display());
+        Self { folder, path, beside: None.into() }
+    }
+
+    /// Its folder.
+    pub(crate) fn folder(&self) -> &std::path::Path {
+        &self.folder
+    }
+
     pub(crate) fn path(&self) -> &str {
         &self.path
     }

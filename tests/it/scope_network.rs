@@ -11,11 +11,11 @@ use form_usage_events::collect::{Scope, ScopeOptions, ScopeSpec, Traffic};
 use crate::control_group::ControlGroup;
 use crate::support::{RunningProcess, SpawnGuarded as _, not_run};
 
-const MEGABYTES: u64 = 64;
+pub(crate) const MEGABYTES: u64 = 64;
 
 /// A process in a control group and a network namespace of its own, with a cable to this host.
-struct Container {
-    child: RunningProcess,
+pub(crate) struct Container {
+    pub(crate) child: RunningProcess,
     stdin: ChildStdin,
     lines: std::io::Lines<BufReader<std::process::ChildStdout>>,
     cable: String,
@@ -31,7 +31,7 @@ fn ip(arguments: &str) -> Result<(), String> {
 
 impl Container {
     /// `None`, with a word of it, where none can be made.
-    fn start(group: &ControlGroup) -> Option<Self> {
+    pub(crate) fn start(group: &ControlGroup) -> Option<Self> {
         // /sys of its own namespace, as container runtimes mount it.
         let script = "exec unshare -n -m sh -c 'mount -t sysfs sysfs /sys && echo ready $$ || exit 1
             read go && bash -c \"head -c $((64 << 20)) /dev/zero >/dev/tcp/$go\" && echo sent
@@ -51,7 +51,7 @@ impl Container {
     }
 
     /// Plugs the cable in.
-    fn plug(&self) -> Result<(), String> {
+    pub(crate) fn plug(&self) -> Result<(), String> {
         let (id, cable, address) = (self.child.id(), &self.cable, &self.address);
         let (network, last) = address.rsplit_once('.').unwrap();
         let inner = format!("{network}.{}", last.parse::<u8>().unwrap() + 1);
@@ -67,8 +67,24 @@ impl Container {
         inside("link set eth0 up")
     }
 
+    /// Does what a tenant who owns the namespace may do, so that its interface looks like none that counts: gives it the
+    /// name of loopback, and plugs it into a bridge.
+    pub(crate) fn disguise(&self) -> Result<(), String> {
+        let (network, last) = self.address.rsplit_once('.').unwrap();
+        let inner = format!("{network}.{}", last.parse::<u8>().unwrap() + 1);
+        let script = format!(
+            "ip addr del {inner}/30 dev eth0 && ip link set eth0 down && ip link set lo name lx && ip link set eth0 name lo &&
+             ip link add br0 type bridge && ip link set lo master br0 && ip addr add {inner}/30 dev br0 &&
+             ip link set lo up && ip link set br0 up"
+        );
+        let id = self.child.id().to_string();
+        let output = Command::new("nsenter").args(["-t", &id, "-n", "sh", "-c", &script]).output();
+        let output = output.map_err(|error| format!("nsenter: {error}"))?;
+        if output.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&output.stderr).into_owned()) }
+    }
+
     /// Has it send so many megabytes to this host.
-    fn send(&mut self) {
+    pub(crate) fn send(&mut self) {
         let listener = TcpListener::bind((self.address.as_str(), 0)).unwrap();
         let port = listener.local_addr().unwrap().port();
         writeln!(self.stdin, "{}/{port}", self.address).unwrap();
@@ -95,7 +111,7 @@ impl Drop for Container {
     }
 }
 
-fn traffic(scope: &mut dyn Scope) -> Vec<(String, Traffic)> {
+pub(crate) fn traffic(scope: &mut dyn Scope) -> Vec<(String, Traffic)> {
     let seen = scope.read(SystemClock.monotonic()).unwrap().remove(0);
     seen.reading.network.unwrap().into_iter().collect()
 }

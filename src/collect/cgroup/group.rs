@@ -1,13 +1,12 @@
 //! One control group, with its files.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::limits::{LimitCache, Limits, is_fresh};
-use super::members::Members;
+use super::members::{Members, all_processes};
 use super::no_memory;
 use crate::clock::Monotonic;
 use crate::collect::drm::{Drm, DrmClients};
@@ -18,9 +17,6 @@ use crate::collect::nvidia::{Shares, share_of};
 use crate::collect::once::Once;
 use crate::collect::template::Names;
 use crate::collect::{GpuTime, Observed, Place, Reading, Traffic};
-
-/// Processes that are asked for their namespace before it is given up for this look.
-const PROCESSES: usize = 8;
 
 /// What the groups of a scope share.
 #[derive(Debug)]
@@ -74,7 +70,7 @@ impl Group {
     ) -> Self {
         let file =
             |name| if keep { KernelFile::kept(folder.join(name)) } else { KernelFile::reopened(folder.join(name)) };
-        let Names { instance, user, org } = names;
+        let Names { instance, user, org, .. } = names;
         Self {
             inode,
             cpu: file("cpu.stat"),
@@ -131,7 +127,7 @@ impl Group {
             at,
             cpu,
             cpus: limits.cpus,
-            network: self.network(shared),
+            network: self.network(at, shared),
             memory_used: self.memory(shared),
             memory_total: limits.memory,
             // The kernel counts no files by group.
@@ -174,43 +170,11 @@ impl Group {
         (share_of(shared.shares.as_ref(), processes), clients)
     }
 
-    fn network(&mut self, shared: &mut Shared) -> Option<BTreeMap<String, Traffic>> {
+    fn network(&mut self, at: Monotonic, shared: &mut Shared) -> Option<BTreeMap<String, Traffic>> {
         let folder = &self.folder;
-        let network = self.traffic.read(&shared.namespaces, || processes(folder), &mut shared.buffer);
+        let network = self.traffic.read(&mut shared.namespaces, at, || all_processes(folder), &mut shared.buffer);
         shared.once.part(&self.last.instance, "network", network)
     }
-}
-
-/// Some processes of the group in `folder`, or of the first group below it that has any.
-fn processes(folder: &Path) -> io::Result<Vec<u32>> {
-    let gone_is_none = |error: io::Error| if is_gone(&error) { Ok(Vec::new()) } else { Err(error) };
-    // Says 0 for those of another PID namespace; fails with EOPNOTSUPP in a threaded group, whose root has them.
-    let text = match fs::read_to_string(folder.join("cgroup.procs")) {
-        Ok(text) => text,
-        Err(error) if is_gone(&error) => return Ok(Vec::new()),
-        Err(error) if error.kind() == io::ErrorKind::Unsupported => String::new(),
-        Err(error) => return Err(error),
-    };
-    let found: Vec<u32> =
-        text.lines().filter_map(|line| line.parse().ok()).filter(|number| *number > 0).take(PROCESSES).collect();
-    if !found.is_empty()
-        || fs::read_to_string(folder.join("cgroup.events")).is_ok_and(|text| text.contains("populated 0"))
-    {
-        return Ok(found);
-    }
-    let entries = match fs::read_dir(folder) {
-        Ok(entries) => entries,
-        Err(error) => return gone_is_none(error),
-    };
-    for entry in entries.flatten() {
-        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-            let found = processes(&entry.path())?;
-            if !found.is_empty() {
-                return Ok(found);
-            }
-        }
-    }
-    Ok(Vec::new())
 }
 
 /// `cpu.stat`: `usage_usec`, which is user and system time of all that ever ran in the group and below it.

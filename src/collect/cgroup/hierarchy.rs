@@ -1,9 +1,12 @@
 //! Where the control groups are: the mount of version 2, found in `mountinfo`.
 
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
 use crate::collect::CollectError;
+use crate::collect::kernel_file::read_once;
 use crate::collect::mountinfo::mounts;
+use crate::collect::spelling::spelled;
 
 /// The tree of control groups.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,24 +24,23 @@ pub(super) struct Hierarchy {
 impl Hierarchy {
     pub(super) fn find(root: &Path) -> Result<Self, CollectError> {
         let file = root.join("proc/self/mountinfo");
-        let text = std::fs::read_to_string(&file).map_err(|error| {
+        let text = read_once(file.clone()).map_err(|error| {
             CollectError(format!("can't meter control groups: {}: {error}; is /proc mounted?", file.display()))
         })?;
         Self::of(&text, root)
     }
 
-    fn of(mountinfo: &str, root: &Path) -> Result<Self, CollectError> {
+    fn of(mountinfo: &[u8], root: &Path) -> Result<Self, CollectError> {
         let (mut found, mut old, mut old_memory) = (None, Vec::new(), None);
         for mount in mounts(mountinfo) {
-            match mount.kind {
-                "cgroup2" if found.is_none() => found = Some(mount.path),
-                "cgroup" => {
-                    if mount.options.split(',').any(|option| option == "memory") {
-                        old_memory = Some(mount.path.clone());
-                    }
-                    old.push(mount.path);
+            if mount.kind == "cgroup2" && found.is_none() {
+                found = Some(mount.path);
+            } else if mount.kind == "cgroup" {
+                let path = spelled(mount.path.as_bytes()).into_owned();
+                if mount.options.split(|byte| *byte == b',').any(|option| option == b"memory") {
+                    old_memory = Some(path.clone());
                 }
-                _ => {}
+                old.push(path);
             }
         }
         let Some(mount) = found else {
@@ -53,7 +55,8 @@ impl Hierarchy {
             };
             return Err(CollectError(format!("can't meter control groups: {what}")));
         };
-        Ok(Self { folder: root.join(mount.trim_start_matches('/')), mount, old, old_memory })
+        let folder = root.join(Path::new(&mount).strip_prefix("/").unwrap_or(Path::new(&mount)));
+        Ok(Self { folder, mount: spelled(mount.as_bytes()).into_owned(), old, old_memory })
     }
 
     /// A path or a pattern as people write it (absolute, or from the root of the hierarchy), as levels below the root.
@@ -99,7 +102,7 @@ mod tests {
     const HYBRID: &str = "31 23 0:28 / /sys/fs/cgroup rw - tmpfs tmpfs rw\n32 31 0:29 / /sys/fs/cgroup/cpu rw - cgroup cgroup rw,cpu\n41 31 0:38 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw";
 
     fn of(text: &str) -> Result<Hierarchy, CollectError> {
-        Hierarchy::of(text, Path::new("/r"))
+        Hierarchy::of(text.as_bytes(), Path::new("/r"))
     }
 
     #[test]

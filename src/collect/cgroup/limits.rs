@@ -1,13 +1,17 @@
 //! What a control group may use: the tightest limit of it and of those above it.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
-use std::fs;
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::hierarchy::Hierarchy;
 use crate::clock::Monotonic;
+use crate::collect::kernel_file::{read_once, read_text_once};
 use crate::collect::machine::Machine;
+use crate::collect::spelling::spelled;
 
 /// Limits change when somebody changes them: seldom.
 const REFRESHED: Duration = Duration::from_secs(10);
@@ -38,14 +42,14 @@ impl GroupLimits {
     /// `process` is its folder in `/proc`. `None` where there are no control groups of version 2.
     pub(in crate::collect) fn of_process(root: &Path, process: &Path) -> Option<Self> {
         let hierarchy = Hierarchy::find(root).ok()?;
-        let text = fs::read_to_string(process.join("cgroup")).ok()?;
-        let path = text.lines().find_map(|line| line.strip_prefix("0::/"))?;
-        Some(Self { folder: hierarchy.folder.join(path), root: hierarchy.folder })
+        let text = read_once(process.join("cgroup")).ok()?;
+        let path = text.split(|byte| *byte == b'\n').find_map(|line| line.strip_prefix(b"0::/"))?;
+        Some(Self { folder: hierarchy.folder.join(OsStr::from_bytes(path)), root: hierarchy.folder })
     }
 
     /// The group's path from the root of the hierarchy.
-    pub(in crate::collect) fn path(&self) -> Option<&str> {
-        self.folder.strip_prefix(&self.root).ok()?.to_str()
+    pub(in crate::collect) fn path(&self) -> Option<Cow<'_, str>> {
+        Some(spelled(self.folder.strip_prefix(&self.root).ok()?.as_os_str().as_bytes()))
     }
 
     /// CPUs, and bytes of memory.
@@ -100,7 +104,7 @@ pub(super) fn is_fresh(when: Monotonic, at: Monotonic) -> bool {
 
 /// `cpu.max`: `QUOTA PERIOD` in microseconds, or `max PERIOD`.
 fn quota(folder: &Path) -> Option<f64> {
-    let text = fs::read_to_string(folder.join("cpu.max")).ok()?;
+    let text = read_text_once(folder.join("cpu.max")).ok()?;
     let mut words = text.split_ascii_whitespace();
     let (quota, period): (f64, f64) = (words.next()?.parse().ok()?, words.next()?.parse().ok()?);
     (quota > 0.0 && period > 0.0).then_some(quota / period)
@@ -108,11 +112,11 @@ fn quota(folder: &Path) -> Option<f64> {
 
 /// `memory.max`: bytes, or `max`.
 fn memory_max(folder: &Path) -> Option<u64> {
-    fs::read_to_string(folder.join("memory.max")).ok()?.trim().parse().ok()
+    read_text_once(folder.join("memory.max")).ok()?.trim().parse().ok()
 }
 
 /// `cpuset.cpus.effective`: what is left by those above and by the machine.
 fn cpuset(folder: &Path) -> Option<f64> {
-    let text = fs::read_to_string(folder.join("cpuset.cpus.effective")).ok()?;
+    let text = read_text_once(folder.join("cpuset.cpus.effective")).ok()?;
     crate::collect::machine::count_of(&text)
 }

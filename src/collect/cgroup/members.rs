@@ -1,14 +1,22 @@
 //! The processes of a control group and of those below it.
 
+use std::ffi::CString;
 use std::fs;
+use std::io;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use rustix::fs::{Dir, FileType, Mode, OFlags, openat};
+
 use crate::clock::Monotonic;
-use crate::collect::kernel_file::KernelFile;
+use crate::collect::kernel_file::{KernelFile, is_gone, read_in};
 
 /// Groups below a container's are made when it starts.
 const REFRESHED: Duration = Duration::from_secs(10);
+/// Groups and processes that are listed of one instance; who has more of them is metered through these.
+const MAX_GROUPS: usize = 1 << 16;
+const MAX_PROCESSES: usize = 1 << 18;
 
 /// Knows the groups below one, and lists the processes of all.
 #[derive(Debug, Default)]
@@ -38,10 +46,106 @@ impl Members {
     }
 }
 
+/// The folders below one, each behind those above it. What lies deeper than a path can say is left out.
 fn list(folder: PathBuf, found: &mut Vec<PathBuf>) {
-    let entries = fs::read_dir(&folder).into_iter().flatten().flatten();
-    for entry in entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir())) {
-        list(entry.path(), found);
+    let mut waiting = vec![folder];
+    while let Some(folder) = waiting.pop().filter(|_| found.len() < MAX_GROUPS) {
+        let entries = fs::read_dir(&folder).into_iter().flatten().flatten();
+        let folders = entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
+        waiting.extend(folders.map(|entry| entry.path()));
+        found.push(folder);
     }
-    found.push(folder);
+}
+
+/// All processes of the group in `folder` and of those below it, however deep they lie: one descriptor at a time, since
+/// whoever owns the group decides on its depth. Processes of another PID namespace have no number here.
+pub(super) fn all_processes(folder: &Path) -> io::Result<Vec<u32>> {
+    let mut found = Vec::new();
+    let none_if_gone = |error: io::Error| if is_gone(&error) { Ok(()) } else { Err(error) };
+    if let Err(error) = descend(folder, &mut found) {
+        none_if_gone(error)?;
+    }
+    // The first one is mostly the one that made the others.
+    found.sort_unstable();
+    found.dedup();
+    Ok(found)
+}
+
+fn descend(folder: &Path, found: &mut Vec<u32>) -> io::Result<()> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let mut current = rustix::fs::open(folder, flags, Mode::empty())?;
+    if read_in(&current, "cgroup.events")
+        .is_ok_and(|text| text.split(|byte| *byte == b'\n').any(|it| it == b"populated 0"))
+    {
+        return Ok(());
+    }
+    let (mut levels, mut groups) = (vec![visit(&current, found)?], 0);
+    while let Some(level) = levels.last_mut() {
+        match level.pop() {
+            Some(_) if groups >= MAX_GROUPS || found.len() >= MAX_PROCESSES => return Ok(()),
+            Some(name) => {
+                groups += 1;
+                // One that is no more has no processes.
+                if let Ok(below) = openat(&current, name, flags, Mode::empty()) {
+                    levels.push(visit(&below, found).unwrap_or_default());
+                    current = below;
+                }
+            }
+            None => {
+                levels.pop();
+                if !levels.is_empty() {
+                    current = openat(&current, "..", flags, Mode::empty())?;
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Adds the processes of a group, and gives the names of those below it.
+fn visit(group: &OwnedFd, found: &mut Vec<u32>) -> io::Result<Vec<CString>> {
+    // A threaded group does not say; the processes are those of its root.
+    match read_in(group, "cgroup.procs") {
+        Ok(text) => {
+            let lines =
+                text.split(|byte| *byte == b'\n').filter_map(|line| std::str::from_utf8(line).ok()?.parse().ok());
+            found.extend(lines.filter(|number: &u32| *number > 0));
+        }
+        Err(error) if is_gone(&error) || error.kind() == io::ErrorKind::Unsupported => {}
+        Err(error) => return Err(error),
+    }
+    let mut names = Vec::new();
+    for entry in Dir::read_from(group)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        if entry.file_type() == FileType::Directory && name != c"." && name != c".." {
+            names.push(name.to_owned());
+        }
+    }
+    Ok(names)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lists_processes_deeper_than_a_path_can_say_with_one_descriptor() {
+        let root = tempfile::tempdir().unwrap();
+        let (name, deep) = ("d".repeat(200), 64);
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY;
+        let mut current = rustix::fs::open(root.path(), flags, Mode::empty()).unwrap();
+        for level in 0..deep {
+            rustix::fs::mkdirat(&current, &name, Mode::RWXU).unwrap();
+            current = openat(&current, &name, flags, Mode::empty()).unwrap();
+            let file = openat(&current, "cgroup.procs", OFlags::CREATE | OFlags::WRONLY, Mode::RUSR).unwrap();
+            rustix::io::write(&file, format!("{}\n0\n", 100 + level).as_bytes()).unwrap();
+        }
+        fs::create_dir(root.path().join("beside")).unwrap();
+        fs::write(root.path().join("beside/cgroup.procs"), "7\n").unwrap();
+        let mut expected: Vec<u32> = (100..100 + deep).collect();
+        expected.insert(0, 7);
+        assert_eq!(all_processes(root.path()).unwrap(), expected);
+        assert_eq!(all_processes(&root.path().join("none")).unwrap(), [0; 0]);
+    }
 }

@@ -6,7 +6,7 @@
 //! | CPUs | `cpu.max`, `cpuset.cpus.effective` | the tightest limit of the group, of those above it, and of the machine |
 //! | memory | `memory.current`, `memory.stat` | without `inactive_file`, as tools for containers count it |
 //! | memory that may be used | `memory.max` | the tightest of the group, of those above it, and of the machine |
-//! | network | `/proc/PID/net/dev` | of the network namespace of one of its processes; 0 where that is the host's |
+//! | network | `/proc/PID/net/dev` | of the network namespaces of its processes, each once; 0 where that is the host's |
 //! | storage | | 0: the kernel counts none by group |
 //! | GPU time | `/proc/PID/fdinfo`, NVML | of the GPUs' clients that its processes have open; for NVIDIA's driver by shares of time |
 //!
@@ -26,8 +26,11 @@ mod unread;
 mod walk;
 mod watch;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
+use std::ffi::OsString;
 use std::os::fd::BorrowedFd;
+use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
+use std::time::Duration;
 
 use self::group::{Group, Shared};
 use self::hierarchy::Hierarchy;
@@ -41,12 +44,17 @@ use super::machine::Machine;
 use super::namespace::Namespaces;
 use super::nvidia::NvidiaShares;
 use super::once::Once;
+use super::spelling::{spelled, unspelled};
 use super::template::{Names, Naming};
 use super::{Asked, CollectError, Observed, Place, Scope, ScopeOptions};
 use crate::clock::Monotonic;
 
 /// Files that a process may have open beside those of groups: sockets, the spool, the figures.
 const OTHER_FILES: u64 = 256;
+/// How often groups whose last CPU time was not read are logged.
+const MISSED_LOGGED_EVERY: Duration = Duration::from_secs(10);
+/// Groups whose id had to be replaced that are logged: whoever makes groups must not fill the log.
+const MAX_RENAMED_LOGGED: usize = 32;
 /// Files that a group keeps open.
 const FILES_EACH: u64 = 4;
 
@@ -63,12 +71,15 @@ pub struct Cgroups {
     watch: Watch,
     /// By path from the root of the hierarchy.
     groups: BTreeMap<String, Group>,
-    /// Groups that have another's id.
-    clashing: BTreeSet<String>,
+    /// The path of the group that has an id.
+    ids: HashMap<String, String>,
+    /// How many groups have another id than they would have; the first of them are logged.
+    renamed: usize,
     nvidia: NvidiaShares,
     above: Above,
     /// Those that are gone, until it is told what was not read of them.
     gone: Vec<(String, Group)>,
+    missed: Missed,
     /// Groups whose files may stay open.
     keep_open: usize,
     looked: bool,
@@ -78,7 +89,7 @@ impl Cgroups {
     /// The group at `path`, or all that the pattern names, as [`super::ScopeSpec::Cgroup`] has it.
     ///
     /// # Errors
-    /// Where there is no such group, no version 2 of control groups, or where two groups would have one id.
+    /// Where there is no such group, or no version 2 of control groups.
     pub fn open(path: &str, options: &ScopeOptions) -> Result<Self, CollectError> {
         let hierarchy = Hierarchy::find(&options.root)?;
         let levels = hierarchy.levels(path)?;
@@ -134,10 +145,12 @@ impl Cgroups {
             },
             watch: Watch::new(),
             groups: BTreeMap::new(),
-            clashing: BTreeSet::new(),
+            ids: HashMap::new(),
+            renamed: 0,
             nvidia: NvidiaShares::find(root),
             above: Above::default(),
             gone: Vec::new(),
+            missed: Missed::default(),
             keep_open: usize::try_from(keep_open).unwrap_or(usize::MAX),
             looked: false,
         }
@@ -173,34 +186,22 @@ impl Cgroups {
             |path: &String, group: &mut Group| found.groups.get(path).map_or(complete, |inode| *inode != group.inode);
         for (path, group) in self.groups.extract_if(.., goes) {
             once.forget(group.instance());
+            self.ids.remove(group.instance());
             self.gone.push((path, group));
         }
-        self.clashing.retain(|path| found.groups.contains_key(path));
-        let own = |(path, group): (&String, &Group)| (group.instance().to_owned(), path.clone());
-        let comes = found.groups.keys().any(|path| !self.groups.contains_key(path));
-        let mut taken: HashMap<String, String> =
-            if comes { self.groups.iter().map(own).collect() } else { HashMap::new() };
-        for (path, inode) in found.groups {
-            if self.groups.contains_key(&path) || self.clashing.contains(&path) {
-                continue;
-            }
-            let names = self.names(&path);
-            let instance = names.instance.as_str();
-            if let Some(other) = taken.get(instance) {
-                let clash = format!(
-                    "the control groups {other:?} and {path:?} would both be called {instance:?}; \
-                     tell them apart with {}",
-                    self.asked_in.instance_id("{host}/{path}")
-                );
-                if !self.looked {
-                    return Err(CollectError(clash));
-                }
-                self.shared.once.say(instance, "instance id", &format!("{clash}; the second is not metered"));
-                self.clashing.insert(path);
-                continue;
-            }
-            taken.insert(instance.to_owned(), path.clone());
-            let folder = self.shared.root.join(&path);
+        // The older ones first: who makes a group later takes nobody's id, whatever the order in which they are found.
+        let known = &self.groups;
+        let mut coming: Vec<(u64, String)> = found
+            .groups
+            .into_iter()
+            .filter(|(path, _)| !known.contains_key(path))
+            .map(|(path, id)| (id, path))
+            .collect();
+        coming.sort_unstable();
+        for (inode, path) in coming {
+            let names = self.usable_names(&path);
+            self.ids.insert(names.instance.clone(), path.clone());
+            let folder = self.shared.root.join(OsString::from_vec(unspelled(&path)));
             self.watch.group(&folder, inode);
             let keep = self.groups.len() < self.keep_open;
             let life = format!("{}:{inode}", self.boot);
@@ -211,6 +212,39 @@ impl Cgroups {
             tracing::warn!(%error, "can't watch control groups, and lists them at each look; raise fs.inotify.max_user_watches and max_user_instances with sysctl");
         }
         Ok(())
+    }
+
+    /// The names of the group at `path`, which no other group of the scope has. What had to be replaced is logged.
+    fn usable_names(&mut self, path: &str) -> Names {
+        let mut names = self.names(path);
+        if let Some(other) = self.ids.get(&names.instance) {
+            let digest = self.naming.digest(path);
+            names.replaced.push(format!(
+                "the instance id {digest:?} stands for {:?}, which the control group {other:?} has; tell them apart with {}",
+                names.instance,
+                self.asked_in.instance_id("{host}/{path}")
+            ));
+            names.instance = digest;
+        }
+        if !names.replaced.is_empty() {
+            self.renamed = self.renamed.saturating_add(1);
+        }
+        match self.renamed {
+            0..=MAX_RENAMED_LOGGED => {
+                names
+                    .replaced
+                    .iter()
+                    .for_each(|why| tracing::warn!(group = path, "it is metered under another id: {why}"));
+            }
+            _ => names
+                .replaced
+                .iter()
+                .for_each(|why| tracing::debug!(group = path, "it is metered under another id: {why}")),
+        }
+        if self.renamed == MAX_RENAMED_LOGGED && !names.replaced.is_empty() {
+            tracing::warn!("further groups that are metered under another id are logged with --verbose --verbose");
+        }
+        names
     }
 
     fn names(&self, path: &str) -> Names {
@@ -242,7 +276,10 @@ impl Cgroups {
             group.last.born = false;
             false
         });
-        self.gone.extend(gone);
+        for (path, group) in gone {
+            self.ids.remove(group.instance());
+            self.gone.push((path, group));
+        }
         self.tell_missed(at);
         if all {
             self.above.settle();
@@ -256,20 +293,47 @@ impl Cgroups {
 }
 
 impl Cgroups {
-    /// Says of those that are gone what was not read of them at most.
+    /// Logs what was not read at most of those that are gone: the first at once, further ones together after a while, so
+    /// that whoever makes and removes groups does not fill the log.
     fn tell_missed(&mut self, at: Monotonic) {
         for (path, gone) in self.gone.drain(..) {
             let shared = &mut self.shared;
             shared.once.forget(gone.instance());
             if let Some(most) = self.above.missed(&gone, self.groups.values(), at, shared) {
-                let most_ms = most.as_millis();
-                tracing::warn!(
-                    group = path,
-                    most_ms,
-                    "it was removed before its last CPU time could be read; that is in no event"
-                );
+                self.missed.add(path, most);
             }
         }
+        self.missed.log(at);
+    }
+}
+
+/// Groups that were removed before their last CPU time was read, of which nothing was logged yet.
+#[derive(Debug, Default)]
+struct Missed {
+    groups: u64,
+    most: Duration,
+    /// The last one.
+    path: String,
+    logged: Option<Monotonic>,
+}
+
+impl Missed {
+    fn add(&mut self, path: String, most: Duration) {
+        (self.groups, self.path) = (self.groups.saturating_add(1), path);
+        self.most = self.most.saturating_add(most);
+    }
+
+    fn log(&mut self, at: Monotonic) {
+        if self.groups == 0 || self.logged.is_some_and(|when| at < when.saturating_add(MISSED_LOGGED_EVERY)) {
+            return;
+        }
+        tracing::warn!(
+            groups = self.groups,
+            group = self.path,
+            most_ms = self.most.as_millis(),
+            "it was removed before its last CPU time could be read; that is in no event"
+        );
+        *self = Self { logged: Some(at), ..Self::default() };
     }
 }
 
@@ -286,6 +350,10 @@ impl Scope for Cgroups {
 
     fn is_pattern(&self) -> bool {
         self.levels.is_pattern()
+    }
+
+    fn substitute_id(&self, place: &Place) -> Option<String> {
+        if let Place::Group(path) = place { Some(self.naming.digest(path)) } else { None }
     }
 
     fn instances(&self) -> Vec<(String, Place)> {
@@ -333,7 +401,7 @@ fn folders(folder: &std::path::Path) -> Vec<String> {
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
     let mut names: Vec<String> = entries
         .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
-        .filter_map(|entry| entry.file_name().into_string().ok())
+        .map(|entry| spelled(entry.file_name().as_bytes()).into_owned())
         .collect();
     names.sort_unstable();
     names

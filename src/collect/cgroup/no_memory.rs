@@ -1,9 +1,10 @@
 //! Why control groups have no memory figure.
 
 use std::collections::BTreeSet;
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
+
+use crate::collect::kernel_file::read_text_once;
 
 /// Hierarchies of which it was said: it is a fact of the host, and no scope's, nor that of a configuration that is read
 /// again.
@@ -16,7 +17,7 @@ pub(super) fn once(folder: &Path, root: &Path, old: Option<&str>) -> Option<Stri
 }
 
 fn why(folder: &Path, root: &Path, old: Option<&str>) -> String {
-    let known = fs::read_to_string(root.join("cgroup.controllers"));
+    let known = read_text_once(root.join("cgroup.controllers"));
     // Where that can't be read, the usual case is taken for granted.
     let is_there = known.is_ok_and(|text| text.split_ascii_whitespace().any(|name| name == "memory"));
     match old {
@@ -40,6 +41,7 @@ fn why(folder: &Path, root: &Path, old: Option<&str>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
 
     #[test]
     fn the_reason_is_the_hosts() {

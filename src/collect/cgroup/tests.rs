@@ -1,7 +1,5 @@
 //! Control groups of fixture roots. Those of this machine are tested with the binary.
 
-use std::time::Duration;
-
 use super::*;
 
 const FIXTURES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/cgroups");
@@ -73,18 +71,19 @@ fn what_can_not_be_metered_is_told_with_the_fix() {
         let error = refusal(pattern, None);
         assert!(error.contains(expected), "{pattern}: {error}");
     }
-    let clash = refusal("system.slice/docker-*", Some("{parent}"));
-    assert!(clash.contains("docker-0123456789abcdef") && clash.contains("docker-fedcba98"), "{clash}");
-    assert!(clash.contains("would both be called \"system.slice\"") && clash.contains("--instance-id"), "{clash}");
-    let mut in_file = options("unified", Some("{parent}"));
-    in_file.asked = Asked::File("c.toml:7:1".into());
-    let clash = Cgroups::open("system.slice/docker-*", &in_file).unwrap_err().to_string();
-    assert!(
-        clash.ends_with("tell them apart with instance_id = \"{host}/{path}\" in the scope at c.toml:7:1"),
-        "{clash}"
-    );
     let old = Cgroups::open("x", &options("v1", None)).unwrap_err().to_string();
     assert!(old.contains("version 1 only (at /sys/fs/cgroup/cpu,cpuacct)"), "{old}");
+}
+
+#[test]
+fn groups_that_a_template_calls_the_same_are_metered_under_stable_ids() {
+    let first = read("system.slice/docker-*", Some("{parent}"));
+    let ids: Vec<&str> = first.iter().map(|seen| seen.instance.as_str()).collect();
+    assert_eq!(ids.iter().filter(|id| **id == "system.slice").count(), 1, "the older one keeps it: {ids:?}");
+    assert_eq!(ids.iter().filter(|id| id.starts_with("node1/") && id.len() == 38).count(), 1, "{ids:?}");
+    let again: Vec<String> =
+        read("system.slice/docker-*", Some("{parent}")).into_iter().map(|it| it.instance).collect();
+    assert_eq!(again, ids);
 }
 
 #[test]

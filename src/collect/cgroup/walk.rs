@@ -1,14 +1,19 @@
 //! Which control groups a pattern names.
 
 use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io;
+use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::os::unix::fs::{DirEntryExt, MetadataExt};
 use std::path::{Path, PathBuf};
+
+use rustix::io::Errno;
 
 use crate::collect::CollectError;
 use crate::collect::kernel_file::is_gone;
 use crate::collect::pattern::{is_glob, unreadable};
+use crate::collect::spelling::{spelled, unspelled};
 
 /// A path below the root of the hierarchy, level by level.
 #[derive(Debug, Clone, PartialEq)]
@@ -25,7 +30,8 @@ enum Level {
 /// What a walk found.
 #[derive(Debug, Default)]
 pub(super) struct Found {
-    /// The groups that match, by their path from the root of the hierarchy, with the inode of their folder.
+    /// The groups that match, by their path from the root of the hierarchy as it is spelled, with the inode of their
+    /// folder.
     pub(super) groups: BTreeMap<String, u64>,
     /// A folder that could not be listed: groups below it may be missing from `groups`.
     pub(super) failure: Option<io::Error>,
@@ -54,11 +60,6 @@ impl Levels {
         self.0.iter().any(|level| !matches!(level, Level::Literal(_)))
     }
 
-    /// `name`, as it is, at any depth.
-    pub(super) fn any_then(name: &str) -> Self {
-        Self(vec![Level::Any, Level::Literal(name.to_owned())])
-    }
-
     /// The groups under `root` that match. `watch` hears of every folder in which a match may appear, before that is
     /// listed.
     pub(super) fn walk(&self, root: &Path, watch: &mut dyn FnMut(&Path)) -> Found {
@@ -85,14 +86,23 @@ impl Walk<'_> {
         }
         (self.watch)(folder);
         match level {
-            Level::Literal(name) => match fs::metadata(folder.join(name)) {
-                Ok(data) if data.is_dir() => self.enter(rest, folder, path, name, data.ino()),
-                Ok(_) => {}
-                Err(error) => self.failed(error),
-            },
+            Level::Literal(name) => {
+                // As it stands, or as ids and messages spell it.
+                let names = [OsString::from(name), OsString::from_vec(unspelled(name))];
+                for name in names.iter().take(if names[0] == names[1] { 1 } else { 2 }) {
+                    match fs::metadata(folder.join(name)) {
+                        Ok(data) if data.is_dir() => {
+                            self.enter(rest, folder, path, name, data.ino());
+                            break;
+                        }
+                        Ok(_) => {}
+                        Err(error) => self.failed(error),
+                    }
+                }
+            }
             Level::Pattern(pattern) => {
                 for (name, inode) in self.list(folder) {
-                    if pattern.matches(&name) {
+                    if pattern.matches(&spelled(name.as_bytes())) {
                         self.enter(rest, folder, path, &name, inode);
                     }
                 }
@@ -105,20 +115,20 @@ impl Walk<'_> {
         }
     }
 
-    fn enter(&mut self, levels: &[Level], folder: &mut PathBuf, path: &mut String, name: &str, inode: u64) {
+    fn enter(&mut self, levels: &[Level], folder: &mut PathBuf, path: &mut String, name: &OsStr, inode: u64) {
         let length = path.len();
         if !path.is_empty() {
             path.push('/');
         }
-        path.push_str(name);
+        path.push_str(&spelled(name.as_bytes()));
         folder.push(name);
         self.step(levels, folder, path, inode);
         folder.pop();
         path.truncate(length);
     }
 
-    /// The folders in `folder`. A name that is not UTF-8 can't be an id, and nothing makes such groups.
-    fn list(&mut self, folder: &Path) -> Vec<(String, u64)> {
+    /// The folders in `folder`.
+    fn list(&mut self, folder: &Path) -> Vec<(OsString, u64)> {
         let mut found = Vec::new();
         let entries = match fs::read_dir(folder) {
             Ok(entries) => entries,
@@ -130,9 +140,7 @@ impl Walk<'_> {
         for entry in entries {
             match entry {
                 Ok(entry) if entry.file_type().is_ok_and(|kind| kind.is_dir()) => {
-                    if let Ok(name) = entry.file_name().into_string() {
-                        found.push((name, entry.ino()));
-                    }
+                    found.push((entry.file_name(), entry.ino()));
                 }
                 Ok(_) => {}
                 Err(error) => self.failed(error),
@@ -142,7 +150,9 @@ impl Walk<'_> {
     }
 
     fn failed(&mut self, error: io::Error) {
-        if !is_gone(&error) {
+        // A group that lies deeper than a path can say is in the figures of those above it.
+        let is_too_deep = error.raw_os_error() == Some(Errno::NAMETOOLONG.raw_os_error());
+        if !is_gone(&error) && !is_too_deep {
             self.found.failure.get_or_insert(error);
         }
     }
@@ -174,6 +184,20 @@ mod tests {
         assert_eq!(found("a.slice"), ["a.slice"]);
         assert_eq!(found("a.slice/none"), [""; 0]);
         assert_eq!(found(""), [""]);
+    }
+
+    #[test]
+    fn names_that_are_no_text_are_found_and_spelled() {
+        let root = tempfile::tempdir().unwrap();
+        for name in [&b"a\xff"[..], b"a%FF", b"a\n"] {
+            fs::create_dir_all(root.path().join(OsStr::from_bytes(name)).join("x")).unwrap();
+        }
+        let found = |levels: &[&str]| -> Vec<String> {
+            Levels::new(levels).unwrap().walk(root.path(), &mut |_| {}).groups.into_keys().collect()
+        };
+        assert_eq!(found(&["a*", "x"]), ["a%0A/x", "a%25FF/x", "a%FF/x"]);
+        assert_eq!(found(&["a%25FF"]), ["a%25FF"], "as ids spell it");
+        assert_eq!(found(&["a%0A"]), ["a%0A"]);
     }
 
     #[test]

@@ -161,10 +161,12 @@ fn read(
     let mut as_known = true;
     for name in &process.files {
         let mut file = KernelFile::reopened(folder.join("fdinfo").join(name));
-        let Ok(text) = file.read(buffer) else {
+        let Ok(text) = file.read_bytes(buffer) else {
             as_known = false;
             continue;
         };
+        // Clients may name themselves; what counts is text.
+        let text = &String::from_utf8_lossy(text);
         // Drivers that tell nothing have no number for their clients; whether it is still a GPU's file can't be known.
         let Some(client) = fdinfo::client(text) else { continue };
         let key = format!("{}/{}", client.device, client.id);
@@ -188,6 +190,7 @@ fn gpu_files(folder: &Path) -> io::Result<Vec<String>> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder)?.flatten() {
         if fs::read_link(entry.path()).is_ok_and(|path| path.starts_with("/dev/dri"))
+            // Descriptors are numbers.
             && let Ok(name) = entry.file_name().into_string()
         {
             found.push(name);
@@ -198,7 +201,7 @@ fn gpu_files(folder: &Path) -> io::Result<Vec<String>> {
 
 /// When a process began, since the boot.
 fn began(folder: &Path, buffer: &mut Vec<u8>) -> Option<Duration> {
-    let stat = KernelFile::reopened(folder.join("stat")).read_at_once(buffer).and_then(stat::stat).ok()?;
+    let stat = KernelFile::reopened(folder.join("stat")).read_bytes_at_once(buffer).and_then(stat::stat).ok()?;
     let per_second = rustix::param::clock_ticks_per_second().max(1);
     let nanos = u128::from(stat.start) * 1_000_000_000 / u128::from(per_second);
     Some(Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX)))

@@ -94,7 +94,7 @@ impl Scope for PortableHost {
             gpu: None,
         };
         let life = System::boot_time().map(|time| time.to_string()).unwrap_or_default();
-        let Names { instance, user, org } = self.names.clone();
+        let Names { instance, user, org, .. } = self.names.clone();
         Ok(vec![Observed { instance, life, born: false, user, org, place: Place::Host, reading }])
     }
 }

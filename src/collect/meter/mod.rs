@@ -81,7 +81,7 @@ impl Identity {
 }
 
 /// Why no event may carry the id: it has 1 to 256 bytes and no control characters.
-pub(super) fn check_id(id: &str) -> Result<(), String> {
+pub(in crate::collect) fn check_id(id: &str) -> Result<(), String> {
     if id.is_empty() {
         Err("it is empty".to_owned())
     } else if id.len() > MAX_ID_BYTES {

@@ -6,7 +6,7 @@
 //! | CPUs | `/proc/PID/status`, the control group | those that the process may run on, less what its control group allows |
 //! | memory | `/proc/PID/statm` | private pages of each process, and shared ones of the process that has most of them |
 //! | memory that may be used | `/proc/meminfo`, the control group | the tightest |
-//! | network | `/proc/PID/net/dev` | of its network namespace; 0 where that is the host's |
+//! | network | `/proc/PID/net/dev` | of the network namespaces of its processes, each once; 0 where that is the host's |
 //! | storage | | 0 |
 //! | GPU time | `/proc/PID/fdinfo`, NVML | of the GPUs' clients that the processes have open; for NVIDIA's driver by shares of time |
 //!
@@ -34,10 +34,12 @@ use self::ledger::{Id, Ledger};
 use self::tree::{Look, Walker};
 use super::cgroup::GroupLimits;
 use super::drm::{Drm, DrmClients};
+use super::kernel_file::read_text_once;
 use super::machine::{Machine, count_of};
 use super::namespace::{NamespaceTraffic, Namespaces};
 use super::nvidia::{NvidiaShares, share_of};
 use super::once::Once;
+use super::spelling::spelled;
 use super::template::{Names, Naming};
 use super::{CollectError, Observed, Place, Reading, Scope, ScopeOptions};
 use crate::clock::Monotonic;
@@ -83,16 +85,19 @@ impl ProcessTree {
                  look with: ps -p {number}, or meter a service with systemd:UNIT, which outlives its processes"
             ))
         })?;
-        let status = std::fs::read_to_string(walker.folder(number).join("status")).unwrap_or_default();
+        let status = read_text_once(walker.folder(number).join("status")).unwrap_or_default();
         if let Some(process) = stat::status(&status, "Tgid").filter(|process| *process != number.to_string()) {
             return Err(CollectError(format!(
                 "can't meter pid:{number}: it is a thread of process {process}; meter pid:{process}"
             )));
         }
+        let names =
+            Naming::new(options, Machine::host(root)).of(Some(&spelled(&found.name)), &format!("pid:{number}"), None);
+        names.replaced.iter().for_each(|why| tracing::warn!(process = number, "it is metered under another id: {why}"));
         let pid = i32::try_from(number).ok().and_then(Pid::from_raw).filter(|_| root == Path::new("/"));
         let mut tree = Self {
             top: (number, found.start),
-            names: Naming::new(options, Machine::host(root)).of(Some(&found.name), &format!("pid:{number}"), None),
+            names,
             life: format!("{}:{number}:{}", Machine::boot(root), found.start),
             group: GroupLimits::of_process(root, &walker.folder(number)),
             walker,
@@ -125,7 +130,7 @@ impl ProcessTree {
     }
 
     fn place(&self) -> Place {
-        let group = self.group.as_ref().and_then(|group| group.path().map(Into::into));
+        let group = self.group.as_ref().and_then(|group| group.path().map(|path| path.as_ref().into()));
         Place::Process { number: self.top.0, start: self.top.1, group }
     }
 
@@ -137,7 +142,7 @@ impl ProcessTree {
             return (cpus, memory);
         }
         let whole = self.machine.look(at);
-        let status = std::fs::read_to_string(self.walker.folder(self.top.0).join("status")).unwrap_or_default();
+        let status = read_text_once(self.walker.folder(self.top.0).join("status")).unwrap_or_default();
         let allowed = stat::status(&status, "Cpus_allowed_list").and_then(count_of).unwrap_or(f64::INFINITY);
         let (cpus, memory) = match &mut self.group {
             Some(group) => group.look(&mut self.machine, at),
@@ -165,9 +170,9 @@ impl Scope for ProcessTree {
             self.end = None;
         }
         let (cpus, memory_total) = self.limits(at);
-        let number = self.top.0;
-        let network = self.traffic.read(&self.namespaces, || Ok(vec![number]), &mut self.buffer);
-        let processes: Vec<u32> = look.entries.keys().map(|id| id.0).collect();
+        let mut processes: Vec<u32> = look.entries.keys().map(|id| id.0).collect();
+        processes.sort_unstable();
+        let network = self.traffic.read(&mut self.namespaces, at, || Ok(processes.clone()), &mut self.buffer);
         let gpu =
             self.drm.is_present(at).then(|| self.clients.read(&mut self.drm, at, None, &processes, &mut self.buffer));
         let shares = self.nvidia.look(at);
@@ -185,7 +190,7 @@ impl Scope for ProcessTree {
             gpus_busy: share_of(shares.as_ref(), &processes),
             gpu,
         };
-        let Names { instance, user, org } = self.names.clone();
+        let Names { instance, user, org, .. } = self.names.clone();
         Ok(vec![Observed { instance, life: self.life.clone(), born: false, user, org, place: self.place(), reading }])
     }
 

@@ -5,7 +5,8 @@ use std::io;
 /// A process as one look sees it. Times in ticks.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::collect) struct Stat {
-    pub(super) name: String,
+    /// As the kernel has it: any bytes but NUL.
+    pub(super) name: Vec<u8>,
     pub(super) parent: u32,
     /// User and system time of it and of all threads that it ever had.
     pub(super) own: u64,
@@ -18,16 +19,18 @@ pub(in crate::collect) struct Stat {
 }
 
 /// `1234 (a name) S 1 …`; the name may hold anything.
-pub(in crate::collect) fn stat(text: &str) -> io::Result<Stat> {
+pub(in crate::collect) fn stat(text: &[u8]) -> io::Result<Stat> {
     let parsed = || {
-        let (_, rest) = text.split_once('(')?;
-        let (name, rest) = rest.rsplit_once(')')?;
+        let open = text.iter().position(|byte| *byte == b'(')?;
+        let close = text.iter().rposition(|byte| *byte == b')')?;
+        let name = text.get(open + 1..close)?;
+        let rest = std::str::from_utf8(text.get(close + 1..)?).ok()?;
         let fields: Vec<&str> = rest.split_ascii_whitespace().collect();
         let number = |index: usize| fields.get(index)?.parse::<u64>().ok();
         // Counted from the state, which is field 3. Guest time is in user time. Times of children may be -1 in old kernels.
         let time = |user: usize| Some(number(user)?.saturating_add(number(user + 1)?));
         Some(Stat {
-            name: name.to_owned(),
+            name: name.to_vec(),
             parent: fields.get(1)?.parse().ok()?,
             own: time(11)?,
             waited: time(13).unwrap_or(0),
@@ -69,10 +72,12 @@ mod tests {
     #[test]
     fn names_hold_anything() {
         let text = "42 (a) S (b) Z 7 42 42 0 -1 4194304 1 2 3 4 100 20 30 4 20 0 1 0 5555 1 2";
-        let expected = Stat { name: "a) S (b".into(), parent: 7, own: 120, waited: 34, start: 5555, ended: true };
-        assert_eq!(stat(text).unwrap(), expected);
-        assert!(!stat(&text.replace(" 20 0 1 0 ", " 20 0 3 0 ")).unwrap().ended, "other threads run on");
-        assert!(stat("42 (x) S 1").is_err() && stat("").is_err());
+        let expected = Stat { name: b"a) S (b".to_vec(), parent: 7, own: 120, waited: 34, start: 5555, ended: true };
+        assert_eq!(stat(text.as_bytes()).unwrap(), expected);
+        let odd = [&b"42 (\xff\n) S"[..], &text.as_bytes()[text.find(" 7 42").unwrap()..]].concat();
+        assert_eq!(stat(&odd).unwrap().name, b"\xff\n");
+        assert!(!stat(text.replace(" 20 0 1 0 ", " 20 0 3 0 ").as_bytes()).unwrap().ended, "other threads run on");
+        assert!(stat(b"42 (x) S 1").is_err() && stat(b"").is_err());
     }
 
     #[test]

@@ -42,7 +42,7 @@ impl Walker {
     /// The process, where it is there.
     pub(super) fn stat(&mut self, number: u32) -> io::Result<Option<Stat>> {
         let mut file = KernelFile::reopened(self.folder(number).join("stat"));
-        match file.read_at_once(&mut self.buffer).and_then(stat) {
+        match file.read_bytes_at_once(&mut self.buffer).and_then(stat) {
             Ok(found) => Ok(Some(found)),
             Err(error) if is_gone(&error) => Ok(None),
             Err(error) => Err(error),

@@ -73,7 +73,7 @@ impl LinuxHost {
         }
         host.storage.check(&mut host.buffer)?;
         if !options.interfaces.is_empty() {
-            let text = host.network.read(&mut host.buffer);
+            let text = host.network.read_bytes(&mut host.buffer);
             text.map_err(|error| CollectError(format!("can't meter the network: {error}")))
                 .and_then(|text| host.uplinks.check(text))?;
         }
@@ -92,9 +92,9 @@ impl Scope for LinuxHost {
         let cpu = self.once.part(&self.names.instance, "CPU time", cpu);
         let memory = self.memory.read_at_once(&mut self.buffer).and_then(stat::memory);
         let memory = self.once.part(&self.names.instance, "memory", memory);
-        let network = self.network.read(&mut self.buffer).and_then(|text| self.uplinks.traffic(text));
+        let network = self.network.read_bytes(&mut self.buffer).and_then(|text| self.uplinks.traffic(text));
         let network = self.once.part(&self.names.instance, "network", network);
-        let storage = self.storage.used(at, &mut self.buffer);
+        let storage = self.storage.used(at, &self.names.instance, &mut self.once, &mut self.buffer);
         let storage = self.once.part(&self.names.instance, "storage", storage);
         let reading = Reading {
             at,
@@ -107,7 +107,7 @@ impl Scope for LinuxHost {
             gpus_busy: self.gpus.busy(at),
             gpu: None,
         };
-        let Names { instance, user, org } = self.names.clone();
+        let Names { instance, user, org, .. } = self.names.clone();
         Ok(vec![Observed { instance, life: self.boot.clone(), born: false, user, org, place: Place::Host, reading }])
     }
 }

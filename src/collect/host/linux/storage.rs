@@ -5,11 +5,16 @@
 //! that is mounted elsewhere too (bind mounts), and every further mount of one that was counted (subvolumes). Members of
 //! a RAID and physical volumes of LVM hold no file system of their own.
 //!
-//! Where mounts or devices are asked for, these count and no others, of whatever kind they are. A file system on another
-//! machine, or behind one, is asked in a thread of its own: a server that is gone would hold everything up.
+//! Where mounts or devices are asked for, these count and no others, of whatever kind they are. Those whose code is not
+//! the kernel's own or that lie on another machine, and those behind one, are each asked in a thread of their own: one
+//! that does not answer would hold everything up. It leaves out itself alone, which is logged. What a program answers
+//! for (FUSE) counts only where it is asked for, since it may answer anything.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
 use std::io;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -17,23 +22,25 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use crate::clock::Monotonic;
 use crate::collect::guard::{Answer, Guarded};
 use crate::collect::kernel_file::KernelFile;
+use crate::collect::once::Once;
+use crate::collect::spelling::spelled;
 use crate::collect::{CollectError, NamePattern, ScopeOptions, mountinfo};
 
 /// File systems that only ever hold an image.
 const IMAGES: [&str; 4] = ["squashfs", "iso9660", "udf", "erofs"];
 /// File systems whose subvolumes look like bind mounts.
 const WITH_SUBVOLUMES: [&str; 2] = ["btrfs", "bcachefs"];
-/// File systems that somebody else answers for.
-const REMOTE: [&str; 16] = [
-    "9p", "acfs", "afs", "beegfs", "ceph", "cifs", "coda", "fuseblk", "gfs2", "gpfs", "lustre", "ncpfs", "nfs", "nfs4",
-    "smb3", "virtiofs",
+/// File systems that the kernel answers for by itself; any other one may not answer.
+const ANSWERED_BY_THE_KERNEL: [&str; 24] = [
+    "bcachefs", "btrfs", "cgroup", "cgroup2", "devpts", "devtmpfs", "erofs", "exfat", "ext2", "ext3", "ext4", "f2fs",
+    "iso9660", "overlay", "proc", "ramfs", "reiserfs", "squashfs", "sysfs", "tmpfs", "udf", "vfat", "xfs", "zfs",
 ];
 
 /// A file system to ask.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Mount {
-    pub(super) device: String,
-    pub(super) path: String,
+    pub(super) device: OsString,
+    pub(super) path: OsString,
     /// It may not answer.
     pub(super) remote: bool,
 }
@@ -46,7 +53,7 @@ pub(super) struct Storage {
     wanted: Wanted,
     known: Option<Vec<Mount>>,
     /// By path.
-    remote: BTreeMap<String, Guarded<Option<u64>>>,
+    remote: BTreeMap<OsString, Guarded<Option<u64>>>,
 }
 
 /// What was asked for; nothing is everything local.
@@ -73,20 +80,26 @@ impl Storage {
             return Ok(());
         }
         let refuse = |error: io::Error| CollectError(format!("can't meter storage: {error}"));
-        let text = self.mountinfo.read(buffer).map_err(refuse)?;
+        let text = self.mountinfo.read_bytes(buffer).map_err(refuse)?;
         self.wanted.check(text)
     }
 
-    /// Used bytes.
-    pub(super) fn used(&mut self, at: Monotonic, buffer: &mut Vec<u8>) -> io::Result<u64> {
+    /// Used bytes. What can't be asked is left out and logged; only where nothing can be read at all it is an error.
+    pub(super) fn used(
+        &mut self,
+        at: Monotonic,
+        instance: &str,
+        once: &mut Once,
+        buffer: &mut Vec<u8>,
+    ) -> io::Result<u64> {
         if self.known.is_none() || self.changed() {
-            let mounts = self.wanted.pick(self.mountinfo.read(buffer)?);
+            let mounts = self.wanted.pick(self.mountinfo.read_bytes(buffer)?);
             self.remote.retain(|path, _| mounts.iter().any(|mount| mount.remote && mount.path == *path));
             self.known = Some(mounts);
         }
-        let mut sum = 0u64;
+        let (mut sum, mut stuck) = (0u64, None);
         for mount in self.known.iter().flatten() {
-            let path = self.root.join(mount.path.trim_start_matches('/'));
+            let path = self.root.join(Path::new(&mount.path).strip_prefix("/").unwrap_or(Path::new(&mount.path)));
             let used = if mount.remote {
                 let guarded = self
                     .remote
@@ -94,9 +107,11 @@ impl Storage {
                     .or_insert_with(|| Guarded::new("statvfs", move || Some(move || used_of(&path))));
                 match guarded.ask(at) {
                     Answer::Known(used) => used,
-                    Answer::Waiting => return Err(io::Error::other(format!("{} has not answered yet", mount.path))),
+                    // It may answer yet; what the others hold does not wait for it.
+                    Answer::Waiting => None,
                     Answer::Stuck | Answer::Never => {
-                        return Err(io::Error::other(format!("{} does not answer; is its server gone?", mount.path)));
+                        stuck = stuck.or(Some(&mount.path));
+                        None
                     }
                 }
             } else {
@@ -105,6 +120,13 @@ impl Storage {
             // One that can't be asked (no permission, just unmounted) does not hide the others.
             sum = sum.saturating_add(used.unwrap_or(0));
         }
+        let silent = |path: &OsString| {
+            let path = spelled(path.as_bytes());
+            io::Error::other(format!(
+                "the file system at {path} does not answer and is NOT metered; is its server gone?"
+            ))
+        };
+        once.part(instance, "storage of a file system", stuck.map_or(Ok(()), |path| Err(silent(path))));
         Ok(sum)
     }
 
@@ -130,49 +152,49 @@ impl Wanted {
     }
 
     fn matches(&self, mount: &mountinfo::Mount<'_>) -> bool {
-        self.mounts.iter().any(|pattern| pattern.matches(&mount.path))
-            || self.devices.iter().any(|pattern| pattern.matches(&mount.source))
+        self.mounts.iter().any(|pattern| pattern.matches(&spelled(mount.path.as_bytes())))
+            || self.devices.iter().any(|pattern| pattern.matches(&spelled(mount.source.as_bytes())))
     }
 
     /// The file systems that count in the text of `mountinfo`, each once.
-    pub(super) fn pick(&self, text: &str) -> Vec<Mount> {
+    pub(super) fn pick(&self, text: &[u8]) -> Vec<Mount> {
         let all: Vec<mountinfo::Mount<'_>> = mountinfo::mounts(text).collect();
-        let behind: Vec<String> =
-            all.iter().filter(|mount| is_remote(mount)).map(|mount| format!("{}/", mount.path)).collect();
-        let mut seen: Vec<(String, String)> = Vec::new();
+        let behind: Vec<OsString> =
+            all.iter().filter(|mount| is_remote(mount)).map(|mount| mount.path.clone()).collect();
+        let mut seen: Vec<(Vec<u8>, OsString)> = Vec::new();
         let mut found = Vec::new();
         for mount in all {
             let counts = if self.is_everything() { is_local(&mount) } else { self.matches(&mount) };
-            let on_device = mount.source.starts_with('/');
+            let on_device = mount.source.as_bytes().starts_with(b"/");
             let again =
-                |(number, device): &(String, String)| number == mount.number || on_device && *device == mount.source;
+                |(number, device): &(Vec<u8>, OsString)| number == mount.number || on_device && *device == mount.source;
             if counts && !seen.iter().any(again) {
                 seen.push((mount.number.to_owned(), mount.source.clone()));
-                let remote = is_remote(&mount) || behind.iter().any(|above| mount.path.starts_with(above));
+                let remote = is_remote(&mount)
+                    || behind.iter().any(|above| *above != mount.path && Path::new(&mount.path).starts_with(above));
                 found.push(Mount { device: mount.source, path: mount.path, remote });
             }
         }
         found
     }
 
-    fn check(&self, text: &str) -> Result<(), CollectError> {
+    fn check(&self, text: &[u8]) -> Result<(), CollectError> {
         let all: Vec<mountinfo::Mount<'_>> = mountinfo::mounts(text).collect();
-        let none = |pattern: &&NamePattern, of: fn(&mountinfo::Mount<'_>) -> String| {
-            !all.iter().any(|mount| pattern.matches(&of(mount)))
+        let none = |pattern: &&NamePattern, of: for<'m> fn(&'m mountinfo::Mount<'_>) -> &'m OsStr| {
+            !all.iter().any(|mount| pattern.matches(&spelled(of(mount).as_bytes())))
         };
-        if let Some(pattern) = self.mounts.iter().find(|pattern| none(pattern, |mount| mount.path.clone())) {
-            let above = |mount: &&mountinfo::Mount<'_>| {
-                pattern.as_str().starts_with(&format!("{}/", mount.path.trim_end_matches('/')))
-            };
-            let near = all.iter().filter(above).max_by_key(|mount| mount.path.len()).map_or("/", |mount| &mount.path);
+        if let Some(pattern) = self.mounts.iter().find(|pattern| none(pattern, |mount| &mount.path)) {
+            let paths = all.iter().map(|mount| spelled(mount.path.as_bytes()));
+            let above = |path: &Cow<'_, str>| pattern.as_str().starts_with(&format!("{}/", path.trim_end_matches('/')));
+            let near = paths.filter(above).max_by_key(|path| path.len()).unwrap_or(Cow::Borrowed("/"));
             return Err(CollectError(format!(
                 "nothing is mounted at {pattern}; it lies on the file system that is mounted at {near}: --mount {near}"
             )));
         }
-        if let Some(pattern) = self.devices.iter().find(|pattern| none(pattern, |mount| mount.source.clone())) {
+        if let Some(pattern) = self.devices.iter().find(|pattern| none(pattern, |mount| &mount.source)) {
             let mut local: Vec<Mount> = Self::default().pick(text);
             local.truncate(8);
-            let names: Vec<&str> = local.iter().map(|mount| mount.device.as_str()).collect();
+            let names: Vec<Cow<'_, str>> = local.iter().map(|mount| spelled(mount.device.as_bytes())).collect();
             return Err(CollectError(format!(
                 "no file system of the device {pattern} is mounted; there are {}; see findmnt",
                 names.join(", ")
@@ -183,16 +205,19 @@ impl Wanted {
 }
 
 fn is_local(mount: &mountinfo::Mount<'_>) -> bool {
+    let source = mount.source.as_bytes();
     // A pool of ZFS has no device file of its own.
-    let on_device = mount.source.starts_with("/dev/") || mount.kind == "zfs";
+    let on_device = source.starts_with(b"/dev/") || mount.kind == "zfs";
     let is_top = mount.path == "/";
-    let is_part = mount.root != "/" && !WITH_SUBVOLUMES.contains(&mount.kind);
+    let is_part = mount.root != b"/" && !WITH_SUBVOLUMES.iter().any(|kind| mount.kind == *kind);
     on_device
-        && !IMAGES.contains(&mount.kind)
-        && !mount.kind.starts_with("fuse.")
-        && (is_top || !is_part && !mount.source.starts_with("/dev/loop"))
+        && !IMAGES.iter().any(|kind| mount.kind == *kind)
+        // Whoever mounts one says what its device is called. `fuseblk` is for root, who has the device.
+        && mount.kind != "fuse"
+        && !mount.kind.as_bytes().starts_with(b"fuse.")
+        && (is_top || !is_part && !source.starts_with(b"/dev/loop"))
 }
 
 fn is_remote(mount: &mountinfo::Mount<'_>) -> bool {
-    REMOTE.contains(&mount.kind) || mount.kind.starts_with("fuse.") || mount.kind == "fuse" || mount.kind == "autofs"
+    !ANSWERED_BY_THE_KERNEL.iter().any(|kind| mount.kind == *kind)
 }

@@ -1,6 +1,8 @@
 //! The collector's loop: waits, looks, hands events to the writer.
 
-use form_usage_events::clock::Clock;
+use std::time::Duration;
+
+use form_usage_events::clock::{Clock, Monotonic};
 use form_usage_events::collect::{
     Agent, Metered, Now, Origin, Plan, Saved, ScopeConfig, ScopeId, StateFile, Tick, refuse_overlaps,
 };
@@ -13,6 +15,11 @@ use crate::cmd::watch::{self, Asked, Screen, Writes};
 use crate::exit::Exit;
 use crate::output::{self, StdoutClosed};
 use crate::setup::Shutdown;
+
+/// A sample out of turn that takes as long is followed by a rest of the same length, so that groups that come and go
+/// without end take half of the meter's time at most.
+const LONG_GLANCE: Duration = Duration::from_millis(2);
+const LONGEST_REST: Duration = Duration::from_millis(50);
 
 /// What one run of the command holds.
 pub(super) struct Collector<'a> {
@@ -32,6 +39,8 @@ pub(super) struct Collector<'a> {
     /// Where somebody watches.
     pub(super) screen: Option<Screen>,
     closed: u64,
+    /// Until then no scope is looked at out of turn.
+    rest_until: Monotonic,
 }
 
 /// Why the loop ended.
@@ -62,6 +71,7 @@ impl<'a> Collector<'a> {
             writes: Writes::Events,
             screen: None,
             closed: 0,
+            rest_until: Monotonic::ZERO,
         })
     }
 
@@ -102,6 +112,7 @@ impl<'a> Collector<'a> {
             // Other settings are taken over at a whole second, not at any look before.
             let reload = next.is_some() && whole <= due;
             let pause = if reload { whole } else { due };
+            let rest = self.rest_until.saturating_sub(self.clock.monotonic());
             tokio::select! {
                 biased;
                 () = shutdown.finish.cancelled() => return Ok(End::Asked),
@@ -109,11 +120,19 @@ impl<'a> Collector<'a> {
                     self.settle(outcome)?;
                     continue;
                 }
-                scope = urgencies.next() => {
+                // Whoever makes and empties groups without end holds up no sample.
+                scope = urgencies.next(), if !pause.is_zero() && rest.is_zero() => {
+                    let began = self.clock.monotonic();
                     let tick = self.agent.glance(scope, self.now());
                     self.take(tick)?;
+                    let now = self.clock.monotonic();
+                    let took = now.saturating_sub(began);
+                    if took >= LONG_GLANCE {
+                        self.rest_until = now.saturating_add(took.min(LONGEST_REST));
+                    }
                     continue;
                 }
+                () = self.clock.sleep(rest), if !rest.is_zero() && rest < pause => continue,
                 asked = watch::key(&mut self.screen) => match asked? {
                     Asked::End => return Ok(End::Asked),
                     Asked::Nothing => continue,

@@ -1,0 +1,78 @@
+//! The thread that enters network namespaces to list their interfaces.
+//!
+//! A thread is in one network namespace, and this one goes from one to the next. It may be held up, by locks that all
+//! namespaces share: whoever asks waits for a moment, and is answered later.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TryRecvError, sync_channel};
+use std::time::Duration;
+
+use super::links::{Interface, interfaces_of};
+
+/// How long a sample waits for an answer, as long as answers come in time.
+const PATIENCE: Duration = Duration::from_millis(100);
+/// Questions that wait; who finds the queue full asks at the next sample.
+const QUESTIONS: usize = 256;
+
+/// The answer to come.
+pub(super) type Pending = Receiver<io::Result<Vec<Interface>>>;
+
+#[derive(Debug)]
+struct Question {
+    namespace: File,
+    others: Vec<OwnedFd>,
+    answer: SyncSender<io::Result<Vec<Interface>>>,
+}
+
+/// Asks the thread, which is started by the first question.
+#[derive(Debug, Default)]
+pub(super) struct LinkReader {
+    questions: Option<SyncSender<Question>>,
+    /// The last answer was late: the next one is not waited for.
+    late: bool,
+}
+
+impl LinkReader {
+    /// Asks for the interfaces of a namespace; `others` are the instance's other ones. `None` where it can't be asked now.
+    pub(super) fn ask(&mut self, namespace: File, others: Vec<OwnedFd>) -> Option<Pending> {
+        if self.questions.is_none() {
+            self.questions = start().inspect_err(|error| tracing::debug!(%error, "no thread")).ok();
+        }
+        let (answer, pending) = sync_channel(1);
+        self.questions.as_ref()?.try_send(Question { namespace, others, answer }).ok().map(|()| pending)
+    }
+
+    /// The answer, if it has come or comes within a moment.
+    pub(super) fn answer(&mut self, pending: &Pending) -> Option<io::Result<Vec<Interface>>> {
+        let answer = if self.late {
+            pending.try_recv().map_err(|error| error == TryRecvError::Disconnected)
+        } else {
+            pending.recv_timeout(PATIENCE).map_err(|error| error == RecvTimeoutError::Disconnected)
+        };
+        match answer {
+            Ok(answer) => {
+                self.late = false;
+                Some(answer)
+            }
+            Err(true) => Some(Err(io::Error::other("the thread that lists interfaces ended"))),
+            Err(false) => {
+                self.late = true;
+                None
+            }
+        }
+    }
+}
+
+fn start() -> io::Result<SyncSender<Question>> {
+    let (ask, questions) = sync_channel::<Question>(QUESTIONS);
+    std::thread::Builder::new().name("links".to_owned()).spawn(move || {
+        for question in questions {
+            let found = interfaces_of(question.namespace.as_fd(), &question.others);
+            // Whoever asked may be gone.
+            let _ = question.answer.try_send(found);
+        }
+    })?;
+    Ok(ask)
+}

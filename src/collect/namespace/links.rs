@@ -1,0 +1,299 @@
+//! Which interfaces of a network namespace lead out of it, as rtnetlink(7) tells.
+
+use std::io;
+use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
+use std::time::Duration;
+
+use rustix::net::sockopt::{Timeout, set_socket_timeout};
+use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, recv, send, socket_with};
+use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
+
+// Numbers of linux/netlink.h, linux/rtnetlink.h, linux/if_link.h, linux/net_namespace.h and linux/if.h.
+const NLMSG_ERROR: u16 = 2;
+const NLMSG_DONE: u16 = 3;
+const RTM_NEWLINK: u16 = 16;
+const RTM_GETLINK: u16 = 18;
+const RTM_NEWNSID: u16 = 88;
+const RTM_GETNSID: u16 = 90;
+const NLM_F_REQUEST: u16 = 1;
+const NLM_F_DUMP: u16 = 0x300;
+const IFLA_IFNAME: u16 = 3;
+const IFLA_LINKINFO: u16 = 18;
+const IFLA_EXT_MASK: u16 = 29;
+const IFLA_LINK_NETNSID: u16 = 37;
+const IFLA_INFO_KIND: u16 = 1;
+const RTEXT_FILTER_SKIP_STATS: u32 = 8;
+const NETNSA_NSID: u16 = 1;
+const NETNSA_FD: u16 = 3;
+const IFF_LOOPBACK: u32 = 8;
+/// Bytes of the head of a message, and of that of one about a link behind it.
+const MESSAGE_HEAD: usize = 16;
+const LINK_HEAD: usize = 16;
+
+/// More than a message about one link has at most.
+const BUFFER_BYTES: usize = 256 << 10;
+/// The kernel answers at once; it may wait for a lock that all namespaces share.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Interfaces that run over others of their namespace, or lead nowhere: what passes them and leaves the namespace passes
+/// another interface as well. The pairs (`veth` and the like) and those on top of another one (`macvlan`, `ipvlan`) lead
+/// out where their other end is in another namespace, which is known before their kind is asked for.
+const INNER: [&[u8]; 37] = [
+    b"amt",
+    b"bareudp",
+    b"batadv",
+    b"bond",
+    b"bridge",
+    b"dummy",
+    b"erspan",
+    b"geneve",
+    b"gre",
+    b"gretap",
+    b"gtp",
+    b"hsr",
+    b"ifb",
+    b"ip6erspan",
+    b"ip6gre",
+    b"ip6gretap",
+    b"ip6tnl",
+    b"ipip",
+    b"ipvlan",
+    b"ipvtap",
+    b"macsec",
+    b"macvlan",
+    b"macvtap",
+    b"netkit",
+    b"nlmon",
+    b"sit",
+    b"team",
+    b"tun",
+    b"veth",
+    b"vlan",
+    b"vrf",
+    b"vti",
+    b"vti6",
+    b"vxcan",
+    b"vxlan",
+    b"wireguard",
+    b"xfrm",
+];
+
+/// An interface of a namespace.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Interface {
+    /// Its name, as the kernel has it.
+    pub(super) name: Vec<u8>,
+    /// What passes it leaves or enters the namespace, and passes no other interface of it that is counted.
+    pub(super) leads_out: bool,
+    /// It was made by software, for its namespace, so that its counters began at zero there.
+    pub(super) is_virtual: bool,
+    /// It is the namespace's loopback, whatever its name.
+    pub(super) is_loopback: bool,
+}
+
+/// Moves this thread into the network namespace, and lists its interfaces. What leads to one of the namespaces `others`
+/// does not lead out: it is counted there, where it leaves that one.
+pub(super) fn interfaces_of(namespace: BorrowedFd<'_>, others: &[OwnedFd]) -> io::Result<Vec<Interface>> {
+    move_into_link_name_space(namespace, Some(LinkNameSpaceType::Network))?;
+    let flags = SocketFlags::CLOEXEC;
+    // Without a protocol it is NETLINK_ROUTE, which is number 0.
+    let socket = socket_with(AddressFamily::NETLINK, SocketType::RAW, flags, None)?;
+    set_socket_timeout(&socket, Timeout::Recv, Some(PATIENCE))?;
+    let mut buffer = vec![0; BUFFER_BYTES];
+    let links = links(&socket, &mut buffer)?;
+    // After the list, which gives numbers to the namespaces that it names.
+    let near: Vec<i32> = if links.iter().any(|link| link.far.is_some()) {
+        others.iter().filter_map(|other| number_of(&socket, other.as_fd(), &mut buffer).ok().flatten()).collect()
+    } else {
+        Vec::new()
+    };
+    Ok(links.into_iter().map(|link| link.judged(&near)).collect())
+}
+
+/// What a message says of a link.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Link {
+    name: Vec<u8>,
+    kind: Option<Vec<u8>>,
+    /// The number of the namespace with its other end, where that is another one.
+    far: Option<i32>,
+    is_loopback: bool,
+}
+
+impl Link {
+    fn judged(self, near: &[i32]) -> Interface {
+        let leads_out = match (self.far, &self.kind) {
+            _ if self.is_loopback => false,
+            (Some(far), _) => !near.contains(&far),
+            (None, Some(kind)) => !INNER.contains(&kind.as_slice()),
+            // A device.
+            (None, None) => true,
+        };
+        Interface { name: self.name, leads_out, is_virtual: self.kind.is_some(), is_loopback: self.is_loopback }
+    }
+}
+
+/// All links of the namespace that the socket is of.
+fn links(socket: &OwnedFd, buffer: &mut [u8]) -> io::Result<Vec<Link>> {
+    let mut request = head(RTM_GETLINK, NLM_F_REQUEST | NLM_F_DUMP);
+    request.extend([0; LINK_HEAD]);
+    attribute(&mut request, IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS);
+    let mut found = Vec::new();
+    ask(socket, request, buffer, RTM_NEWLINK, &mut |body| found.extend(link(body)))?;
+    Ok(found)
+}
+
+/// The number by which the socket's namespace knows another one, if it does.
+fn number_of(socket: &OwnedFd, other: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<Option<i32>> {
+    let mut request = head(RTM_GETNSID, NLM_F_REQUEST);
+    // The family, padded.
+    request.extend([0; 4]);
+    attribute(&mut request, NETNSA_FD, u32::try_from(other.as_raw_fd()).map_err(io::Error::other)?);
+    let mut number = None;
+    ask(socket, request, buffer, RTM_NEWNSID, &mut |body| {
+        let attributes = attributes(body.get(4..).unwrap_or_default());
+        number = attributes.filter(|(kind, _)| *kind == NETNSA_NSID).find_map(|(_, value)| int(value));
+    })?;
+    Ok(number.filter(|number| *number >= 0))
+}
+
+/// Sends a request, and gives the bodies of the answers of the type `wanted`.
+fn ask(
+    socket: &OwnedFd,
+    mut request: Vec<u8>,
+    buffer: &mut [u8],
+    wanted: u16,
+    take: &mut dyn FnMut(&[u8]),
+) -> io::Result<()> {
+    let is_list = request.get(6..8) == Some(&(NLM_F_REQUEST | NLM_F_DUMP).to_ne_bytes());
+    let length = u32::try_from(request.len()).map_err(io::Error::other)?;
+    request.splice(..4, length.to_ne_bytes());
+    send(socket, &request, SendFlags::empty())?;
+    loop {
+        let (_, length) = recv(socket, &mut *buffer, RecvFlags::TRUNC)?;
+        let mut rest = buffer.get(..length).ok_or_else(|| io::Error::other("a message about links is too long"))?;
+        if rest.is_empty() {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        while let Some((kind, body, after)) = message(rest) {
+            match kind {
+                NLMSG_DONE => return Ok(()),
+                NLMSG_ERROR => {
+                    return match int(body) {
+                        Some(number) if number != 0 => Err(io::Error::from_raw_os_error(number.wrapping_neg())),
+                        _ => Ok(()),
+                    };
+                }
+                kind if kind == wanted => take(body),
+                _ => {}
+            }
+            if !is_list {
+                return Ok(());
+            }
+            rest = after;
+        }
+    }
+}
+
+/// The head of a message; its length is filled in when it is sent.
+fn head(kind: u16, flags: u16) -> Vec<u8> {
+    let mut head = vec![0; 4];
+    head.extend(kind.to_ne_bytes());
+    head.extend(flags.to_ne_bytes());
+    head.resize(MESSAGE_HEAD, 0);
+    head
+}
+
+fn attribute(message: &mut Vec<u8>, kind: u16, value: u32) {
+    message.extend(8u16.to_ne_bytes());
+    message.extend(kind.to_ne_bytes());
+    message.extend(value.to_ne_bytes());
+}
+
+/// The first message: its type, its body, what comes behind it.
+fn message(bytes: &[u8]) -> Option<(u16, &[u8], &[u8])> {
+    let length = usize::try_from(int(bytes)?).ok()?;
+    let kind = short(bytes.get(4..)?)?;
+    let body = bytes.get(MESSAGE_HEAD..length)?;
+    Some((kind, body, bytes.get(length.next_multiple_of(4)..).unwrap_or_default()))
+}
+
+fn link(body: &[u8]) -> Option<Link> {
+    let flags = int(body.get(8..)?)?.cast_unsigned();
+    let mut link = Link { is_loopback: flags & IFF_LOOPBACK != 0, ..Link::default() };
+    for (kind, value) in attributes(body.get(LINK_HEAD..)?) {
+        match kind {
+            IFLA_IFNAME => link.name = text(value),
+            IFLA_LINK_NETNSID => link.far = int(value),
+            IFLA_LINKINFO => {
+                link.kind = attributes(value).find(|(kind, _)| *kind == IFLA_INFO_KIND).map(|(_, value)| text(value));
+            }
+            _ => {}
+        }
+    }
+    Some(link)
+}
+
+/// The attributes in a message or in an attribute, with their values.
+fn attributes(mut bytes: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
+    std::iter::from_fn(move || {
+        let length = usize::from(short(bytes)?);
+        // The two highest bits are flags.
+        let kind = short(bytes.get(2..)?)? & 0x3fff;
+        let value = bytes.get(4..length)?;
+        bytes = bytes.get(length.next_multiple_of(4)..).unwrap_or_default();
+        Some((kind, value))
+    })
+}
+
+/// A text that ends with a NUL.
+fn text(value: &[u8]) -> Vec<u8> {
+    value.split(|byte| *byte == 0).next().unwrap_or_default().to_vec()
+}
+
+fn int(bytes: &[u8]) -> Option<i32> {
+    bytes.first_chunk().map(|bytes| i32::from_ne_bytes(*bytes))
+}
+
+fn short(bytes: &[u8]) -> Option<u16> {
+    bytes.first_chunk().map(|bytes| u16::from_ne_bytes(*bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn judged(kind: Option<&str>, far: Option<i32>, is_loopback: bool) -> bool {
+        let kind = kind.map(|kind| kind.as_bytes().to_vec());
+        Link { name: b"x".to_vec(), kind, far, is_loopback }.judged(&[3]).leads_out
+    }
+
+    #[test]
+    fn interfaces_lead_out_by_kind_and_other_end_and_not_by_name() {
+        assert!(judged(None, None, false), "a device");
+        assert!(!judged(None, None, true), "loopback");
+        assert!(judged(Some("veth"), Some(0), false), "a cable to elsewhere");
+        assert!(!judged(Some("veth"), Some(3), false), "a cable to another namespace of the instance");
+        assert!(!judged(Some("veth"), None, false), "a cable within the namespace");
+        assert!(judged(Some("macvlan"), Some(1), false) && !judged(Some("macvlan"), None, false));
+        assert!(!judged(Some("bridge"), None, false) && !judged(Some("vlan"), None, false));
+        assert!(judged(Some("a kind that is new"), None, false), "what can't be known counts");
+    }
+
+    #[test]
+    fn lists_the_links_of_this_threads_namespace() {
+        let Ok(namespace) = std::fs::File::open("/proc/self/ns/net") else { return };
+        let Ok(found) = interfaces_of(namespace.as_fd(), &[]) else { return };
+        assert!(found.iter().any(|link| link.is_loopback && !link.leads_out), "{found:?}");
+    }
+
+    #[test]
+    fn a_message_that_is_cut_or_lies_about_its_length_is_no_message() {
+        assert_eq!(message(&[]), None);
+        assert_eq!(message(&[255; 20]), None);
+        assert_eq!(message(&[4, 0, 0, 0, 16, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]), None);
+        assert_eq!(attributes(&[0, 0, 3, 0, 1]).count(), 0);
+        assert_eq!(attributes(&[200, 0, 3, 0, 1]).count(), 0);
+        assert_eq!(link(&[0; 4]), None);
+    }
+}
