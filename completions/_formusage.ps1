@@ -131,6 +131,7 @@ Register-ArgumentCompleter -Native -CommandName 'formusage' -ScriptBlock {
             [CompletionResult]::new('--no-spool', '--no-spool', [CompletionResultType]::ParameterName, 'Do without: what is not delivered when the run ends goes to --dead-letter or standard error')
             [CompletionResult]::new('--no-circuit-breaker', '--no-circuit-breaker', [CompletionResultType]::ParameterName, 'Do without a circuit breaker')
             [CompletionResult]::new('--allow-exec', '--allow-exec', [CompletionResultType]::ParameterName, 'Let channels and actions run programs; stands on the command line alone, never in the environment')
+            [CompletionResult]::new('--metrics-allow-remote', '--metrics-allow-remote', [CompletionResultType]::ParameterName, 'Let --metrics-listen serve other machines too, without a password')
             [CompletionResult]::new('-v', '-v', [CompletionResultType]::ParameterName, 'Log more: -v for what happens, -vv for every attempt')
             [CompletionResult]::new('--verbose', '--verbose', [CompletionResultType]::ParameterName, 'Log more: -v for what happens, -vv for every attempt')
             [CompletionResult]::new('-q', '-q', [CompletionResultType]::ParameterName, 'Log nothing')

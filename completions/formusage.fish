@@ -128,6 +128,7 @@ complete -c formusage -n "__fish_formusage_using_subcommand publish" -l create-s
 complete -c formusage -n "__fish_formusage_using_subcommand publish" -l no-spool -d 'Do without: what is not delivered when the run ends goes to --dead-letter or standard error'
 complete -c formusage -n "__fish_formusage_using_subcommand publish" -l no-circuit-breaker -d 'Do without a circuit breaker'
 complete -c formusage -n "__fish_formusage_using_subcommand publish" -l allow-exec -d 'Let channels and actions run programs; stands on the command line alone, never in the environment'
+complete -c formusage -n "__fish_formusage_using_subcommand publish" -l metrics-allow-remote -d 'Let --metrics-listen serve other machines too, without a password'
 complete -c formusage -n "__fish_formusage_using_subcommand publish" -s v -l verbose -d 'Log more: -v for what happens, -vv for every attempt'
 complete -c formusage -n "__fish_formusage_using_subcommand publish" -s q -l quiet -d 'Log nothing'
 complete -c formusage -n "__fish_formusage_using_subcommand publish" -s h -l help -d 'Print help (see more with \'--help\')'

@@ -12,6 +12,8 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use crate::events::is_refused_in_id;
+use crate::limited_read::{MAX_SECRET_BYTES, read_limited_text};
 use crate::validate::names::nearest;
 
 /// All channels and actions.
@@ -211,8 +213,10 @@ impl ChannelsConfig {
         for (list, channels) in [("channels", &config.channels), ("actions", &config.actions)] {
             for (channel, config) in channels {
                 let mut fault = |what: &str| faults.push(format!("{name}: {list}.{channel}.{}: {what}", config.kind()));
-                if channel.is_empty() || channel.chars().any(char::is_control) {
-                    fault("a name must not be empty and holds no control characters");
+                if channel.is_empty() || channel.chars().any(is_refused_in_id) {
+                    fault(
+                        "a name must not be empty and holds no control characters, nor such that turn the direction of text",
+                    );
                 }
                 config.check(&mut fault);
             }
@@ -306,7 +310,7 @@ impl SecretRef {
                 (value, name.clone())
             }
             (None, Some(path)) => {
-                let text = std::fs::read_to_string(path);
+                let text = read_limited_text(path, MAX_SECRET_BYTES);
                 let place = path.display().to_string();
                 (text.map_err(|error| format!("{place} can't be read: {error}"))?, place)
             }

@@ -3,8 +3,8 @@
 use std::process::Stdio;
 use std::time::Duration;
 
-use tokio::io::AsyncWriteExt as _;
-use tokio::process::Command;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::process::{ChildStderr, Command};
 
 use super::config::ExecConfig;
 use super::message::ViolationEvent;
@@ -16,6 +16,9 @@ use crate::transport::{BatchLimits, BoxFuture, Failure, Outcome, Reach, Sink};
 const DATA_ERROR: i32 = 65;
 /// How much of what a program says an error shows.
 const EXCERPT: usize = 300;
+/// How much of a program's standard error is kept to take the excerpt from; the rest is read and dropped, so that the
+/// program is not held up.
+const KEPT_BYTES: u64 = 8 << 10;
 
 /// Runs a program for each group of alerts.
 #[derive(Debug)]
@@ -61,7 +64,7 @@ impl ExecSink {
         })?;
         #[cfg(target_os = "linux")]
         let group = Group(child.id());
-        let stdin = child.stdin.take();
+        let (stdin, stderr) = (child.stdin.take(), child.stderr.take());
         let talk = async {
             if let Some(mut stdin) = stdin {
                 // A program need not read; its exit code says how it went.
@@ -69,9 +72,18 @@ impl ExecSink {
                 let _ = stdin.shutdown().await;
             }
         };
-        let ended = tokio::time::timeout(self.timeout, async { tokio::join!(talk, child.wait_with_output()).1 }).await;
-        let output = match ended {
-            Ok(Ok(output)) => output,
+        let hear = async {
+            match stderr {
+                Some(stderr) => excerpt_and_drain(stderr).await,
+                None => Ok(Vec::new()),
+            }
+        };
+        let run = async {
+            let ((), said, status) = tokio::join!(talk, hear, child.wait());
+            std::io::Result::Ok((status?, said?))
+        };
+        let (status, said) = match tokio::time::timeout(self.timeout, run).await {
+            Ok(Ok(ended)) => ended,
             Ok(Err(error)) => return Err(Failure::service(format!("the program {program:?} was lost: {error}"))),
             Err(_) => {
                 let message = format!("the program {program:?} did not end within {:?} and was killed", self.timeout);
@@ -80,14 +92,22 @@ impl ExecSink {
         };
         #[cfg(target_os = "linux")]
         group.let_go();
-        if output.status.success() {
+        if status.success() {
             return Ok(());
         }
-        let said: String = String::from_utf8_lossy(&output.stderr).trim().chars().take(EXCERPT).collect();
+        let said: String = String::from_utf8_lossy(&said).trim().chars().take(EXCERPT).collect();
         let said = if said.is_empty() { said } else { format!(": {said}") };
-        let message = format!("the program {program:?} ended with {}{said}", output.status);
-        Err(if output.status.code() == Some(DATA_ERROR) { Failure::event(message) } else { Failure::service(message) })
+        let message = format!("the program {program:?} ended with {status}{said}");
+        Err(if status.code() == Some(DATA_ERROR) { Failure::event(message) } else { Failure::service(message) })
     }
+}
+
+/// The first bytes of `stderr`, which is read to its end.
+async fn excerpt_and_drain(mut stderr: ChildStderr) -> std::io::Result<Vec<u8>> {
+    let mut kept = Vec::new();
+    (&mut stderr).take(KEPT_BYTES).read_to_end(&mut kept).await?;
+    tokio::io::copy(&mut stderr, &mut tokio::io::sink()).await?;
+    Ok(kept)
 }
 
 /// The program and what it started, which are killed when this is dropped.

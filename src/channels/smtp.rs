@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
 use lettre::message::header::{ContentType, HeaderName, HeaderValue, MIME_VERSION_1_0};
 use lettre::message::{Mailbox, MessageBuilder};
 use lettre::transport::smtp::authentication::Credentials;
@@ -12,11 +14,15 @@ use rustls::CertificateError;
 use super::config::{SmtpConfig, SmtpTls};
 use super::message;
 use crate::events::{EncodedEvent, EventId};
+use crate::limited_read::{MAX_CERTIFICATES_BYTES, read_limited};
 use crate::transport::cause::{find, innermost, shortage};
+use crate::transport::http_client::mask;
 use crate::transport::{BatchLimits, BoxFuture, Failure, Outcome, Reach, Sink};
 
 /// What one mail tells of.
 const LIMITS: BatchLimits = BatchLimits { events: 100, bytes: 256 << 10 };
+/// How much of what a server says an error shows.
+const EXCERPT_CHARS: usize = 300;
 /// How long each step of a conversation may take.
 const TIMEOUT: Duration = Duration::from_secs(20);
 
@@ -24,6 +30,8 @@ const TIMEOUT: Duration = Duration::from_secs(20);
 pub(super) struct SmtpSink {
     transport: AsyncSmtpTransport<Tokio1Executor>,
     server: String,
+    /// The password in every form in which it is sent, which a server may repeat.
+    secrets: Vec<String>,
     from: Mailbox,
     to: Vec<Mailbox>,
 }
@@ -50,13 +58,16 @@ impl SmtpSink {
             .port(port)
             .tls(tls)
             .timeout(Some(TIMEOUT));
+        let mut secrets = Vec::new();
         if let (Some(user), Some(password)) = (&config.user, &config.password) {
             let password = password.read().map_err(Failure::destination)?;
+            secrets = forms_sent(user, &password);
             builder = builder.credentials(Credentials::new(user.clone(), password));
         }
         Ok(Self {
             transport: builder.build(),
             server: format!("{}:{port}", config.host),
+            secrets,
             from: mailbox(&config.from)?,
             to: config.to.iter().map(mailbox).collect::<Result<_, _>>()?,
         })
@@ -90,7 +101,7 @@ impl SmtpSink {
 
     fn failure(&self, error: &lettre::transport::smtp::Error) -> Failure {
         let server = &self.server;
-        let said = innermost(error);
+        let said = excerpt(&self.secrets.iter().fold(innermost(error), |said, secret| mask(&said, secret)));
         let Some(status) = error.status() else {
             // The mail library reports a refused certificate as any connection that failed.
             if let Some(rustls::Error::InvalidCertificate(why)) = find(error) {
@@ -130,6 +141,27 @@ impl SmtpSink {
     }
 }
 
+/// How `AUTH` sends a password (RFC 4616, and the older LOGIN): with the user in one string, or alone; in base64, whose
+/// padding a server may leave out. The longest form first, since it may hold another.
+fn forms_sent(user: &str, password: &str) -> Vec<String> {
+    let mut forms = vec![
+        STANDARD.encode(format!("\0{user}\0{password}")),
+        STANDARD_NO_PAD.encode(format!("\0{user}\0{password}")),
+        STANDARD.encode(password),
+        STANDARD_NO_PAD.encode(password),
+        password.to_owned(),
+    ];
+    forms.sort_by_key(|form| std::cmp::Reverse(form.len()));
+    forms
+}
+
+/// What a server said, as a log line may show it: of bounded length, on one line.
+fn excerpt(said: &str) -> String {
+    let shown: String =
+        said.chars().take(EXCERPT_CHARS).map(|char| if char.is_control() { ' ' } else { char }).collect();
+    if said.chars().nth(EXCERPT_CHARS).is_some() { shown + "…" } else { shown }
+}
+
 /// What to do about a certificate that was refused.
 const fn certificate_advice(why: &CertificateError) -> &'static str {
     match why {
@@ -152,7 +184,8 @@ fn tls(config: &SmtpConfig) -> Result<TlsParameters, Failure> {
     let refuse = |why: String| Failure::destination(format!("TLS to the mail server can't be set up: {why}"));
     let mut builder = TlsParameters::builder(config.host.clone());
     if let Some(path) = &config.ca_file {
-        let text = std::fs::read(path).map_err(|error| refuse(format!("{} can't be read: {error}", path.display())))?;
+        let text = read_limited(path, MAX_CERTIFICATES_BYTES)
+            .map_err(|error| refuse(format!("{} can't be read: {error}", path.display())))?;
         let certificate = Certificate::from_pem(&text).map_err(|error| refuse(innermost(&error)))?;
         builder = builder.certificate_store(CertificateStore::None).add_root_certificate(certificate);
     }

@@ -30,14 +30,27 @@ pub const VERSION: &str = "1.0";
 /// The longest `instance_id`, `user_id` or `org_id`, in bytes.
 pub const MAX_ID_BYTES: usize = 256;
 
-/// What an id looks like in the JSON Schema. (Its length counts characters there, and bytes here.)
+/// What an id looks like in the JSON Schema, as [`is_refused_in_id`] has it. (Its length counts characters there, and bytes
+/// here.)
 #[cfg(feature = "schema")]
-const NO_CONTROL_CHARACTERS: &str = "^[^\\u0000-\\u001f\\u007f-\\u009f]*$";
+const NO_CONTROL_CHARACTERS: &str =
+    "^[^\\u0000-\\u001f\\u007f-\\u009f\\u061c\\u200e\\u200f\\u202a-\\u202e\\u2066-\\u2069]*$";
+
+/// Whether no id may hold `char`: of an instance, a user, an organization, a threshold, a channel. These are the control
+/// characters, and Unicode's controls of direction (`Bidi_Control`), with which one id is shown as another.
+pub(crate) fn is_refused_in_id(char: char) -> bool {
+    char.is_control() || turns_direction(char)
+}
+
+/// Whether `char` is a control of direction.
+pub(crate) const fn turns_direction(char: char) -> bool {
+    matches!(char, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
 
 /// What one instance consumed in one period.
 ///
 /// The fields stand in the order in which they are written. To [`crate::validate`] an event is valid when its ids are neither empty, nor
-/// longer than [`MAX_ID_BYTES`], nor hold control characters; its figures are finite and not negative; its percentages
+/// longer than [`MAX_ID_BYTES`], nor hold control characters or controls of direction; its figures are finite and not negative; its percentages
 /// are at most 100; its period has a start before its end; and it was stamped at or after that end.
 /// [`crate::validate::event_findings`] checks all of it. What is only implausible among this (a percentage over 100, a time
 /// that can only be milliseconds, or is too early or too late) is delivered with a warning all the same.

@@ -211,9 +211,29 @@ impl<'a> Trail<'a> {
 /// What `future` gives, unless `limit` passes first.
 pub(super) async fn within<T>(clock: &dyn Clock, limit: Duration, future: impl Future<Output = T>) -> Option<T> {
     let late: BoxFuture<'_, ()> = clock.sleep(limit);
+    // Outside of the task's budget: a server that always has more to say uses it up, and the timer would never fire.
+    let late = tokio::task::unconstrained(late);
     tokio::select! {
         biased;
         value = future => Some(value),
         () = late => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::SystemClock;
+
+    #[tokio::test]
+    async fn time_limit_holds_where_work_never_runs_out() {
+        // As a connection on which there is always something to read.
+        let busy = async {
+            loop {
+                tokio::task::consume_budget().await;
+            }
+        };
+        let limited = within(&SystemClock, Duration::from_millis(10), busy);
+        assert_eq!(tokio::time::timeout(Duration::from_secs(30), limited).await, Ok(None::<()>));
     }
 }

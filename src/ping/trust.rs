@@ -24,6 +24,7 @@ use tokio_rustls::client::TlsStream;
 use super::PingError;
 use super::certificate::TlsFacts;
 use crate::clock::Clock;
+use crate::limited_read::{MAX_CERTIFICATES_BYTES, read_limited};
 use crate::transport::ClientCertificate;
 use crate::transport::tls::Identity;
 
@@ -61,8 +62,10 @@ impl Trust {
             None => Arc::new(rustls_platform_verifier::Verifier::new(provider.clone()).map_err(refuse)?),
             Some(path) => {
                 let refuse_file = |why: String| PingError(format!("the roots in {} {why}", path.display()));
-                let certificates = CertificateDer::pem_file_iter(path)
-                    .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+                let text = read_limited(path, MAX_CERTIFICATES_BYTES)
+                    .map_err(|error| refuse_file(format!("can't be read: {error}")))?;
+                let certificates = CertificateDer::pem_slice_iter(&text)
+                    .collect::<Result<Vec<_>, _>>()
                     .map_err(|error| refuse_file(format!("can't be read: {error}")))?;
                 if certificates.is_empty() {
                     return Err(refuse_file("are none: the file holds no PEM certificate".to_owned()));

@@ -181,7 +181,8 @@ impl IntakeReader {
                     group.push(self.judge(line, origin, clock.unix_seconds()));
                 }
                 Err(error) => {
-                    group.push(Intake::Broken(format!("can't read {name} behind line {at}: {error}")));
+                    let place = if at == 0 { String::new() } else { format!(" behind line {at}") };
+                    group.push(Intake::Broken(format!("can't read {name}{place}: {error}")));
                     break;
                 }
             }

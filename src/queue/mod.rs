@@ -22,24 +22,43 @@ mod writer;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use axum::serve::ListenerExt as _;
 use tokio::net::TcpListener;
 
+use crate::http_server::{self, Limits};
 use crate::transport::{EventStore, StoreError};
 
 /// How long requests under way may take once the end was asked for.
 const GRACE: Duration = Duration::from_secs(5);
+/// How long a connection may be idle or take for the head of a request.
+const HEAD_TIME: Duration = Duration::from_secs(65);
+/// The largest head of a request, and about what is buffered of a reply.
+const BUFFER_BYTES: usize = 64 << 10;
+/// The most lists that are sent at a time: each has a thread, an open store and about a megabyte.
+pub const MAX_LISTS: usize = 32;
 
 /// How a queue is served.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub struct QueueOptions {
-    /// Requests need this token; none by default.
+    /// Requests need this token; none by default. Without one, only requests to a loopback name are answered.
     pub token: Option<String>,
+    /// Connections at a time, 512 by default; half of them from one other machine. Where all are taken, a newcomer gets
+    /// the place of the one that has been without a whole request for longest. A list takes three more descriptors, and
+    /// there are as many at a time as a quarter of this, at most [`MAX_LISTS`].
+    pub max_connections: usize,
+}
+
+impl Default for QueueOptions {
+    fn default() -> Self {
+        Self { token: None, max_connections: 512 }
+    }
 }
 
 impl std::fmt::Debug for QueueOptions {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("QueueOptions").field("token", &self.token.as_ref().map(|_| "(secret)")).finish()
+        f.debug_struct("QueueOptions")
+            .field("token", &self.token.as_ref().map(|_| "(secret)"))
+            .field("max_connections", &self.max_connections)
+            .finish()
     }
 }
 
@@ -66,28 +85,20 @@ pub async fn serve(
     options: QueueOptions,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), QueueError> {
+    let limits = Limits {
+        connections: options.max_connections.max(1),
+        connections_per_peer: options.max_connections.div_ceil(2).max(1),
+        head_time: HEAD_TIME,
+        connection_time: None,
+        buffer_bytes: BUFFER_BYTES,
+        keep_alive: true,
+        grace: GRACE,
+    };
     let store = EventStore::open(db)?;
     let (writer, thread) = writer::start(store);
     let app = routes::app(PathBuf::from(db), writer, &options);
-    let ending = tokio_util::sync::CancellationToken::new();
-    let asked = ending.clone();
-    // Small writes go out at once: a list is several of them, and a reader would wait 40 ms for its delayed acknowledgement.
-    let listener = listener.tap_io(|connection| {
-        if let Err(error) = connection.set_nodelay(true) {
-            tracing::debug!(%error, "no TCP_NODELAY");
-        }
-    });
-    let server = axum::serve(listener, app).with_graceful_shutdown(async move {
-        shutdown.await;
-        asked.cancel();
-    });
-    let late = async {
-        ending.cancelled().await;
-        tokio::time::timeout(GRACE, std::future::pending::<()>()).await
-    };
-    tokio::select! {
-        served = server => served?,
-        _ = late => tracing::warn!("some requests did not end in time; they were not answered, so they will be sent again"),
+    if !http_server::serve(listener, app, &limits, shutdown).await {
+        tracing::warn!("some requests did not end in time; they were not answered, so they will be sent again");
     }
     // The writer ends when the last handle to it is gone; what it was given is committed by then.
     let ended = tokio::task::spawn_blocking(move || thread.join());

@@ -1,24 +1,33 @@
 //! The routes, and the replies to each.
+//!
+//! Clients may be hostile: bodies that are large are read a few at a time, and without a token only those are answered
+//! who can't be a web page of somebody else's (see [`from_this_machine`]).
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
 use axum::body::Body;
 use axum::extract::rejection::JsonRejection;
 use axum::extract::{DefaultBodyLimit, Json, Path, Request, State};
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::uri::Authority;
+use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
+use axum::{Extension, Router};
 use serde::Deserialize;
 use serde_json::json;
 use sha3::{Digest, Sha3_256};
+use tokio::sync::Semaphore;
 
-use super::QueueOptions;
+use super::list::Sending;
 use super::writer::Writer;
+use super::{MAX_LISTS, QueueOptions};
+use crate::clock::{Clock as _, SystemClock};
 use crate::database::StoreError;
+use crate::http_server::{Slot, Slots};
 use crate::transport::EventStore;
 use crate::transport::form::{MAX_REQUEST_BYTES, topic_hash};
 
@@ -26,12 +35,17 @@ use crate::transport::form::{MAX_REQUEST_BYTES, topic_hash};
 const MAX_TOPIC_BYTES: usize = 1_024;
 /// How long a request may take to arrive.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
+/// A body of more bytes, or of unknown length, is large.
+const LARGE_BODY: u64 = 64 << 10;
+/// So many large bodies are held at a time; with what is made of them each takes up to 5 MiB.
+const LARGE_BODIES: usize = 16;
 
 /// What every route needs.
 #[derive(Debug, Clone)]
 struct Queue {
     path: Arc<PathBuf>,
     writer: Writer,
+    lists: Arc<Slots>,
 }
 
 /// The body of a write.
@@ -41,9 +55,11 @@ enum Operation {
 }
 
 pub(super) fn app(path: PathBuf, writer: Writer, options: &QueueOptions) -> Router {
-    let queue = Queue { path: Arc::new(path), writer };
+    let lists = super::list::slots((options.max_connections / 4).clamp(1, MAX_LISTS));
+    let queue = Queue { path: Arc::new(path), writer, lists };
+    let large_bodies = middleware::from_fn_with_state(Arc::new(Semaphore::new(LARGE_BODIES)), few_large_bodies);
     let guarded = Router::new()
-        .route("/queue/write_local", post(write))
+        .route("/queue/write_local", post(write).layer(large_bodies))
         .route("/queue/{name}/get", get(get_all))
         .route("/queue/{name}/{index}/get_after", get(get_after));
     let guarded = match &options.token {
@@ -51,11 +67,12 @@ pub(super) fn app(path: PathBuf, writer: Writer, options: &QueueOptions) -> Rout
         Some(token) => guarded.layer(middleware::from_fn_with_state(digest(token.as_bytes()), needs_token)),
         None => guarded,
     };
-    guarded
-        .route("/queue/health", get(health))
-        .layer(DefaultBodyLimit::max(MAX_REQUEST_BYTES))
-        .layer(middleware::from_fn(within_time))
-        .with_state(queue)
+    let all = guarded.route("/queue/health", get(health));
+    let all = match &options.token {
+        Some(_) => all,
+        None => all.layer(middleware::from_fn(from_this_machine)),
+    };
+    all.layer(DefaultBodyLimit::max(MAX_REQUEST_BYTES)).layer(middleware::from_fn(within_time)).with_state(queue)
 }
 
 fn digest(bytes: &[u8]) -> [u8; 32] {
@@ -72,6 +89,69 @@ async fn needs_token(State(expected): State<[u8; 32]>, request: Request, next: N
         (StatusCode::UNAUTHORIZED, "this queue needs its token: Authorization: Bearer …\n").into_response();
     response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
     response
+}
+
+/// Refuses what a web page of anybody's may have sent: a browser on this machine can reach a queue that has no token. Such
+/// a request names the page's origin, or, where a name of the page's owner was made to lead here (DNS rebinding), that name
+/// as its host.
+async fn from_this_machine(request: Request, next: Next) -> Response {
+    let refuse = |why: String| {
+        let words = format!(
+            "{why}; without a token this queue answers only requests to localhost, 127.0.0.1 or [::1] that no web page of \
+             another host sent: use such a name, or give the queue a token (FORMUSAGE_TOKEN, --token-file)\n"
+        );
+        (StatusCode::FORBIDDEN, words).into_response()
+    };
+    match foreign_host(request.uri(), request.headers()) {
+        None => next.run(request).await,
+        Some(Foreign::Host(host)) => refuse(format!("the request is to the host {host:?}")),
+        Some(Foreign::Origin(origin)) => refuse(format!("the request comes from a page of {origin:?}")),
+    }
+}
+
+enum Foreign {
+    Host(String),
+    Origin(String),
+}
+
+/// The host or the origin of a request that is not this machine's loopback.
+fn foreign_host(uri: &Uri, headers: &HeaderMap) -> Option<Foreign> {
+    let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
+    let mut hosts: Vec<String> = headers.get_all(header::HOST).iter().map(text).collect();
+    hosts.extend(uri.authority().map(Authority::to_string));
+    if hosts.is_empty() {
+        return Some(Foreign::Host(String::new()));
+    }
+    if let Some(host) = hosts.into_iter().find(|host| !is_loopback(host)) {
+        return Some(Foreign::Host(host));
+    }
+    let mut origins = headers.get_all(header::ORIGIN).iter().map(text);
+    let is_here = |origin: &String| origin.split_once("://").is_some_and(|(_, host)| is_loopback(host));
+    origins.find(|origin| !is_here(origin)).map(Foreign::Origin)
+}
+
+/// Whether `host`, with or without a port, is a name or an address of the loopback (RFC 6761, section 6.3).
+fn is_loopback(host: &str) -> bool {
+    let Ok(authority) = host.parse::<Authority>() else { return false };
+    if host.contains('@') {
+        return false;
+    }
+    let name = authority.host().trim_matches(['[', ']']).trim_end_matches('.').to_ascii_lowercase();
+    match name.parse::<IpAddr>() {
+        Ok(address) => address.to_canonical().is_loopback(),
+        Err(_) => name == "localhost" || name.ends_with(".localhost"),
+    }
+}
+
+/// Lets a few large bodies in at a time; others wait until these are answered.
+async fn few_large_bodies(State(places): State<Arc<Semaphore>>, request: Request, next: Next) -> Response {
+    let length = request.headers().get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
+    if length.is_some_and(|length: u64| length <= LARGE_BODY) {
+        return next.run(request).await;
+    }
+    // Nobody closes it.
+    let _place = places.acquire().await;
+    next.run(request).await
 }
 
 /// A client that takes forever to send its request does not keep its place.
@@ -92,7 +172,11 @@ async fn health(State(queue): State<Queue>) -> Response {
     }
 }
 
-async fn write(State(queue): State<Queue>, body: Result<Json<Operation>, JsonRejection>) -> Response {
+async fn write(
+    State(queue): State<Queue>,
+    Extension(connection): Extension<Arc<Slot>>,
+    body: Result<Json<Operation>, JsonRejection>,
+) -> Response {
     // The extractor's own refusals are those of the protocol: 400, 413, 415 and 422 with a text.
     let Operation::Write { content, topic } = match body {
         Ok(Json(operation)) => operation,
@@ -102,21 +186,35 @@ async fn write(State(queue): State<Queue>, body: Result<Json<Operation>, JsonRej
         let words = format!("the topic has {} bytes, at most {MAX_TOPIC_BYTES} are taken\n", topic.len());
         return (StatusCode::UNPROCESSABLE_ENTITY, words).into_response();
     }
+    let _busy = connection.busy();
     match queue.writer.write(topic, content).await {
         Ok(()) => Json("OpSuccess").into_response(),
         Err(reason) => failure(reason),
     }
 }
 
-async fn get_all(State(queue): State<Queue>, Path(name): Path<String>) -> Response {
-    list(queue, name, 0).await
+async fn get_all(
+    State(queue): State<Queue>,
+    Extension(connection): Extension<Arc<Slot>>,
+    Path(name): Path<String>,
+) -> Response {
+    list(queue, connection, name, 0).await
 }
 
-async fn get_after(State(queue): State<Queue>, Path((name, index)): Path<(String, u64)>) -> Response {
-    list(queue, name, index).await
+async fn get_after(
+    State(queue): State<Queue>,
+    Extension(connection): Extension<Arc<Slot>>,
+    Path((name, index)): Path<(String, u64)>,
+) -> Response {
+    list(queue, connection, name, index).await
 }
 
-async fn list(queue: Queue, name: String, from: u64) -> Response {
+async fn list(queue: Queue, connection: Arc<Slot>, name: String, from: u64) -> Response {
+    let Some(slot) = queue.lists.enter(None, SystemClock.monotonic()) else {
+        let words = "as many lists are under way as this queue sends at a time, and all of them advance; try again\n";
+        return (StatusCode::SERVICE_UNAVAILABLE, [(header::RETRY_AFTER, "1")], words).into_response();
+    };
+    let sending = Sending { connection: connection.busy(), slot };
     let topic = topic_hash(&name);
     let (path, hash) = (queue.path.clone(), topic.clone());
     let count = tokio::task::spawn_blocking(move || EventStore::open(&path)?.count(&hash)).await;
@@ -129,8 +227,44 @@ async fn list(queue: Queue, name: String, from: u64) -> Response {
         Ok(None) => failure(format!("there is no queue {name:?}")),
         Ok(Some(count)) if from >= count => failure(format!("Queue is shorter than {from}")),
         Ok(Some(count)) => {
-            let body: Body = super::list::body(queue.path.to_path_buf(), topic, from, count);
+            let body: Body = super::list::body(queue.path.to_path_buf(), topic, from, count, sending);
             ([(header::CONTENT_TYPE, "application/json")], body).into_response()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_loopback_names_are_this_machine() {
+        for host in [
+            "localhost",
+            "LocalHost:3003",
+            "localhost.",
+            "app.localhost:1",
+            "127.0.0.1:3003",
+            "127.8.9.1",
+            "[::1]:3003",
+            "[::ffff:127.0.0.1]",
+        ] {
+            assert!(is_loopback(host), "{host}");
+        }
+        for host in [
+            "",
+            "evil.example",
+            "localhost.evil.example",
+            "notlocalhost",
+            "127.0.0.1.evil.example",
+            "localhost@evil.example",
+            "evil.example@localhost",
+            "10.0.0.1",
+            "0.0.0.0",
+            "[::]",
+            "null",
+        ] {
+            assert!(!is_loopback(host), "{host}");
         }
     }
 }

@@ -296,9 +296,9 @@ impl Aggregator {
             Plots::new(series, &self.instances, user)
         });
         drop(periods);
+        let usual = self.usual_length();
         let mut crossings: Vec<Crossing> = self.crossings.into_values().collect();
         crossings.sort_by(|a, b| a.config.id.cmp(&b.config.id));
-        let usual = self.lengths.iter().max_by_key(|(length, count)| (**count, -**length)).map(|(length, _)| *length);
         let Options { by, zone, since, until, expect_full, .. } = self.options;
         let mut implausible_periods = self.implausible_periods;
         implausible_periods
@@ -335,10 +335,17 @@ impl Aggregator {
         }
     }
 
+    /// The commonest length of a period, in seconds.
+    fn usual_length(&self) -> Option<i64> {
+        self.lengths.iter().max_by_key(|(length, count)| (**count, -**length)).map(|(length, _)| *length)
+    }
+
     /// The time in which an instance is expected to be metered; `None` where there is no event.
     fn expected_range(&self) -> Option<UsagePeriod> {
         let span = self.span?;
-        let last = self.options.now.map_or(i64::MAX, |now| now.max(span.end));
+        // What a meter that lives has not told yet is no gap: its newest period is told when it ends, and takes its way.
+        let not_due = self.usual_length().unwrap_or_default().saturating_mul(2);
+        let last = self.options.now.map_or(i64::MAX, |now| now.max(span.end).saturating_sub(not_due));
         let end = self.options.until.map_or(span.end, |until| until.min(last));
         Some(UsagePeriod { start: self.options.since.unwrap_or(span.start), end })
     }

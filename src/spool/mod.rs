@@ -183,7 +183,7 @@ pub enum SpoolError {
     Store(StoreError),
     /// It holds as much as it may.
     #[error(
-        "the spool {path} is full: {used} bytes of {limit} are in use; it takes more when events are delivered, dead letters purged (formusage dlq purge --spool {path}) or --spool-max-bytes is raised"
+        "the spool {path} is full: {used} bytes of {limit} are in use by all destinations together (formusage spool status --spool {path} says by which); it takes more when events are delivered, dead letters purged (formusage dlq purge --spool {path}) or --spool-max-bytes is raised"
     )]
     LimitReached {
         /// The file.

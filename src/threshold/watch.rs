@@ -45,7 +45,8 @@ pub async fn watch(
                     biased;
                     () = stop.cancelled() => return,
                     () = reload.notified() => break true,
-                    () = &mut changed => break false,
+                    // Not where the clock is to be looked at: a source that changes all the time must not hold that up.
+                    () = &mut changed, if !left.is_zero() => break false,
                     () = clock.sleep(left) => {
                         tick_at = clock.monotonic() + TICK_EVERY;
                         told(manager.tick().await);

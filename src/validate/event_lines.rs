@@ -31,8 +31,14 @@ impl NotEventLines {
         let start = start.strip_prefix(b"\xef\xbb\xbf").unwrap_or(start);
         let lines = || start.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii).filter(|line| !line.is_empty());
         let (first, second) = (lines().next()?, lines().nth(1));
-        let has_event_line =
-            || lines().any(|line| line.starts_with(b"{") && line.ends_with(b"}") && has_key(line, "event_type"));
+        let is_event = |line: &[u8]| line.starts_with(b"{") && line.ends_with(b"}") && has_key(line, "event_type");
+        let has_event_line = || lines().any(is_event);
+        // An event that no comma and no bracket follows stands in no document, whatever line came before it: one stray
+        // bracket must not refuse all that a pipe still brings.
+        let has_lone_event = || {
+            let following = lines().skip(1).map(Some).chain([None]);
+            lines().zip(following).any(|(line, next)| is_event(line) && next.is_none_or(|next| next.starts_with(b"{")))
+        };
         let goes_on = || match continues(first) {
             Some(Continuation::Object) => second.is_some(),
             // An object where the first is still open is a line that was cut.
@@ -40,6 +46,7 @@ impl NotEventLines {
             None => false,
         };
         match first.first()? {
+            b'[' | b'{' if second.is_some() && has_lone_event() => None,
             b'[' if is_array(start) => {
                 let is_line_among_lines = first.ends_with(b"]") && second.is_some_and(|line| line.starts_with(b"{"));
                 (!is_line_among_lines).then(|| document(start).unwrap_or(Self::Array))
@@ -128,6 +135,10 @@ mod tests {
             (format!("{threshold}\n{event}\n"), None),
             (format!("[1, 2]\n{event}\n"), None),
             (format!("[]\n{event}\n"), None),
+            (format!("[\n{event}\n{event}\n"), None),
+            (format!("[\n{event}\n"), None),
+            (format!("{{\n}}\n{event}\n{event}\n"), None),
+            (format!("[\n{event}\n]\n"), Some(NotEventLines::Array)),
             (format!("[2026-11-28 12:00] started\n{event}\n"), None),
             (format!("warning: late\n{event}\n"), None),
             ("no event\n".into(), None),

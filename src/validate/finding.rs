@@ -102,7 +102,7 @@ codes! {
     InvalidUtf8 = "invalid-utf8",
     /// A `\u` escape that is half of a surrogate pair.
     LoneSurrogate = "lone-surrogate",
-    /// A control character (NUL included) in the text or in an id.
+    /// A control character (NUL included) in the text or in an id, or one in an id that turns the direction of text.
     ControlCharacter = "control-character",
     /// Values nested more than 128 deep.
     TooDeep = "too-deep",

@@ -1,6 +1,18 @@
 //! Ids that people can't read, or can't tell from another one: blank ones, and those with characters that nobody sees.
 
 use super::{Code, Finding};
+use crate::events::{is_refused_in_id, turns_direction};
+
+/// The error about a character that no id may hold, without a place; `name` is what holds it.
+pub(super) fn refused_in_id(name: &str, id: &str) -> Option<Finding> {
+    id.chars().find(|char| is_refused_in_id(*char)).map(|char| control_character(name, char))
+}
+
+pub(super) fn control_character(name: &str, char: char) -> Finding {
+    let what =
+        if turns_direction(char) { "a character that turns the direction of text" } else { "a control character" };
+    Finding::error(Code::ControlCharacter, format!("{name} holds {what}")).found(format!("U+{:04X}", u32::from(char)))
+}
 
 /// What is odd about an id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -9,14 +21,16 @@ pub(super) enum IdOddity {
     Blank,
     /// It begins or ends with a blank.
     BlankAtAnEnd,
-    /// It holds this character, which can't be seen or turns the direction of the text around it.
+    /// It holds this character, which can't be seen.
     Invisible(char),
 }
 
-/// What is odd about `id`, if anything. An empty id, and one with control characters, are errors of their own.
+/// What is odd about `id`, if anything. An empty id, and one that holds what none may hold, are errors
+/// of their own.
 pub(super) fn id_oddity(id: &str) -> Option<IdOddity> {
     let ends_in_blank = id.starts_with(char::is_whitespace) || id.ends_with(char::is_whitespace);
-    let invisible = if id.is_ascii() { None } else { id.chars().find(|char| is_invisible(*char)) };
+    let is_odd = |char: &char| is_invisible(*char) && !is_refused_in_id(*char);
+    let invisible = if id.is_ascii() { None } else { id.chars().find(is_odd) };
     if !ends_in_blank && invisible.is_none() {
         return None;
     }
@@ -69,7 +83,7 @@ mod tests {
             (" web-1", Some(IdOddity::BlankAtAnEnd)),
             ("web-1\u{2003}", Some(IdOddity::BlankAtAnEnd)),
             ("we\u{200d}b", Some(IdOddity::Invisible('\u{200d}'))),
-            ("\u{202e}1-bew", Some(IdOddity::Invisible('\u{202e}'))),
+            ("\u{202e}1-bew", None),
             ("\u{feff}web", Some(IdOddity::Invisible('\u{feff}'))),
             ("web\u{e0031}", Some(IdOddity::Invisible('\u{e0031}'))),
         ] {

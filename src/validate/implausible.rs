@@ -6,9 +6,9 @@
 
 use std::borrow::Cow;
 use std::collections::HashMap;
-use std::hash::{BuildHasher as _, RandomState};
+use std::hash::{BuildHasher as _, BuildHasherDefault, RandomState};
 
-use super::continuity::{Counters, Growth, running_total};
+use super::continuity::{AsItIs, Counters, Growth, running_total};
 use super::plausible::oddities;
 use super::rules::{Field, MILLISECONDS_FROM, Values, faults, subsecond_unit};
 use super::{Code, EventRules, Finding, Place, Severity, exact_findings_with, glance};
@@ -168,7 +168,7 @@ pub fn in_seconds(event: &UsageEvent) -> Cow<'_, UsageEvent> {
 #[derive(Debug, Default)]
 pub struct ImplausibleWatch {
     /// By a salted hash of the instance.
-    instances: HashMap<u64, Watched>,
+    instances: HashMap<u64, Watched, BuildHasherDefault<AsItIs>>,
     hasher: RandomState,
     /// There is no room for another instance.
     full: bool,

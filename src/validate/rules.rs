@@ -3,10 +3,11 @@
 use std::fmt;
 
 use super::continuity::{Counters, Metered};
+use super::id_characters::control_character;
 use super::implausible::Implausible;
 use super::json::quote;
 use super::{Code, EventRules, Finding, Place, Severity};
-use crate::events::{EVENT_TYPE, MAX_ID_BYTES, UsageEvent, VERSION};
+use crate::events::{EVENT_TYPE, MAX_ID_BYTES, UsageEvent, VERSION, is_refused_in_id};
 
 /// From here on a time can't be in seconds (that would be the year 5138), and is read as milliseconds.
 pub(super) const MILLISECONDS_FROM: i64 = 100_000_000_000;
@@ -251,7 +252,7 @@ fn id_fault(id: &str) -> Option<Kind<'_>> {
         return Some(Kind::EmptyId);
     }
     if id.bytes().any(|byte| !(b' '..0x7f).contains(&byte))
-        && let Some(char) = id.chars().find(|char| char.is_control())
+        && let Some(char) = id.chars().find(|char| is_refused_in_id(*char))
     {
         return Some(Kind::ControlInId(char));
     }
@@ -303,8 +304,7 @@ impl Fault<'_> {
             Kind::LongId(bytes) => error(Code::IdTooLong, format!("`{name}` is too long"))
                 .found(format!("{bytes} bytes"))
                 .expected(format!("at most {MAX_ID_BYTES} bytes")),
-            Kind::ControlInId(char) => error(Code::ControlCharacter, format!("`{name}` holds a control character"))
-                .found(format!("U+{:04X}", u32::from(char))),
+            Kind::ControlInId(char) => control_character(&format!("`{name}`"), char),
             Kind::NotFinite(value) => {
                 error(Code::NotFinite, format!("`{name}` is not finite")).found(value.to_string()).expected("a number")
             }

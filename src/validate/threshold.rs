@@ -4,7 +4,7 @@
 //! condition on one, that nobody watches.
 
 use super::content::ThresholdIds;
-use super::id_characters::id_oddity;
+use super::id_characters::{id_oddity, refused_in_id};
 use super::json::{Member, Node, Value, quote};
 use super::names::nearest;
 use super::shape::{Context, Field, Fields, Spot, optional, required};
@@ -143,7 +143,7 @@ fn check_fields(spot: &Spot<'_>, members: &[Member<'_>], run: &mut Run, file: &s
     fields.report_rest(context, |_| None);
 }
 
-/// A string that is not empty.
+/// A string that is not empty and holds what an id may hold.
 fn id<'s, 'n>(
     spot: Option<&'s Spot<'n>>,
     name: &str,
@@ -158,7 +158,9 @@ fn id<'s, 'n>(
             None
         }
         Value::String(text) => {
-            if let Some(oddity) = id_oddity(text) {
+            if let Some(finding) = refused_in_id(&format!("`{name}`"), text) {
+                context.report(spot.node.start, &spot.pointer, finding);
+            } else if let Some(oddity) = id_oddity(text) {
                 context.report(spot.node.start, &spot.pointer, oddity.finding(name));
             }
             Some((spot, text))
@@ -367,7 +369,9 @@ fn action(spot: &Spot<'_>, bindings: Option<&Bindings>, context: &mut Context<'_
                         context.report(inner.node.start, &inner.pointer, finding);
                     }
                     Value::String(name) => {
-                        if let Some(bindings) = bindings.filter(|bindings| !bindings.actions.contains(&**name)) {
+                        if let Some(finding) = refused_in_id("the name of the action", name) {
+                            context.report(inner.node.start, &inner.pointer, finding);
+                        } else if let Some(bindings) = bindings.filter(|bindings| !bindings.actions.contains(&**name)) {
                             let known = bindings.actions.iter().map(String::as_str);
                             let finding = unbound(Code::UnboundAction, "action", name, known.collect());
                             context.report(inner.node.start, &inner.pointer, finding);
@@ -401,7 +405,9 @@ fn channels(spot: &Spot<'_>, bindings: Option<&Bindings>, context: &mut Context<
                 context.report(item.node.start, &item.pointer, finding);
             }
             Value::String(name) => {
-                if let Some(bindings) = bindings.filter(|bindings| !bindings.channels.contains(&**name)) {
+                if let Some(finding) = refused_in_id("the name of a channel", name) {
+                    context.report(item.node.start, &item.pointer, finding);
+                } else if let Some(bindings) = bindings.filter(|bindings| !bindings.channels.contains(&**name)) {
                     let known = bindings.channels.iter().map(String::as_str);
                     let finding = unbound(Code::UnboundChannel, "channel", name, known.collect());
                     context.report(item.node.start, &item.pointer, finding);

@@ -62,6 +62,13 @@ fn every_mode_is_read_back_by_another_implementation() {
 }
 
 #[test]
+fn a_web_page_in_place_of_an_acknowledgement_is_said_once() {
+    let service = Service::start(|_, _| (200, "content-type: text/html; charset=utf-8\r\n", "<p>Sign in"));
+    let said = contains("with 200 and a web page").count(1);
+    service.publish(&["--cloudevents-mode", "binary"]).write_stdin(lines("a", 3)).assert().code(0).stderr(said);
+}
+
+#[test]
 fn one_event_alone_in_binary_mode_is_its_own_bytes() {
     let service = Service::start(|_, _| TAKEN);
     service.publish(&["--cloudevents-mode", "binary", "--event", &line("a", 0)]).assert().code(0);

@@ -53,6 +53,21 @@ fn json_documents_are_refused_with_the_command_that_helps() {
 }
 
 #[test]
+fn a_stray_bracket_before_events_is_one_faulty_line() {
+    for stray in ["[", "{", "{\n}"] {
+        let folder = TempDir::new().unwrap();
+        let to = format!("file:{}", folder.path().join("out.ndjson").display());
+        let input = format!("{stray}\n{}", lines("a", 5));
+        formusage()
+            .args(["publish", "--report", "json", "--to", &to])
+            .write_stdin(input)
+            .assert()
+            .code(1)
+            .stdout(contains("\"delivered\":5"));
+    }
+}
+
+#[test]
 fn other_formats_and_other_documents_are_called_what_they_are() {
     let folder = TempDir::new().unwrap();
     let csv = file(&folder, "usage.csv", "time,instance,cpu\n1,a,2\n2,b,3\n");

@@ -36,6 +36,7 @@ mod faults;
 mod form_queue;
 mod form_source;
 mod formats;
+#[cfg(target_os = "linux")]
 mod hostile;
 mod identity;
 mod implausible;
@@ -56,6 +57,7 @@ mod publish;
 mod publisher;
 mod queue;
 mod read;
+mod read_ahead;
 mod reconcile;
 mod refusals;
 mod reload;

@@ -194,7 +194,12 @@ fn a_name_that_does_not_resolve_loses_nothing() {
         .stderr(contains("does not resolve").and(contains("1 event waits in the spool")));
     // Nobody can be asked here.
     let refusal = contains("1 event that was not delivered waits").and(contains("formusage spool export > "));
-    state.run(&["spool", "purge", "--waiting"]).assert().code(2).stderr(refusal.and(contains("--yes")));
+    // Whose they are is said, and a variable that was set for `publish` picks none of them.
+    let said = refusal
+        .and(contains("--yes"))
+        .and(contains("(1 for form://no-such-host.invalid"))
+        .and(contains("has no effect here"));
+    state.run(&["spool", "purge", "--waiting"]).env("FORMUSAGE_TO", "form://other/t").assert().code(2).stderr(said);
     state.run(&["spool", "export"]).assert().code(0).stdout(lines("a", 1));
     state
         .run(&["spool", "purge", "--waiting", "--yes"])

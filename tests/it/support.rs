@@ -158,6 +158,11 @@ impl ServedQueue {
         if let Some(token) = token {
             command.env("FORMUSAGE_TOKEN", token);
         }
+        Self::of(command)
+    }
+
+    /// The queue that `command` starts, whose standard error is a pipe.
+    pub(crate) fn of(mut command: Command) -> Self {
         let mut process = command.spawn_guarded();
         let mut line = String::new();
         BufReader::new(process.stderr.take().unwrap()).read_line(&mut line).unwrap();
@@ -172,6 +177,8 @@ impl ServedQueue {
     /// Sends raw bytes of one request; gives the status and the body of the reply.
     pub(crate) fn ask(&self, request: &[u8]) -> (u16, String) {
         let mut connection = TcpStream::connect(&self.address).unwrap();
+        // A queue that keeps this out fails the test rather than hanging it.
+        connection.set_read_timeout(Some(std::time::Duration::from_secs(60))).unwrap();
         // Where the server answers early and closes, the rest can't be written.
         let _ = connection.write_all(request);
         let mut reply = Vec::new();
@@ -183,12 +190,12 @@ impl ServedQueue {
     }
 
     pub(crate) fn get(&self, path: &str) -> (u16, String) {
-        self.ask(format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").as_bytes())
+        self.ask(format!("GET {path} HTTP/1.1\r\nhost: 127.0.0.1\r\nconnection: close\r\n\r\n").as_bytes())
     }
 
     pub(crate) fn post(&self, kind: &str, body: &[u8]) -> (u16, String) {
         let head = format!(
-            "POST /queue/write_local HTTP/1.1\r\nhost: x\r\nconnection: close\r\n{kind}content-length: {}\r\n\r\n",
+            "POST /queue/write_local HTTP/1.1\r\nhost: 127.0.0.1\r\nconnection: close\r\n{kind}content-length: {}\r\n\r\n",
             body.len()
         );
         self.ask(&[head.as_bytes(), body].concat())

@@ -7,15 +7,21 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use form_usage_events::channels::{AlertDelivery, AlertReport, ChannelConfig, ChannelsConfig, alerts_file};
 use form_usage_events::clock::Clock;
+use form_usage_events::limited_read::{MAX_SETTINGS_BYTES, read_limited};
 use form_usage_events::spool::SpoolFile;
 use form_usage_events::threshold::{Notifier, ThresholdSet};
 
 use crate::cli::ChannelsFileArgs;
 use crate::output::{counted, say, shell_word, spool_command};
 
+/// The text of a channels file.
+pub(crate) fn text_of(path: &Path) -> anyhow::Result<Vec<u8>> {
+    read_limited(path, MAX_SETTINGS_BYTES).with_context(|| format!("can't read the channels file {}", path.display()))
+}
+
 /// Reads a channels file.
 pub(crate) fn read(path: &Path) -> anyhow::Result<ChannelsConfig> {
-    let text = std::fs::read(path).with_context(|| format!("can't read the channels file {}", path.display()))?;
+    let text = text_of(path)?;
     ChannelsConfig::parse(&path.display().to_string(), &text).map_err(anyhow::Error::msg)
 }
 

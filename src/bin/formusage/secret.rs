@@ -5,6 +5,7 @@ use std::path::Path;
 
 use anyhow::{Context as _, bail};
 use clap::error::{ContextKind, ContextValue};
+use form_usage_events::limited_read::{MAX_SECRET_BYTES, read_limited_text};
 
 /// The environment variable that holds a bearer token.
 pub(crate) const TOKEN_VARIABLE: &str = "FORMUSAGE_TOKEN";
@@ -18,7 +19,7 @@ pub(crate) fn token(file: Option<&Path>) -> anyhow::Result<Option<String>> {
 pub(crate) fn token_or(file: Option<&Path>, name: &str) -> anyhow::Result<Option<String>> {
     let (text, origin) = match file {
         Some(path) => {
-            let text = std::fs::read_to_string(path)
+            let text = read_limited_text(path, MAX_SECRET_BYTES)
                 .with_context(|| format!("can't read the token file {}", path.display()))?;
             (text, path.display().to_string())
         }
@@ -36,8 +37,8 @@ pub(crate) fn token_or(file: Option<&Path>, name: &str) -> anyhow::Result<Option
 
 /// The headers in `file`: a line for each, `Name: value`; blank lines and those that start with # say nothing.
 pub(crate) fn headers(file: &Path) -> anyhow::Result<Vec<(String, String)>> {
-    let text =
-        std::fs::read_to_string(file).with_context(|| format!("can't read the header file {}", file.display()))?;
+    let text = read_limited_text(file, MAX_SECRET_BYTES)
+        .with_context(|| format!("can't read the header file {}", file.display()))?;
     let mut headers = Vec::new();
     for (n, line) in (1..).zip(text.lines()) {
         let line = line.trim();

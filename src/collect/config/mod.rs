@@ -28,6 +28,7 @@ use std::time::Duration;
 use self::table::{Problems, Table};
 use super::metered::{Labels, Owner};
 use super::{Asked, CollectError, NamePattern, ScopeOptions, ScopeSpec, Source};
+use crate::limited_read::read_limited_text;
 
 /// The largest configuration that is read: room for tens of thousands of scopes.
 const MAX_BYTES: u64 = 16 << 20;
@@ -128,7 +129,7 @@ impl CollectConfig {
     /// When it can't be read; when it is no TOML; a key that there is not, with the nearest that there is; a value that
     /// can't be used; no scope, or one twice.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
-        let text = read(path).map_err(|error| {
+        let text = read_limited_text(path, MAX_BYTES).map_err(|error| {
             let hint = match error.kind() {
                 std::io::ErrorKind::NotFound => "; check the path",
                 std::io::ErrorKind::PermissionDenied => "; check its permissions",
@@ -199,16 +200,6 @@ impl CollectConfig {
             }
         }
     }
-}
-
-fn read(path: &Path) -> std::io::Result<String> {
-    use std::io::{Error, ErrorKind, Read as _};
-    let mut bytes = Vec::new();
-    std::fs::File::open(path)?.take(MAX_BYTES + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > MAX_BYTES {
-        return Err(Error::new(ErrorKind::FileTooLarge, format!("it is larger than {} MiB", MAX_BYTES >> 20)));
-    }
-    String::from_utf8(bytes).map_err(|error| Error::other(format!("it is no UTF-8 text: {error}")))
 }
 
 #[cfg(test)]

@@ -27,7 +27,7 @@ use self::carry::Carry;
 use self::gauge::Gauge;
 use super::{GpuTime, Reading, Traffic};
 use crate::clock::Monotonic;
-use crate::events::{EVENT_TYPE, MAX_ID_BYTES, UsageEvent, UsageMetrics, UsagePeriod, VERSION};
+use crate::events::{EVENT_TYPE, MAX_ID_BYTES, UsageEvent, UsageMetrics, UsagePeriod, VERSION, is_refused_in_id};
 use crate::units::{BYTES_PER_GB, BYTES_PER_MB};
 
 /// Who is metered and who is billed.
@@ -86,8 +86,8 @@ pub(in crate::collect) fn check_id(id: &str) -> Result<(), String> {
         Err("it is empty".to_owned())
     } else if id.len() > MAX_ID_BYTES {
         Err(format!("it has {} bytes, at most {MAX_ID_BYTES} are allowed", id.len()))
-    } else if id.chars().any(char::is_control) {
-        Err("it holds control characters".to_owned())
+    } else if id.chars().any(is_refused_in_id) {
+        Err("it holds control characters, or such that turn the direction of text".to_owned())
     } else {
         Ok(())
     }

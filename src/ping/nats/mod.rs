@@ -90,6 +90,7 @@ async fn greeting(trail: &mut Trail<'_>, route: &Route, link: &mut Link<TcpStrea
             Problem::new(format!("something that is no NATS: {}", excerpt(&bytes)), EXPECTED, ANOTHER)
         }
         Some(Err(Fault::Io(error))) => Problem::new(error.to_string(), EXPECTED, "check the network in between"),
+        Some(Err(Fault::Flood)) => Problem::new("bytes without end and no greeting", EXPECTED, ANOTHER),
         silent => {
             if speaks_plain_http(trail, route.address).await {
                 Problem::new(
@@ -195,6 +196,7 @@ fn silent(trail: &Trail<'_>, fault: Option<Fault>, what: &str) -> Problem {
             format!("{what} was answered with something that is no NATS: {}", excerpt(&bytes))
         }
         Some(Fault::Refused(words)) => format!("{what} was refused: {}", excerpt(words.as_bytes())),
+        Some(Fault::Flood) => format!("{what} was not answered: the server sends other things without end"),
         Some(Fault::Io(error)) => format!("{what} failed: {error}"),
     };
     Problem::new(found, "an answer", "see the log of the server")

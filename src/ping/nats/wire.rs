@@ -9,6 +9,9 @@ use crate::ping::dial::Stream;
 
 /// The longest line and the longest message that are read.
 const MAX_BYTES: usize = 1 << 20;
+/// The most that is read until an answer comes, whatever comes before it: bytes, and lines.
+const MAX_BYTES_PER_ANSWER: usize = 4 << 20;
+const MAX_LINES_PER_ANSWER: usize = 10_000;
 
 /// What a server sends.
 #[derive(Debug)]
@@ -37,6 +40,8 @@ pub(super) enum Fault {
     Foreign(Vec<u8>),
     /// The server refused, in these words.
     Refused(String),
+    /// The server sends and sends, and no answer is in it.
+    Flood,
     Io(io::Error),
 }
 
@@ -50,6 +55,9 @@ impl From<io::Error> for Fault {
 pub(super) struct Link<S> {
     stream: S,
     buffer: Vec<u8>,
+    /// Bytes and lines that may still be read until the answer that is waited for.
+    bytes_left: usize,
+    lines_left: usize,
     inbox: String,
     asked: u32,
 }
@@ -57,7 +65,8 @@ pub(super) struct Link<S> {
 impl<S: Stream> Link<S> {
     pub(super) fn new(stream: S) -> Self {
         let inbox = format!("_INBOX.{:016x}{:016x}", fastrand::u64(..), fastrand::u64(..));
-        Self { stream, buffer: Vec::new(), inbox, asked: 0 }
+        let (bytes_left, lines_left) = (MAX_BYTES_PER_ANSWER, MAX_LINES_PER_ANSWER);
+        Self { stream, buffer: Vec::new(), bytes_left, lines_left, inbox, asked: 0 }
     }
 
     /// The connection itself, for TLS to go on with.
@@ -81,6 +90,7 @@ impl<S: Stream> Link<S> {
 
     /// Introduces us, and waits until the server lets us in.
     pub(super) async fn connect(&mut self, options: &Value) -> Result<(), Fault> {
+        self.expect_answer();
         self.send(format!("CONNECT {options}\r\nPING\r\n").as_bytes()).await?;
         loop {
             match self.next().await? {
@@ -97,6 +107,7 @@ impl<S: Stream> Link<S> {
     /// Sends `payload` to `subject` and gives the answer: its status, where its headers hold one, and its payload.
     pub(super) async fn request(&mut self, subject: &str, payload: &[u8]) -> Result<(Option<u16>, Vec<u8>), Fault> {
         self.asked += 1;
+        self.expect_answer();
         let inbox = format!("{}.{}", self.inbox, self.asked);
         let head = format!("PUB {subject} {inbox} {}\r\n", payload.len());
         self.send(&[head.as_bytes(), payload, b"\r\n"].concat()).await?;
@@ -110,7 +121,12 @@ impl<S: Stream> Link<S> {
         }
     }
 
+    const fn expect_answer(&mut self) {
+        (self.bytes_left, self.lines_left) = (MAX_BYTES_PER_ANSWER, MAX_LINES_PER_ANSWER);
+    }
+
     async fn next(&mut self) -> Result<Said, Fault> {
+        self.lines_left = self.lines_left.checked_sub(1).ok_or(Fault::Flood)?;
         let line = self.line().await?;
         let text = String::from_utf8_lossy(&line).into_owned();
         let (verb, rest) = text.split_once([' ', '\t']).unwrap_or((&text, ""));
@@ -167,8 +183,13 @@ impl<S: Stream> Link<S> {
     }
 
     async fn fill(&mut self) -> Result<(), Fault> {
+        if self.bytes_left == 0 {
+            return Err(Fault::Flood);
+        }
         self.buffer.reserve(8 << 10);
-        if self.stream.read_buf(&mut self.buffer).await? > 0 {
+        let count = self.stream.read_buf(&mut self.buffer).await?;
+        self.bytes_left = self.bytes_left.saturating_sub(count);
+        if count > 0 {
             return Ok(());
         }
         Err(if self.buffer.is_empty() { Fault::Closed } else { Fault::Foreign(self.buffer.clone()) })

@@ -11,6 +11,7 @@ use super::figures::MEASURES;
 use super::names::Names;
 use super::output::Report;
 use super::series::Series;
+use crate::events::is_refused_in_id;
 use crate::threshold::{ResourceType, ThresholdConfig, ThresholdType};
 use crate::units::{BYTES_PER_GB, BYTES_PER_MB, bytes_per, seconds_per};
 
@@ -129,10 +130,19 @@ fn escape(text: &str) -> String {
             '"' => escaped.push_str("&quot;"),
             '\'' => escaped.push_str("&#39;"),
             // What turns the writing direction around would make an id look like another.
-            '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => escaped.push('\u{fffd}'),
-            char if char.is_control() => escaped.push('\u{fffd}'),
+            char if is_refused_in_id(char) => escaped.push('\u{fffd}'),
             char => escaped.push(char),
         }
     }
     escaped
+}
+
+#[cfg(test)]
+mod tests {
+    use super::escape;
+
+    #[test]
+    fn text_of_others_is_inert_and_reads_as_it_stands() {
+        assert_eq!(escape("<b>'\"&\u{202e}\u{200f}\0é"), "&lt;b&gt;&#39;&quot;&amp;\u{fffd}\u{fffd}\u{fffd}é");
+    }
 }

@@ -4,13 +4,14 @@
 //! editor's backups are not read; files are read in the order of their names. Files with channels or with tests of
 //! thresholds may stand among them, and are left alone.
 
-use std::fs::{File, Metadata};
-use std::io::{self, Read as _};
+use std::fs::Metadata;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use super::text::Texts;
 use super::{Loaded, MAX_FILE_BYTES, SourceError};
+use crate::limited_read::read_limited;
 use crate::validate::other_document;
 
 /// What tells one state of the files from another, without reading them.
@@ -50,7 +51,7 @@ pub(super) fn load(path: &Path) -> Result<Loaded, SourceError> {
     let mut texts = Texts::default();
     let mut others = 0;
     for file in &files {
-        match read_limited(file) {
+        match read_limited(file, MAX_FILE_BYTES) {
             // What `validate FOLDER` takes side by side, this does too.
             Ok(text) if is_folder && other_document(&text).is_some() => others += 1,
             Ok(text) => texts.add(&file.display().to_string(), &text),
@@ -86,18 +87,6 @@ fn files_in(folder: &Path) -> Result<Vec<PathBuf>, SourceError> {
     }
     files.sort();
     Ok(files)
-}
-
-fn read_limited(file: &Path) -> io::Result<Vec<u8>> {
-    let mut text = Vec::new();
-    File::open(file)?.take(MAX_FILE_BYTES + 1).read_to_end(&mut text)?;
-    if text.len() as u64 > MAX_FILE_BYTES {
-        return Err(io::Error::new(
-            io::ErrorKind::FileTooLarge,
-            format!("it is larger than {} MiB, no threshold file", MAX_FILE_BYTES >> 20),
-        ));
-    }
-    Ok(text)
 }
 
 fn unreadable(file: &Path, error: &io::Error) -> String {

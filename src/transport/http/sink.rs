@@ -1,5 +1,7 @@
 //! Posting CloudEvents.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use reqwest::StatusCode;
 use reqwest::header::{CONTENT_TYPE, HeaderMap};
 
@@ -23,6 +25,7 @@ pub struct CloudEventsSink {
     shown: String,
     mode: CloudEventsMode,
     source: String,
+    told_of_page: AtomicBool,
 }
 
 impl CloudEventsSink {
@@ -45,12 +48,21 @@ impl CloudEventsSink {
             shown: address.without_query(),
             mode,
             source: options::source(&options.cloud_events)?.to_owned(),
+            told_of_page: AtomicBool::new(false),
         })
     }
 
     async fn post(&self, what: &str, headers: HeaderMap, kind: &'static str, body: Vec<u8>) -> Result<(), Failure> {
         let request = self.client.post(&self.url).headers(headers).header(CONTENT_TYPE, kind).body(body);
         let mut response = self.client.send(request, what, &self.shown).await?;
+        if is_page(response.headers()) && !self.told_of_page.swap(true, Ordering::Relaxed) {
+            tracing::warn!(
+                "{} answered {what} with {} and a web page, as a login page or a portal does; the status is taken for an \
+                 acknowledgement; check that events arrive there",
+                self.shown,
+                response.status().as_u16()
+            );
+        }
         http_client::text_of(&mut response).await;
         Ok(())
     }
@@ -88,6 +100,11 @@ impl Sink for CloudEventsSink {
             Ok(outcomes)
         })
     }
+}
+
+/// Whether a reply is a page for people.
+fn is_page(headers: &HeaderMap) -> bool {
+    headers.get(CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().to_ascii_lowercase().starts_with(b"text/html"))
 }
 
 /// Any success will do but one: 207 says that what became of each event stands in the reply, in a form of the

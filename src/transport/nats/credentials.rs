@@ -10,6 +10,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use nkeys::KeyPair;
 use serde_json::Value;
 
+use crate::limited_read::{MAX_SECRET_BYTES, read_limited_text};
 use crate::units::rfc3339;
 
 /// Credentials of a user, as a file holds them.
@@ -42,7 +43,8 @@ impl UserCredentials {
                 path.display()
             )
         };
-        let text = std::fs::read_to_string(path).map_err(|error| refuse(&format!("can't be read ({error})")))?;
+        let text =
+            read_limited_text(path, MAX_SECRET_BYTES).map_err(|error| refuse(&format!("can't be read ({error})")))?;
         let block = |name: &str| block(&text, name).map(str::to_owned);
         let (jwt, seed) = match (block("NATS USER JWT"), block("USER NKEY SEED")) {
             (Some(jwt), Some(seed)) => (jwt, seed),

@@ -12,6 +12,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
 use rustls::{InconsistentKeys, SignatureScheme};
 
+use crate::limited_read::{MAX_CERTIFICATES_BYTES, read_limited};
 use crate::transport::ClientCertificate;
 
 /// A certificate with its key. Its files are read anew when they change, so that one that is renewed every few hours
@@ -102,7 +103,7 @@ fn certified(files: &ClientCertificate, provider: &CryptoProvider) -> Result<Cer
 }
 
 fn text(what: &str, option: &str, path: &Path) -> Result<Vec<u8>, String> {
-    std::fs::read(path).map_err(|error| {
+    read_limited(path, MAX_CERTIFICATES_BYTES).map_err(|error| {
         format!("the {what} {} can't be read: {error}; check {option}, and who may read it", path.display())
     })
 }

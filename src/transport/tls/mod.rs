@@ -12,6 +12,7 @@ use rustls_platform_verifier::BuilderVerifierExt as _;
 
 pub(crate) use self::identity::Identity;
 use super::{ClientCertificate, Failure};
+use crate::limited_read::{MAX_CERTIFICATES_BYTES, read_limited};
 
 /// Whom to trust.
 #[derive(Debug, Clone, Copy)]
@@ -80,7 +81,8 @@ fn read(path: &Path) -> Result<RootCertStore, Failure> {
         Failure::destination(format!("no certificates can be read from {}: {why}; it must hold PEM", path.display()))
     };
     let mut roots = RootCertStore::empty();
-    for certificate in CertificateDer::pem_file_iter(path).map_err(|error| refuse(&error))? {
+    let text = read_limited(path, MAX_CERTIFICATES_BYTES).map_err(|error| refuse(&error))?;
+    for certificate in CertificateDer::pem_slice_iter(&text) {
         let certificate = certificate.map_err(|error| refuse(&error))?;
         roots.add(certificate).map_err(|error| refuse(&error))?;
     }

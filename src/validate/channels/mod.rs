@@ -7,6 +7,7 @@
 mod parts;
 
 use self::parts::{address, plain, schemes, secret, url};
+use super::id_characters::refused_in_id;
 use super::json::{Member, Node, Value, quote};
 use super::names::nearest;
 use super::shape::{Context, Field, Fields, Spot, not_null, optional, required, text};
@@ -74,9 +75,7 @@ fn channel(list: &Spot<'_>, member: &Member<'_>, context: &mut Context<'_, '_>) 
     if member.key.trim().is_empty() {
         let finding = Finding::error(Code::EmptyId, "the name of a channel or an action is empty");
         context.report(member.start, &spot.pointer, finding);
-    } else if member.key.chars().any(char::is_control) {
-        let finding =
-            Finding::error(Code::ControlCharacter, "a name holds a control character").found(quote(&member.key));
+    } else if let Some(finding) = refused_in_id("the name", &member.key) {
         context.report(member.start, &spot.pointer, finding);
     }
     let Value::Object(members) = &spot.node.value else {

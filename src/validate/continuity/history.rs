@@ -10,7 +10,7 @@ pub const REMEMBERED_EVENTS: usize = 7 << 16;
 
 /// Keys are digests already.
 #[derive(Debug, Default)]
-struct AsItIs(u64);
+pub(in crate::validate) struct AsItIs(u64);
 
 impl Hasher for AsItIs {
     fn finish(&self) -> u64 {

@@ -25,6 +25,7 @@ use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 pub use gaps::MAX_GAPS;
 pub(super) use growth::Growth;
 pub use growth::{Counters, MAX_GROWTH};
+pub(super) use history::AsItIs;
 pub use history::REMEMBERED_EVENTS;
 pub(super) use incident::running_total;
 pub use incident::{Incident, IncidentKind};

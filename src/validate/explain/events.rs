@@ -147,8 +147,8 @@ pub(super) const TABLE: &[Explanation] = &[
     Explanation {
         code: Code::UnreadableId,
         severity: Severity::Warning,
-        what: "An id is blank, begins or ends with a blank, or holds a character that nobody sees: a zero-width one, or one \
-               that turns the direction of text.",
+        what: "An id is blank, begins or ends with a blank, or holds a character that nobody sees, such as a \
+               zero-width one.",
         why: "It looks like another id, or like none, and is billed as one of its own.",
         fix: "Send the id that people know; look for text that was copied from a page or a mail.",
         gives: Event("\"user_123456\"", "\"user_123456 \""),

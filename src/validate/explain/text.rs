@@ -72,8 +72,10 @@ pub(super) const TABLE: &[Explanation] = &[
     Explanation {
         code: Code::ControlCharacter,
         severity: Severity::Error,
-        what: "A control character (NUL included) stands in the text or in an id.",
-        why: "A block of NULs is what a crash leaves in a file; in an id it makes two that look alike.",
+        what: "A control character (NUL included) stands in the text or in an id, or one in an id that turns the direction of \
+               text (bidirectional controls).",
+        why: "A block of NULs is what a crash leaves in a file; in an id it makes two that look alike, or one \
+              that reads as another.",
         fix: "Remove it; look at what wrote it.",
         gives: Event("user_123456", "user\\u0000"),
         just_not: Event("user_123456", "user\\u0020"),

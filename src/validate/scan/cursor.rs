@@ -4,7 +4,7 @@
 //! the byte's highest bit, so that the number of trailing zeros says where the first such byte stands. Bits above the
 //! first may be wrong, since a borrow or a carry runs upwards; nothing looks at them.
 
-use crate::events::MAX_ID_BYTES;
+use crate::events::{MAX_ID_BYTES, is_refused_in_id};
 use crate::validate::id_characters::id_oddity;
 
 const EVERY: u64 = 0x0101_0101_0101_0101;
@@ -167,7 +167,7 @@ impl<'a> Cursor<'a> {
         let length = memchr::memchr(b'"', self.rest.get(..=MAX_ID_BYTES).unwrap_or(self.rest))?;
         let (id, rest) = self.rest.split_at_checked(length)?;
         let text = std::str::from_utf8(id).ok()?;
-        if text.contains(|char: char| char == '\\' || char.is_control()) || id_oddity(text).is_some() {
+        if text.contains(|char: char| char == '\\' || is_refused_in_id(char)) || id_oddity(text).is_some() {
             return None;
         }
         self.rest = rest.get(1..)?;

@@ -15,7 +15,7 @@ fn odd_event() -> impl Strategy<Value = UsageEvent> {
     let oddity = (0..12u8, proptest::sample::select(&[-1.0, -0.0, 100.0, 100.5, 1250.0, 1e300, f64::NAN][..]));
     let time =
         proptest::sample::select(&[-1, 0, 1, 5_000_000_300, 5_000_000_301, 99_999_999_999, i64::MAX, i64::MIN][..]);
-    let id = proptest::sample::select(&["", "\u{7f}", "[", "é", "\u{85}", "\"\\"][..]);
+    let id = proptest::sample::select(&["", "\u{7f}", "[", "é", "\u{85}", "a\u{202e}", "\"\\"][..]);
     let oddities = proptest::collection::vec((oddity, time, id), 0..4);
     (any_event(), oddities).prop_map(|(mut event, oddities)| {
         for ((which, figure), time, id) in oddities {

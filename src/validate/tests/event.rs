@@ -37,7 +37,7 @@ fn each_fault_of_an_event_is_one_finding() {
         ("1626350400", "1623672029", "implausible-period", "/period/start"),
         ("\"user_123456\"", "\" \"", "unreadable-id", "/user_id"),
         ("instance-abc123", "instance\\u200b", "unreadable-id", "/instance_id"),
-        ("org_789012", "\u{202e}org", "unreadable-id", "/org_id"),
+        ("org_789012", "\u{202e}org", "control-character", "/org_id"),
         ("\"gpu_seconds\":0", "\"gpu_seconds\":30000", "implausible-time", "/metrics/gpu_seconds"),
         ("52.5", "52500", "out-of-range", "/metrics/memory_percent"),
         ("1626350430,\"inst", "1626350430000,\"inst", "not-seconds", "/timestamp"),

@@ -1,4 +1,7 @@
-//! What tenants, servers and readers of files may try: nobody stops the meter, goes unbilled, or loses another's events.
+//! Tenants, servers, clients and files that want to do harm: what each of them can't do.
 
+mod ids;
 #[cfg(target_os = "linux")]
 mod metering;
+mod queue;
+mod servers;

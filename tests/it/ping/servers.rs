@@ -10,7 +10,7 @@ use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair}
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 /// Serves each connection with `serve`, on a thread of its own; ends with the test's process.
-pub(super) fn tcp(serve: impl Fn(TcpStream) + Send + Sync + 'static) -> SocketAddr {
+pub(crate) fn tcp(serve: impl Fn(TcpStream) + Send + Sync + 'static) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     let serve = Arc::new(serve);
@@ -101,6 +101,14 @@ pub(crate) fn https(
     issued: &Issued,
     answer: impl Fn(&str, &str, &[u8]) -> (u16, &'static str, String) + Send + Sync + 'static,
 ) -> SocketAddr {
+    tls(issued, move |connection| answer_http(connection, &answer))
+}
+
+/// The same as [`tcp`], behind TLS.
+pub(crate) fn tls(
+    issued: &Issued,
+    serve: impl Fn(rustls::StreamOwned<rustls::ServerConnection, TcpStream>) + Send + Sync + 'static,
+) -> SocketAddr {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let config = rustls::ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
@@ -111,7 +119,7 @@ pub(crate) fn https(
     let config = Arc::new(config);
     tcp(move |connection| {
         let tls = rustls::ServerConnection::new(config.clone()).unwrap();
-        answer_http(rustls::StreamOwned::new(tls, connection), &answer);
+        serve(rustls::StreamOwned::new(tls, connection));
     })
 }
 

@@ -85,7 +85,7 @@ pub(crate) struct ReportArgs {
     pub(crate) format: Option<ReportTo>,
     /// Write the report as a page with plots to this file; nothing goes to standard output then, unless --format asks
     /// for it
-    #[arg(long, value_name = "FILE", env = "FORMUSAGE_HTML", help_heading = "Output")]
+    #[arg(long, value_name = "FILE", help_heading = "Output")]
     pub(crate) html: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) lines: LineArgs,

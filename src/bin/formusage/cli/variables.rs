@@ -23,11 +23,12 @@ const OF_TESTS: [&str; 4] = ["FORMUSAGE_REWRITE", "FORMUSAGE_MUTATIONS", "FORMUS
 
 /// Options that throw away, redirect or execute stand on the command line alone: a variable that somebody set for another
 /// command, or in a file that many services read, must not do so.
-const COMMAND_LINE_ALONE: [(&str, &str); 6] = [
+const COMMAND_LINE_ALONE: [(&str, &str); 7] = [
     ("FORMUSAGE_ALL", "--all"),
     ("FORMUSAGE_ALLOW_EXEC", "--allow-exec"),
     ("FORMUSAGE_DELIVERED", "--delivered"),
     ("FORMUSAGE_EVENT", "--event"),
+    ("FORMUSAGE_HTML", "--html"),
     ("FORMUSAGE_REPLACE", "--replace"),
     ("FORMUSAGE_WAITING", "--waiting"),
 ];
@@ -66,18 +67,23 @@ fn is_of_an_orchestrator(name: &str) -> bool {
 }
 
 fn warning(name: &str, options: &BTreeSet<String>) -> String {
-    if let Some((_, option)) = COMMAND_LINE_ALONE.iter().find(|(variable, _)| *variable == name) {
+    let in_capitals = name.to_ascii_uppercase();
+    if let Some((_, option)) = COMMAND_LINE_ALONE.iter().find(|(variable, _)| *variable == in_capitals) {
         return format!("the variable {name} has no effect: {option} stands on the command line alone");
     }
     let candidates = options.iter().map(String::as_str).chain(WITHOUT_OPTION);
     let distance = |candidate: &str| {
         // Dashes and underscores that were left out or added are the usual slip.
-        let (one, other) = (name.replace('_', ""), candidate.replace('_', ""));
+        let (one, other) = (in_capitals.replace('_', ""), candidate.replace('_', ""));
         strsim::osa_distance(&one, &other)
     };
+    // Of a short name a few letters are most of it: another option's is no slip.
+    let most = ((name.len().saturating_sub(PREFIX.len()) + 1) / 3).clamp(1, 3);
     let nearest = candidates.map(|candidate| (distance(candidate), candidate)).min();
     match nearest {
-        Some((0..=2, candidate)) => format!("unknown variable {name}; did you mean {candidate}?"),
+        Some((distance, candidate)) if distance <= most => {
+            format!("unknown variable {name}; did you mean {candidate}?")
+        }
         _ => format!("unknown variable {name}: nothing reads it; the help of each command names its variables"),
     }
 }
@@ -135,6 +141,9 @@ mod tests {
         for (name, words) in [
             ("FORMUSAGE_MAXRETRIES", "unknown variable FORMUSAGE_MAXRETRIES; did you mean FORMUSAGE_MAX_RETRIES?"),
             ("FORMUSAGE_TOKN", "unknown variable FORMUSAGE_TOKN; did you mean FORMUSAGE_TOKEN?"),
+            ("FORMUSAGE_MAX_RETRY", "did you mean FORMUSAGE_MAX_RETRIES?"),
+            ("FORMUSAGE_YES", "unknown variable FORMUSAGE_YES: nothing reads it"),
+            ("FORMUSAGE_html", "has no effect: --html stands on the command line alone"),
             ("FORMUSAGE_COLOUR_OF_LOGS", "unknown variable FORMUSAGE_COLOUR_OF_LOGS: nothing reads it"),
             (
                 "FORMUSAGE_ALLOW_EXEC",

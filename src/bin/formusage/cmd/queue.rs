@@ -5,12 +5,13 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use anyhow::{Context as _, bail};
-use form_usage_events::queue::{self, QueueOptions};
+use form_usage_events::queue::{self, MAX_LISTS, QueueOptions};
 use form_usage_events::transport::EventStore;
 use tokio::net::TcpListener;
 
 use crate::cli::QueueArgs;
 use crate::exit::Exit;
+use crate::open_files;
 use crate::setup::{self, Shutdown};
 
 pub(crate) fn run(args: &QueueArgs) -> anyhow::Result<Exit> {
@@ -39,13 +40,21 @@ pub(crate) fn run(args: &QueueArgs) -> anyhow::Result<Exit> {
         let shutdown = Shutdown::listen("ending: finishing the requests under way")?;
         crate::output::say(&format!("the queue listens on {address} and keeps its messages in {}", db.display()));
         let finish = shutdown.finish.clone();
-        let served = queue::serve(listener, &db, QueueOptions { token }, async move { finish.cancelled().await });
+        let options = QueueOptions { token, max_connections: max_connections() };
+        let served = queue::serve(listener, &db, options, async move { finish.cancelled().await });
         tokio::select! {
             served = served => served?,
             () = shutdown.abort.cancelled() => {}
         }
         Ok(Exit::Success)
     })
+}
+
+/// As many connections as the limit of open files leaves; one list for every four takes three files more.
+fn max_connections() -> usize {
+    let spare = open_files::spare_connections();
+    let usual = QueueOptions::default().max_connections;
+    (spare.saturating_mul(4) / 7).max(spare.saturating_sub(3 * MAX_LISTS)).clamp(1, usual)
 }
 
 async fn resolve(listen: &str) -> anyhow::Result<SocketAddr> {

@@ -8,7 +8,7 @@ use form_usage_events::channels::ViolationEvent;
 use form_usage_events::clock::{Clock, SystemClock};
 use form_usage_events::events::UsageEvent;
 use form_usage_events::publish::reconcile;
-use form_usage_events::spool::{SpoolFile, Spooled, Status, StatusFilter};
+use form_usage_events::spool::{DestinationStatus, SpoolFile, Spooled, Status, StatusFilter};
 use form_usage_events::transport::{self, Destination};
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -236,15 +236,24 @@ fn each(
 fn purge(args: &SpoolPurgeArgs) -> anyhow::Result<Exit> {
     let Some(mut file) = open(&args.path, "spool purge")? else { return Ok(Exit::Success) };
     let to = args.to.as_ref().map(|it| it.key.as_str());
+    if to.is_none() && std::env::var_os("FORMUSAGE_TO").is_some() {
+        output::say("the variable FORMUSAGE_TO has no effect here: --to stands on the command line alone");
+    }
     if args.waiting {
         let status = file.status()?;
-        let chosen = status.destinations.iter().filter(|it| to.is_none_or(|to| it.destination == to));
-        let waiting: u64 = chosen.map(|it| it.waiting).sum();
+        let chosen: Vec<_> = status
+            .destinations
+            .iter()
+            .filter(|it| it.waiting > 0 && to.is_none_or(|to| it.destination == to))
+            .collect();
+        let waiting: u64 = chosen.iter().map(|it| it.waiting).sum();
         if waiting > 0 {
             let what = counted(waiting, "event that was not delivered waits", "events that were not delivered wait");
             let of = to.map(|to| format!(" --to {}", output::shell_word(&shown(to)))).unwrap_or_default();
             let export = format!("{}{of}", args.path.command("spool export"));
-            confirm_loss(&format!("{what} in {}", status.spool.display()), &export, args.yes)?;
+            let of_each = |it: &&DestinationStatus| format!("{} for {}", it.waiting, shown(&it.destination));
+            let whose = chosen.iter().map(of_each).collect::<Vec<_>>().join(", ");
+            confirm_loss(&format!("{what} in {} ({whose})", status.spool.display()), &export, args.yes)?;
         }
         let count = file.purge_waiting(to)?;
         output::say(&format!("{} thrown away", counted(count, "event that waited was", "events that waited were")));

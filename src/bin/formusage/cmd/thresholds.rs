@@ -1,6 +1,5 @@
 //! `thresholds`: a store of thresholds with a history.
 
-use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -8,8 +7,9 @@ use anyhow::{Context as _, bail};
 use comfy_table::{Table, presets};
 use form_usage_events::clock::{Clock, SystemClock};
 use form_usage_events::collect::host;
+use form_usage_events::limited_read::{read_limited, read_to_limit};
 use form_usage_events::threshold::{
-    Change, Edit, Loaded, ThresholdConfig, ThresholdSource, ThresholdStore, parse_thresholds,
+    Change, Edit, Loaded, MAX_FILE_BYTES, ThresholdConfig, ThresholdSource, ThresholdStore, parse_thresholds,
 };
 use serde_json::{Value, json};
 
@@ -67,8 +67,8 @@ fn apply(store: &mut ThresholdStore, edits: &[Edit], args: &AuthorArgs) -> anyho
 
 /// The thresholds in `input`, or every fault of it.
 fn read(input: &Input) -> anyhow::Result<Vec<ThresholdConfig>> {
-    let mut text = Vec::new();
-    input.open()?.read_to_end(&mut text).with_context(|| format!("can't read {input} to its end"))?;
+    let text =
+        read_to_limit(input.open()?, MAX_FILE_BYTES).with_context(|| format!("can't read {input} to its end"))?;
     parsed(&input.to_string(), &text)
 }
 
@@ -148,7 +148,7 @@ fn in_editor(before: &str) -> anyhow::Result<Vec<ThresholdConfig>> {
         let _ = std::fs::remove_file(&file);
         bail!("the editor ended with {status}; nothing was changed");
     }
-    let text = std::fs::read(&file).with_context(|| format!("can't read {}", file.display()))?;
+    let text = read_limited(&file, MAX_FILE_BYTES).with_context(|| format!("can't read {}", file.display()))?;
     let configs = parsed(&file.display().to_string(), &text)
         .with_context(|| format!("your text is kept in {}", file.display()))?;
     let _ = std::fs::remove_file(&file);

@@ -116,7 +116,7 @@ fn levels(args: &ValidateArgs) -> Levels {
 }
 
 fn bindings(path: &Path) -> anyhow::Result<Bindings> {
-    let text = std::fs::read(path).with_context(|| format!("can't read the channels file {}", path.display()))?;
+    let text = crate::channels::text_of(path)?;
     Bindings::parse(&text).with_context(|| format!("{} is no channels file", path.display()))
 }
 

@@ -3,8 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
-use form_usage_events::threshold::ThresholdSet;
+use form_usage_events::limited_read::read_limited;
 use form_usage_events::threshold::cases::{CaseFile, CaseResult, Difference, Side};
+use form_usage_events::threshold::{MAX_FILE_BYTES, ThresholdSet};
 use form_usage_events::validate::{Severity, case_findings};
 use quick_junit::{NonSuccessKind, TestCase, TestCaseStatus, TestSuite};
 use serde::Serialize;
@@ -76,7 +77,7 @@ pub(super) fn run(args: &CheckArgs) -> anyhow::Result<Exit> {
 
 /// The cases of a file, and the thresholds that it names, or those of the command line.
 fn load(path: &Path, args: &CheckArgs) -> anyhow::Result<(CaseFile, ThresholdSet)> {
-    let text = std::fs::read(path).context("it can't be read")?;
+    let text = read_limited(path, MAX_FILE_BYTES).context("it can't be read")?;
     let mut errors = 0;
     for finding in case_findings(&text) {
         errors += u64::from(finding.severity == Severity::Error);

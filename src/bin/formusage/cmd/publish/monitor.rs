@@ -56,6 +56,11 @@ impl Monitor {
         let notifier = Arc::new(notifier);
         let mut tasks = JoinSet::new();
         if let Some(address) = args.metrics_listen {
+            if !address.ip().is_loopback() && !args.metrics_allow_remote {
+                anyhow::bail!(
+                    "{address} is reachable from other machines, and anybody there could read the figures; add --metrics-allow-remote where that is meant, or listen on 127.0.0.1 (--metrics-listen)"
+                );
+            }
             let listener = bind(address).await?;
             crate::output::say(&format!("the figures are at http://{}/metrics", listener.local_addr()?));
             let look = observe.clone();

@@ -1,4 +1,8 @@
 //! A report as CSV (RFC 4180, lines end in a line feed).
+//!
+//! Who is billed chooses ids, and a spreadsheet computes a cell that begins as a formula does. Such text gets a `'` in front,
+//! with which spreadsheets mark text; text that has some of its own in front of a formula gets one more. So taking one away
+//! from a cell that goes on as a formula behind its `'` gives every id back. Numbers stay as they are.
 
 use form_usage_events::report::{Dimension, Figures, Peak, Report};
 
@@ -38,12 +42,12 @@ pub(super) fn write(report: &Report, stdout: &mut Stdout) -> anyhow::Result<()> 
     stdout.line(names.join(",").as_bytes())?;
     for row in report.rows() {
         let ids = [Dimension::Day, Dimension::Org, Dimension::User, Dimension::Instance];
-        let mut fields: Vec<String> = ids.map(|it| quoted(row.value(it).unwrap_or_default())).into();
+        let mut fields: Vec<String> = ids.map(|it| text_cell(row.value(it).unwrap_or_default())).into();
         figures(&row.figures, &mut fields);
         for peak in peaks(&row.figures) {
             match peak {
                 Some(peak) => {
-                    fields.extend([peak.value.to_string(), report.zone.rfc3339(peak.at), quoted(&peak.instance_id)]);
+                    fields.extend([peak.value.to_string(), report.zone.rfc3339(peak.at), text_cell(&peak.instance_id)]);
                 }
                 None => fields.extend([const { String::new() }; 3]),
             }
@@ -83,6 +87,14 @@ fn peaks(figures: &Figures) -> [Option<&Peak>; 8] {
     .map(Option::as_ref)
 }
 
+fn text_cell(text: &str) -> String {
+    // Blanks are skipped by some spreadsheets; the full-width signs begin formulas in those that are set to Chinese,
+    // Japanese or Korean.
+    let begins_formula = |char: char| "=+-@\t\r\n＝＋－＠".contains(char);
+    let begins = text.trim_start_matches([' ', '\'']).starts_with(begins_formula);
+    if begins { quoted(&format!("'{text}")) } else { quoted(text) }
+}
+
 fn quoted(text: &str) -> String {
     if text.contains(['"', ',', '\n', '\r']) || text.starts_with(' ') || text.ends_with(' ') {
         format!("\"{}\"", text.replace('"', "\"\""))
@@ -93,7 +105,28 @@ fn quoted(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::quoted;
+    use super::{quoted, text_cell};
+
+    #[test]
+    fn text_that_begins_as_a_formula_is_marked_as_text() {
+        for (text, cell) in [
+            ("web-1", "web-1"),
+            ("a=b", "a=b"),
+            ("=1+1", "'=1+1"),
+            ("+1", "'+1"),
+            ("-1", "'-1"),
+            ("@SUM(A1)", "'@SUM(A1)"),
+            ("\t=1", "'\t=1"),
+            ("\r=1", "\"'\r=1\""),
+            ("＝1", "'＝1"),
+            (" =1", "' =1"),
+            ("'=1", "''=1"),
+            ("'web", "'web"),
+            ("=HYPERLINK(\"x\",1)", "\"'=HYPERLINK(\"\"x\"\",1)\""),
+        ] {
+            assert_eq!(text_cell(text), cell, "{text:?}");
+        }
+    }
 
     #[test]
     fn what_would_end_a_field_is_quoted() {

@@ -1,0 +1,168 @@
+//! Clients of `queue` and of the figures that send half a request, do not read, or are somebody else's web page.
+
+use std::io::{BufRead as _, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::path::Path;
+use std::process::Stdio;
+
+use predicates::str::contains;
+use serde_json::json;
+
+use crate::form_queue::USAGE_EVENTS;
+use crate::support::{RunningProcess, ServedQueue, SpawnGuarded as _, formusage, formusage_process, line};
+
+const JSON: &str = "content-type: application/json\r\n";
+
+/// The queue with so few descriptors that clients could take all of them.
+fn with_few_files(db: &Path) -> ServedQueue {
+    let mut command = std::process::Command::new("/bin/sh");
+    command.args(["-c", "ulimit -n 128; exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_formusage")]);
+    command.args(["queue", "--listen", "127.0.0.1:0", "--db"]).arg(db).stderr(Stdio::piped());
+    ServedQueue::of(command)
+}
+
+fn write(content: &[u8]) -> Vec<u8> {
+    json!({"Write": {"content": content, "topic": USAGE_EVENTS}}).to_string().into_bytes()
+}
+
+/// The most memory that a process has held, in MiB.
+fn peak_memory(process: &RunningProcess) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", process.id())).unwrap();
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    peak.trim().trim_end_matches(" kB").parse::<u64>().unwrap() >> 10
+}
+
+#[test]
+fn half_sent_requests_keep_nobody_out_of_the_queue() {
+    let folder = tempfile::tempdir().unwrap();
+    let queue = with_few_files(&folder.path().join("q.db"));
+    for start in [
+        "GET /queue/health HTTP/1.1\r\nhost: 127.0.0.1\r\nx: ",
+        "POST /queue/write_local HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: application/json\r\ncontent-length: 9\r\n\r\n{",
+        "POST /queue/write_local HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: application/json\r\ncontent-length: 2000000\r\n\r\n{",
+        "",
+    ] {
+        let mut held = Vec::new();
+        for n in 0..200_u32 {
+            let mut connection = TcpStream::connect(&queue.address).unwrap();
+            connection.write_all(start.as_bytes()).unwrap();
+            held.push(connection);
+            if n % 50 == 49 {
+                assert_eq!(queue.get("/queue/health"), (200, "OK".to_owned()), "{start:?}");
+                let answer = queue.post(JSON, &write(&n.to_be_bytes()));
+                assert_eq!(answer, (200, "\"OpSuccess\"".to_owned()), "{start:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn readers_that_do_not_read_cost_neither_memory_nor_the_lists_of_others() {
+    let folder = tempfile::tempdir().unwrap();
+    let queue = ServedQueue::start(&folder.path().join("q.db"), &[], None);
+    // 20 MB as JSON, which neither side's socket holds.
+    let content = vec![200; 400_000];
+    for n in 0..12_u8 {
+        let content = [&[n][..], &content].concat();
+        assert_eq!(queue.post(JSON, &write(&content)), (200, "\"OpSuccess\"".to_owned()));
+    }
+    let mut held = Vec::new();
+    for _ in 0..120 {
+        let mut connection = TcpStream::connect(&queue.address).unwrap();
+        connection.write_all(b"GET /queue/usage_events/get HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n").unwrap();
+        // It has begun: the list has a place, or is refused one.
+        assert_eq!(connection.read(&mut [0; 1]).unwrap_or(1), 1);
+        held.push(connection);
+    }
+    // As long as all lists have just begun, there is none that gives way.
+    let whole = (0..100_000).map(|_| queue.get("/queue/usage_events/get")).find(|(status, _)| {
+        assert!([200, 503].contains(status), "{status}");
+        *status == 200
+    });
+    let (_, whole) = whole.expect("a reader that reads gets a place");
+    assert_eq!(serde_json::from_str::<serde_json::Value>(&whole).unwrap()["List"].as_array().unwrap().len(), 12);
+    assert_eq!(queue.post(JSON, &write(b"\0z")), (200, "\"OpSuccess\"".to_owned()));
+    let peak = peak_memory(&queue.process);
+    assert!(peak < 400, "{peak} MiB");
+    // Who was cut off in favour of the others can tell that its list is not whole.
+    let mut first = Vec::new();
+    let _ = held[0].read_to_end(&mut first);
+    assert!(!first.ends_with(b"]}\r\n0\r\n\r\n") && !first.ends_with(b"\r\n0\r\n\r\n"), "the list seems whole");
+}
+
+#[test]
+fn queue_without_token_answers_no_web_page_of_others() {
+    let folder = tempfile::tempdir().unwrap();
+    let db = folder.path().join("q.db");
+    let ask = |queue: &ServedQueue, headers: &str| {
+        let body = write(b"\0forged");
+        let head = format!(
+            "POST /queue/write_local HTTP/1.1\r\n{headers}connection: close\r\n{JSON}content-length: {}\r\n\r\n",
+            body.len()
+        );
+        queue.ask(&[head.as_bytes(), &body].concat())
+    };
+    let queue = ServedQueue::start(&db, &[], None);
+    let port = queue.address.rsplit(':').next().unwrap();
+    for (headers, named) in [
+        (format!("host: evil.example:{port}\r\n"), "evil.example"),
+        (format!("host: 127.0.0.1:{port}\r\norigin: https://evil.example\r\n"), "https://evil.example"),
+        (format!("host: 127.0.0.1:{port}\r\norigin: null\r\n"), "null"),
+        (format!("host: 127.0.0.1:{port}\r\nhost: evil.example\r\n"), ""),
+        (String::new(), ""),
+    ] {
+        let (status, words) = ask(&queue, &headers);
+        assert!([400, 403].contains(&status), "{headers:?}: {status} {words}");
+        assert!(status == 400 || words.contains(named) && words.contains("FORMUSAGE_TOKEN"), "{headers:?}: {words}");
+    }
+    assert!(queue.get("/queue/usage_events/get").1.contains("Failure"), "nothing was written");
+    for headers in
+        [format!("host: localhost:{port}\r\norigin: http://localhost:8080\r\n"), "host: [::1]\r\n".to_owned()]
+    {
+        assert_eq!(ask(&queue, &headers).0, 200, "{headers:?}");
+    }
+    drop(queue);
+    let guarded = ServedQueue::start(&db, &[], Some("sesame"));
+    let headers = "host: queue.example\r\norigin: https://ops.example\r\nauthorization: Bearer sesame\r\n";
+    assert_eq!(ask(&guarded, headers).0, 200, "who has the token may come by any name");
+}
+
+#[test]
+fn figures_are_not_opened_to_the_network_unasked() {
+    let folder = tempfile::tempdir().unwrap();
+    let publish = |options: &[&str]| {
+        let mut command = formusage();
+        command.current_dir(folder.path()).args(["publish", "--to", "file:out"]).args(options);
+        command.write_stdin(line("i", 0) + "\n").assert()
+    };
+    let refused = publish(&["--metrics-listen", "0.0.0.0:0"]).code(2);
+    refused.stderr(contains("reachable from other machines")).stderr(contains("--metrics-allow-remote"));
+    assert_eq!(std::fs::read_to_string(folder.path().join("out")).unwrap_or_default(), "", "nothing was sent");
+    publish(&["--metrics-listen", "0.0.0.0:0", "--metrics-allow-remote"]).code(0);
+    publish(&["--metrics-listen", "[::1]:0"]).code(0);
+}
+
+#[test]
+fn half_sent_requests_keep_nobody_out_of_the_figures() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = formusage_process();
+    command.current_dir(folder.path()).args(["publish", "--to", "file:out", "--metrics-listen", "127.0.0.1:0"]);
+    let mut process = command.stdin(Stdio::piped()).stderr(Stdio::piped()).spawn_guarded();
+    let mut said = String::new();
+    let mut log = BufReader::new(process.stderr.take().unwrap());
+    log.read_line(&mut said).unwrap();
+    let address = said.split_once("http://").unwrap().1.split('/').next().unwrap().to_owned();
+    let mut held = Vec::new();
+    for _ in 0..40 {
+        let mut connection = TcpStream::connect(&address).unwrap();
+        connection.write_all(b"GET /metrics HTT").unwrap();
+        held.push(connection);
+    }
+    let mut connection = TcpStream::connect(&address).unwrap();
+    connection.write_all(b"GET /metrics HTTP/1.1\r\nhost: x\r\n\r\n").unwrap();
+    // Before any of the others runs into a limit of time, which takes ten seconds.
+    connection.set_read_timeout(Some(std::time::Duration::from_secs(5))).unwrap();
+    let mut reply = String::new();
+    connection.read_to_string(&mut reply).unwrap();
+    assert!(reply.contains("formusage_publish_events_read_total"), "{reply}");
+}
