@@ -18,6 +18,9 @@ use crate::validate::names::nearest;
 /// | `{parent}` | the host's name | the name of the folder above; the host's name at the top | the host's name |
 /// | `{host}` | the host's name | the host's name | the host's name |
 ///
+/// Names may hold any bytes: those that are not UTF-8, and characters that are not shown, stand as `%XX`, as in URLs; `%`
+/// itself does so only where two hexadecimal digits follow it. So no two names are spelled alike.
+///
 /// Without a template a host is called `{host}` and everything else `{host}/{path}`, which no other host has.
 ///
 /// ```

@@ -44,7 +44,7 @@ pub use bindings::{Bindings, BindingsError};
 pub use content::{ContentOptions, ContentValidator, Kind, Located, MAX_DOCUMENT_BYTES, Tally};
 pub use event_lines::NotEventLines;
 pub use finding::{Code, Finding, Place, Severity, UnknownCode};
-#[cfg(feature = "collect")]
+#[cfg(all(feature = "collect", target_os = "linux"))]
 pub(crate) use id_characters::is_invisible;
 pub use implausible::{Implausible, ImplausibleWatch, deliverable_event, event_implausible, in_seconds};
 pub(crate) use implausible::{event_faults, implausible_findings};

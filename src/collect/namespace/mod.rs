@@ -37,6 +37,8 @@ const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LAST_PAUSE: Duration = Duration::from_secs(10);
 /// What a process adds to the pause, so that an instance with very many does not cost more than others.
 const PAUSE_FOR_PROCESS: Duration = Duration::from_micros(500);
+/// The inode of the machine's first network namespace, since Linux 6.18; before that no namespace has it.
+const INITIAL_NAMESPACE: u64 = 0xefff_fff9;
 /// With so many processes at most, all are also asked when there is a new interface.
 const FEW_PROCESSES: usize = 1024;
 /// Namespaces of one instance.
@@ -289,7 +291,8 @@ impl Held {
         let may_keep = Rc::strong_count(&shared.open) < shared.max_open;
         let open = may_keep.then(|| Rc::clone(&shared.open));
         let file = if may_keep { KernelFile::kept(path) } else { KernelFile::reopened(path) };
-        let counters = (shared.host != Some(inode)).then_some(file);
+        let is_host = inode == INITIAL_NAMESPACE || shared.host == Some(inode);
+        let counters = (!is_host).then_some(file);
         let interfaces = HashMap::new();
         Self { process, counters, interfaces, pending: None, outdated: false, old, _open: open }
     }

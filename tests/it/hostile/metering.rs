@@ -7,6 +7,7 @@ use std::io::{BufRead as _, BufReader};
 use std::os::unix::ffi::OsStrExt as _;
 use std::process::{Command, Stdio};
 
+use form_usage_events::clock::{Clock as _, SystemClock};
 use form_usage_events::collect::{ScopeOptions, ScopeSpec};
 use form_usage_events::events::UsageEvent;
 
@@ -32,7 +33,7 @@ fn events(lines: &[u8]) -> Vec<UsageEvent> {
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
-/// The CPU percentages of each instance, added up: whole seconds may take long where many tests want the CPUs.
+/// What each instance has used of the CPUs, as a sum of percentages, which no machine that is busy rounds to nothing.
 fn cpu(events: &[UsageEvent]) -> BTreeMap<&str, f64> {
     let mut sums = BTreeMap::new();
     for event in events {
@@ -97,7 +98,7 @@ fn groups_and_processes_whose_names_are_no_text_are_billed() {
     let (events, _) = collect(&scopes, "6", &["--instance-id", "{name}"]);
     let sums = cpu(&events);
     assert_eq!(sums.keys().copied().collect::<Vec<_>>(), ["%FF", "a%09b", "a%25FF", "a%FF"]);
-    assert!(sums.values().all(|percent| *percent > 0.0), "{sums:?}");
+    assert!(sums.values().all(|used| *used > 0.0), "{sums:?}");
     process.kill().unwrap();
     drop(burners);
     drop(groups);
@@ -134,7 +135,7 @@ fn groups_with_ids_that_can_not_be_used_are_billed_under_stable_ones() {
     let (events, said) = collect(&scope, "5", &name);
     let sums = cpu(&events);
     assert_eq!(sums.len(), 3, "{sums:?} {said}");
-    assert!(sums.values().all(|percent| *percent > 0.0), "{sums:?}");
+    assert!(sums.values().all(|used| *used > 0.0), "{sums:?}");
     for (id, _) in sums.iter().filter(|(id, _)| **id != "prefix-of-all-ids-same") {
         assert!(said.contains(*id) && id.len() < 128, "{id}: {said}");
     }
@@ -234,7 +235,7 @@ fn groups_that_come_and_go_hold_up_nobody_and_are_not_remembered() {
         // Written when it ended, and joined to the one before; a period may be longer where the machine is busy.
         assert_eq!(event.period.start, end);
         assert!(event.period.end - event.period.start <= 3, "{event:?}");
-        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
+        let now = SystemClock.wall().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
         assert!(i64::try_from(now).unwrap() - event.period.end <= 3, "{event:?} came at {now}");
         end = event.period.end;
         periods += 1;
@@ -270,4 +271,47 @@ fn a_file_system_that_hangs_leaves_out_itself_alone() {
     let events = events(&output.stdout);
     let megabytes = events[1].metrics.storage_gb * 1024.0;
     assert!((19.0..20.0).contains(&megabytes), "{megabytes} MB: {said}");
+}
+
+#[test]
+fn a_sample_that_never_returns_does_not_keep_the_meter_from_ending() {
+    let Some(group) = ControlGroup::new("hang") else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let socket = folder.path().join("notify");
+    let notified = std::os::unix::net::UnixDatagram::bind(&socket).unwrap();
+    notified.set_read_timeout(Some(std::time::Duration::from_secs(30))).unwrap();
+    // A file of the whole machine that container managers replace is behind a program that never answers.
+    let script = r#"exec 9<>/dev/fuse && mount -i -t fuse -o fd=9,rootmode=100644,user_id=0,group_id=0 x /proc/meminfo &&
+        exec "$0" collect --no-state --interval 1s --scope "$1""#;
+    let mut command = Command::new("unshare");
+    command.args(["-m", "sh", "-c", script, env!("CARGO_BIN_EXE_formusage"), &format!("cgroup:{}", group.path())]);
+    command.env("NOTIFY_SOCKET", &socket).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut meter = command.spawn_guarded();
+    let mut message = [0; 64];
+    let Ok(length) = notified.recv(&mut message) else {
+        return not_run("no file system can be mounted over a file of /proc");
+    };
+    assert_eq!(&message[..length], b"READY=1");
+    // Until its first sample waits for the program.
+    let waits_for = || std::fs::read_to_string(format!("/proc/{}/wchan", meter.id())).unwrap();
+    let began = SystemClock.monotonic();
+    while !waits_for().contains("fuse") {
+        if SystemClock.monotonic() > began + std::time::Duration::from_secs(30) {
+            return not_run("this kernel does not say what a process waits for");
+        }
+        std::thread::yield_now();
+    }
+    signal(&meter, "TERM");
+    let began = SystemClock.monotonic();
+    let status = loop {
+        if let Some(status) = meter.try_wait().unwrap() {
+            break status;
+        }
+        assert!(SystemClock.monotonic() < began + std::time::Duration::from_secs(30), "it does not end");
+        std::thread::yield_now();
+    };
+    let mut said = String::new();
+    std::io::Read::read_to_string(&mut meter.stderr.take().unwrap(), &mut said).unwrap();
+    assert_eq!(status.code(), Some(2), "{said}");
+    assert!(said.contains("a sample has not returned"), "{said}");
 }

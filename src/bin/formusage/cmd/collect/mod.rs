@@ -3,6 +3,7 @@
 mod run;
 mod settings;
 mod signs;
+mod watchdog;
 mod writer;
 
 use std::time::SystemTime;
@@ -41,6 +42,7 @@ pub(crate) fn run(args: &CollectArgs) -> anyhow::Result<Exit> {
         collector.count = args.count;
         collector.writes = writes;
         collector.screen = screen;
+        watchdog::start()?;
         collector.run(args, settings, &shutdown).await
     })
 }
