@@ -64,6 +64,7 @@ pub mod collect;
 mod database;
 pub mod errors;
 pub mod events;
+pub mod files;
 #[cfg(feature = "metrics")]
 pub mod metrics;
 #[cfg(feature = "ping")]

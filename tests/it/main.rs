@@ -36,6 +36,7 @@ mod faults;
 mod form_queue;
 mod form_source;
 mod formats;
+mod hostile;
 mod identity;
 mod implausible;
 mod large;
