@@ -8,8 +8,14 @@ use std::time::Duration;
 
 use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 
+use crate::files;
+pub(crate) use crate::files::with_suffix;
+
 /// How long another process's transaction is waited for.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What SQLite keeps beside a file.
+const BESIDE: [&str; 3] = ["-wal", "-shm", "-journal"];
 
 /// A kind of file.
 #[derive(Debug)]
@@ -37,6 +43,12 @@ pub enum StoreError {
         path: PathBuf,
         /// What it is, and what to do.
         what: String,
+    },
+    /// It is another user's, or a link that another user made, in a folder that others can write.
+    #[error("{error}")]
+    Refused {
+        /// Which path, whose, and what to do.
+        error: std::io::Error,
     },
     /// The file is there, and SQLite finds nothing of a database at its beginning.
     #[error("{path} is no SQLite database; name another file")]
@@ -106,13 +118,6 @@ fn hint(error: &rusqlite::Error) -> &'static str {
     }
 }
 
-/// The name of a file beside `path`.
-pub(crate) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(suffix);
-    name.into()
-}
-
 /// Which file stands under the name.
 pub(crate) fn identity(path: &Path) -> Option<(u64, u64)> {
     #[cfg(unix)]
@@ -135,6 +140,7 @@ pub(crate) fn open(path: &Path, kind: &Kind) -> Result<Connection, StoreError> {
     let mut connection = connect(path, flags)?;
     prepare(&mut connection, kind).map_err(|error| StoreError::of(path, error))?;
     check(&connection, path, kind)?;
+    narrow(path);
     Ok(connection)
 }
 
@@ -156,6 +162,7 @@ pub(crate) fn open_existing(path: &Path, kind: &Kind) -> Result<Option<Connectio
         return Ok(None);
     }
     check(&connection, path, kind)?;
+    narrow(path);
     Ok(Some(connection))
 }
 
@@ -170,10 +177,29 @@ fn connect(path: &Path, flags: OpenFlags) -> Result<Connection, StoreError> {
     if path.exists() && !path.is_file() {
         return Err(StoreError::NotOurs { path: path.to_owned(), what: "is no regular file; name another".to_owned() });
     }
+    let name = check_private(path, flags.contains(OpenFlags::SQLITE_OPEN_CREATE))?;
     let refuse = |error| StoreError::Sqlite { path: path.to_owned(), error };
-    let connection = Connection::open_with_flags(path, flags).map_err(refuse)?;
+    let connection = Connection::open_with_flags(name, flags | OpenFlags::SQLITE_OPEN_NOFOLLOW).map_err(refuse)?;
     connection.busy_timeout(BUSY_TIMEOUT).map_err(refuse)?;
     Ok(connection)
+}
+
+/// Checks the file and those beside it, and makes it for its owner alone: it holds what tenants are billed for, and the
+/// keys in destinations' URLs. SQLite gives its log and the log's index the same mode.
+fn check_private(path: &Path, create: bool) -> Result<PathBuf, StoreError> {
+    let refuse = |error| StoreError::Refused { error };
+    let name = files::check_private(path, create).map_err(refuse)?;
+    for suffix in BESIDE {
+        files::check_private(&with_suffix(&name, suffix), false).map_err(refuse)?;
+    }
+    Ok(name)
+}
+
+/// Takes the rights of others from a store of ours and the files beside it: a lock on the log's index stops who writes.
+fn narrow(path: &Path) {
+    let Ok(name) = files::resolve(path) else { return };
+    let beside = BESIDE.map(|suffix| with_suffix(&name, suffix));
+    files::narrow_all(&[std::slice::from_ref(&name), &beside].concat());
 }
 
 /// Makes the tables in a new file, brings those of an older one up to date, and sets what holds for this connection.

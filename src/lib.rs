@@ -64,6 +64,7 @@ pub mod collect;
 mod database;
 pub mod errors;
 pub mod events;
+pub mod files;
 #[cfg(any(feature = "metrics", feature = "server"))]
 mod http_server;
 pub mod limited_read;

@@ -6,8 +6,6 @@
 
 mod hold;
 
-use std::ffi::OsString;
-use std::fs::{File, OpenOptions};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
@@ -15,17 +13,15 @@ use std::sync::{Mutex, PoisonError};
 use self::hold::Hold;
 use super::state::{Continuation, Origin, Saved, StateFault};
 use super::timeline::Now;
+use crate::files::{self, with_suffix};
 
 /// Far more than the state of any host; a file that is larger is none.
 const MAX_BYTES: u64 = 1 << 30;
-/// As many links as Linux follows.
-const MAX_LINKS: usize = 40;
 
 /// A state file that is ours as long as this lives.
 #[derive(Debug)]
 pub struct StateFile {
     path: PathBuf,
-    fresh: PathBuf,
     hold: Mutex<Hold>,
 }
 
@@ -112,16 +108,16 @@ impl StateFile {
     /// When another process has it; when it has several names (hard links), where that can be told; when the file or its
     /// folder can't be read or written. A disk that is full is no reason, since that passes.
     pub fn open(path: &Path, here: &Origin, now: Now) -> Result<Opened, StateFileError> {
-        let path = &*behind_links(path).map_err(|error| refuse(path, error))?;
+        let path = &*files::resolve(path).map_err(|error| refuse(path, error))?;
         // Said before a lock file stands beside what is no state.
         if path.metadata().is_ok_and(|it| !it.is_file()) {
             return Err(refuse(path, no_regular_file()));
         }
         if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-            private_folder(folder).map_err(|error| refuse(folder, error))?;
+            files::create_private_folder(folder).map_err(|error| refuse(folder, error))?;
         }
         let hold = Mutex::new(Hold::take(path)?);
-        let file = Self { path: path.to_owned(), fresh: with_suffix(path, ".new"), hold };
+        let file = Self { path: path.to_owned(), hold };
         file.try_replacing().map_err(|error| StateFileError::Fixed { path: path.to_owned(), error })?;
         let mut opened = Opened { file, closing: Vec::new(), continuation: None, put_aside: None };
         let found = match read(path) {
@@ -153,18 +149,16 @@ impl StateFile {
                 io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::IsADirectory
             )
         };
-        let remove = || match std::fs::remove_file(&self.fresh) {
-            Err(error) if !passes(&error) => Err(error),
-            _ => Ok(()),
-        };
-        remove()?;
-        match private().create_new(true).open(&self.fresh) {
+        match files::create_replacement(&self.path) {
             Err(error) if !passes(&error) => Err(error),
             Err(_) => Ok(()),
-            Ok(made) => {
+            Ok((made, name)) => {
                 // Elsewhere what is open can't be removed.
                 drop(made);
-                remove()
+                match std::fs::remove_file(name) {
+                    Err(error) if !passes(&error) => Err(error),
+                    _ => Ok(()),
+                }
             }
         }
     }
@@ -184,13 +178,13 @@ impl StateFile {
         let mut hold = self.hold.lock().unwrap_or_else(PoisonError::into_inner);
         let failed = |error| refuse(&self.path, error);
         hold.check()?;
-        let mut file = private().create(true).truncate(true).open(&self.fresh).map_err(failed)?;
+        let (mut file, fresh) = files::create_replacement(&self.path).map_err(failed)?;
         hold.lock_fresh(&file)?;
         let mut write = || {
             file.write_all(bytes)?;
             // Without this, a power cut may leave the new name with nothing behind it.
             file.sync_data()?;
-            std::fs::rename(&self.fresh, &self.path)
+            std::fs::rename(&fresh, &self.path)
         };
         write().map_err(failed)?;
         hold.replaced_by(file);
@@ -202,57 +196,17 @@ fn refuse(path: &Path, error: io::Error) -> StateFileError {
     StateFileError::Io { path: path.to_owned(), error }
 }
 
-/// What `path` names once links are followed, whether it is there yet or not: two names of one state share one lock, and
-/// a link stays one.
-fn behind_links(path: &Path) -> io::Result<PathBuf> {
-    let mut path = path.to_owned();
-    for _ in 0..MAX_LINKS {
-        match std::fs::read_link(&path) {
-            Ok(target) => path = path.parent().unwrap_or(Path::new("")).join(target),
-            Err(_) => return Ok(path),
-        }
-    }
-    Err(io::Error::other("its links lead in a circle"))
-}
-
 fn no_regular_file() -> io::Error {
     io::Error::other("it is no regular file")
 }
 
 fn read(path: &Path) -> io::Result<Vec<u8>> {
     use io::Read as _;
-    // Opening a pipe waits for whoever writes to it.
-    if !std::fs::metadata(path)?.is_file() {
-        return Err(no_regular_file());
-    }
     let mut bytes = Vec::new();
-    if File::open(path)?.take(MAX_BYTES + 1).read_to_end(&mut bytes)? as u64 > MAX_BYTES {
+    if files::read_private(path)?.take(MAX_BYTES + 1).read_to_end(&mut bytes)? as u64 > MAX_BYTES {
         return Err(io::ErrorKind::FileTooLarge.into());
     }
     Ok(bytes)
-}
-
-/// Opens for writing; what it makes is for its owner alone, since it says who uses how much.
-fn private() -> OpenOptions {
-    let mut options = OpenOptions::new();
-    options.write(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options
-}
-
-fn private_folder(folder: &Path) -> io::Result<()> {
-    let mut builder = std::fs::DirBuilder::new();
-    builder.recursive(true);
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(folder)
-}
-
-fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
-    let mut name: OsString = path.as_os_str().to_owned();
-    name.push(suffix);
-    name.into()
 }
 
 /// A name with the time in it that nothing has yet.

@@ -5,6 +5,7 @@ use std::io;
 use std::path::Path;
 
 use super::step::{Problem, Step, Stopped, Trail};
+use crate::files;
 
 const FILE_EXPECTED: &str = "a file, or a folder to make it in";
 
@@ -80,7 +81,7 @@ fn look(path: &Path) -> Found {
         Ok(metadata) if metadata.is_dir() => Found::Folder,
         // To open a pipe would wait for its reader.
         Ok(metadata) if !metadata.is_file() => Found::Writable,
-        Ok(_) => match OpenOptions::new().append(true).open(path) {
+        Ok(_) => match files::open_output(path, OpenOptions::new().append(true)) {
             Ok(_) => Found::Writable,
             Err(error) => Found::Refused("the file", error),
         },

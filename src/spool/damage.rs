@@ -10,6 +10,7 @@ use super::store::{connect, identity};
 use super::{SpoolError, Sync};
 pub(super) use crate::database::with_suffix;
 use crate::events::EncodedEvent;
+use crate::files;
 
 /// What was done about a damaged spool.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -84,7 +85,11 @@ pub(super) fn has_lost_its_head(path: &Path) -> bool {
 pub(super) fn put_aside(path: &Path, sync: Sync, now: i64) -> Result<Option<Damage>, SpoolError> {
     let refuse = |error| SpoolError::Io { path: path.to_owned(), error };
     // The lock is on the damaged file itself: who waited for it finds another file under the name.
-    let damaged = std::fs::File::open(path).map_err(refuse)?;
+    // Others may hold a lock on it as long as they can open it.
+    if let Ok(name) = files::resolve(path) {
+        files::narrow(&name);
+    }
+    let damaged = files::read_private(path).map_err(refuse)?;
     let which = identity(path);
     damaged.lock().map_err(refuse)?;
     if identity(path) != which {
@@ -118,11 +123,11 @@ pub(super) fn put_aside(path: &Path, sync: Sync, now: i64) -> Result<Option<Dama
 /// Tries a copy of the damaged file again whose first bytes are what they are in every spool: without them SQLite reads
 /// nothing of what may be whole. The file itself stays as it is.
 fn with_a_new_head(aside: &Path, fresh: &Connection, damage: &mut Damage) {
-    let copy = with_suffix(aside, ".mending");
+    let Ok((file, copy)) = files::create_beside(aside, true) else { return };
     let opened = (|| {
-        std::fs::copy(aside, &copy)?;
+        copy_into(file, aside)?;
         if with_suffix(aside, "-wal").exists() {
-            std::fs::copy(with_suffix(aside, "-wal"), with_suffix(&copy, "-wal"))?;
+            copy_into(files::create_new(&with_suffix(&copy, "-wal"), true)?, &with_suffix(aside, "-wal"))?;
         }
         write_head(&copy, fresh)?;
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
@@ -138,6 +143,10 @@ fn with_a_new_head(aside: &Path, fresh: &Connection, damage: &mut Damage) {
     for suffix in ["", "-wal", "-shm"] {
         let _ = std::fs::remove_file(with_suffix(&copy, suffix));
     }
+}
+
+fn copy_into(mut file: std::fs::File, from: &Path) -> std::io::Result<u64> {
+    std::io::copy(&mut files::read_private(from)?, &mut file)
 }
 
 /// Writes what the header of a spool holds that never changes, or may be left out.
@@ -352,6 +361,6 @@ fn free_name(path: &Path, now: i64) -> PathBuf {
     (0..)
         .map(|n| if n == 0 { format!(".damaged-{now}") } else { format!(".damaged-{now}-{n}") })
         .map(|suffix| with_suffix(path, &suffix))
-        .find(|name| !name.exists())
+        .find(|name| name.symlink_metadata().is_err())
         .unwrap_or_else(|| with_suffix(path, ".damaged"))
 }

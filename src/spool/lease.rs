@@ -2,9 +2,11 @@
 //! publisher dies, however it dies. No clock is involved.
 
 use std::fs::{File, OpenOptions, TryLockError};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use super::SpoolError;
+use crate::files;
 
 /// A sign of life; dropping it ends it.
 #[derive(Debug)]
@@ -20,8 +22,8 @@ impl Lease {
             let name = format!("{}-run-{}-{:08x}", file_name(spool), std::process::id(), fastrand::u32(..));
             let path = spool.with_file_name(name);
             let refuse = |error| SpoolError::Io { path: path.clone(), error };
-            let file = match OpenOptions::new().write(true).create_new(true).open(&path) {
-                Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => continue,
+            let file = match files::create_new(&path, true) {
+                Err(error) if error.kind() == ErrorKind::AlreadyExists => continue,
                 result => result.map_err(refuse)?,
             };
             file.lock().map_err(refuse)?;
@@ -44,9 +46,16 @@ impl Drop for Lease {
 /// Whether the publisher with the lock file `name` beside `spool` is dead. A dead one's file is removed.
 pub(super) fn is_dead(spool: &Path, name: &str) -> bool {
     let path = spool.with_file_name(name);
-    let Ok(file) = OpenOptions::new().write(true).open(&path) else {
-        // Gone; or not to be looked at, and then nobody may be declared dead.
-        return path.try_exists().is_ok_and(|exists| !exists);
+    match path.symlink_metadata() {
+        // No publisher made what is no file: another user put it there, to keep the claims of a dead one.
+        Ok(there) if !there.is_file() => return true,
+        Ok(_) => {}
+        // Whoever may not be looked at can't be declared dead.
+        Err(error) => return error.kind() == ErrorKind::NotFound,
+    }
+    let file = match files::open_private(&path, OpenOptions::new().write(true)) {
+        Ok(file) => file,
+        Err(error) => return error.kind() == ErrorKind::NotFound || files::is_refused(&error),
     };
     match file.try_lock() {
         Ok(()) => {

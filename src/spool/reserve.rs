@@ -9,6 +9,7 @@ use std::fs::OpenOptions;
 use std::path::{Path, PathBuf};
 
 use super::damage::with_suffix;
+use crate::files;
 
 /// The size of the reserve on a disk that is not small: the log as long as it gets between two checkpoints, which goes
 /// into the file before the log can be used anew, and as much again to write to.
@@ -40,9 +41,7 @@ pub(super) fn hold(spool: &Path, bytes: u64) -> std::io::Result<()> {
     let path = file(spool);
     let mut options = OpenOptions::new();
     options.write(true).create(true).truncate(false);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let held = options.open(&path).and_then(|file| allocate(&file, bytes));
+    let held = files::open_private(&path, &mut options).and_then(|file| allocate(&file, bytes));
     if held.is_err() {
         let _ = std::fs::remove_file(&path);
     }

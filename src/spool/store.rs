@@ -50,7 +50,8 @@ impl Store {
     /// Opens the spool and begins a run that publishes to `url`.
     pub(super) fn open(path: &Path, url: &str, options: SpoolOptions, now: i64) -> Result<Self, SpoolError> {
         if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-            make_folder(folder).map_err(|error| SpoolError::Io { path: folder.to_owned(), error })?;
+            crate::files::create_private_folder(folder)
+                .map_err(|error| SpoolError::Io { path: folder.to_owned(), error })?;
         }
         let connection = connect(path, options.sync)?;
         let lease = Lease::new(path)?;
@@ -287,19 +288,7 @@ fn begin(connection: &Connection, url: &str, lock: &str, now: i64) -> rusqlite::
     Ok((destination, run))
 }
 
-/// Makes a file that is not there yet, for its owner alone: it holds what tenants are billed for, and the keys in
-/// destinations' URLs. SQLite gives its log the same mode. What fails here fails again when the file is opened, and is
-/// said there.
-fn make_private(path: &Path) {
-    let mut options = std::fs::OpenOptions::new();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let _ = options.open(path);
-}
-
 pub(super) fn connect(path: &Path, sync: Sync) -> Result<Connection, SpoolError> {
-    make_private(path);
     let connection = database::open(path, &KIND)?;
     let refuse = |error| SpoolError::from(StoreError::of(path, error));
     if sync == Sync::Normal {
@@ -325,13 +314,4 @@ pub(super) fn usage(connection: &Connection) -> rusqlite::Result<(u64, u64)> {
     let read = |name| connection.pragma_query_value(None, name, |row| row.get::<_, u64>(0));
     let (pages, free, size) = (read("page_count")?, read("freelist_count")?, read("page_size")?);
     Ok((pages.saturating_sub(free).saturating_mul(size), free.saturating_mul(size)))
-}
-
-/// The folder of the spool is for its owner alone: events say who used what.
-fn make_folder(folder: &Path) -> std::io::Result<()> {
-    let mut builder = std::fs::DirBuilder::new();
-    builder.recursive(true);
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(folder)
 }

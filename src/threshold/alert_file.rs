@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 
 use super::alert::{AlertRecord, AlertStates, RecordError, ThresholdAlert};
 use super::evaluate::ThresholdSet;
+use crate::files::{self, with_suffix};
 
 /// The largest file that is read, in bytes: 1 GiB, room for some 30 million instances.
 const MAX_BYTES: u64 = 1 << 30;
@@ -88,11 +89,13 @@ impl AlertFile {
     /// When another process holds it, or it can't be read.
     pub fn open(path: &Path, now: i64) -> Result<(Self, Kept), AlertFileError> {
         let failed = |error| AlertFileError::Io(path.to_owned(), error);
+        let path = &*files::resolve(path).map_err(failed)?;
         if let Some(folder) = path.parent() {
-            fs::create_dir_all(folder).map_err(failed)?;
+            files::create_private_folder(folder).map_err(failed)?;
         }
         // The lock stands beside the file, which is another one after each write.
-        let lock = OpenOptions::new().create(true).append(true).open(with_suffix(path, ".lock")).map_err(failed)?;
+        let lock = with_suffix(path, ".lock");
+        let lock = files::open_private(&lock, OpenOptions::new().create(true).append(true)).map_err(failed)?;
         match lock.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Err(AlertFileError::InUse(path.to_owned())),
@@ -101,7 +104,10 @@ impl AlertFile {
         let file = Self { path: path.to_owned(), _lock: lock };
         let kept = match read(path) {
             Ok(Some(text)) => match understand(&text) {
-                Ok(kept) => kept,
+                Ok(kept) => {
+                    files::narrow(path);
+                    kept
+                }
                 Err(error) => {
                     Kept { put_aside: Some(put_aside(path, &error, now).map_err(failed)?), ..Kept::default() }
                 }
@@ -128,7 +134,7 @@ impl AlertFile {
             Err(error) => return Err(failed(error)),
         }
         let mut head = Vec::new();
-        File::open(path).and_then(|file| file.take(HEAD_BYTES).read_to_end(&mut head)).map_err(failed)?;
+        files::read_private(path).and_then(|file| file.take(HEAD_BYTES).read_to_end(&mut head)).map_err(failed)?;
         // Whoever formats JSON may have put the fields in another order.
         if begins_as_ours(&head) || matches!(read(path), Ok(Some(text)) if is_ours(&text)) {
             return Ok(());
@@ -158,8 +164,7 @@ impl AlertFile {
     }
 
     fn write(&self, record: &AlertRecord) -> io::Result<()> {
-        let new = with_suffix(&self.path, ".new");
-        let mut file = File::create(&new)?;
+        let (mut file, new) = files::create_replacement(&self.path)?;
         let mut writer = io::BufWriter::new(&mut file);
         serde_json::to_writer(&mut writer, record)?;
         writer.write_all(b"\n")?;
@@ -189,7 +194,7 @@ fn is_ours(text: &[u8]) -> bool {
 }
 
 fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {
-    let file = match File::open(path) {
+    let file = match files::read_private(path) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(error),
@@ -208,7 +213,7 @@ fn understand(text: &[u8]) -> Result<Kept, RecordError> {
 fn put_aside(path: &Path, error: &RecordError, now: i64) -> io::Result<String> {
     let word = if matches!(error, RecordError::Damaged(_)) { "damaged" } else { "aside" };
     let names = (0..).map(|n| if n == 0 { format!(".{word}-{now}") } else { format!(".{word}-{now}-{n}") });
-    let aside = names.map(|suffix| with_suffix(path, &suffix)).find(|name| !name.exists());
+    let aside = names.map(|suffix| with_suffix(path, &suffix)).find(|name| name.symlink_metadata().is_err());
     let aside = aside.unwrap_or_else(|| with_suffix(path, ".aside"));
     fs::rename(path, &aside)?;
     Ok(format!(
@@ -217,12 +222,6 @@ fn put_aside(path: &Path, error: &RecordError, now: i64) -> io::Result<String> {
         path.display(),
         aside.display()
     ))
-}
-
-fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(suffix);
-    name.into()
 }
 
 #[cfg(test)]

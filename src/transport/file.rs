@@ -17,6 +17,7 @@ pub(super) use self::source::FileSource;
 use super::cause::shortage;
 use super::{BatchLimits, BoxFuture, Failure, Outcome, Reach, Sink};
 use crate::events::EncodedEvent;
+use crate::files;
 
 /// Writes events as lines.
 #[derive(Debug, Clone)]
@@ -64,7 +65,7 @@ fn ends_torn(file: &mut File) -> io::Result<bool> {
 
 impl Output {
     fn open(path: &Path) -> io::Result<Self> {
-        let mut file = OpenOptions::new().read(true).append(true).create(true).open(path)?;
+        let mut file = files::open_output(path, OpenOptions::new().read(true).append(true).create(true))?;
         // Only a file can be looked at from its end; a device or a named pipe has none.
         let torn = file.metadata().is_ok_and(|metadata| metadata.is_file()) && ends_torn(&mut file)?;
         Ok(Self::File { file, path: path.to_owned(), torn })

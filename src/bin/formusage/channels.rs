@@ -50,7 +50,8 @@ pub(crate) fn start(
         "no place for the alerts' spool: neither $HOME nor a state directory is set; name it with --alert-spool",
     )?;
     if let Some(folder) = spool.parent().filter(|_| args.alert_spool.is_none()) {
-        std::fs::create_dir_all(folder).with_context(|| format!("can't make the folder {}", folder.display()))?;
+        form_usage_events::files::create_private_folder(folder)
+            .with_context(|| format!("can't make the folder {}", folder.display()))?;
     }
     let delivery = AlertDelivery::start(&config, args.allow_exec, &spool, patience, clock);
     let delivery = delivery.with_context(|| format!("the channels of {} can't be used", path.display()))?;

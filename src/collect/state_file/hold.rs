@@ -4,11 +4,12 @@
 //! another name of the state (a hard link) has another one beside it. So the state's own file is locked too, each one
 //! that is put in its place, and those that were replaced as long as they have another name.
 
-use std::fs::{File, TryLockError};
+use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::{StateFileError, private, refuse, with_suffix};
+use super::{StateFileError, refuse};
+use crate::files::{self, with_suffix};
 
 /// Replaced states with other names that are kept locked; whoever makes more of them makes snapshots.
 const MOST_OLD: usize = 64;
@@ -41,7 +42,7 @@ impl Hold {
             tracing::warn!(lock = %self.beside.display(), "the lock of the state was removed while this collector runs; it is locked anew");
         }
         if cfg!(unix)
-            && let Ok(found) = File::open(&self.path)
+            && let Ok(found) = files::read_private(&self.path)
             && !self.state.as_ref().is_some_and(|own| is_at(own, &self.path))
         {
             // Somebody put another file there. What a meter runs on is locked by that.
@@ -79,7 +80,8 @@ impl Hold {
 }
 
 fn lock_beside(path: &Path, beside: &Path) -> Result<File, StateFileError> {
-    let lock = private().create(true).truncate(false).open(beside).map_err(|error| refuse(beside, error))?;
+    let opened = files::open_private(beside, OpenOptions::new().write(true).create(true).truncate(false));
+    let lock = opened.map_err(|error| refuse(beside, error))?;
     match lock.try_lock() {
         Ok(()) => Ok(lock),
         Err(TryLockError::WouldBlock) => Err(StateFileError::InUse { path: path.to_owned() }),
@@ -90,7 +92,7 @@ fn lock_beside(path: &Path, beside: &Path) -> Result<File, StateFileError> {
 /// The state, locked, where there is one.
 fn own_state(path: &Path) -> Result<Option<File>, StateFileError> {
     loop {
-        let file = match File::open(path) {
+        let file = match files::open_private(path, OpenOptions::new().read(true)) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(refuse(path, error)),

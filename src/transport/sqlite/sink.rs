@@ -63,9 +63,10 @@ impl Sink for SqliteSink {
 pub(super) fn failure(error: &StoreError) -> Failure {
     match error {
         StoreError::Full { .. } | StoreError::Busy { .. } => Failure::service(error.to_string()),
-        StoreError::NotOurs { .. } | StoreError::NotADatabase { .. } | StoreError::Sqlite { .. } => {
-            Failure::destination(error.to_string())
-        }
+        StoreError::NotOurs { .. }
+        | StoreError::Refused { .. }
+        | StoreError::NotADatabase { .. }
+        | StoreError::Sqlite { .. } => Failure::destination(error.to_string()),
     }
 }
 

@@ -67,7 +67,7 @@ async fn resolve(listen: &str) -> anyhow::Result<SocketAddr> {
 fn default_db() -> anyhow::Result<PathBuf> {
     let folder =
         crate::state_dir::state_dir().context("there is no state directory; name the queue's file with --db")?;
-    std::fs::create_dir_all(&folder).with_context(|| {
+    form_usage_events::files::create_private_folder(&folder).with_context(|| {
         format!("can't make the state directory {}; name the queue's file with --db", folder.display())
     })?;
     Ok(folder.join("queue.db"))

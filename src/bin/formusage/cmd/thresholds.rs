@@ -7,6 +7,7 @@ use anyhow::{Context as _, bail};
 use comfy_table::{Table, presets};
 use form_usage_events::clock::{Clock, SystemClock};
 use form_usage_events::collect::host;
+use form_usage_events::files;
 use form_usage_events::limited_read::{read_limited, read_to_limit};
 use form_usage_events::threshold::{
     Change, Edit, Loaded, MAX_FILE_BYTES, ThresholdConfig, ThresholdSource, ThresholdStore, parse_thresholds,
@@ -93,7 +94,7 @@ fn add(args: &ThresholdsAddArgs) -> anyhow::Result<Exit> {
     }
     let path = path(&args.author.store)?;
     if let Some(folder) = path.parent().filter(|_| args.author.store.thresholds.is_none()) {
-        std::fs::create_dir_all(folder).with_context(|| format!("can't make the folder {}", folder.display()))?;
+        files::create_private_folder(folder).with_context(|| format!("can't make the folder {}", folder.display()))?;
     }
     let changed = apply(&mut ThresholdStore::open(&path)?, &edits, &args.author)?;
     let as_they_were = edits.len() - changed;
@@ -134,10 +135,8 @@ fn in_editor(before: &str) -> anyhow::Result<Vec<ThresholdConfig>> {
     let editor = editor.context("neither $VISUAL nor $EDITOR is set; set one, or name a file with the new text")?;
     let value: Value = serde_json::from_str(before)?;
     let folder = std::env::temp_dir();
-    let file = folder.join(format!("formusage-threshold-{}.json", std::process::id()));
-    let mut options = std::fs::OpenOptions::new();
-    options.write(true).create_new(true);
-    let made = options.open(&file).with_context(|| format!("can't make {}", file.display()))?;
+    let file = folder.join(format!("formusage-threshold-{:016x}.json", fastrand::u64(..)));
+    let made = files::create_new(&file, true).with_context(|| format!("can't make {}", file.display()))?;
     serde_json::to_writer_pretty(made, &value)?;
     // An editor may come with arguments, as in `code --wait`.
     let mut words = editor.split_whitespace();

@@ -9,6 +9,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use form_usage_events::clock::{Clock, SystemClock};
 use form_usage_events::events::LinePart;
+use form_usage_events::files;
 use form_usage_events::publish::{Keeper, Origin, RefusedLine, Taken};
 use form_usage_events::transport::Failure;
 use serde::Serialize;
@@ -21,11 +22,13 @@ pub(super) fn open(path: Option<&Path>, spooled: bool) -> anyhow::Result<Box<dyn
     let Some(path) = path else {
         return Ok(if spooled { Box::new(InSpool::default()) } else { Box::new(OnStandardError) });
     };
-    let file = OpenOptions::new()
-        .create(true)
-        .append(true)
-        .open(path)
-        .with_context(|| format!("can't open the dead-letter file {}", path.display()))?;
+    let mut options = OpenOptions::new();
+    options.create(true).append(true);
+    // A pipe or a device is for whoever reads it.
+    let is_special = path.metadata().is_ok_and(|it| !it.is_file());
+    let opened =
+        if is_special { files::open_output(path, &mut options) } else { files::open_private(path, &mut options) };
+    let file = opened.with_context(|| format!("can't open the dead-letter file {}", path.display()))?;
     Ok(Box::new(InFile { file, log: RefusalLog::default() }))
 }
 

@@ -3,12 +3,14 @@
 mod csv;
 mod table;
 
-use std::io::IsTerminal as _;
+use std::fs::OpenOptions;
+use std::io::{IsTerminal as _, Write as _};
 use std::path::Path;
 
 use anyhow::{Context as _, bail};
 use form_usage_events::clock::{Clock as _, SystemClock};
 use form_usage_events::events::{UsageEvent, compact};
+use form_usage_events::files;
 use form_usage_events::report::{Added, Aggregator, InputId, Options, Report, Zone};
 use form_usage_events::threshold::ThresholdSet;
 use form_usage_events::transport::{self, Destination, Message, Polled};
@@ -205,11 +207,19 @@ fn write_page(path: &Path, page: &str) -> anyhow::Result<()> {
     let context = || format!("can't write {}", path.display());
     if path.exists() && !path.is_file() {
         // A pipe or a device is written to as it is.
-        return std::fs::write(path, page).with_context(context);
+        let opened = files::open_output(path, OpenOptions::new().write(true));
+        return opened.and_then(|mut file| file.write_all(page.as_bytes())).with_context(context);
     }
-    let mut beside = path.as_os_str().to_owned();
-    beside.push(".new");
-    std::fs::write(&beside, page).and_then(|()| std::fs::rename(&beside, path)).with_context(context)
+    let write = || {
+        let path = files::resolve(path)?;
+        let (mut file, beside) = files::create_beside(&path, false)?;
+        let written = file.write_all(page.as_bytes()).and_then(|()| std::fs::rename(&beside, &path));
+        if written.is_err() {
+            let _ = std::fs::remove_file(&beside);
+        }
+        written
+    };
+    write().with_context(context)
 }
 
 fn verdict(report: &Report, args: &ReportArgs, unread: u64) -> Exit {

@@ -1,0 +1,131 @@
+//! Whose links and files may be used where, on Linux.
+
+use std::collections::VecDeque;
+use std::fs::{Metadata, OpenOptions};
+use std::io;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::path::{Component, Path, PathBuf};
+
+use rustix::fs::{Mode, OFlags};
+
+/// As many links as the kernel follows.
+const MAX_LINKS: usize = 40;
+
+/// The flag of `open` by which a link at the end of the path is refused.
+#[allow(clippy::cast_possible_wrap)]
+pub(super) const NO_FOLLOW: i32 = OFlags::NOFOLLOW.bits() as i32;
+
+/// A link at the end of the path is refused, and a pipe is not waited for.
+pub(super) fn refuse_to_follow(options: &mut OpenOptions) {
+    #[allow(clippy::cast_possible_wrap)]
+    options.custom_flags(OFlags::NOFOLLOW.union(OFlags::NONBLOCK).bits() as i32);
+}
+
+/// See [`super::resolve`].
+pub(super) fn resolve(path: &Path) -> io::Result<PathBuf> {
+    let path = std::path::absolute(path)?;
+    let mut left: VecDeque<PathBuf> = parts(&path).collect();
+    let mut resolved = PathBuf::from("/");
+    let mut links = 0;
+    while let Some(part) = left.pop_front() {
+        match part.components().next() {
+            Some(Component::ParentDir) => {
+                resolved.pop();
+                continue;
+            }
+            Some(Component::Normal(name)) => resolved.push(name),
+            _ => continue,
+        }
+        // The kernel makes these up, and they may lead to what has no name (/dev/stdout to a pipe).
+        if resolved.starts_with("/proc") {
+            continue;
+        }
+        let Ok(target) = resolved.read_link() else { continue };
+        links += 1;
+        if links > MAX_LINKS {
+            return Err(io::Error::other(format!("the links of {} lead in a circle", path.display())));
+        }
+        check_link(&resolved)?;
+        resolved.pop();
+        if target.is_absolute() {
+            resolved = PathBuf::from("/");
+        }
+        for part in parts(&target).collect::<Vec<_>>().into_iter().rev() {
+            left.push_front(part);
+        }
+    }
+    Ok(resolved)
+}
+
+fn parts(path: &Path) -> impl Iterator<Item = PathBuf> {
+    path.components().map(|part| PathBuf::from(part.as_os_str()))
+}
+
+/// Refuses a link that somebody else may have put there.
+fn check_link(link: &Path) -> io::Result<()> {
+    let (there, folder) = (link.symlink_metadata()?, folder_of(link)?);
+    if !others_can_write(&folder) || is_trusted(there.uid()) {
+        return Ok(());
+    }
+    Err(refused(format!(
+        "{} is a symbolic link of user {} in a folder that others can write, and is not followed; remove it, or name a \
+         path in a folder that only this user can write",
+        link.display(),
+        there.uid()
+    )))
+}
+
+/// Refuses a file that somebody else may have put there. `path` is resolved.
+pub(super) fn check_owner(path: &Path, file: &Metadata) -> io::Result<()> {
+    let folder = folder_of(path)?;
+    if !others_can_write(&folder) || is_trusted(file.uid()) {
+        return Ok(());
+    }
+    // A service's own folder that root looks into.
+    if folder.mode() & 0o022 == 0 && folder.uid() == file.uid() {
+        return Ok(());
+    }
+    Err(refused(format!(
+        "{} belongs to user {}, in a folder that others can write, and is not used; remove it, or name a path in a folder \
+         that only this user can write",
+        path.display(),
+        file.uid()
+    )))
+}
+
+/// Takes the rights of group and others away; gives the mode before, `None` where nobody else had any.
+pub(super) fn narrow(path: &Path) -> io::Result<Option<u32>> {
+    // Such a descriptor stands for the file that was looked at, whatever its name leads to now.
+    let held = rustix::fs::open(path, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty());
+    let Ok(held) = held.map(std::fs::File::from) else { return Ok(None) };
+    let metadata = held.metadata()?;
+    let mode = metadata.mode() & 0o7777;
+    if !metadata.is_file() || mode & 0o077 == 0 {
+        return Ok(None);
+    }
+    use std::os::fd::AsRawFd as _;
+    let name = format!("/proc/self/fd/{}", held.as_raw_fd());
+    std::fs::set_permissions(name, std::fs::Permissions::from_mode(mode & 0o7700))?;
+    Ok(Some(mode))
+}
+
+fn refused(message: String) -> io::Error {
+    io::Error::new(io::ErrorKind::PermissionDenied, message)
+}
+
+fn folder_of(path: &Path) -> io::Result<Metadata> {
+    path.parent().unwrap_or(Path::new("/")).metadata()
+}
+
+/// Whether another user than this one and root can put files there. An access list shows in the bits of the group.
+fn others_can_write(folder: &Metadata) -> bool {
+    folder.mode() & 0o022 != 0 || !is_trusted(folder.uid())
+}
+
+/// Whether this user is the one, or one who may do everything here: in a user namespace root's files may belong to
+/// another number, which then owns `/`.
+fn is_trusted(owner: u32) -> bool {
+    owner == 0
+        || owner == rustix::process::geteuid().as_raw()
+        || Path::new("/").metadata().is_ok_and(|root| root.uid() == owner)
+}
