@@ -51,7 +51,7 @@ impl ReadAhead {
         let mut state = self.lock();
         state.has_something = within_line;
         self.0.paused.notify_waiters();
-        while !state.may_read(within_line) && !(state.is_held && is_at_end()) {
+        while !(state.may_read(within_line) || state.is_held && is_at_end()) {
             let waited = self.0.changed.wait_timeout(state, LOOK_AGAIN);
             state = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
