@@ -202,6 +202,8 @@ fn what_passes_between_namespaces_of_one_tenant_is_billed_once() {
 #[test]
 fn groups_that_come_and_go_hold_up_nobody_and_are_not_remembered() {
     const GROUPS: usize = 12_000;
+    // Seconds that a machine may need that runs ten other tests beside; groups without end would make it as long as they come.
+    const LATE: i64 = 10;
     let Some(parent) = ControlGroup::new("churn") else { return };
     let honest = parent.child("honest");
     let mut burner = honest.run(BURN);
@@ -234,9 +236,9 @@ fn groups_that_come_and_go_hold_up_nobody_and_are_not_remembered() {
         let event = next_honest();
         // Written when it ended, and joined to the one before; a period may be longer where the machine is busy.
         assert_eq!(event.period.start, end);
-        assert!(event.period.end - event.period.start <= 3, "{event:?}");
+        assert!(event.period.end - event.period.start <= LATE, "{event:?}");
         let now = SystemClock.wall().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
-        assert!(i64::try_from(now).unwrap() - event.period.end <= 3, "{event:?} came at {now}");
+        assert!(i64::try_from(now).unwrap() - event.period.end <= LATE, "{event:?} came at {now}");
         end = event.period.end;
         periods += 1;
     }
