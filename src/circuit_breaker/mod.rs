@@ -246,8 +246,12 @@ impl CircuitBreaker {
             (before, after) if before == after => {}
             // Openings that are over at once are many where a service fails at random.
             (_, CircuitState::Open) if self.locked(|machine| machine.is_open_for_long()) => {
-                self.is_warned_of.store(true, Ordering::Relaxed);
-                tracing::warn!(from = %before, to = %after, cause, "circuit breaker opened");
+                // A trial that fails is no news for who was told: there are thousands in an outage of a day.
+                if self.is_warned_of.swap(true, Ordering::Relaxed) {
+                    tracing::debug!(from = %before, to = %after, cause, "circuit breaker opened");
+                } else {
+                    tracing::warn!(from = %before, to = %after, cause, "circuit breaker opened");
+                }
             }
             // Who was warned that it opened wants to know that it is over; an opening that an earlier process warned of is
             // none of this one's news.

@@ -14,6 +14,7 @@ mod latency;
 mod load;
 mod pipeline;
 mod publisher;
+mod read_ahead;
 #[cfg(feature = "sqlite")]
 mod reconcile;
 mod report;
@@ -30,6 +31,7 @@ pub use intake::{AttemptHistory, Intake, IntakeReader, IntakeRules, Origin, Refu
 pub use latency::{LATENCY_BOUNDS, Latency, LatencyHistogram};
 pub use pipeline::{Keeper, Pipeline, PipelineError, PipelineOptions, Progress, Stop};
 pub use publisher::EventPublisher;
+pub use read_ahead::{ReadAhead, ReadSize};
 #[cfg(feature = "sqlite")]
 pub use reconcile::{ReconcileError, Reconciliation, reconcile};
 pub use report::{NotTaken, Report, Resumed};

@@ -14,6 +14,10 @@ use crate::events::EventId;
 
 /// Room on the disk that takings leave free, beside the reserve.
 const RESERVED_BYTES: u64 = 16 << 20;
+/// Which part of the spool lines that are no events may fill, as a divisor.
+const REFUSED_SHARE: u64 = 4;
+/// What was read ahead of a pipe goes so far beyond the limit: more is never on its way into the spool.
+const READ_AHEAD_BYTES: u64 = 4 << 20;
 /// So many rows of retained events are removed in one transaction at most, so that none takes long.
 const PRUNED_AT_ONCE: i64 = 4_096;
 
@@ -47,10 +51,22 @@ pub(super) struct Remembered {
     pub(super) unanswered: bool,
 }
 
+/// How much room items are given.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) enum Room {
+    /// What [`SpoolOptions::max_bytes`](super::SpoolOptions::max_bytes) and the disk leave.
+    #[default]
+    Limit,
+    /// [`READ_AHEAD_BYTES`] more, and half of what the disk leaves to others: nobody could give these items again.
+    ReadAhead,
+}
+
 /// What is to be committed.
 #[derive(Debug, Default)]
 pub(super) struct Group {
     pub(super) items: Vec<NewItem>,
+    /// For the items.
+    pub(super) room: Room,
     pub(super) settled: Vec<Settlement>,
     pub(super) remembered: Vec<Remembered>,
     pub(super) breaker: Option<BreakerRecord>,
@@ -95,10 +111,43 @@ impl Store {
     /// Commits `group`; all of it or nothing.
     pub(super) fn commit(&mut self, group: &Group, now: i64) -> Result<(), SpoolError> {
         if !group.items.is_empty() {
-            self.check_room(group)?;
+            self.check_room(bytes_of(&group.items), group.room)?;
         }
         let retains = !self.options.retain.is_zero() && self.options.retain_max_bytes > 0;
-        self.write(group, now, retains)
+        self.write(group, now, retains)?;
+        self.bound_refused(&group.items);
+        Ok(())
+    }
+
+    /// Keeps the lines that are no events within their share: garbage must not keep out events. What was taken is
+    /// committed; an error here is said, and it is tried again behind the next.
+    fn bound_refused(&mut self, taken: &[NewItem]) {
+        let more: u64 = taken.iter().map(letters::share_of).sum();
+        if more == 0 {
+            return;
+        }
+        let share = self.options.max_bytes / REFUSED_SHARE;
+        let known = self.refused_bytes.map_or_else(|| letters::refused_bytes(&self.connection), |it| Ok(it + more));
+        let bounded = known.and_then(|bytes| {
+            if bytes <= share {
+                return Ok((bytes, 0));
+            }
+            letters::drop_oldest(&self.connection, share - share / 8)
+        });
+        match bounded {
+            Ok((bytes, dropped)) => {
+                self.refused_bytes = Some(bytes);
+                if dropped > 0 {
+                    tracing::warn!(
+                        "lines that are no events fill their share of the spool ({share} bytes): the {dropped} oldest of them were dropped; mend what writes them, or keep them all with --dead-letter FILE"
+                    );
+                }
+            }
+            Err(error) => {
+                self.refused_bytes = None;
+                tracing::warn!("the dead letters of the spool can't be bounded: {}", self.refuse(error));
+            }
+        }
     }
 
     /// Commits what settles events where the disk has no room for all of it at once: in parts, down to single events,
@@ -177,14 +226,9 @@ impl Store {
     }
 
     /// Makes room by dropping retained events, or refuses.
-    fn check_room(&mut self, group: &Group) -> Result<(), SpoolError> {
-        let size = |item: &NewItem| match item {
-            NewItem::Event(event) => event.encoded.body().len(),
-            NewItem::Letter(letter) => letter.raw.len(),
-        };
-        let coming = group.items.iter().map(size).sum::<usize>() as u64;
+    fn check_room(&mut self, coming: u64, room: Room) -> Result<(), SpoolError> {
         loop {
-            let refusal = self.lack_of_room(coming)?;
+            let refusal = self.lack_of_room(coming, room)?;
             match refusal {
                 None => return Ok(()),
                 Some(_) if self.drop_retained()? => {}
@@ -193,11 +237,21 @@ impl Store {
         }
     }
 
+    /// Whether something may be taken, and not a few events alone. Drops retained events as taking does.
+    pub(super) fn has_room(&mut self) -> bool {
+        let some = (self.options.max_bytes / 64).min(256 << 10);
+        self.check_room(some, Room::Limit).is_ok()
+    }
+
     /// Why `coming` more bytes may not be taken, if they may not.
-    fn lack_of_room(&self, coming: u64) -> Result<Option<SpoolError>, SpoolError> {
+    fn lack_of_room(&self, coming: u64, room: Room) -> Result<Option<SpoolError>, SpoolError> {
         let path = || self.path.clone();
+        let (beyond, share) = match room {
+            Room::Limit => (0, 1),
+            Room::ReadAhead => (READ_AHEAD_BYTES, 2),
+        };
         let (used, free) = usage(&self.connection).map_err(|error| self.refuse(error))?;
-        if used.saturating_add(coming) > self.options.max_bytes {
+        if used.saturating_add(coming) > self.options.max_bytes.saturating_add(beyond) {
             return Ok(Some(SpoolError::LimitReached { path: path(), used, limit: self.options.max_bytes }));
         }
         let Some((total, left)) = reserve::disk(&self.path) else { return Ok(None) };
@@ -209,7 +263,8 @@ impl Store {
         // Pages that are free within the file need no room on the disk; the reserve does.
         let fits_within = free >= written * 2;
         // A small disk gives a quarter.
-        let grows_by = if fits_within { 0 } else { RESERVED_BYTES.min(total / 4).saturating_add(written * 2) };
+        let grows_by =
+            if fits_within { 0 } else { (RESERVED_BYTES.min(total / 4) / share).saturating_add(written * 2) };
         let needed = missing.saturating_add(log).saturating_add(grows_by);
         let lacks = (missing > 0 || !fits_within) && left < needed;
         if lacks || (missing > 0 && reserve::hold(&self.path, size).is_err()) {
@@ -231,6 +286,14 @@ impl Store {
         })();
         dropped.map_err(|error| self.refuse(error))
     }
+}
+
+fn bytes_of(items: &[NewItem]) -> u64 {
+    let size = |item: &NewItem| match item {
+        NewItem::Event(event) => event.encoded.body().len(),
+        NewItem::Letter(letter) => letter.raw.len(),
+    };
+    items.iter().map(size).sum::<usize>() as u64
 }
 
 fn take(

@@ -11,7 +11,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 use super::damage::{self, Damage};
-use super::group::{Group, Remembered, Settlement};
+use super::group::{Group, Remembered, Room, Settlement};
 use super::store::Store;
 use super::{Fetched, NewItem, SpoolError, SpoolOptions, Tally, reserve};
 use crate::circuit_breaker::BreakerRecord;
@@ -35,7 +35,8 @@ type TakeResult = Result<(), (SpoolError, Vec<NewItem>)>;
 
 #[derive(Debug)]
 enum Request {
-    Take(Vec<NewItem>, Reply<TakeResult>),
+    Take(Vec<NewItem>, Room, Reply<TakeResult>),
+    HasRoom(Reply<bool>),
     Fetch(BatchLimits, Reply<Result<Fetched, SpoolError>>),
     Tally(Reply<Result<Tally, SpoolError>>),
     Settle(Settlement),
@@ -106,12 +107,31 @@ impl Spool {
     /// # Errors
     /// Why nothing of it was taken, and the items.
     pub async fn take(&self, items: Vec<NewItem>) -> TakeResult {
+        self.take_within(items, Room::Limit).await
+    }
+
+    /// Takes `items` that nobody could give again, as [`Spool::take`] does and up to 4 MiB beyond
+    /// [`SpoolOptions::max_bytes`].
+    ///
+    /// # Errors
+    /// Why nothing of it was taken, and the items.
+    pub async fn take_read_ahead(&self, items: Vec<NewItem>) -> TakeResult {
+        self.take_within(items, Room::ReadAhead).await
+    }
+
+    async fn take_within(&self, items: Vec<NewItem>, room: Room) -> TakeResult {
         let (reply, answer) = oneshot::channel();
-        match self.requests.send(Request::Take(items, reply)) {
+        match self.requests.send(Request::Take(items, room, reply)) {
             Ok(()) => answer.await.unwrap_or_else(|_| Err((SpoolError::Closed, Vec::new()))),
-            Err(std::sync::mpsc::SendError(Request::Take(items, _))) => Err((SpoolError::Closed, items)),
+            Err(std::sync::mpsc::SendError(Request::Take(items, ..))) => Err((SpoolError::Closed, items)),
             Err(_) => Err((SpoolError::Closed, Vec::new())),
         }
+    }
+
+    /// Whether there is room again for more than an event or two.
+    pub async fn has_room(&self) -> bool {
+        let (reply, answer) = oneshot::channel();
+        self.requests.send(Request::HasRoom(reply)).is_ok() && answer.await.unwrap_or(false)
     }
 
     /// The next events that wait and that no other publisher holds, within `limits`. They are held until they are
@@ -266,8 +286,11 @@ impl Keeper {
 
     fn answer(&mut self, request: Request) {
         match request {
-            Request::Take(items, reply) => {
-                self.group.items = items;
+            Request::HasRoom(reply) => {
+                let _ = reply.send(self.commit().is_ok() && self.store.has_room());
+            }
+            Request::Take(items, room, reply) => {
+                (self.group.items, self.group.room) = (items, room);
                 let taken = self.commit();
                 // Whatever kept them out must not keep the settlements waiting in front of them.
                 let items = std::mem::take(&mut self.group.items);
@@ -320,7 +343,7 @@ impl Keeper {
             // Settlements make room: they go first, and without the items where these still don't fit.
             let items = std::mem::take(&mut group.items);
             if self.settle(&group, now).is_ok() {
-                group = Group { items, ..Group::default() };
+                group = Group { items, room: group.room, ..Group::default() };
                 result = self.mended(|store| store.commit(&group, now));
             } else {
                 group.items = items;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use rusqlite::{Connection, OptionalExtension, Row, ToSql, params};
 use serde::Serialize;
 
+use super::NewItem;
 use super::store::destination_id;
 use crate::events::EncodedEvent;
 
@@ -135,6 +136,49 @@ pub(super) fn keep(connection: &Connection, destination: i64, letter: &NewLetter
     let values: [&dyn ToSql; 7] =
         [&destination, &letter.reason, &now, &&*letter.source, &letter.line, &letter.piece, &letter.raw];
     insert.execute(&values[..]).map(drop)
+}
+
+/// What a row takes beside its texts, about.
+const ROW_BYTES: u64 = 64;
+
+/// What `item` takes of the share of lines that are no events.
+pub(super) fn share_of(item: &NewItem) -> u64 {
+    match item {
+        NewItem::Event(_) => 0,
+        NewItem::Letter(letter) => (letter.raw.len() + letter.reason.len()) as u64 + ROW_BYTES,
+    }
+}
+
+/// Bytes of all lines that are no events.
+pub(super) fn refused_bytes(connection: &Connection) -> rusqlite::Result<u64> {
+    let sql = "SELECT coalesce(sum(length(raw) + length(reason) + ?1), 0) FROM dead_letters WHERE kind = 'invalid'";
+    connection.query_row(sql, [ROW_BYTES], |row| row.get(0))
+}
+
+/// Drops the oldest lines that are no events, but for those that are replayed, until they have at most `most` bytes. How
+/// many bytes are left, and how many lines were dropped.
+pub(super) fn drop_oldest(connection: &Connection, most: u64) -> rusqlite::Result<(u64, usize)> {
+    let transaction = connection.unchecked_transaction()?;
+    let mut bytes = refused_bytes(&transaction)?;
+    let mut dropped = 0;
+    while bytes > most {
+        // About as many as are too many: sizes differ.
+        let count: u64 =
+            transaction.query_row("SELECT count(*) FROM dead_letters WHERE kind = 'invalid'", [], |row| row.get(0))?;
+        let excess = (count * (bytes - most)).div_ceil(bytes);
+        let gone = transaction.execute(
+            "DELETE FROM dead_letters WHERE id IN
+                 (SELECT id FROM dead_letters WHERE kind = 'invalid' AND NOT replaying ORDER BY id LIMIT ?1)",
+            [excess],
+        )?;
+        if gone == 0 {
+            break;
+        }
+        dropped += gone;
+        bytes = refused_bytes(&transaction)?;
+    }
+    transaction.commit()?;
+    Ok((bytes, dropped))
 }
 
 /// Puts a letter back among the events that wait, for `url` or for where it was to go. It stays a dead letter until

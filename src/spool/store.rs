@@ -39,6 +39,8 @@ pub(super) struct Store {
     pub(super) other_dead: u64,
     /// What is sent may have been handed out of another file, which this one replaced: its numbers there, and here.
     pub(super) numbers: HashMap<(u64, EventId), u64>,
+    /// Bytes of the lines that are no events; `None` before they were counted.
+    pub(super) refused_bytes: Option<u64>,
     lease: Lease,
     /// Which file the connection has open: it may be put aside or removed under us.
     identity: Option<(u64, u64)>,
@@ -66,6 +68,7 @@ impl Store {
             others: Vec::new(),
             other_dead: 0,
             numbers: HashMap::new(),
+            refused_bytes: None,
             lease,
             identity,
         };

@@ -184,6 +184,39 @@ fn a_full_spool_drops_what_was_delivered_first_and_then_refuses() {
 }
 
 #[test]
+fn garbage_keeps_no_event_out_and_its_newest_lines_are_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("spool.db");
+    let options = SpoolOptions { max_bytes: 1 << 20, ..SpoolOptions::default() };
+    runtime().block_on(async {
+        let spool = open_with(&path, options);
+        let garbage = |n: u64| {
+            let raw = format!("{n} {}", "x".repeat(500)).into_bytes();
+            NewItem::Letter(NewLetter {
+                reason: "no JSON".into(),
+                source: "test".into(),
+                line: Some(n),
+                piece: None,
+                raw,
+            })
+        };
+        for n in 0..100 {
+            spool.take((0..100).map(|m| garbage(100 * n + m)).collect()).await.unwrap();
+        }
+        take(&spool, "a", 0..1_000).await;
+        drop(spool);
+    });
+    let file = SpoolFile::open(&path).unwrap().unwrap();
+    let (mut lines, mut after) = (Vec::new(), 0);
+    while let Some(last) = file.letters(after).unwrap().last().map(|it| it.id) {
+        lines.extend(file.letters(after).unwrap().iter().filter_map(|it| it.line));
+        after = last;
+    }
+    assert!((300..500).contains(&lines.len()), "{}", lines.len());
+    assert_eq!(lines.last(), Some(&9_999));
+}
+
+#[test]
 fn dead_letters_outlive_replays_that_fail_and_go_with_one_that_succeeds() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("spool.db");

@@ -57,6 +57,7 @@ mod publish;
 mod publisher;
 mod queue;
 mod read;
+mod read_ahead;
 mod reconcile;
 mod refusals;
 mod reload;

@@ -162,7 +162,7 @@ impl Input {
                 if stdin.is_terminal() {
                     crate::output::say("reading from the terminal: one JSON object a line, Ctrl-D to end");
                 }
-                Box::new(stdin)
+                unbuffered(stdin)?
             }
             Self::File(path) => {
                 let file = File::open(path).with_context(|| format!("can't open {self}"))?;
@@ -185,6 +185,19 @@ impl Input {
         }
         Ok(Cursor::new(first).chain(reader))
     }
+}
+
+/// Standard input without a buffer in which something could lie that was read and not handed out.
+#[cfg(unix)]
+fn unbuffered(stdin: io::Stdin) -> anyhow::Result<Box<dyn Read + Send>> {
+    use std::os::fd::AsFd as _;
+    let descriptor = stdin.as_fd().try_clone_to_owned().context("can't read standard input")?;
+    Ok(Box::new(File::from(descriptor)))
+}
+
+#[cfg(not(unix))]
+fn unbuffered(stdin: io::Stdin) -> anyhow::Result<Box<dyn Read + Send>> {
+    Ok(Box::new(stdin))
 }
 
 /// Collects the files below `folder`. Links to folders are not followed: they may lead back.

@@ -7,6 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::publish::concurrency::Concurrency;
 use crate::publish::intake::{RefusedLine, Taken};
+use crate::publish::read_ahead::ReadAhead;
 use crate::publish::report::Report;
 use crate::transport::Failure;
 
@@ -38,6 +39,9 @@ pub struct PipelineOptions {
     pub max_events: usize,
     /// The most bytes of events that are held; 16 MiB by default.
     pub max_bytes: usize,
+    /// What bounds the reader of a pipe, where the run goes through a spool: nothing is read while the spool is full, and
+    /// what was read is kept. None by default, as for files, which can be read again.
+    pub read_ahead: Option<ReadAhead>,
 }
 
 impl Default for PipelineOptions {
@@ -52,6 +56,7 @@ impl Default for PipelineOptions {
             in_order: false,
             max_events: 4_096,
             max_bytes: 16 << 20,
+            read_ahead: None,
         }
     }
 }

@@ -11,6 +11,7 @@ use crate::clock::{Clock, Monotonic};
 use crate::events::LinePart;
 use crate::publish::intake::{Intake, Origin, RefusedLine};
 use crate::publish::pipeline::{INTAKE_GRACE, Keeper, Pipeline, Stop};
+use crate::publish::read_ahead::{MOST_LINES, ReadAhead};
 use crate::publish::report::{NotTaken, Report};
 use crate::spool::{NewEvent, NewItem, NewLetter, Spool, SpoolError};
 
@@ -122,16 +123,22 @@ impl Taker<'_, '_> {
     ) -> Result<(), SpoolError> {
         let mut last_commit: Option<Monotonic> = None;
         let mut group = Vec::new();
+        let held = || self.read_ahead().filter(|ahead| ahead.is_held());
         loop {
             tokio::select! {
                 // First, since an input that never pauses leaves nothing else its turn.
                 biased;
                 () = &mut *ending => return self.take_the_rest(intake).await,
+                () = self.room_is_back(), if held().is_some() => {
+                    tracing::warn!("the spool takes events again: reading goes on");
+                    held().inspect(|ahead| ahead.release());
+                    continue;
+                }
                 count = intake.recv_many(&mut group, GROUP_ITEMS) => if count == 0 { return Ok(()) },
             }
             // Under a stream the commits are few and large.
             let due = last_commit.map_or(Duration::ZERO, |at| at.saturating_add(GROUP_TIME));
-            while group.len() < GROUP_ITEMS && bytes_of(&group) < GROUP_BYTES {
+            while group.len() < self.group_items() && bytes_of(&group) < GROUP_BYTES {
                 let left = due.saturating_sub(self.clock().monotonic());
                 if left.is_zero() {
                     break;
@@ -151,8 +158,27 @@ impl Taker<'_, '_> {
 
     /// Takes what was read ahead, since whoever wrote it is rid of it. Does not wait where there is no room.
     async fn take_the_rest(&self, intake: &mut mpsc::Receiver<Intake>) -> Result<(), SpoolError> {
-        intake.close();
         let mut group = Vec::new();
+        if let Some(ahead) = self.read_ahead() {
+            ahead.hold();
+            // What the reader holds comes at once; the rest of a line comes when its writer likes.
+            let given_up = self.clock().sleep(INTAKE_GRACE);
+            tokio::pin!(given_up);
+            loop {
+                tokio::select! {
+                    biased;
+                    count = intake.recv_many(&mut group, GROUP_ITEMS) => {
+                        if count == 0 || !self.take(std::mem::take(&mut group), intake, &mut std::future::ready(())).await? {
+                            return Ok(());
+                        }
+                    }
+                    () = ahead.paused() => break,
+                    () = &mut given_up => break,
+                    () = self.stop.abort.cancelled() => break,
+                }
+            }
+        }
+        intake.close();
         while intake.recv_many(&mut group, GROUP_ITEMS).await > 0 {
             if !self.take(std::mem::take(&mut group), intake, &mut std::future::ready(())).await? {
                 break;
@@ -168,6 +194,7 @@ impl Taker<'_, '_> {
         intake: &mut mpsc::Receiver<Intake>,
         ending: &mut (impl Future<Output = ()> + Unpin),
     ) -> Result<bool, SpoolError> {
+        let lines = group.len();
         // What is still to be taken, the next part last.
         let mut parts = vec![self.items_of(group).await];
         let mut told = false;
@@ -185,6 +212,22 @@ impl Taker<'_, '_> {
             };
             if !error.may_pass() {
                 return Err(error);
+            }
+            // Nobody can give this again: it is kept at once, and the reader stops until there is room.
+            if let Some(ahead) = self.read_ahead().filter(|_| error.is_full()) {
+                if !ahead.is_held() {
+                    tracing::error!("nothing more is read until the spool takes it: {error}");
+                    ahead.hold();
+                }
+                let counts = count(&back);
+                match self.spool.take_read_ahead(std::mem::take(&mut back)).await {
+                    Ok(()) => {
+                        self.note(|takings| takings.add(counts));
+                        self.signals.taken.notify_one();
+                        continue;
+                    }
+                    Err((_, items)) => back = items,
+                }
             }
             // A part of it may fit.
             if error.is_full() && back.len() > 1 {
@@ -220,6 +263,7 @@ impl Taker<'_, '_> {
         if told {
             tracing::warn!("the spool takes events again: reading goes on");
         }
+        self.read_ahead().inspect(|ahead| ahead.kept(lines));
         Ok(true)
     }
 
@@ -239,6 +283,22 @@ impl Taker<'_, '_> {
             takings.errors.push(error.to_string());
             takings.not_taken = Some(NotTaken { from, lines });
         });
+    }
+
+    const fn read_ahead(&self) -> Option<&ReadAhead> {
+        self.pipeline.options().read_ahead.as_ref()
+    }
+
+    /// Of what is read ahead of a pipe, half is committed while the other half is read.
+    fn group_items(&self) -> usize {
+        self.read_ahead().map_or(GROUP_ITEMS, |_| MOST_LINES / 2)
+    }
+
+    /// Resolves when the spool has room.
+    async fn room_is_back(&self) {
+        while !self.spool.has_room().await {
+            self.room_may_be_back(None).await;
+        }
     }
 
     /// Deliveries make room, and it says so where there were any; so does somebody who frees the disk. Waits no longer

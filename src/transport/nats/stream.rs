@@ -96,7 +96,11 @@ pub(super) async fn state(link: &Link, name: &str, subject: &str) -> Result<(Str
     }
     let query = serde_json::json!({ "subjects_filter": subject });
     match ask::<Counted>(link, format!("STREAM.INFO.{name}"), &query).await? {
-        Ok(Counted { state }) => Ok((state.state, state.subjects.get(subject).copied().unwrap_or(0))),
+        // Some servers leave the subject out though they hold messages of it: then all that they hold may be of it.
+        Ok(Counted { state }) => {
+            let held = state.subjects.get(subject).copied().unwrap_or(state.state.messages);
+            Ok((state.state, held))
+        }
         Err(error) => Err(failure::of_answer(&error, "to say what the stream holds", &link.url)),
     }
 }

@@ -186,7 +186,7 @@ mod tests {
     }
 
     /// What throws away, redirects or executes, and what only prints something.
-    const WITHOUT_VARIABLE: [(&str, &str); 17] = [
+    const WITHOUT_VARIABLE: [(&str, &str); 18] = [
         ("channels test", "allow_exec"),
         ("check", "allow_exec"),
         ("dlq purge", "all"),
@@ -195,6 +195,7 @@ mod tests {
         ("dlq replay", "to"),
         ("publish", "allow_exec"),
         ("publish", "event"),
+        ("report", "html"),
         ("spool export", "delivered"),
         ("spool export", "to"),
         ("spool list", "delivered"),

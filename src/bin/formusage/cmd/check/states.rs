@@ -9,8 +9,9 @@ use anyhow::Context as _;
 use form_usage_events::clock::{Clock, Monotonic, SystemClock};
 use form_usage_events::events::{UsageEvent, UsagePeriod};
 use form_usage_events::threshold::{
-    AlertCounts, AlertFile, AlertKind, AlertRecord, AlertSeverity, AlertState, AlertStates, AlertStatus, InstanceKey,
-    InstanceKeys, Notifier, OutOfOrder, ThresholdAlert, ThresholdManager, ThresholdSet, watch,
+    AlertCounts, AlertFile, AlertFileError, AlertKind, AlertRecord, AlertSeverity, AlertState, AlertStates,
+    AlertStatus, InstanceKey, InstanceKeys, Kept, Notifier, OutOfOrder, ThresholdAlert, ThresholdManager, ThresholdSet,
+    watch,
 };
 use form_usage_events::transport::ConnectOptions;
 use serde::Serialize;
@@ -28,6 +29,10 @@ impl AlertTotals {
 
 /// How often the states of an endless input are saved.
 const SAVE_EVERY: Duration = Duration::from_secs(10);
+
+/// How long a file of states is waited for that another process has, and how often it is tried.
+const PATIENCE: Duration = Duration::from_secs(10);
+const TRY_EVERY: Duration = Duration::from_millis(50);
 
 /// What became of thresholds with states.
 #[derive(Debug, Clone, Copy, Default, Serialize)]
@@ -89,7 +94,7 @@ impl States {
         let mut alerts = Vec::new();
         if let Some(path) = path {
             AlertFile::refuse_others(path)?;
-            let (file, kept) = AlertFile::open(path, SystemClock.unix_seconds())?;
+            let (file, kept) = open_in_turn(path)?;
             kept.put_aside.iter().for_each(|message| say(message));
             states.file = Some(file);
             alerts = kept.untold;
@@ -212,6 +217,18 @@ impl States {
         file.save(&AlertRecord::of(&self.states, set, untold))?;
         self.saved_at = SystemClock.monotonic();
         Ok(())
+    }
+}
+
+/// Opens the file of states. Jobs that overlap have it one after the other: one that another job is done with soon is
+/// waited for.
+fn open_in_turn(path: &Path) -> Result<(AlertFile, Kept), AlertFileError> {
+    let until = SystemClock.monotonic() + PATIENCE;
+    loop {
+        match AlertFile::open(path, SystemClock.unix_seconds()) {
+            Err(AlertFileError::InUse(_)) if SystemClock.monotonic() < until => std::thread::sleep(TRY_EVERY),
+            opened => return opened,
+        }
     }
 }
 

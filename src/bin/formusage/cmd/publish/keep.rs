@@ -14,18 +14,19 @@ use form_usage_events::transport::Failure;
 use serde::Serialize;
 
 use super::Keep;
+use super::refusal_log::RefusalLog;
 
 /// Opens `path` for appending; without one, dead letters are told on standard error, whole where no spool keeps them.
 pub(super) fn open(path: Option<&Path>, spooled: bool) -> anyhow::Result<Box<dyn Keep>> {
     let Some(path) = path else {
-        return Ok(if spooled { Box::new(InSpool) } else { Box::new(OnStandardError) });
+        return Ok(if spooled { Box::new(InSpool::default()) } else { Box::new(OnStandardError) });
     };
     let file = OpenOptions::new()
         .create(true)
         .append(true)
         .open(path)
         .with_context(|| format!("can't open the dead-letter file {}", path.display()))?;
-    Ok(Box::new(InFile { file }))
+    Ok(Box::new(InFile { file, log: RefusalLog::default() }))
 }
 
 /// Why a record is in the file.
@@ -63,6 +64,7 @@ struct Record<'a> {
 #[derive(Debug)]
 struct InFile {
     file: File,
+    log: RefusalLog,
 }
 
 impl InFile {
@@ -90,12 +92,12 @@ impl InFile {
 
 impl Keeper for InFile {
     fn refused(&mut self, line: &RefusedLine) -> io::Result<()> {
-        tracing::warn!("{}: {}", line.origin, line.reason);
+        self.log.warn(SystemClock.monotonic(), format_args!("{}: {}", line.origin, line.reason));
         self.write(Kind::Invalid, &line.reason, &line.origin, &line.raw, line.part)
     }
 
     fn dead(&mut self, event: &Taken, failure: &Failure, _: u64) -> io::Result<()> {
-        tracing::warn!("{}: {failure}", event.origin);
+        self.log.warn(SystemClock.monotonic(), format_args!("{}: {failure}", event.origin));
         self.write(Kind::Dead, &failure.message, &event.origin, event.encoded.body(), LinePart::Whole)
     }
 
@@ -106,6 +108,7 @@ impl Keeper for InFile {
 
 impl Keep for InFile {
     fn finish(&mut self) -> anyhow::Result<()> {
+        self.log.rest().inspect(|words| tracing::warn!("{words}"));
         // A pipe or a terminal can't be synced and needs it not.
         match self.file.sync_data() {
             Err(error) if error.kind() != io::ErrorKind::InvalidInput => {
@@ -117,16 +120,19 @@ impl Keep for InFile {
 }
 
 /// The spool keeps them; people are told.
-struct InSpool;
+#[derive(Debug, Default)]
+struct InSpool {
+    log: RefusalLog,
+}
 
 impl Keeper for InSpool {
     fn refused(&mut self, line: &RefusedLine) -> io::Result<()> {
-        tracing::warn!("{}: {}", line.origin, line.reason);
+        self.log.warn(SystemClock.monotonic(), format_args!("{}: {}", line.origin, line.reason));
         Ok(())
     }
 
     fn dead(&mut self, event: &Taken, failure: &Failure, _: u64) -> io::Result<()> {
-        tracing::warn!("{}: {failure}", event.origin);
+        self.log.warn(SystemClock.monotonic(), format_args!("{}: {failure}", event.origin));
         Ok(())
     }
 
@@ -137,6 +143,7 @@ impl Keeper for InSpool {
 
 impl Keep for InSpool {
     fn finish(&mut self) -> anyhow::Result<()> {
+        self.log.rest().inspect(|words| tracing::warn!("{words}"));
         Ok(())
     }
 }

@@ -3,6 +3,8 @@
 mod keep;
 mod monitor;
 mod observe;
+mod pipe;
+mod refusal_log;
 mod show;
 mod thresholds;
 
@@ -22,7 +24,7 @@ use form_usage_events::events::{Line, LinePart};
 use form_usage_events::metrics::Observation;
 use form_usage_events::publish::{
     Concurrency, Delivery, Feed, Intake, IntakeReader, IntakeRules, Keeper, NotTaken, Origin, Pipeline,
-    PipelineOptions, Report, Stop, publish_through,
+    PipelineOptions, ReadAhead, Report, Stop, publish_through,
 };
 use form_usage_events::retry::{Random, Retrier, RetryConfig};
 use form_usage_events::spool::Spool;
@@ -31,6 +33,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use self::monitor::Monitor;
+use self::pipe::HeldPipe;
 use self::thresholds::Thresholds;
 use crate::cli::{Level, PublishArgs, ReconcileArgs};
 use crate::exit::Exit;
@@ -91,6 +94,7 @@ fn publish(args: &PublishArgs, inputs: Inputs) -> anyhow::Result<Exit> {
         finite: inputs.finite && spool.is_none(),
         input_ends: inputs.finite,
         poison_after: args.poison_after,
+        read_ahead: (spool.is_some() && !inputs.finite).then(ReadAhead::default),
         ..PipelineOptions::default()
     };
     let mut keeper = keep::open(args.dead_letter.as_deref(), spool.is_some())?;
@@ -126,7 +130,7 @@ fn publish(args: &PublishArgs, inputs: Inputs) -> anyhow::Result<Exit> {
             clock.clone(),
         )
         .await?;
-        let (intake, reader) = inputs.read(rules, clock.clone());
+        let (intake, reader) = inputs.read(rules, options.read_ahead.clone(), clock.clone());
         let manager = thresholds.as_ref().map(Thresholds::manager);
         let pipeline = Pipeline::new(delivery, manager, options);
         let breaker = breaker.as_ref();
@@ -332,17 +336,26 @@ impl Inputs {
     }
 
     /// Reads on a thread of its own, since files and pipes block.
-    fn read(self, rules: IntakeRules, clock: Arc<dyn Clock>) -> (mpsc::Receiver<Intake>, Arc<ReadingEnd>) {
+    fn read(
+        self,
+        rules: IntakeRules,
+        ahead: Option<ReadAhead>,
+        clock: Arc<dyn Clock>,
+    ) -> (mpsc::Receiver<Intake>, Arc<ReadingEnd>) {
         let (feed, receiver) = Feed::channel();
         let patience = if self.finite { ReadingEnd::PATIENCE_WITH_FILES } else { ReadingEnd::PATIENCE };
         let end = Arc::new(ReadingEnd { patience, ..ReadingEnd::default() });
         let (told, finite) = (end.clone(), self.finite);
-        let give = move |group: Vec<Intake>| match feed.put(group) {
-            Ok(()) => ControlFlow::Continue(()),
-            Err(group) => {
-                group.iter().for_each(|item| told.note(item.origin().map(ToString::to_string)));
-                // Of a file it is worth knowing how much is left.
-                if finite { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        let counted = ahead.clone();
+        let give = move |group: Vec<Intake>| {
+            counted.as_ref().inspect(|ahead| ahead.gave(group.len()));
+            match feed.put(group) {
+                Ok(()) => ControlFlow::Continue(()),
+                Err(group) => {
+                    group.iter().for_each(|item| told.note(item.origin().map(ToString::to_string)));
+                    // Of a file it is worth knowing how much is left.
+                    if finite { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+                }
             }
         };
         let over = end.clone();
@@ -355,6 +368,10 @@ impl Inputs {
                 let _ = give(vec![intake.judge(line, origin, clock.unix_seconds())]);
             }
             for (input, reader) in self.readers {
+                let reader: Box<dyn Read + Send> = match &ahead {
+                    Some(ahead) if input == Input::Stdin => Box::new(HeldPipe::new(reader, ahead.clone())),
+                    _ => reader,
+                };
                 if intake.read_lines(&input.to_string(), reader, &*clock, &give).is_break() {
                     over.end(false);
                     return;

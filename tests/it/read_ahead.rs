@@ -1,0 +1,125 @@
+//! What `publish` has read from a pipe is in the spool, or still in the pipe: nobody else has it.
+#![cfg(unix)]
+
+use std::io::{BufRead, BufReader, PipeReader, Read, Write};
+use std::process::Stdio;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use crate::support::{RunningProcess, SpawnGuarded as _, formusage_process, lines, signal};
+
+const NOWHERE: &str = "form://127.0.0.1:1/usage_events";
+
+/// A pipe with a writer that waits for room, and a spool that is smaller than what it writes.
+struct Bench {
+    folder: tempfile::TempDir,
+    /// Keeps what nobody read.
+    pipe: PipeReader,
+    written: Arc<AtomicUsize>,
+    lines: Arc<Vec<String>>,
+}
+
+impl Bench {
+    fn new() -> Self {
+        let (pipe, mut writer) = std::io::pipe().unwrap();
+        let lines: Arc<Vec<String>> = Arc::new(lines("a", 5_000).split_inclusive('\n').map(str::to_owned).collect());
+        let (written, to_write) = (Arc::new(AtomicUsize::new(0)), lines.clone());
+        let count = written.clone();
+        std::thread::spawn(move || {
+            for line in &*to_write {
+                if writer.write_all(line.as_bytes()).is_err() {
+                    return;
+                }
+                count.fetch_add(1, Ordering::SeqCst);
+            }
+        });
+        Self { folder: tempfile::tempdir().unwrap(), pipe, written, lines }
+    }
+
+    fn publisher(&self) -> std::process::Command {
+        let mut command = formusage_process();
+        command
+            .env("FORMUSAGE_STATE_DIR", self.folder.path())
+            .args(["publish", "--to", NOWHERE, "--drain-timeout", "1s"])
+            .stdin(self.pipe.try_clone().unwrap())
+            .stdout(Stdio::null());
+        command
+    }
+
+    /// A publisher that reads the pipe; its spool is full when this returns.
+    fn publish_until_full(&self) -> RunningProcess {
+        let limit = ["--spool-max-bytes", "200KB"];
+        let mut publisher = self.publisher().args(limit).stderr(Stdio::piped()).spawn_guarded();
+        let mut log = BufReader::new(publisher.stderr.take().unwrap());
+        let mut said = String::new();
+        while !said.contains("nothing more is read until the spool takes it") {
+            said.clear();
+            assert_ne!(log.read_line(&mut said).unwrap(), 0, "the publisher has ended");
+        }
+        std::thread::spawn(move || std::io::copy(&mut log, &mut std::io::sink()));
+        publisher
+    }
+
+    fn spooled(&self) -> String {
+        let mut command = formusage_process();
+        command.env("FORMUSAGE_STATE_DIR", self.folder.path()).args(["spool", "export"]);
+        String::from_utf8(command.output().unwrap().stdout).unwrap()
+    }
+
+    /// Returns when what was written is in the spool or in the pipe. It is to be so for as long as the spool is full.
+    fn wait_until_all_is_somewhere(&self) {
+        let length = |lines: &[String]| lines.iter().map(String::len).sum::<usize>();
+        loop {
+            let written = self.written.load(Ordering::SeqCst);
+            let in_pipe = rustix::io::ioctl_fionread(&self.pipe).unwrap();
+            let places = self.spooled().len() as u64 + in_pipe;
+            if places == length(&self.lines[..written]) as u64 && self.written.load(Ordering::SeqCst) == written {
+                return;
+            }
+        }
+    }
+
+    fn nothing_is_lost(mut self) {
+        let spooled = self.spooled();
+        assert!(spooled.lines().count() > 100);
+        let mut rest = String::new();
+        self.pipe.read_to_string(&mut rest).unwrap();
+        let all: String = self.lines.concat();
+        assert!(spooled + &rest == all, "what was written is in the spool or in the pipe, once and in order");
+    }
+}
+
+#[test]
+fn a_signal_while_the_spool_is_full_loses_nothing() {
+    let bench = Bench::new();
+    let publisher = bench.publish_until_full();
+    signal(&publisher, "TERM");
+    publisher.wait_with_output().unwrap();
+    bench.nothing_is_lost();
+}
+
+#[test]
+fn a_kill_while_the_spool_is_full_loses_nothing() {
+    let bench = Bench::new();
+    let publisher = bench.publish_until_full();
+    bench.wait_until_all_is_somewhere();
+    signal(&publisher, "KILL");
+    publisher.wait_with_output().unwrap();
+    bench.nothing_is_lost();
+}
+
+#[test]
+fn publishers_that_follow_each_other_on_a_fifo_lose_nothing() {
+    // As systemd does, the test holds the pipe open while its reader is restarted.
+    let bench = Bench::new();
+    for _ in 0..3 {
+        let before = bench.written.load(Ordering::SeqCst);
+        let publisher = bench.publisher().stderr(Stdio::null()).spawn_guarded();
+        while before < bench.lines.len() && bench.written.load(Ordering::SeqCst) == before {
+            std::thread::yield_now();
+        }
+        signal(&publisher, "TERM");
+        publisher.wait_with_output().unwrap();
+    }
+    bench.nothing_is_lost();
+}
