@@ -1,9 +1,10 @@
 //! Files that settings name, read whole within limits of bytes and time: a path that leads to an endless device, a pipe
 //! that nobody writes to or a file of gigabytes must neither fill the memory nor stop a command.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
+#[cfg(target_os = "linux")]
 use std::time::Duration;
 
 /// The largest file that holds one secret: a token, a password, headers, credentials.
@@ -62,7 +63,7 @@ fn read_within(path: &Path, max: u64, patience: Duration) -> io::Result<Vec<u8>>
 
     // Opening a pipe would wait for its writer, for ever where there is none.
     let nonblocking = i32::try_from(rustix::fs::OFlags::NONBLOCK.bits()).unwrap_or_default();
-    let file = OpenOptions::new().read(true).custom_flags(nonblocking).open(path)?;
+    let file = File::options().read(true).custom_flags(nonblocking).open(path)?;
     if file.metadata()?.is_file() { read_to_limit(file, max) } else { read_pipe(file, max, patience) }
 }
 

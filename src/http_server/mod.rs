@@ -20,7 +20,9 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-pub(crate) use self::slots::{Busy, Slot, Slots};
+#[cfg(feature = "server")]
+pub(crate) use self::slots::Busy;
+pub(crate) use self::slots::{Slot, Slots};
 use crate::clock::{Clock as _, SystemClock};
 
 /// The pause after a connection could not be accepted for want of descriptors or memory.

@@ -116,6 +116,7 @@ pub(crate) struct Slot {
 
 impl Slot {
     /// Notes that its owner advances.
+    #[cfg(feature = "server")]
     pub(crate) fn advance(&self) {
         if let Some(entry) = self.slots.lock().entries.get_mut(&self.id) {
             entry.advanced_at = SystemClock.monotonic();
@@ -147,9 +148,9 @@ impl Drop for Slot {
 #[derive(Debug)]
 pub(crate) struct Busy(Arc<Slot>);
 
+#[cfg(feature = "server")]
 impl Busy {
     /// Takes the place away from its owner.
-    #[cfg_attr(not(feature = "server"), expect(dead_code, reason = "the queue does so"))]
     pub(crate) fn cut_off(&self) {
         self.0.cut.cancel();
     }

@@ -222,12 +222,15 @@ impl States {
 
 /// Opens the file of states. Jobs that overlap have it one after the other: one that another job is done with soon is
 /// waited for.
-fn open_in_turn(path: &Path) -> Result<(AlertFile, Kept), AlertFileError> {
-    let until = SystemClock.monotonic() + PATIENCE;
+fn open_in_turn(path: &Path) -> anyhow::Result<(AlertFile, Kept)> {
+    let clock = SystemClock;
+    let until = clock.monotonic() + PATIENCE;
     loop {
-        match AlertFile::open(path, SystemClock.unix_seconds()) {
-            Err(AlertFileError::InUse(_)) if SystemClock.monotonic() < until => std::thread::sleep(TRY_EVERY),
-            opened => return opened,
+        match AlertFile::open(path, clock.unix_seconds()) {
+            Err(AlertFileError::InUse(_)) if clock.monotonic() < until => {
+                crate::setup::runtime()?.block_on(clock.sleep(TRY_EVERY));
+            }
+            opened => return Ok(opened?),
         }
     }
 }
