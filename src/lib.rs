@@ -44,7 +44,7 @@
 #![cfg_attr(feature = "channels", doc = "- [`channels`]: mails, webhooks, chats, programs and queues for alerts")]
 #![cfg_attr(feature = "ping", doc = "- [`ping`]: connectivity, step by step")]
 #![cfg_attr(feature = "report", doc = "- [`report`]: what many events add up to, as rows and as a page with plots")]
-//! - [`clock`], [`units`], [`errors`], [`limited_read`]: what all of them share
+//! - [`clock`], [`units`], [`errors`], [`files`], [`limited_read`]: what all of them share
 //!
 //! # Features
 //!

@@ -1,5 +1,7 @@
 //! Thresholds from a server: one text over HTTP, read again only when it has changed (RFC 9110, section 13).
 
+use std::time::Duration;
+
 use reqwest::StatusCode;
 use reqwest::header::{ACCEPT, ETAG, HeaderMap, HeaderValue, IF_MODIFIED_SINCE, IF_NONE_MATCH, LAST_MODIFIED};
 
@@ -33,6 +35,8 @@ pub(super) struct HttpText {
     /// What the server called the version that was read.
     version: HeaderMap,
     digest: Option<EventId>,
+    /// How long the server may take for all of it.
+    time_limit: Duration,
 }
 
 impl HttpText {
@@ -45,11 +49,30 @@ impl HttpText {
         let server = Server { host, port, tls: parsed.scheme() == "https" };
         let client = HttpClient::new(SERVER, &server, options, HeaderMap::new()).map_err(|it| refuse(it.message))?;
         let client = client.hiding(url, false);
-        Ok(Self { client, url: url.to_owned(), name, version: HeaderMap::new(), digest: None })
+        Ok(Self {
+            client,
+            url: url.to_owned(),
+            name,
+            version: HeaderMap::new(),
+            digest: None,
+            time_limit: options.timeout,
+        })
     }
 
     /// What it holds; `None` where that is what it held at the last call.
     pub(super) async fn poll(&mut self) -> Result<Option<Loaded>, SourceError> {
+        let time_limit = self.time_limit;
+        // For the whole text: a server that sends a byte now and then would never be late with the next one.
+        let read = tokio::time::timeout(time_limit, self.read()).await;
+        read.unwrap_or_else(|_| {
+            Err(SourceError::one(format!(
+                "thresholds can't be read from {}: the server gave no whole answer within {time_limit:?}",
+                self.name
+            )))
+        })
+    }
+
+    async fn read(&mut self) -> Result<Option<Loaded>, SourceError> {
         let refuse = |name: &str, why: String| SourceError::one(format!("thresholds can't be read from {name}: {why}"));
         let mut request = self.client.get(&self.url).header(ACCEPT, "application/json");
         for (name, value) in &self.version {

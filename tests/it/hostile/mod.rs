@@ -7,3 +7,4 @@ mod ids;
 mod metering;
 mod queue;
 mod servers;
+mod waits;
