@@ -209,6 +209,7 @@ pub(crate) fn narrow_all<P: AsRef<Path>>(paths: &[P]) {
 }
 
 /// Whether a file was refused because another user made it or a link that leads to it.
+#[cfg(feature = "sqlite")]
 pub(crate) fn is_refused(error: &io::Error) -> bool {
     error.raw_os_error().is_none() && error.kind() == io::ErrorKind::PermissionDenied
 }

@@ -48,7 +48,7 @@ impl ReadAhead {
     /// the reader stands `within_line`. `is_at_end` says whether nobody writes into the pipe any more: then the little
     /// that is left in it is read, so that its end is seen.
     pub fn wait(&self, within_line: bool, is_at_end: impl Fn() -> bool) {
-        let mut state = self.lock();
+        let mut state = self.0.lock();
         state.has_something = within_line;
         self.0.paused.notify_waiters();
         while !(state.may_read(within_line) || state.is_held && is_at_end()) {
@@ -59,7 +59,7 @@ impl ReadAhead {
 
     /// Whether a read may begin now, behind a wait for the input; how much it may take.
     pub fn start(&self, within_line: bool, is_at_end: impl Fn() -> bool) -> Option<ReadSize> {
-        let mut state = self.lock();
+        let mut state = self.0.lock();
         let at_end = state.is_held && is_at_end();
         if !state.may_read(within_line) && !at_end {
             return None;
@@ -70,12 +70,15 @@ impl ReadAhead {
 
     /// The reader is about to give so many lines.
     pub fn gave(&self, lines: usize) {
-        self.lock().under_way += lines;
+        self.0.lock().under_way += lines;
     }
+}
 
+#[cfg(feature = "sqlite")]
+impl ReadAhead {
     /// So many of the lines given are on disk, or somebody else's matter.
     pub(super) fn kept(&self, lines: usize) {
-        let mut state = self.lock();
+        let mut state = self.0.lock();
         state.under_way = state.under_way.saturating_sub(lines);
         drop(state);
         self.0.changed.notify_all();
@@ -83,32 +86,34 @@ impl ReadAhead {
 
     /// Nothing more is to be read.
     pub(super) fn hold(&self) {
-        self.lock().is_held = true;
+        self.0.lock().is_held = true;
     }
 
     /// Reading may go on.
     pub(super) fn release(&self) {
-        self.lock().is_held = false;
+        self.0.lock().is_held = false;
         self.0.changed.notify_all();
     }
 
     pub(super) fn is_held(&self) -> bool {
-        self.lock().is_held
+        self.0.lock().is_held
     }
 
     /// Resolves when the reader, which is held, has given all that it read.
     pub(super) async fn paused(&self) {
         loop {
             let paused = self.0.paused.notified();
-            if !self.lock().has_something {
+            if !self.0.lock().has_something {
                 return;
             }
             paused.await;
         }
     }
+}
 
+impl Shared {
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -118,7 +123,7 @@ impl State {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "sqlite"))]
 mod tests {
     use super::*;
 

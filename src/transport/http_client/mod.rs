@@ -22,7 +22,9 @@ pub(super) use self::failure::{excerpt, transport_failure};
 use self::proxy::Proxy;
 use self::renewed::RenewedClient;
 #[cfg(feature = "ping")]
-pub(crate) use self::secret::{keys_in, mask};
+pub(crate) use self::secret::keys_in;
+#[cfg(any(feature = "channels", feature = "ping"))]
+pub(crate) use self::secret::mask;
 use super::cause::innermost;
 #[cfg(feature = "tls")]
 use super::tls;
