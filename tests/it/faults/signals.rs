@@ -69,7 +69,7 @@ fn a_publisher_whose_spool_is_full_says_where_to_go_on() {
     });
     let mut rest = String::new();
     std::io::Read::read_to_string(&mut stderr, &mut rest).unwrap();
-    assert_eq!(ended.code, Some(2), "{rest}");
+    assert_eq!(ended.code, Some(1), "{rest}");
     let taken = usize::try_from(ended.count("read")).unwrap();
     assert!(rest.contains(&format!("publish again from <stdin>:{} on", taken + 1)), "{taken} were taken: {rest}");
     queue.always(Answer::Take);

@@ -281,6 +281,8 @@ struct Said {
     unread_from: Option<String>,
     /// How many lines nobody took.
     unread: u64,
+    /// The last line that was handed on.
+    last: Option<Origin>,
     ended: bool,
     /// The end of the input was reached.
     whole: bool,
@@ -297,6 +299,12 @@ impl ReadingEnd {
         let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
         said.unread += 1;
         said.unread_from = said.unread_from.take().or(place);
+    }
+
+    /// The line at `place` is handed on.
+    fn note_last(&self, place: Option<&Origin>) {
+        let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
+        said.last = place.cloned().or(said.last.take());
     }
 
     /// Nothing more is read; whether that is the end of the input.
@@ -348,7 +356,10 @@ impl Inputs {
         let (told, finite) = (end.clone(), self.finite);
         let counted = ahead.clone();
         let give = move |group: Vec<Intake>| {
-            counted.as_ref().inspect(|ahead| ahead.gave(group.len()));
+            if let Some(ahead) = &counted {
+                ahead.gave(group.len());
+                told.note_last(group.iter().rev().find_map(Intake::origin));
+            }
             match feed.put(group) {
                 Ok(()) => ControlFlow::Continue(()),
                 Err(group) => {
@@ -427,6 +438,15 @@ fn finish(
     reader: &ReadingEnd,
 ) -> anyhow::Result<Exit> {
     let unread = reader.said();
+    // All that was read of a pipe is kept; what nobody read is gone with the pipe, unless somebody holds it open.
+    let goes_on = unread.last.as_ref().filter(|_| !unread.ended && pipe::has_input());
+    if let Some(Origin { input, line }) = goes_on {
+        let next = Origin { input: input.clone(), line: line.map(|line| line + 1) };
+        output::say(&format!(
+            "the input was not read to its end: unless the pipe is kept for the next run, publish again from {next} on"
+        ));
+    }
+    let is_cut_off = goes_on.is_some();
     let (place, lines) = match report.not_taken.clone() {
         Some(not_taken) => (Some(not_taken.from), not_taken.lines + unread.unread),
         None => (unread.unread_from, unread.unread),
@@ -445,7 +465,7 @@ fn finish(
     }
     let exit = if !report.errors.is_empty() {
         Exit::Error
-    } else if report.all_delivered() {
+    } else if report.all_delivered() && !is_cut_off {
         Exit::Success
     } else {
         Exit::Objection

@@ -46,18 +46,35 @@ fn wait_for_input() -> io::Result<()> {
     }
 }
 
+/// Whether something lies in the pipe that was not read.
+#[cfg(unix)]
+pub(super) fn has_input() -> bool {
+    state_now().contains(rustix::event::PollFlags::IN)
+}
+
 #[cfg(unix)]
 fn writers_are_gone() -> bool {
+    use rustix::event::PollFlags;
+    state_now().intersects(PollFlags::HUP | PollFlags::ERR)
+}
+
+#[cfg(unix)]
+fn state_now() -> rustix::event::PollFlags {
     use rustix::event::{PollFd, PollFlags, Timespec, poll};
     let stdin = io::stdin();
     let mut polled = [PollFd::new(&stdin, PollFlags::IN)];
     let asked = poll(&mut polled, Some(&Timespec { tv_sec: 0, tv_nsec: 0 }));
-    asked.is_ok() && polled[0].revents().intersects(PollFlags::HUP | PollFlags::ERR)
+    asked.map_or(PollFlags::empty(), |_| polled[0].revents())
 }
 
 #[cfg(not(unix))]
 fn wait_for_input() -> io::Result<()> {
     Ok(())
+}
+
+#[cfg(not(unix))]
+pub(super) fn has_input() -> bool {
+    false
 }
 
 #[cfg(not(unix))]
