@@ -237,10 +237,10 @@ impl Store {
         }
     }
 
-    /// Whether something may be taken, and not a few events alone. Drops retained events as taking does.
+    /// Whether an event may be taken: where one of a few bytes may not, a small disk would be waited for in vain. Drops
+    /// retained events as taking does.
     pub(super) fn has_room(&mut self) -> bool {
-        let some = (self.options.max_bytes / 64).min(256 << 10);
-        self.check_room(some, Room::Limit).is_ok()
+        self.check_room(1, Room::Limit).is_ok()
     }
 
     /// Why `coming` more bytes may not be taken, if they may not.

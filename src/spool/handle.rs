@@ -128,7 +128,7 @@ impl Spool {
         }
     }
 
-    /// Whether there is room again for more than an event or two.
+    /// Whether there is room again.
     pub async fn has_room(&self) -> bool {
         let (reply, answer) = oneshot::channel();
         self.requests.send(Request::HasRoom(reply)).is_ok() && answer.await.unwrap_or(false)

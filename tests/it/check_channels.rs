@@ -217,12 +217,19 @@ fn in_a_pipeline_alerts_go_out_at_once_and_a_kill_makes_none_again() {
     child.wait().unwrap();
     job.check(&events(0..40), &["--state", "state.json"]).code(1);
     // What was acknowledged a moment before the kill may be delivered again: byte for byte, so that its id tells.
-    let mut rest = Vec::new();
+    let (mut rest, mut again) = (Vec::new(), false);
     while !kinds(&rest).contains(&("resolved", 930)) {
-        let request = received.recv_timeout(PATIENCE).unwrap();
-        rest.extend(told_in(&request).into_iter().filter(|alert| !first.contains(alert)));
+        let alerts = told_in(&received.recv_timeout(PATIENCE).unwrap());
+        again |= alerts.iter().any(|alert| first.contains(alert));
+        rest.extend(alerts.into_iter().filter(|alert| !first.contains(alert)));
     }
-    assert_eq!(kinds(&rest), [("repeat", 660), ("resolved", 930)]);
+    // Behind an alert that goes out again only the newest state is of interest.
+    if again {
+        rest.retain(|alert| kinds(std::slice::from_ref(alert)) != [("repeat", 660)]);
+        assert_eq!(kinds(&rest), [("resolved", 930)]);
+    } else {
+        assert_eq!(kinds(&rest), [("repeat", 660), ("resolved", 930)]);
+    }
 }
 
 #[test]
