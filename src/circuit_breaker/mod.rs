@@ -246,7 +246,7 @@ impl CircuitBreaker {
             (before, after) if before == after => {}
             // Openings that are over at once are many where a service fails at random.
             (_, CircuitState::Open) if self.locked(|machine| machine.is_open_for_long()) => {
-                // A trial that fails is no news for who was told: there are thousands in an outage of a day.
+                // One warning an outage: a day of it has thousands of failed trials.
                 if self.is_warned_of.swap(true, Ordering::Relaxed) {
                     tracing::debug!(from = %before, to = %after, cause, "circuit breaker opened");
                 } else {

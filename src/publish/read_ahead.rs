@@ -1,20 +1,20 @@
-//! How far the reader of a pipe may be ahead of what is kept. Whoever wrote into a pipe is rid of it: what was read and
-//! is not on disk yet is lost with a process that is killed, and nobody can publish it again.
+//! How far the reader of a pipe may be ahead of the spool. A line leaves the pipe when it is read: if the process is killed
+//! before the line is on disk, it is lost, and nobody can publish it again.
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::Notify;
 
-/// So many lines may be read and not kept yet when more is read.
+/// The reader reads no more while this many lines were read and are not in the spool yet.
 pub(super) const MOST_LINES: usize = 1_024;
 /// How often a reader that is held back looks whether the writers are gone.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
 /// Holds the reader of a pipe back while the spool is full, and bounds what it reads ahead. Clones are the same.
 ///
-/// The reader asks [`ReadAhead::wait`] and then [`ReadAhead::start`] before each read, and counts with
-/// [`ReadAhead::gave`] what it made of it.
+/// Before each read the reader calls [`ReadAhead::wait`] and then [`ReadAhead::start`]; before it passes lines on, it
+/// counts them with [`ReadAhead::gave`].
 #[derive(Debug, Clone, Default)]
 pub struct ReadAhead(Arc<Shared>);
 
@@ -37,7 +37,7 @@ struct State {
 /// How much may be read at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ReadSize {
-    /// As much as the reader likes.
+    /// The reader may fill its buffer.
     Any,
     /// One byte: the reader is held back, and is to stop where the line ends.
     OneByte,

@@ -1,5 +1,5 @@
-//! What is said of lines and events that become dead letters: the first ones of a minute each, the others as a number. An
-//! input that is garbage would fill the disk of the log otherwise.
+//! Warnings about dead letters: the first ones of each minute are logged one by one, the others are counted. Otherwise an
+//! input that is garbage fills the disk of the log.
 
 use std::time::Duration;
 
@@ -7,11 +7,11 @@ use form_usage_events::clock::Monotonic;
 
 use crate::output::counted;
 
-/// So many are said one by one in each window.
+/// This many dead letters are logged one by one in each window.
 const MOST_TOLD: u64 = 100;
 const WINDOW: Duration = Duration::from_secs(60);
 
-/// Decides which are said.
+/// Decides which dead letters are logged and which are counted.
 #[derive(Debug, Default)]
 pub(super) struct RefusalLog {
     window_start: Option<Monotonic>,
@@ -30,7 +30,7 @@ impl RefusalLog {
         }
     }
 
-    /// What is left to be said at the end.
+    /// The message about dead letters that were counted and not logged; `None` where there are none.
     pub(super) fn rest(&mut self) -> Option<String> {
         let left_out = std::mem::take(&mut self.left_out);
         (left_out > 0).then(|| {
