@@ -309,6 +309,14 @@ fn a_folder_names_what_it_passes_over_and_strict_fails_on_it() {
     };
     validate().arg(folder.path()).assert().code(0).stderr(named());
     validate().arg("--strict").arg(folder.path()).assert().code(1).stderr(named());
+    for format in ["json", "junit", "sarif", "github"] {
+        let report = |strict: &[&str]| {
+            let output = validate().args(["--format", format]).args(strict).arg(folder.path()).output().unwrap();
+            String::from_utf8(output.stdout).unwrap()
+        };
+        assert!(report(&["--strict"]).contains("not validated: YAML"), "{format}");
+        assert!(!report(&[]).contains("c.yaml"), "{format}: without --strict nothing fails");
+    }
 }
 
 #[test]

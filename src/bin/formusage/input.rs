@@ -9,6 +9,7 @@ use std::str::FromStr;
 use anyhow::{Context as _, anyhow, bail};
 use form_usage_events::validate::NotEventLines;
 
+use crate::findings::FileRow;
 use crate::output::{printable, shell_word};
 
 /// A file, or `-` for standard input.
@@ -45,6 +46,14 @@ pub(crate) struct SkippedFile {
     path: PathBuf,
     /// What it is, in words.
     what: &'static str,
+}
+
+impl SkippedFile {
+    /// Its row among those of the validated files, where a file that is passed over fails the run.
+    pub(crate) fn row(&self) -> FileRow {
+        let why = format!("not validated: {}; folders are searched for *.json, *.jsonl and *.ndjson", self.what);
+        FileRow::failed(self.path.display().to_string(), why, false)
+    }
 }
 
 impl fmt::Display for SkippedFile {

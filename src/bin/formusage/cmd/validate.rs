@@ -71,7 +71,9 @@ pub(crate) fn run(args: &ValidateArgs) -> anyhow::Result<Exit> {
         summary.add_later(index, &more);
     }
     let left_out = summary.findings().saturating_sub(writer.written());
-    writer.finish(&summary.rows, left_out)?;
+    let strictly_skipped = if args.strict { &*skipped } else { &[] };
+    let skipped_rows = strictly_skipped.iter().map(SkippedFile::row);
+    writer.finish(&summary.rows.iter().cloned().chain(skipped_rows).collect::<Vec<_>>(), left_out)?;
     summary.say(left_out);
     if let Some(totals) = validator.continuity_totals() {
         say(&continuity_line(totals));

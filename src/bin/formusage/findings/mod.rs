@@ -33,6 +33,7 @@ struct Row<'a> {
 }
 
 /// What one file held, in the JSON document.
+#[derive(Clone)]
 pub(crate) struct FileRow {
     pub(crate) file: String,
     pub(crate) tally: Tally,
