@@ -1,6 +1,6 @@
 //! The agent: several scopes, one time line, one look at a time; events out. Reads no clock and writes nothing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::fleet::{Current, Fleet, Look, Moment, Past, PastRef, Problem, ScopeId};
 use super::metered::{Metered, Owner};
+use super::remainder::Remainder;
 use super::{CollectError, Now, Schedule, Scope, Timeline};
 use crate::clock::Monotonic;
 
@@ -100,6 +101,8 @@ pub struct Snapshot {
     line: Timeline,
     scopes: BTreeMap<String, Moment>,
     instances: BTreeMap<String, Past>,
+    #[serde(default)]
+    remainders: BTreeMap<String, Remainder>,
 }
 
 /// The same, as it is written.
@@ -108,6 +111,8 @@ pub struct SnapshotRef<'a> {
     line: &'a Timeline,
     scopes: BTreeMap<&'a str, Moment>,
     instances: BTreeMap<&'a str, PastRef<'a>>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    remainders: &'a BTreeMap<String, Remainder>,
 }
 
 impl Snapshot {
@@ -138,7 +143,7 @@ impl Agent {
         let mut agent = Self::start(sources, periods, earlier.line);
         agent.move_to(now);
         agent.begin = agent.line.ceiling();
-        agent.fleet = Fleet::resume(earlier.instances, now.monotonic);
+        agent.fleet = Fleet::resume(earlier.instances, earlier.remainders, now.monotonic);
         for source in &mut agent.sources {
             source.before = earlier.scopes.get(&*source.name).copied();
         }
@@ -151,7 +156,9 @@ impl Agent {
     #[must_use]
     pub fn after_boot(sources: Vec<Source>, periods: Periods, earlier: Snapshot, now: Now) -> Self {
         let mut agent = Self::start(sources, periods, Timeline::after(&earlier.line, now));
-        Fleet::resume(earlier.instances, now.monotonic).settle(&mut agent.unsaid);
+        let mut fleet = Fleet::resume(earlier.instances, earlier.remainders, now.monotonic);
+        fleet.settle(&mut agent.unsaid);
+        fleet.close_remainders(earlier.line.ceiling(), &mut agent.unsaid);
         agent
     }
 
@@ -307,13 +314,14 @@ impl Agent {
             source.look_on(&mut self.fleet, moment, false, events, &mut problems);
         }
         self.fleet.flush(moment.second, events);
+        self.fleet.forget(moment.at);
         say(&problems);
     }
 
     fn close(&mut self, end: i64, events: &mut Vec<Metered>) {
-        let sources = &self.sources;
-        let readable = |id| sources.iter().any(|source| source.id == id && !source.failing);
-        self.fleet.close(end, readable, events);
+        let failing: HashSet<ScopeId> =
+            self.sources.iter().filter(|source| source.failing).map(|source| source.id).collect();
+        self.fleet.close(end, |id| !failing.contains(&id), events);
         self.opened = end;
     }
 
@@ -325,6 +333,7 @@ impl Agent {
             && let Some(source) = self.sources.iter_mut().find(|source| source.id == scope)
         {
             source.look_on(&mut self.fleet, moment, true, &mut tick.events, &mut problems);
+            self.fleet.forget(moment.at);
         }
         say(&problems);
         tick
@@ -338,14 +347,11 @@ impl Agent {
         if self.begun {
             self.look(&mut tick.events);
         }
-        let mut old = std::mem::take(&mut self.sources);
+        let mut old: HashMap<ScopeId, Watched> =
+            std::mem::take(&mut self.sources).into_iter().map(|source| (source.id, source)).collect();
         for step in plan {
             match step {
-                Plan::Keep(id) => {
-                    if let Some(at) = old.iter().position(|source| source.id == id) {
-                        self.sources.push(old.swap_remove(at));
-                    }
-                }
+                Plan::Keep(id) => self.sources.extend(old.remove(&id)),
                 Plan::Open(source) => {
                     let watched = self.watched(source);
                     self.sources.push(watched);
@@ -353,9 +359,9 @@ impl Agent {
             }
         }
         let (mut moment, dropped) = (self.moment(), !old.is_empty());
-        for gone in old {
+        if dropped {
             // The same may be metered under another name now, which must not have the same second.
-            let end = self.fleet.drop_scope(gone.id, moment, &mut tick.events);
+            let end = self.fleet.drop_scopes(&old.into_keys().collect(), moment, &mut tick.events);
             moment.second = moment.second.max(end.unwrap_or(i64::MIN).min(moment.ceiling));
         }
         if periods != self.periods {
@@ -380,9 +386,9 @@ impl Agent {
         let mut tick = Tick::default();
         if self.begun {
             self.look(&mut tick.events);
+            self.fleet.flush(self.line.ceiling(), &mut tick.events);
             self.close(self.line.ceiling(), &mut tick.events);
             self.fleet.close_seen(self.line.ceiling(), &mut tick.events);
-            self.fleet.flush(self.line.ceiling(), &mut tick.events);
         }
         tick
     }
@@ -413,7 +419,12 @@ impl Agent {
     #[must_use]
     pub fn snapshot(&self) -> SnapshotRef<'_> {
         let looks = self.sources.iter().filter_map(|source| Some((&*source.name, source.before?)));
-        SnapshotRef { line: &self.line, scopes: looks.collect(), instances: self.fleet.to_past() }
+        SnapshotRef {
+            line: &self.line,
+            scopes: looks.collect(),
+            instances: self.fleet.to_past(),
+            remainders: self.fleet.remainders(),
+        }
     }
 
     fn moment(&self) -> Moment {

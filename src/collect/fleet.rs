@@ -11,8 +11,12 @@
 //! chain is remembered for a while, since a look may have missed what is there all the same. Its last event waits until
 //! the second that it ends with is over: lives that follow within that second are of the same period, since each cannot
 //! have a second of its own.
+//!
+//! Instances that begin and end within one period, thousands of them, share one event of their scope ([`remainder`]).
+//!
+//! [`remainder`]: super::remainder
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,6 +24,7 @@ use serde::{Deserialize, Serialize};
 
 use super::metered::{Labels, Metered, Owner};
 use super::overlap::{Place, Places, clash, contained, twice};
+use super::remainder::{Remainder, Remainders};
 use super::{Chain, Identity, Meter, Observed};
 use crate::clock::Monotonic;
 
@@ -92,6 +97,8 @@ struct Member {
     /// Whether it came under a pattern.
     is_pattern: bool,
     meter: Meter,
+    /// Whether it had an event, so that it is not short-lived.
+    has_event: bool,
     /// The number of the last look that saw it.
     looked: u64,
     /// The second up to which its last reading covers everything.
@@ -149,13 +156,16 @@ pub(super) struct Fleet {
     /// Scopes whose overlap was said already; the flag tells what is the same from what is within another.
     overlaps: BTreeSet<(ScopeId, ScopeId, bool)>,
     looks: u64,
+    /// How many members each scope has.
+    population: HashMap<ScopeId, usize>,
+    remainders: Remainders,
 }
 
 impl Fleet {
     /// Goes on for a process that metered `past`.
-    pub(super) fn resume(past: BTreeMap<String, Past>, now: Monotonic) -> Self {
+    pub(super) fn resume(past: BTreeMap<String, Past>, sums: BTreeMap<String, Remainder>, now: Monotonic) -> Self {
         let past = past.into_iter().map(|(id, one)| (id, Past { ended: one.ended.or(Some(now)), ..one })).collect();
-        Self { past, ..Self::default() }
+        Self { past, remainders: Remainders::resume(sums), ..Self::default() }
     }
 
     /// Takes in what a look at a scope saw, and gives the last events of those that it missed.
@@ -168,6 +178,11 @@ impl Fleet {
     ) {
         self.looks += 1;
         let looked = self.looks;
+        if look.first {
+            let place = Place::Group(format!("short-lived instances of {}", look.name).into());
+            self.remainders.know(look.name, (look.substitute)(&place));
+        }
+        let mut present = 0;
         for mut seen in observed {
             self.give_free_id(look, &mut seen, problems);
             if self.is_taken_elsewhere(look, &seen, problems) {
@@ -176,7 +191,7 @@ impl Fleet {
             }
             match self.members.get_mut(&seen.instance) {
                 Some(member) if member.scope == look.scope => {
-                    member.looked = looked;
+                    present += usize::from(std::mem::replace(&mut member.looked, looked) != looked);
                     let fresh = seen.reading.at > member.meter.chain().last_look();
                     if member.life == seen.life {
                         member.meter.add(seen.reading);
@@ -199,28 +214,31 @@ impl Fleet {
                         problems.push(Problem::Clash { instance, scope, other, substitute: None });
                     }
                 }
-                None => self.admit(look, seen, events, problems),
+                None => present += usize::from(self.admit(look, seen, events, problems)),
             }
         }
-        let missing = |member: &Member| member.scope == look.scope && member.looked != looked;
-        self.retire(missing, look.now, events);
-        if !self.past.is_empty() {
-            self.past.retain(|_, past| past.ended.is_none_or(|ended| ended.saturating_add(REMEMBERED) > look.now.at));
-            self.forget_longest_gone();
+        // Who looks at a hundred thousand scopes does not go through all members for each.
+        if self.population.get(&look.scope).is_some_and(|members| *members != present) {
+            let missing = |member: &Member| member.scope == look.scope && member.looked != looked;
+            self.retire(missing, true, look.now, events);
         }
     }
 
-    /// Keeps what is remembered of ended instances within [`MAX_REMEMBERED`]; those whose last event waits are kept.
-    fn forget_longest_gone(&mut self) {
+    /// Forgets what ended long ago, and the longest gone where more than [`MAX_REMEMBERED`] are remembered; those whose
+    /// last event waits are kept. What rounding left over of them goes into the sum of their scope.
+    pub(super) fn forget(&mut self, now: Monotonic) {
+        let mut last = now.checked_sub(REMEMBERED);
         // A quarter more, so that not every sample sorts them.
-        if self.past.len() <= MAX_REMEMBERED + MAX_REMEMBERED / 4 {
-            return;
+        if self.past.len() > MAX_REMEMBERED + MAX_REMEMBERED / 4 {
+            let mut ends: Vec<Monotonic> = self.past.values().filter_map(|past| past.ended).collect();
+            ends.sort_unstable();
+            let excess = self.past.len() - MAX_REMEMBERED;
+            last = last.max(ends.get(excess.saturating_sub(1)).copied());
         }
-        let mut ends: Vec<Monotonic> = self.past.values().filter_map(|past| past.ended).collect();
-        ends.sort_unstable();
-        let excess = self.past.len() - MAX_REMEMBERED;
-        if let Some(&last) = ends.get(excess.saturating_sub(1)) {
-            self.past.retain(|_, past| past.chain.has_seen() || past.ended.is_none_or(|ended| ended > last));
+        let Some(last) = last else { return };
+        let goes = |past: &Past| !past.chain.has_seen() && past.ended.is_some_and(|ended| ended <= last);
+        for (_, mut past) in self.past.extract_if(.., |_, past| goes(past)) {
+            self.remainders.add(&past.scope, &past.identity, &past.labels, &mut past.chain);
         }
     }
 
@@ -261,10 +279,18 @@ impl Fleet {
         }
     }
 
-    fn admit(&mut self, look: &Look<'_>, seen: Observed, events: &mut Vec<Metered>, problems: &mut Vec<Problem>) {
+    /// Begins to meter an instance; `false` where it is not metered.
+    fn admit(
+        &mut self,
+        look: &Look<'_>,
+        seen: Observed,
+        events: &mut Vec<Metered>,
+        problems: &mut Vec<Problem>,
+    ) -> bool {
         let Observed { instance, life, born, user, org, place, reading } = seen;
         if let Some(holder) = self.places.holder(&place).map(str::to_owned) {
-            return self.tell_twice(look, &place, instance, &holder, problems);
+            self.tell_twice(look, &place, instance, &holder, problems);
+            return false;
         }
         let owner = look.owner;
         let org = org.or_else(|| owner.org.clone());
@@ -275,12 +301,13 @@ impl Fleet {
                     let (scope, why) = (Arc::clone(look.name), error.to_string());
                     problems.push(Problem::Refused { instance, scope, why });
                 }
-                return;
+                return false;
             }
         };
         let labels = Arc::clone(&owner.labels);
         let known = self.past.values().any(|past| past.life == life);
         self.waiting.remove(&instance);
+        let mut has_event = false;
         let meter = match self.past.remove(&instance) {
             Some(mut past) if past.life == life => {
                 if past.identity != identity || past.labels != labels {
@@ -288,6 +315,7 @@ impl Fleet {
                 }
                 let mut meter = Meter::resume(identity, past.chain);
                 meter.add(reading);
+                has_event = true;
                 meter
             }
             mut past => {
@@ -322,10 +350,13 @@ impl Fleet {
             place,
             is_pattern: look.is_pattern,
             meter,
+            has_event,
             looked: self.looks,
             seen: look.now.settled,
         };
         self.members.insert(instance, member);
+        *self.population.entry(look.scope).or_default() += 1;
+        true
     }
 
     /// Where an instance of the scope has another place than at the look before, gives it that one. `true` where
@@ -381,12 +412,19 @@ impl Fleet {
         }
     }
 
-    /// Ends those that `which` picks, with their last events.
-    fn retire(&mut self, which: impl Fn(&Member) -> bool, now: Moment, events: &mut Vec<Metered>) {
+    /// Ends those that `which` picks, with their last events; short-lived ones beyond a number `share` an event.
+    fn retire(&mut self, which: impl Fn(&Member) -> bool, share: bool, now: Moment, events: &mut Vec<Metered>) {
         for (instance, member) in self.members.extract_if(.., |_, member| which(member)) {
             self.places.leave(&member.place, &instance);
             self.substituted.remove(&instance);
+            if let Some(members) = self.population.get_mut(&member.scope) {
+                *members -= 1;
+            }
+            let shares = share && !member.has_event && !self.remainders.has_own_event(member.scope, &member.name);
             let mut past = member.into_past(Some(now.at));
+            if shares {
+                self.remainders.add(&past.scope, &past.identity, &past.labels, &mut past.chain);
+            }
             past.last_event(now.second, events);
             if past.chain.has_seen() {
                 self.waiting.insert(instance.clone());
@@ -406,14 +444,19 @@ impl Fleet {
         });
     }
 
-    /// Ends all instances of a scope that is no longer metered, and gives the second where the last of their events
+    /// Ends all instances of scopes that are no longer metered, and gives the second where the last of their events
     /// ends: what is metered in their place starts there.
-    pub(super) fn drop_scope(&mut self, scope: ScopeId, now: Moment, events: &mut Vec<Metered>) -> Option<i64> {
-        let dropped = |member: &&Member| member.scope == scope;
-        let end = self.members.values().filter(dropped).map(Member::last_end).max();
-        self.retire(|member| member.scope == scope, now, events);
-        self.said.retain(|(said, _)| *said != scope);
-        self.overlaps.retain(|(one, other, _)| *one != scope && *other != scope);
+    pub(super) fn drop_scopes(
+        &mut self,
+        dropped: &HashSet<ScopeId>,
+        now: Moment,
+        events: &mut Vec<Metered>,
+    ) -> Option<i64> {
+        let end = self.members.values().filter(|member| dropped.contains(&member.scope)).map(Member::last_end).max();
+        self.retire(|member| dropped.contains(&member.scope), false, now, events);
+        self.said.retain(|(said, _)| !dropped.contains(said));
+        self.overlaps.retain(|(one, other, _)| !dropped.contains(one) && !dropped.contains(other));
+        self.population.retain(|scope, _| !dropped.contains(scope));
         end
     }
 
@@ -422,11 +465,25 @@ impl Fleet {
         self.past.values_mut().for_each(|past| past.last_event(i64::MAX, events));
     }
 
+    /// Gives the events of what short-lived instances left, in periods up to `end`.
+    pub(super) fn close_remainders(&mut self, end: i64, events: &mut Vec<Metered>) {
+        if self.remainders.has_crowded() {
+            // Where many end, what rounding left over of all of them comes at once.
+            for past in self.past.values_mut().filter(|past| !past.chain.has_seen()) {
+                if self.remainders.is_crowded(&past.scope) {
+                    self.remainders.add(&past.scope, &past.identity, &past.labels, &mut past.chain);
+                }
+            }
+        }
+        self.remainders.close(end, events);
+    }
+
     /// Closes the open periods of those that `which` picks by their scope.
     pub(super) fn close(&mut self, end: i64, which: impl Fn(ScopeId) -> bool, events: &mut Vec<Metered>) {
         for member in self.members.values_mut().filter(|member| which(member.scope)) {
             member.close(end, events);
         }
+        self.close_remainders(end, events);
     }
 
     /// Closes the open periods where something was seen in them, at the last look that saw it.
@@ -443,6 +500,11 @@ impl Fleet {
             labels: &member.labels,
             meter: &member.meter,
         })
+    }
+
+    /// What short-lived instances left and is in no event yet, by instance id.
+    pub(super) const fn remainders(&self) -> &BTreeMap<String, Remainder> {
+        self.remainders.sums()
     }
 
     /// All that is worth keeping.
@@ -463,6 +525,7 @@ impl Member {
     fn close(&mut self, end: i64, events: &mut Vec<Metered>) {
         let not_metered = self.meter.not_metered();
         if let Some(event) = self.meter.close(end) {
+            self.has_event = true;
             events.push(Metered { event, labels: Arc::clone(&self.labels), not_metered });
         }
     }

@@ -3,6 +3,9 @@
 //! What stands under these paths may have been shaped by those who are metered. So no file is opened through a link, none
 //! in a way that waits for somebody, and of each only so many bytes are read. Files of processes and of control groups
 //! have to be on the file system of the kernel that has them, not on one that was mounted over it.
+//!
+//! Over files of the whole machine container managers mount what they let a container see (lxcfs), behind which is a
+//! program that may not answer. Such files are read with a limit of time.
 
 use std::fs::File;
 use std::io;
@@ -11,7 +14,11 @@ use std::os::unix::fs::{FileExt, OpenOptionsExt as _};
 use std::path::Path;
 use std::path::PathBuf;
 
-use rustix::fs::{FsWord, Mode, OFlags, PROC_SUPER_MAGIC, fstatfs, openat};
+use rustix::fs::{
+    AtFlags, CWD, FsWord, Mode, OFlags, PROC_SUPER_MAGIC, StatxAttributes, StatxFlags, fstatfs, openat, statx,
+};
+
+use super::timed_call::{LateCall, TimedCalls, TimedResult};
 
 const FIRST_BUFFER_BYTES: usize = 8 << 10;
 /// Far more than any of these files has; a file that goes on is not one of them.
@@ -28,17 +35,26 @@ pub(super) struct KernelFile {
     path: PathBuf,
     file: Option<File>,
     keep: bool,
+    /// Where something is mounted over it.
+    foreign: Option<Box<ForeignFile>>,
+}
+
+/// A file that a program answers for, which may not answer.
+#[derive(Debug, Default)]
+struct ForeignFile {
+    calls: TimedCalls<io::Result<Vec<u8>>>,
+    late: Option<LateCall>,
 }
 
 impl KernelFile {
     /// Stays open from the first reading on.
     pub(super) const fn kept(path: PathBuf) -> Self {
-        Self { path, file: None, keep: true }
+        Self { path, file: None, keep: true, foreign: None }
     }
 
     /// Opened for each reading.
     pub(super) const fn reopened(path: PathBuf) -> Self {
-        Self { path, file: None, keep: false }
+        Self { path, file: None, keep: false, foreign: None }
     }
 
     /// The file, where it is open.
@@ -77,6 +93,17 @@ impl KernelFile {
     }
 
     fn fill(&mut self, buffer: &mut Vec<u8>, at_once: bool) -> io::Result<usize> {
+        if self.foreign.is_none() && self.file.is_none() && is_mounted_over(&self.path) {
+            self.foreign = Some(Box::default());
+        }
+        if let Some(foreign) = &mut self.foreign {
+            *buffer = foreign.read(&self.path)?;
+            return Ok(buffer.len());
+        }
+        self.fill_directly(buffer, at_once)
+    }
+
+    fn fill_directly(&mut self, buffer: &mut Vec<u8>, at_once: bool) -> io::Result<usize> {
         let opened;
         let file = match &self.file {
             Some(file) => file,
@@ -109,6 +136,41 @@ impl KernelFile {
             }
         }
     }
+}
+
+impl ForeignFile {
+    fn read(&mut self, path: &Path) -> io::Result<Vec<u8>> {
+        let silent = || named(path, &io::Error::other("the program that answers for this file does not answer"));
+        if self.late.take_if(|late| late.is_over()).is_none() && self.late.is_some() {
+            return Err(silent());
+        }
+        let own = path.to_owned();
+        let read = move || {
+            let mut buffer = Vec::new();
+            let length = KernelFile::reopened(own).fill_directly(&mut buffer, false)?;
+            buffer.truncate(length);
+            Ok(buffer)
+        };
+        match self.calls.call(read) {
+            TimedResult::InTime(result) => result,
+            TimedResult::Late(late) => {
+                self.late = Some(late);
+                Err(silent())
+            }
+            TimedResult::NotMade(error) => Err(named(path, &error)),
+        }
+    }
+}
+
+/// Whether something is mounted over this very file, where it is one of the whole machine. Asks no program: what is known
+/// of the mount is enough.
+fn is_mounted_over(path: &Path) -> bool {
+    if kernel_file_system(path).is_some() || !(path.starts_with("/proc") || path.starts_with("/sys")) {
+        return false;
+    }
+    let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT | AtFlags::STATX_DONT_SYNC;
+    statx(CWD, path, flags, StatxFlags::empty())
+        .is_ok_and(|known| known.stx_attributes.contains(StatxAttributes::MOUNT_ROOT))
 }
 
 /// All bytes of a file that is read once.

@@ -1,9 +1,9 @@
 //! How big this machine is.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
-use super::kernel_file::read_text_once;
+use super::kernel_file::{KernelFile, read_text_once};
 use crate::clock::Monotonic;
 
 /// CPUs and memory are plugged in and out, but not every second.
@@ -14,41 +14,52 @@ const REFRESHED: Duration = Duration::from_secs(10);
 pub(super) struct Whole {
     /// CPUs online.
     pub(super) cpus: f64,
-    /// Bytes of memory.
+    /// Bytes of memory; 0 where that is not known.
     pub(super) memory: u64,
 }
 
 /// Knows it, and looks again from time to time.
 #[derive(Debug)]
 pub(super) struct Machine {
-    root: PathBuf,
+    online: KernelFile,
+    meminfo: KernelFile,
+    buffer: Vec<u8>,
     known: Option<(Monotonic, Whole)>,
 }
 
 impl Machine {
     /// The one whose `/proc` and `/sys` stand under `root`.
     pub(super) fn new(root: &Path) -> Self {
-        Self { root: root.to_owned(), known: None }
+        let file = |path| KernelFile::reopened(root.join(path));
+        Self {
+            online: file("sys/devices/system/cpu/online"),
+            meminfo: file("proc/meminfo"),
+            buffer: Vec::new(),
+            known: None,
+        }
     }
 
     pub(super) fn look(&mut self, at: Monotonic) -> Whole {
         match self.known {
             Some((when, whole)) if at < when.saturating_add(REFRESHED) => whole,
             _ => {
-                let whole = Whole { cpus: self.cpus().unwrap_or(1.0), memory: self.memory().unwrap_or(0) };
+                // What can't be read now was not plugged out.
+                let before = self.known.map_or(Whole { cpus: 1.0, memory: 0 }, |(_, whole)| whole);
+                let whole =
+                    Whole { cpus: self.cpus().unwrap_or(before.cpus), memory: self.memory().unwrap_or(before.memory) };
                 self.known = Some((at, whole));
                 whole
             }
         }
     }
 
-    fn cpus(&self) -> Option<f64> {
+    fn cpus(&mut self) -> Option<f64> {
         // /proc/stat says it too, after counting every interrupt.
-        count_of(&read_text_once(self.root.join("sys/devices/system/cpu/online")).ok()?)
+        count_of(self.online.read(&mut self.buffer).ok()?)
     }
 
-    fn memory(&self) -> Option<u64> {
-        let text = read_text_once(self.root.join("proc/meminfo")).ok()?;
+    fn memory(&mut self) -> Option<u64> {
+        let text = self.meminfo.read(&mut self.buffer).ok()?;
         let line = text.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
         line.split_ascii_whitespace().next()?.parse::<u64>().ok()?.checked_mul(1024)
     }

@@ -44,6 +44,7 @@ mod overlap;
 mod pattern;
 #[cfg(all(feature = "collect", target_os = "linux"))]
 pub mod process;
+mod remainder;
 mod schedule;
 #[cfg(feature = "collect")]
 mod scope;
@@ -54,6 +55,8 @@ mod state;
 mod state_file;
 #[cfg(feature = "collect")]
 mod template;
+#[cfg(all(feature = "collect", target_os = "linux"))]
+mod timed_call;
 mod timeline;
 
 use std::collections::BTreeMap;

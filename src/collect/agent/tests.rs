@@ -2,6 +2,7 @@
 //! the processes do.
 
 mod overlap;
+mod short_lived;
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;

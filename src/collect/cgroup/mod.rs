@@ -30,6 +30,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::ffi::OsString;
 use std::os::fd::BorrowedFd;
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use self::group::{Group, Shared};
@@ -55,6 +56,8 @@ const OTHER_FILES: u64 = 256;
 const MISSED_LOGGED_EVERY: Duration = Duration::from_secs(10);
 /// Groups whose id had to be replaced that are logged: whoever makes groups must not fill the log.
 const MAX_RENAMED_LOGGED: usize = 32;
+/// Whether it was logged that groups can't be watched.
+static WATCH_PROBLEM_LOGGED: AtomicBool = AtomicBool::new(false);
 /// Files that a group keeps open.
 const FILES_EACH: u64 = 4;
 
@@ -209,7 +212,10 @@ impl Cgroups {
             let group = Group::new(folder, Place::Group(path.as_str().into()), inode, names, life, self.looked, keep);
             self.groups.insert(path, group);
         }
-        if let Some(error) = self.watch.take_problem() {
+        // The limit is one of the user, and scopes may be thousands.
+        if let Some(error) = self.watch.take_problem()
+            && !WATCH_PROBLEM_LOGGED.swap(true, Ordering::Relaxed)
+        {
             tracing::warn!(%error, "can't watch control groups, and lists them at each look; raise fs.inotify.max_user_watches and max_user_instances with sysctl");
         }
         Ok(())

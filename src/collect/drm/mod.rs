@@ -9,6 +9,10 @@
 //! one without a GPU's file after a pause that grows to a minute; a client that was found late loses nothing, since it
 //! counts from zero. At other looks only the files of GPUs are read. What can't be known: what a client used between the
 //! last look and its end, and one that was opened and closed between two lists.
+//!
+//! Which file a descriptor has is up to its process, also between the list and the reading, and what some files tell of
+//! themselves waits for whoever works with them. So the files of a process are read with a limit of time, and an
+//! instance of which one does not answer has its GPU time named as not metered until it does.
 
 mod account;
 mod fdinfo;
@@ -21,8 +25,9 @@ use std::time::Duration;
 
 use self::account::Account;
 use super::GpuTime;
-use super::kernel_file::{KernelFile, is_gone};
+use super::kernel_file::{KernelFile, is_gone, read_once};
 use super::process::stat;
+use super::timed_call::{LateCall, TimedCalls, TimedResult};
 use crate::clock::Monotonic;
 
 /// Drivers are loaded seldom.
@@ -43,11 +48,40 @@ pub(super) struct Drm {
     present: Option<(Monotonic, bool)>,
     /// It was said that descriptors can't be listed.
     denied: bool,
+    /// Reads the files of one process.
+    calls: TimedCalls<Vec<io::Result<Vec<u8>>>>,
+    /// It was said that files do not answer.
+    silent: bool,
 }
 
 impl Drm {
     pub(super) fn new(root: &Path) -> Self {
-        Self { proc: root.join("proc"), class: root.join("sys/class/drm"), present: None, denied: false }
+        Self {
+            proc: root.join("proc"),
+            class: root.join("sys/class/drm"),
+            present: None,
+            denied: false,
+            calls: TimedCalls::default(),
+            silent: false,
+        }
+    }
+
+    /// What the files say; `None`, with a word of it, where they do not answer in time.
+    fn read(&mut self, files: Vec<PathBuf>) -> Result<Vec<io::Result<Vec<u8>>>, Option<LateCall>> {
+        let folder = files.first().and_then(|file| file.parent()).map(Path::to_owned).unwrap_or_default();
+        match self.calls.call(move || files.into_iter().map(read_once).collect()) {
+            TimedResult::InTime(texts) => Ok(texts),
+            late => {
+                if !std::mem::replace(&mut self.silent, true) {
+                    let folder = folder.display();
+                    tracing::warn!(
+                        "the GPU time of an instance is NOT metered: {folder} does not answer. It is metered again once that \
+                         does; other instances are not concerned"
+                    );
+                }
+                Err(if let TimedResult::Late(late) = late { Some(late) } else { None })
+            }
+        }
     }
 
     /// Whether there is a GPU with such a driver.
@@ -82,8 +116,10 @@ pub(super) struct DrmClients {
     /// By device and number.
     clients: BTreeMap<String, Account>,
     looked: Option<Monotonic>,
-    /// What some of the processes have open could not be listed.
+    /// Some of what the processes have open could not be listed or read.
     is_partial: bool,
+    /// Reading that has not returned: nothing more is read until it does.
+    late: Option<LateCall>,
 }
 
 #[derive(Debug)]
@@ -116,6 +152,8 @@ impl DrmClients {
         buffer: &mut Vec<u8>,
     ) -> BTreeMap<String, GpuTime> {
         let before = self.looked.or(before);
+        self.late.take_if(|late| late.is_over());
+        let mut is_partial = self.late.is_some();
         self.processes.retain(|number, _| processes.contains(number));
         for number in processes {
             let folder = shared.proc.join(number.to_string());
@@ -137,15 +175,32 @@ impl DrmClients {
                     before.is_none_or(|before| began(&folder, buffer).is_none_or(|began| began + TICK >= before));
             }
             let from_zero = before.is_some() && process.own;
-            if !read(&mut self.clients, process, &folder, at, from_zero, buffer) && !listed {
-                process.relist(&folder, at, shared);
-                read(&mut self.clients, process, &folder, at, from_zero, buffer);
+            for again in [false, true] {
+                if again {
+                    process.relist(&folder, at, shared);
+                }
+                if self.late.is_some() || process.files.is_empty() {
+                    break;
+                }
+                let files = process.files.iter().map(|name| folder.join("fdinfo").join(name)).collect();
+                match shared.read(files) {
+                    Ok(texts) => {
+                        if add(&mut self.clients, process.own, texts, at, from_zero) || listed {
+                            break;
+                        }
+                    }
+                    Err(late) => {
+                        self.late = late;
+                        is_partial = true;
+                        break;
+                    }
+                }
             }
             process.own = true;
         }
         self.clients.retain(|_, client| at < client.seen.saturating_add(REMEMBERED));
         self.looked = Some(at);
-        self.is_partial = self.processes.values().any(|process| process.denied);
+        self.is_partial = is_partial || self.processes.values().any(|process| process.denied);
         self.clients.iter().map(|(name, client)| (name.clone(), client.time())).collect()
     }
 }
@@ -167,24 +222,22 @@ impl Process {
     }
 }
 
-/// Reads the files of a process; `false` where one of them is no longer what it was.
-fn read(
+/// Adds what the files of a process say; `false` where one of them is no longer what it was.
+fn add(
     clients: &mut BTreeMap<String, Account>,
-    process: &Process,
-    folder: &Path,
+    is_own: bool,
+    texts: Vec<io::Result<Vec<u8>>>,
     at: Monotonic,
     from_zero: bool,
-    buffer: &mut Vec<u8>,
 ) -> bool {
     let mut as_known = true;
-    for name in &process.files {
-        let mut file = KernelFile::reopened(folder.join("fdinfo").join(name));
-        let Ok(text) = file.read_bytes(buffer) else {
+    for text in texts {
+        let Ok(text) = text else {
             as_known = false;
             continue;
         };
         // Clients may name themselves; what counts is text.
-        let text = &String::from_utf8_lossy(text);
+        let text = &String::from_utf8_lossy(&text);
         // Drivers that tell nothing have no number for their clients; whether it is still a GPU's file can't be known.
         let Some(client) = fdinfo::client(text) else { continue };
         let key = format!("{}/{}", client.device, client.id);
@@ -193,7 +246,7 @@ fn read(
             None => {
                 let mut account = Account::new(from_zero);
                 account.look(&client, at);
-                if !process.own {
+                if !is_own {
                     account.came_with();
                 }
                 clients.insert(key, account);

@@ -32,6 +32,11 @@ impl Gauge {
         self.seconds += other.seconds;
     }
 
+    /// Makes the average one over `seconds` in place of the time in which there was a value.
+    pub(super) const fn spread(&mut self, seconds: f64) {
+        self.seconds = seconds;
+    }
+
     pub(super) fn average(&self) -> f64 {
         if self.seconds > 0.0 { self.weighted / self.seconds } else { self.held }
     }

@@ -289,6 +289,43 @@ impl Chain {
         self.period.not_metered
     }
 
+    /// Takes over what another chain has in no event yet: its open period, and what rounding left over.
+    pub(super) fn absorb(&mut self, other: &mut Self) {
+        self.cpu_carry.absorb(&mut other.cpu_carry);
+        self.gpu_carry.absorb(&mut other.gpu_carry);
+        if std::mem::take(&mut other.seen) {
+            self.period.absorb(&std::mem::take(&mut other.period));
+            self.seen = true;
+            other.open();
+        }
+    }
+
+    /// Whether something is in no event yet.
+    pub(super) const fn is_owed(&self) -> bool {
+        self.seen || !self.cpu_carry.left().is_zero() || !self.gpu_carry.left().is_zero()
+    }
+
+    /// Whether what rounding left over is a second by now.
+    pub(super) const fn has_whole_seconds(&self) -> bool {
+        self.cpu_carry.left().as_secs() > 0 || self.gpu_carry.left().as_secs() > 0
+    }
+
+    /// Begins the open period at `second`, where that is later.
+    pub(super) const fn skip_to(&mut self, second: i64) {
+        if second > self.start {
+            self.start = second;
+        }
+    }
+
+    /// Makes averages of a period that ends at `end` those of the whole period: what was there for a part of it counts by
+    /// that part.
+    #[allow(clippy::cast_precision_loss)]
+    pub(super) const fn spread_gauges(&mut self, end: i64) {
+        let seconds = end.saturating_sub(self.start) as f64;
+        self.period.memory.spread(seconds);
+        self.period.storage.spread(seconds);
+    }
+
     fn forget_counters(&mut self, reading: &Reading) {
         self.cpu = Some(Duration::ZERO);
         self.network = reading.network.clone().unwrap_or_default();

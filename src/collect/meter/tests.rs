@@ -207,6 +207,7 @@ proptest! {
                 memory_total,
                 storage_used: memory_used,
                 gpu: cpu.map(|used| BTreeMap::from([("g".to_owned(), GpuTime { used: Duration::from_nanos(used), before: Duration::ZERO })])),
+                not_metered: MetricSet::NONE,
             });
             if let Some(event) = meter.close(now) {
                 prop_assert_eq!(event.period.start, end);

@@ -6,10 +6,13 @@ use std::ffi::OsStr;
 use std::io::{BufRead as _, BufReader};
 use std::os::unix::ffi::OsStrExt as _;
 use std::process::{Command, Stdio};
+use std::sync::mpsc::Receiver;
+use std::time::Duration;
 
 use form_usage_events::clock::{Clock as _, SystemClock};
 use form_usage_events::collect::{ScopeOptions, ScopeSpec};
 use form_usage_events::events::UsageEvent;
+use serde_json::Value;
 
 use crate::control_group::ControlGroup;
 use crate::scope_network::{Container, MEGABYTES, traffic};
@@ -255,6 +258,78 @@ fn groups_that_come_and_go_hold_up_nobody_and_are_not_remembered() {
     assert_eq!(meter.wait().unwrap().code(), Some(0));
 }
 
+/// Waits for a sample: makes groups and removes them until one has its event, and for so long at least.
+fn until_sampled(parent: &ControlGroup, events: &Receiver<Value>, kept: &mut Vec<Value>, at_least: Duration) {
+    let began = SystemClock.monotonic();
+    let mut seen = false;
+    for number in 0.. {
+        if seen && SystemClock.monotonic() > began + at_least {
+            return;
+        }
+        let probe = parent.child(&format!("probe-{}-{number}", kept.len()));
+        let mut wait = |longest| {
+            while let Ok(event) = events.recv_timeout(longest) {
+                seen |= event["instance_id"].as_str().is_some_and(|id| id.starts_with("probe"));
+                kept.push(event);
+            }
+        };
+        wait(Duration::from_millis(200));
+        drop(probe);
+        wait(Duration::from_millis(200));
+        assert!(SystemClock.monotonic() < began + Duration::from_secs(120), "no sample is taken");
+    }
+}
+
+#[test]
+fn groups_that_come_and_go_are_billed_to_the_second_in_few_events() {
+    const GROUPS: usize = 1_100;
+    let Some(parent) = ControlGroup::new("short") else { return };
+    let long = parent.child("long");
+    let mut command = formusage_process();
+    command.args(["collect", "--no-state", "--interval", "600s", "--no-align", "--sample-interval", "1s"]);
+    command.args(["--instance-id", "{name}", "--scope", &format!("cgroup:{}/*", parent.path())]);
+    let mut meter = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn_guarded();
+    let lines = BufReader::new(meter.stdout.take().unwrap()).lines();
+    let (sender, receiver) = std::sync::mpsc::channel();
+    let reader = std::thread::spawn(move || {
+        for line in lines {
+            let _ = sender.send(serde_json::from_str::<Value>(&line.unwrap()).unwrap());
+        }
+    });
+    let mut events = Vec::new();
+    until_sampled(&parent, &receiver, &mut events, Duration::ZERO);
+
+    let groups: Vec<ControlGroup> = (0..GROUPS).map(|number| parent.child(&format!("g{number}"))).collect();
+    let script = r#"for group in "$0"/g*; do
+        sh -c 'echo $$ >"$0/cgroup.procs"; i=0; while [ $i -lt 3000 ]; do i=$((i+1)); done' "$group"
+    done"#;
+    let mut tenant = Command::new("sh");
+    assert!(tenant.args(["-c", script]).arg(parent.folder()).status().unwrap().success());
+    // All that they used has been read.
+    until_sampled(&parent, &receiver, &mut events, Duration::from_secs(3));
+    let used: Duration = groups.iter().map(ControlGroup::used).sum();
+    for group in &groups {
+        group.remove().unwrap();
+    }
+    signal(&meter, "TERM");
+    let mut said = String::new();
+    std::io::Read::read_to_string(&mut meter.stderr.take().unwrap(), &mut said).unwrap();
+    assert_eq!(meter.wait().unwrap().code(), Some(0), "{said}");
+    reader.join().unwrap();
+    events.extend(receiver.iter());
+
+    let of = |prefix: &str| events.iter().filter(|it| it["instance_id"].as_str().unwrap().starts_with(prefix)).count();
+    assert!(of("g") <= 1_000 && of("long") == 1, "{} of them, {}: {said}", of("g"), of("long"));
+    let sums: Vec<&Value> =
+        events.iter().filter(|it| it["instance_id"].as_str().unwrap().ends_with("short-lived")).collect();
+    let [sum] = sums[..] else { panic!("one sum: {sums:?} {said}") };
+    let count: usize = sum["labels"]["short_lived_instances"].as_str().unwrap().parse().unwrap();
+    assert_eq!(count + of("g"), GROUPS, "{sum}");
+    let billed: u64 = events.iter().map(|it| it["metrics"]["cpu_seconds"].as_u64().unwrap()).sum();
+    assert_eq!(billed, used.as_secs(), "{used:?} {said}");
+    drop((long, groups));
+}
+
 #[test]
 fn a_file_system_that_hangs_leaves_out_itself_alone() {
     let folder = tempfile::tempdir().unwrap();
@@ -276,29 +351,51 @@ fn a_file_system_that_hangs_leaves_out_itself_alone() {
 }
 
 #[test]
+fn a_file_of_the_machine_that_hangs_costs_its_own_figure_alone() {
+    // A file of the whole machine that container managers replace is behind a program that never answers.
+    let script = r#"exec 9<>/dev/fuse && mount -i -t fuse -o fd=9,rootmode=100644,user_id=0,group_id=0 x /proc/meminfo &&
+        exec "$0" collect --no-state --interval 1s --count 2"#;
+    let mut command = Command::new("unshare");
+    let output = command.args(["-m", "sh", "-c", script, env!("CARGO_BIN_EXE_formusage")]).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    if said.contains("unshare:") || said.contains("mount:") {
+        return not_run(said);
+    }
+    assert_eq!(output.status.code(), Some(0), "{said}");
+    for line in std::str::from_utf8(&output.stdout).unwrap().lines() {
+        let event: Value = serde_json::from_str(line).unwrap();
+        assert_eq!(event["not_metered"], serde_json::json!(["memory_gb", "memory_percent"]), "{line}");
+        assert!(event["metrics"]["storage_gb"].as_f64().unwrap() > 0.0, "{line}");
+    }
+    assert_eq!(said.matches("its memory is NOT metered: /proc/meminfo").count(), 1, "{said}");
+}
+
+#[test]
 fn a_sample_that_never_returns_does_not_keep_the_meter_from_ending() {
     let Some(group) = ControlGroup::new("hang") else { return };
     let folder = tempfile::tempdir().unwrap();
     let socket = folder.path().join("notify");
     let notified = std::os::unix::net::UnixDatagram::bind(&socket).unwrap();
-    notified.set_read_timeout(Some(std::time::Duration::from_secs(30))).unwrap();
-    // A file of the whole machine that container managers replace is behind a program that never answers.
-    let script = r#"exec 9<>/dev/fuse && mount -i -t fuse -o fd=9,rootmode=100644,user_id=0,group_id=0 x /proc/meminfo &&
-        exec "$0" collect --no-state --interval 1s --scope "$1""#;
+    notified.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
     let mut command = Command::new("unshare");
-    command.args(["-m", "sh", "-c", script, env!("CARGO_BIN_EXE_formusage"), &format!("cgroup:{}", group.path())]);
+    command.args(["-m", env!("CARGO_BIN_EXE_formusage"), "collect", "--no-state", "--interval", "1s", "--scope"]);
+    command.arg(format!("cgroup:{}", group.path()));
     command.env("NOTIFY_SOCKET", &socket).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut meter = command.spawn_guarded();
     let mut message = [0; 64];
-    let Ok(length) = notified.recv(&mut message) else {
-        return not_run("no file system can be mounted over a file of /proc");
-    };
+    let Ok(length) = notified.recv(&mut message) else { return not_run("no mount namespace can be made") };
     assert_eq!(&message[..length], b"READY=1");
+    // The folder of the group gets behind a program that never answers; nobody but root can do that.
+    let script = r#"exec 9<>/dev/fuse && mount -i -t fuse -o fd=9,rootmode=40000,user_id=0,group_id=0 x "$0" && echo ready &&
+        read end"#;
+    let mut mount = Command::new("nsenter");
+    mount.args(["-t", &meter.id().to_string(), "-m", "sh", "-c", script]).arg(group.folder());
+    let Some(_mount) = until_ready(mount) else { return };
     // Until its first sample waits for the program.
     let waits_for = || std::fs::read_to_string(format!("/proc/{}/wchan", meter.id())).unwrap();
     let began = SystemClock.monotonic();
     while !waits_for().contains("fuse") {
-        if SystemClock.monotonic() > began + std::time::Duration::from_secs(30) {
+        if SystemClock.monotonic() > began + Duration::from_secs(30) {
             return not_run("this kernel does not say what a process waits for");
         }
         std::thread::yield_now();
@@ -309,7 +406,7 @@ fn a_sample_that_never_returns_does_not_keep_the_meter_from_ending() {
         if let Some(status) = meter.try_wait().unwrap() {
             break status;
         }
-        assert!(SystemClock.monotonic() < began + std::time::Duration::from_secs(30), "it does not end");
+        assert!(SystemClock.monotonic() < began + Duration::from_secs(30), "it does not end");
         std::thread::yield_now();
     };
     let mut said = String::new();

@@ -6,6 +6,8 @@ mod capabilities;
 mod files;
 mod ids;
 #[cfg(target_os = "linux")]
+mod large_configuration;
+#[cfg(target_os = "linux")]
 mod metering;
 mod queue;
 mod servers;

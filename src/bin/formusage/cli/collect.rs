@@ -16,7 +16,7 @@ use form_usage_events::collect::{InstanceTemplate, NamePattern, ScopeSpec};
 /// A state file makes one run go on where the last one ended, however that ended: in the same boot of the host what was
 /// consumed in between is an event of its own, and events that were perhaps not written are written again, byte for
 /// byte, so that a repeat is known by its id. SIGHUP reads the configuration again.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 #[command(after_help = crate::exit::help_for("collect"))]
 pub(crate) struct CollectArgs {
     /// How long a period is, in whole seconds; 30s unless given

@@ -1,5 +1,6 @@
 //! `collect`: samples scopes into events.
 
+mod reload;
 mod run;
 mod settings;
 mod signs;

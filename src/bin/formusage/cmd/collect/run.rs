@@ -3,10 +3,9 @@
 use std::time::Duration;
 
 use form_usage_events::clock::{Clock, Monotonic};
-use form_usage_events::collect::{
-    Agent, Metered, Now, Origin, Plan, Saved, ScopeConfig, ScopeId, StateFile, Tick, refuse_overlaps,
-};
+use form_usage_events::collect::{Agent, Metered, Now, Origin, Saved, ScopeConfig, ScopeId, StateFile, Tick};
 
+use super::reload::Reload;
 use super::settings::Settings;
 use super::signs::{Hangup, Urgencies};
 use super::writer::{Batch, Outcome, Writer};
@@ -99,9 +98,9 @@ impl<'a> Collector<'a> {
     async fn go_on(&mut self, args: &CollectArgs, mut settings: Settings, shutdown: &Shutdown) -> anyhow::Result<End> {
         let mut hangup = Hangup::listen(args.config.is_some() || args.watch)?;
         let mut urgencies = Urgencies::of(&self.agent)?;
-        // The settings of the scopes that the agent has, and those to come.
+        // The settings of the scopes that the agent has.
         let mut scopes = self.pair(&settings.scopes);
-        let mut next: Option<(Settings, Vec<Plan>)> = None;
+        let mut reload = Reload::default();
         if let Some(screen) = &mut self.screen {
             screen.draw()?;
         }
@@ -110,8 +109,8 @@ impl<'a> Collector<'a> {
             let due = self.agent.wait().saturating_sub(passed);
             let whole = self.agent.until_whole_second(passed);
             // Other settings are taken over at a whole second, not at any look before.
-            let reload = next.is_some() && whole <= due;
-            let pause = if reload { whole } else { due };
+            let takes_over = reload.is_ready() && whole <= due;
+            let pause = if takes_over { whole } else { due };
             let rest = self.rest_until.saturating_sub(self.clock.monotonic());
             tokio::select! {
                 biased;
@@ -142,9 +141,18 @@ impl<'a> Collector<'a> {
                     if args.config.is_none() {
                         return Ok(End::Asked);
                     }
-                    if let Some(prepared) = prepare(args, &settings, &scopes, &self.agent) {
-                        next = Some(prepared);
-                    }
+                    reload.start(args);
+                    continue;
+                }
+                wanted = reload.reading() => {
+                    reload.open(wanted, &scopes);
+                    continue;
+                }
+                // Last, so that nothing else waits for it longer than a moment.
+                () = std::future::ready(()), if reload.is_opening() && !pause.is_zero() => {
+                    reload.open_some(&self.agent, self.clock);
+                    // Signals are heard by the runtime, which has a turn now.
+                    tokio::task::yield_now().await;
                     continue;
                 }
                 () = self.clock.sleep(pause) => {}
@@ -156,7 +164,10 @@ impl<'a> Collector<'a> {
             if !wrote && output::stdout_is_closed() {
                 return Err(StdoutClosed.into());
             }
-            if let Some((wanted, plan)) = next.take_if(|_| reload) {
+            if takes_over && let Some((wanted, plan)) = reload.take() {
+                if wanted.state != settings.state {
+                    tracing::warn!("another state file is used only after a restart");
+                }
                 let tick = self.agent.reconfigure(plan, wanted.periods, self.now());
                 self.take(tick)?;
                 settings = wanted;
@@ -257,39 +268,5 @@ impl<'a> Collector<'a> {
             }
         }
         Ok(())
-    }
-}
-
-/// Reads the configuration again and opens what is new in it; a fault leaves everything as it is.
-fn prepare(
-    args: &CollectArgs,
-    settings: &Settings,
-    scopes: &[(ScopeId, ScopeConfig)],
-    agent: &Agent,
-) -> Option<(Settings, Vec<Plan>)> {
-    let wanted = Settings::read(args);
-    let planned = wanted.and_then(|wanted| {
-        let plan = |scope: &ScopeConfig| match scopes.iter().find(|(_, known)| known == scope) {
-            Some((id, _)) => Ok(Plan::Keep(*id)),
-            None => scope.open(&wanted.user).map(Plan::Open),
-        };
-        let plan = wanted.scopes.iter().map(plan).collect::<Result<Vec<_>, _>>()?;
-        refuse_overlaps(wanted.scopes.iter().zip(&plan).filter_map(|(scope, step)| match step {
-            Plan::Open(source) => Some((scope, &*source.scope)),
-            Plan::Keep(kept) => agent.scopes().find(|(id, ..)| id == kept).map(|(_, it, _)| (scope, it)),
-        }))?;
-        Ok((wanted, plan))
-    });
-    match planned {
-        Ok((wanted, plan)) => {
-            if wanted.state != settings.state {
-                tracing::warn!("another state file is used only after a restart");
-            }
-            Some((wanted, plan))
-        }
-        Err(error) => {
-            tracing::error!("the configuration was not taken over, and the old one stays in force: {error:#}");
-            None
-        }
     }
 }

@@ -1,0 +1,142 @@
+//! Instances that begin and end within one period, thousands of them: billed to the second, in few events.
+
+use super::*;
+use crate::collect::remainder::MAX_SHORT_LIVED;
+
+/// A scope whose sums have an id.
+#[derive(Debug)]
+struct Groups(Fake);
+
+impl Scope for Groups {
+    fn read(&mut self, at: Monotonic) -> Result<Vec<Observed>, CollectError> {
+        self.0.read(at)
+    }
+
+    fn substitute_id(&self, place: &Place) -> Option<String> {
+        if let Place::Group(path) = place { Some(format!("h/{}", path.len())) } else { None }
+    }
+}
+
+fn groups(world: &Rc<RefCell<World>>) -> Source {
+    let scope = Box::new(Groups(Fake { world: Rc::clone(world), ..Fake::default() }));
+    Source { name: "s".into(), scope, owner: Owner { user: "u".into(), ..Owner::default() } }
+}
+
+/// So many groups are there, each of which has used so many milliseconds.
+fn make(world: &Rc<RefCell<World>>, prefix: &str, count: usize, cpu: u64) {
+    (0..count).for_each(|number| set(world, &format!("{prefix}{number}"), 1, cpu));
+}
+
+fn remove(world: &Rc<RefCell<World>>, prefix: &str) {
+    world.borrow_mut().instances.retain(|name, _| !name.starts_with(prefix));
+}
+
+fn seconds(events: &[Metered]) -> u64 {
+    events.iter().map(|it| it.event.metrics.cpu_seconds).sum()
+}
+
+fn sums(events: &[Metered]) -> Vec<&Metered> {
+    events.iter().filter(|it| it.event.instance_id.ends_with("short-lived")).collect()
+}
+
+#[test]
+fn what_exceeds_the_number_is_one_event_and_no_second_is_lost() {
+    let world = world(&[("long", 1, 0)]);
+    let mut agent = Agent::new(vec![groups(&world)], periods(10), now(0));
+    agent.tick(now(0)).unwrap();
+    make(&world, "g", 3 * MAX_SHORT_LIVED, 700);
+    agent.tick(now(2_000)).unwrap();
+    remove(&world, "g");
+    let mut events = agent.tick(now(4_000)).unwrap().events;
+    assert_eq!(events.len(), MAX_SHORT_LIVED);
+    // A crash in between loses nothing of it.
+    let mut agent = Agent::resume(vec![groups(&world)], periods(10), kept(&agent), now(5_000));
+    events.extend(agent.tick(now(5_000)).unwrap().events);
+    events.extend(agent.tick(now(10_000)).unwrap().events);
+    let [sum] = sums(&events)[..] else { panic!("{:?}", sums(&events)) };
+    assert_eq!(sum.event.user_id, "u");
+    assert_eq!((&*sum.labels["scope"], &*sum.labels["short_lived_instances"]), ("s", "2000"));
+    assert!(is_valid(&sum.event, &EventRules::at(sum.event.timestamp)), "{sum:?}");
+    events.extend(agent.finish(now(11_000)).events);
+    // The thousand that had events of their own leave what rounding took from them; it waits for the scope's next sum.
+    let own = events.iter().filter(|it| it.event.instance_id.starts_with('g')).count();
+    assert_eq!((own, seconds(&events)), (MAX_SHORT_LIVED, 1_400));
+    make(&world, "x", MAX_SHORT_LIVED + 1, 0);
+    let mut agent = Agent::resume(vec![groups(&world)], periods(10), kept(&agent), now(12_000));
+    agent.tick(now(12_000)).unwrap();
+    make(&world, "y", MAX_SHORT_LIVED + 1, 0);
+    agent.tick(now(13_000)).unwrap();
+    remove(&world, "y");
+    events.extend(agent.tick(now(14_000)).unwrap().events);
+    events.extend(agent.finish(now(15_000)).events);
+    assert_eq!(seconds(&events), 2_100);
+}
+
+#[test]
+fn in_one_run_the_sum_is_exact() {
+    let world = world(&[("long", 1, 0)]);
+    let mut agent = Agent::new(vec![groups(&world)], periods(10), now(0));
+    agent.tick(now(0)).unwrap();
+    make(&world, "g", MAX_SHORT_LIVED + 7, 333);
+    agent.tick(now(2_000)).unwrap();
+    remove(&world, "g");
+    let mut events = agent.finish(now(4_500)).events;
+    assert_eq!(seconds(&events), (333 * (MAX_SHORT_LIVED as u64 + 7)) / 1_000);
+    assert_eq!((events.len(), sums(&events).len()), (MAX_SHORT_LIVED + 2, 1));
+    events.retain(|it| it.event.instance_id == "long");
+    assert_eq!(short(&events), [e("long", 0, 5, 0)]);
+}
+
+#[test]
+fn while_nobody_takes_events_they_are_bounded() {
+    let world = world(&[("long", 1, 0)]);
+    let mut agent = Agent::new(vec![groups(&world)], periods(10), now(0));
+    agent.tick(now(0)).unwrap();
+    agent.hold(true);
+    let (mut events, mut used) = (Vec::new(), 0);
+    for look in 1..20 {
+        let prefix = format!("g{look}-");
+        make(&world, &prefix, 300, 1_500);
+        used += 300 * 1_500;
+        events.extend(agent.tick(now(look * 2_000)).unwrap().events);
+        remove(&world, &prefix);
+        events.extend(agent.tick(now(look * 2_000 + 1_000)).unwrap().events);
+    }
+    assert_eq!(events.len(), MAX_SHORT_LIVED);
+    agent.hold(false);
+    events.extend(agent.tick(now(41_000)).unwrap().events);
+    assert_eq!(sums(&events).len(), 1);
+    assert_eq!(seconds(&events), used / 1_000);
+}
+
+#[test]
+fn those_that_had_an_event_before_have_a_last_one_of_their_own() {
+    let world = world(&[]);
+    let mut agent = Agent::new(vec![groups(&world)], periods(10), now(0));
+    agent.tick(now(0)).unwrap();
+    make(&world, "g", 3 * MAX_SHORT_LIVED, 5_000);
+    agent.tick(now(2_000)).unwrap();
+    let mut events = agent.tick(now(10_000)).unwrap().events;
+    remove(&world, "g");
+    events.extend(agent.tick(now(12_000)).unwrap().events);
+    assert!(sums(&events).is_empty());
+    assert!(events.iter().all(|it| it.event.metrics.cpu_seconds == 5 || it.event.period.start > 10));
+    assert_eq!(seconds(&events), 15_000);
+}
+
+#[test]
+fn what_rounding_left_over_of_those_that_are_gone_is_billed() {
+    let world = world(&[("a", 1, 0), ("b", 1, 0)]);
+    let mut agent = Agent::new(vec![groups(&world)], periods(10), now(0));
+    agent.tick(now(0)).unwrap();
+    set(&world, "a", 1, 600);
+    set(&world, "b", 1, 700);
+    let mut events = agent.tick(now(10_000)).unwrap().events;
+    world.borrow_mut().instances.clear();
+    events.extend(agent.tick(now(12_000)).unwrap().events);
+    // They might come back, and go on with it.
+    events.extend(agent.tick(now(500_000)).unwrap().events);
+    assert_eq!(seconds(&events), 0);
+    events.extend(agent.tick(now(920_000)).unwrap().events);
+    assert_eq!((sums(&events).len(), seconds(&events)), (1, 1));
+}
