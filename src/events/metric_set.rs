@@ -16,8 +16,32 @@ const NAMES: [&str; 8] = [
 
 /// Some of the metrics of an event. An event's `not_metered` names those that could not be measured, in whole or for a
 /// part of the period: they hold what was measured, a lower bound, which is 0 where nothing was.
+///
+/// As JSON it is the array of the names.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(into = "Vec<&'static str>", from = "Vec<String>")]
 pub struct MetricSet(u8);
+
+impl From<MetricSet> for Vec<&'static str> {
+    fn from(set: MetricSet) -> Self {
+        set.names().collect()
+    }
+}
+
+/// Names that are no metrics are passed over.
+impl From<Vec<String>> for MetricSet {
+    fn from(names: Vec<String>) -> Self {
+        let bit = |name: &String| NAMES.iter().position(|known| known == name).map_or(0, |bit| 1 << bit);
+        Self(names.iter().map(bit).fold(0, |bits, bit| bits | bit))
+    }
+}
+
+/// The only field of an event that is looked at.
+#[derive(Deserialize)]
+struct Named {
+    #[serde(default)]
+    not_metered: MetricSet,
+}
 
 impl MetricSet {
     /// None of them.
@@ -55,6 +79,16 @@ impl MetricSet {
         self.0 & other.0 != 0
     }
 
+    /// The metrics that an event names in its `not_metered`; `text` is its JSON.
+    #[must_use]
+    pub fn not_metered_in(text: &[u8]) -> Self {
+        // Most events have no such field, which is found out faster than the text is read.
+        if memchr::memmem::find(text, b"\"not_metered\"").is_none() {
+            return Self::NONE;
+        }
+        serde_json::from_slice(text).map_or(Self::NONE, |named: Named| named.not_metered)
+    }
+
     /// Whether no metric is in the set.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
@@ -85,6 +119,10 @@ mod tests {
         assert!(places.is_sorted(), "{text}");
         let both = MetricSet::GPU.union(MetricSet::STORAGE);
         assert_eq!(both.names().collect::<Vec<_>>(), ["storage_gb", "gpu_seconds"]);
+        assert_eq!(serde_json::to_string(&both).unwrap(), r#"["storage_gb","gpu_seconds"]"#);
+        let read = |text: &str| MetricSet::not_metered_in(text.as_bytes());
+        assert_eq!(read(r#"{"period":{},"not_metered":["gpu_seconds","x","storage_gb"]}"#), both);
+        assert!(["{}", r#"{"a":"not_metered"}"#, r#"{"not_metered":[1]}"#].iter().all(|text| read(text).is_empty()));
         assert!(both.intersects(MetricSet::GPU) && !both.intersects(MetricSet::CPU) && MetricSet::NONE.is_empty());
     }
 }

@@ -13,7 +13,7 @@ use super::periods::{Known, Owned, Periods, Spot};
 use super::series::Series;
 use super::tally::Part;
 use super::zone::{DayCode, Zone};
-use crate::events::{UsageEvent, UsagePeriod};
+use crate::events::{MetricSet, UsageEvent, UsagePeriod};
 use crate::threshold::ThresholdSet;
 use crate::validate::is_period_implausible;
 
@@ -187,7 +187,7 @@ impl Aggregator {
             }
         }
         let whole = Part { from, to };
-        self.sum(event, instance, owner, whole);
+        self.sum(event, MetricSet::not_metered_in(body), instance, owner, whole);
         added
     }
 
@@ -206,7 +206,7 @@ impl Aggregator {
         Place { input: input.cloned().unwrap_or_default(), line: spot.line.into() }
     }
 
-    fn sum(&mut self, event: &UsageEvent, instance: u32, owner: u32, whole: Part) {
+    fn sum(&mut self, event: &UsageEvent, not_metered: MetricSet, instance: u32, owner: u32, whole: Part) {
         let measured = measures(event).map(|value| if value.is_finite() { value } else { 0.0 });
         let mut from = whole.from;
         while from < whole.to {
@@ -214,6 +214,7 @@ impl Aggregator {
             let key = self.key(day, owner, instance);
             let tally = self.groups.tally(key);
             tally.add(event, Part { from, to });
+            tally.note_not_metered(not_metered);
             if from == whole.from {
                 tally.count(&measured, event.period.start, instance, &self.instances);
             }

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::events::UsageEvent;
+use crate::events::{MetricSet, UsageEvent};
 
 /// What a group consumed. 1 GB is 2^30 bytes, 1 MB is 2^20 bytes.
 ///
@@ -31,6 +31,23 @@ pub struct Figures {
     pub network_ingress_mb: f64,
     /// The highest figures of single events.
     pub peaks: Peaks,
+    /// Metrics that some of the events name as not metered: the figures from them are lower bounds.
+    #[serde(skip_serializing_if = "MetricSet::is_empty")]
+    pub not_metered: MetricSet,
+}
+
+impl Figures {
+    /// A figure as people read it: `shown`, or that it is unknown, where some of the events could not measure one of
+    /// `metrics`.
+    #[must_use]
+    pub fn known(&self, metrics: MetricSet, shown: &str) -> String {
+        let is_zero = !shown.contains(|char: char| matches!(char, '1'..='9'));
+        match (self.not_metered.intersects(metrics), is_zero) {
+            (false, _) => shown.to_owned(),
+            (true, true) => "?".to_owned(),
+            (true, false) => format!("\u{2265}{shown}"),
+        }
+    }
 }
 
 /// The highest figures of single events; `None` where there is no event. Of equal ones the first.

@@ -3,7 +3,7 @@
 use super::exact::ExactSums;
 use super::figures::{Figures, MEASURES, Peak, Peaks};
 use super::names::Names;
-use crate::events::{UsageEvent, UsagePeriod};
+use crate::events::{MetricSet, UsageEvent, UsagePeriod};
 use crate::units::BYTES_PER_MB;
 
 /// The numbers of the sums that are no whole numbers; memory and storage are GB times seconds.
@@ -22,6 +22,8 @@ pub(super) struct Tally {
     cpu: WholeSeconds,
     gpu: WholeSeconds,
     sums: ExactSums<4>,
+    /// What some of the events could not measure.
+    not_metered: MetricSet,
     /// Of `events`, where there is one.
     tops: Tops,
 }
@@ -127,6 +129,11 @@ impl Tally {
         share.bytes(metrics.network_ingress_mb, &mut self.sums, INGRESS);
     }
 
+    /// Notes what an event could not measure.
+    pub(super) const fn note_not_metered(&mut self, metrics: MetricSet) {
+        self.not_metered = self.not_metered.union(metrics);
+    }
+
     /// Counts an event and its peaks.
     pub(super) fn count(&mut self, measured: &[f64; MEASURES], at: i64, instance: u32, names: &Names) {
         if self.events == 0 {
@@ -147,6 +154,7 @@ impl Tally {
         self.cpu.add(other.cpu.value());
         self.gpu.add(other.gpu.value());
         self.sums.merge(&other.sums);
+        self.note_not_metered(other.not_metered);
         if self.events == 0 {
             self.tops = other.tops.clone();
         } else if other.events > 0 {
@@ -185,6 +193,7 @@ impl Tally {
                 network_ingress_mb_per_second: peak(6),
                 gpus: peak(7),
             },
+            not_metered: self.not_metered,
         }
     }
 }

@@ -365,3 +365,32 @@ fn many_rows_are_written_in_every_format() {
         }
     }
 }
+
+/// The cells of the line that begins with `first`.
+fn row<'t>(table: &'t str, first: &str) -> Vec<&'t str> {
+    table.lines().find(|line| line.starts_with(first)).unwrap().split_whitespace().collect()
+}
+
+#[test]
+fn what_was_not_metered_is_shown_as_unknown_and_never_as_0() {
+    let mut nothing = event("web-1", 0);
+    nothing.metrics.storage_gb = 0.0;
+    let named = |event: &UsageEvent, names: &str| {
+        text(event).trim_end().strip_suffix('}').unwrap().to_owned() + &format!(",\"not_metered\":[{names}]}}\n")
+    };
+    let input =
+        named(&nothing, "\"storage_gb\"") + &named(&event("web-2", 0), "\"cpu_seconds\"") + &text(&event("web-3", 0));
+    let output = report(&["--by", "instance"]).write_stdin(input.as_str()).output().unwrap();
+    let table = String::from_utf8(output.stdout).unwrap();
+    assert_eq!((row(&table, "web-1")[1], row(&table, "web-1")[3]), ("30", "?"), "{table}");
+    assert_eq!((row(&table, "web-2")[1], row(&table, "web-2")[3]), ("\u{2265}30", "0.214"), "{table}");
+    assert_eq!((row(&table, "web-3")[1], row(&table, "total")[1]), ("30", "\u{2265}90"), "{table}");
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains("could not be measured (cpu_seconds, storage_gb)"), "{said}");
+    let document = document(&["--by", "instance"], &input);
+    assert_eq!(document["total"]["not_metered"], json!(["cpu_seconds", "storage_gb"]));
+    let csv = report(&["--by", "instance", "--format", "csv"]).write_stdin(input).output().unwrap();
+    let csv = String::from_utf8(csv.stdout).unwrap();
+    let ends: Vec<&str> = csv.lines().map(|line| line.rsplit(',').next().unwrap()).collect();
+    assert_eq!(ends, ["not_metered", "storage_gb", "cpu_seconds", ""], "{csv}");
+}

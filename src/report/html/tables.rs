@@ -7,6 +7,7 @@ use super::super::figures::{Figures, Peak};
 use super::super::output::{Dimension, Report, Row};
 use super::escape;
 use super::page::put;
+use crate::events::MetricSet;
 use crate::units::figure;
 
 /// So many rows of the table are on the page; other formats have all.
@@ -89,14 +90,17 @@ pub(super) fn rows(out: &mut String, report: &Report) {
             None => put!(out, "<td colspan=\"{}\">Total</td>", by.len()),
         }
         let mut cell = |text: &str| put!(out, "<td class=\"n\">{text}</td>");
-        cell(&grouped(figures.cpu_seconds));
-        for value in
-            [figures.memory_gb_hours, figures.storage_gb_hours, figures.network_egress_mb, figures.network_ingress_mb]
-        {
-            cell(&decimals(value));
+        cell(&figures.known(MetricSet::CPU, &grouped(figures.cpu_seconds)));
+        for (metrics, value) in [
+            (MetricSet::MEMORY_GB, figures.memory_gb_hours),
+            (MetricSet::STORAGE, figures.storage_gb_hours),
+            (MetricSet::NETWORK, figures.network_egress_mb),
+            (MetricSet::NETWORK, figures.network_ingress_mb),
+        ] {
+            cell(&figures.known(metrics, &decimals(value)));
         }
         if gpu {
-            cell(&grouped(figures.gpu_seconds));
+            cell(&figures.known(MetricSet::GPU, &grouped(figures.gpu_seconds)));
         }
         let dated = several_days && row.is_none_or(|row| row.day.is_none());
         cell(&peak(report, figures.peaks.cpu_percent.as_ref(), "%", dated));

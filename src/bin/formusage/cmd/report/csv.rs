@@ -39,6 +39,7 @@ pub(super) fn write(report: &Report, stdout: &mut Stdout) -> anyhow::Result<()> 
     for peak in PEAKS {
         names.extend([format!("peak_{peak}"), format!("peak_{peak}_at"), format!("peak_{peak}_instance_id")]);
     }
+    names.push("not_metered".to_owned());
     stdout.line(names.join(",").as_bytes())?;
     for row in report.rows() {
         let ids = [Dimension::Day, Dimension::Org, Dimension::User, Dimension::Instance];
@@ -52,6 +53,7 @@ pub(super) fn write(report: &Report, stdout: &mut Stdout) -> anyhow::Result<()> 
                 None => fields.extend([const { String::new() }; 3]),
             }
         }
+        fields.push(row.figures.not_metered.names().collect::<Vec<_>>().join(" "));
         stdout.line(fields.join(",").as_bytes())?;
     }
     Ok(())

@@ -283,6 +283,13 @@ fn remarks(report: &Report, args: &ReportArgs) -> Vec<String> {
             "--until {until} is the first second of that day, which is not in the report; --until {next} includes the day"
         ));
     }
+    if !report.total.not_metered.is_empty() {
+        let names: Vec<&str> = report.total.not_metered.names().collect();
+        remarks.push(format!(
+            "warning: some events name figures that could not be measured ({}): their sums are lower bounds",
+            names.join(", ")
+        ));
+    }
     let periods = &report.implausible_periods;
     for period in periods.list.iter().take(NAMED_PERIODS) {
         remarks.push(format!(

@@ -3,6 +3,8 @@
 use comfy_table::{CellAlignment, presets};
 use form_usage_events::report::{Dimension, Figures, Findings, Peak, Report, Row, Stretch, Zone};
 
+use form_usage_events::events::MetricSet;
+
 use crate::listing::{Column as ListedColumn, Listing};
 use crate::output::{Stdout, printable, say};
 
@@ -62,14 +64,15 @@ fn columns(report: &Report) -> Vec<Column<'_>> {
     let total = &report.total;
     let dated = !report.by.contains(&Dimension::Day);
     let zone = &report.zone;
-    let mut columns: Vec<Column<'_>> = vec![("CPU s", Box::new(|it| it.cpu_seconds.to_string()))];
-    if total.gpu_seconds > 0 {
-        columns.push(("GPU s", Box::new(|it| it.gpu_seconds.to_string())));
+    let mut columns: Vec<Column<'_>> =
+        vec![("CPU s", Box::new(|it| it.known(MetricSet::CPU, &it.cpu_seconds.to_string())))];
+    if total.gpu_seconds > 0 || total.not_metered.intersects(MetricSet::GPU) {
+        columns.push(("GPU s", Box::new(|it| it.known(MetricSet::GPU, &it.gpu_seconds.to_string()))));
     }
-    columns.push(("memory GBh", Box::new(|it| decimals(it.memory_gb_hours))));
-    columns.push(("storage GBh", Box::new(|it| decimals(it.storage_gb_hours))));
-    columns.push(("out MB", Box::new(|it| decimals(it.network_egress_mb))));
-    columns.push(("in MB", Box::new(|it| decimals(it.network_ingress_mb))));
+    columns.push(("memory GBh", Box::new(|it| it.known(MetricSet::MEMORY_GB, &decimals(it.memory_gb_hours)))));
+    columns.push(("storage GBh", Box::new(|it| it.known(MetricSet::STORAGE, &decimals(it.storage_gb_hours)))));
+    columns.push(("out MB", Box::new(|it| it.known(MetricSet::NETWORK, &decimals(it.network_egress_mb)))));
+    columns.push(("in MB", Box::new(|it| it.known(MetricSet::NETWORK, &decimals(it.network_ingress_mb)))));
     columns.push(("peak CPU", Box::new(move |it| peak(it.peaks.cpu_percent.as_ref(), "%", zone, dated))));
     columns.push(("peak memory", Box::new(move |it| peak(it.peaks.memory_gb.as_ref(), "GB", zone, dated))));
     columns.push(("covered", Box::new(|it| span(it.covered_seconds))));
