@@ -163,8 +163,13 @@ fn excerpt(said: &str) -> String {
 }
 
 /// What to do about a certificate that was refused.
-const fn certificate_advice(why: &CertificateError) -> &'static str {
+fn certificate_advice(why: &CertificateError) -> &'static str {
     match why {
+        // The TLS library has no variant for it.
+        CertificateError::Other(other) if other.to_string().contains("CaUsedAsEndEntity") => {
+            "the certificate is an authority's, which no server may use: give the server one that says CA:FALSE \
+             (openssl req -x509 … -addext basicConstraints=critical,CA:FALSE) and name that one in `ca_file` of the channel"
+        }
         CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
             "have the certificate on the server renewed, and compare the clocks of both machines"
         }

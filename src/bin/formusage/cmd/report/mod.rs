@@ -285,13 +285,16 @@ fn remarks(report: &Report, args: &ReportArgs) -> Vec<String> {
     }
     let periods = &report.implausible_periods;
     for period in periods.list.iter().take(NAMED_PERIODS) {
+        let length = match period.end.abs_diff(period.start) {
+            seconds @ ..86_400 => format!("{seconds} s"),
+            seconds => format!("{} days", seconds / 86_400),
+        };
         remarks.push(format!(
-            "warning: instance {:?} has a period from {} to {} ({} days), which is in the sums; formusage validate --explain \
+            "warning: instance {:?} has a period from {} to {} ({length}), which is in the sums; formusage validate --explain \
              implausible-period says what to do",
             period.instance_id,
             zone.rfc3339(period.start),
-            zone.rfc3339(period.end),
-            period.end.abs_diff(period.start) / 86_400
+            zone.rfc3339(period.end)
         ));
     }
     let more = periods.count.saturating_sub(NAMED_PERIODS as u64);
