@@ -107,7 +107,10 @@ fn table(status: &Status) -> String {
         bytes @ ..1_048_576 => format!("{} KB", bytes.div_ceil(1_024)),
         bytes => format!("{:.1} MB", bytes as f64 / 1_048_576.0),
     };
-    let letters = counted(status.dead_letters, "dead letter", "dead letters");
+    let mut letters = counted(status.dead_letters, "dead letter", "dead letters");
+    if let Some(at) = status.oldest_dead_letter_at {
+        letters.push_str(&format!(" (the oldest {} old)", age(now.saturating_sub(at))));
+    }
     let publishers = counted(status.publishers, "publisher", "publishers");
     let path = status.spool.display().to_string();
     let mut causes = String::new();
