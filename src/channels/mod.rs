@@ -13,6 +13,7 @@ mod address;
 mod config;
 mod delivery;
 mod exec;
+mod limited_stream;
 mod message;
 mod newest;
 mod slack;
