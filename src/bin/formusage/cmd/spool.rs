@@ -310,7 +310,7 @@ fn bring_back(args: &ReconcileArgs) -> anyhow::Result<Exit> {
     crate::connect::warn_of_plain(&to, &args.tls);
     let options = crate::connect::options(&args.nats, &args.tls, args.token_file.as_deref(), args.timeout)?;
     let url = to.spool_key();
-    let found = setup::runtime()?.block_on(async {
+    let found = setup::block_on(async {
         let mut source = transport::open(&to, &options)?;
         anyhow::Ok(reconcile(&file, &url, &mut *source).await?)
     })?;

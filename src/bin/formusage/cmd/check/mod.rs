@@ -71,10 +71,11 @@ fn check(args: &CheckArgs) -> anyhow::Result<Exit> {
         max_line_bytes: args.lines.max_line_bytes,
         totals: Totals::default(),
     };
-    let mut reading = None;
     let inputs = Input::or_stdin(&args.files);
     if inputs.contains(&Input::Stdin) && !std::io::stdin().is_terminal() {
-        reading = Some(interrupt::outlive_the_first_signal("what came until then was checked")?);
+        interrupt::outlive_the_first_signal(
+            "stopped by a signal before the input ended; what came until then was checked",
+        )?;
         let notifier = check.telling.as_ref().map(Telling::notifier);
         let followed = states::follow(source, crate::thresholds::access(&args.access)?, &check.thresholds, notifier)?;
         check.thresholds = followed.thresholds();
@@ -89,7 +90,7 @@ fn check(args: &CheckArgs) -> anyhow::Result<Exit> {
     let exit = check.report.exit(&check.totals);
     // Whatever else went wrong, alerts are delivered.
     if let Some(telling) = check.telling {
-        telling.end(args.state.is_some(), reading.as_ref());
+        telling.end(args.state.is_some());
     }
     checked.map(|()| exit)
 }

@@ -117,7 +117,9 @@ struct Reading {
 impl Reading {
     fn inputs(&mut self, inputs: &[Input]) -> anyhow::Result<()> {
         if inputs.contains(&Input::Stdin) && !std::io::stdin().is_terminal() {
-            let _reading = check::interrupt::outlive_the_first_signal("nothing is reported")?;
+            check::interrupt::outlive_the_first_signal(
+                "stopped by a signal before the input ended; nothing is reported",
+            )?;
         }
         for input in inputs {
             let name = input.to_string();
@@ -138,7 +140,7 @@ impl Reading {
         let options = crate::connect::of_source(&args.source)?;
         let name = from.to_string();
         let id = self.sums.input(name.clone());
-        crate::setup::runtime()?.block_on(async {
+        crate::setup::block_on(async {
             let mut source = transport::open(from, &options)?;
             loop {
                 match source.poll().await? {

@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, VecDeque};
 use form_usage_events::events::UsageEvent;
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 
-pub(crate) use self::screen::{Screen, Writes, key};
+pub(crate) use self::screen::{Screen, Writes, give_terminal_back, key};
 
 /// So many looks back a sparkline goes.
 const HISTORY: usize = 120;
