@@ -103,6 +103,7 @@ Register-ArgumentCompleter -Native -CommandName 'formusage' -ScriptBlock {
             [CompletionResult]::new('--spool-sync', '--spool-sync', [CompletionResultType]::ParameterName, 'When what was read counts as taken')
             [CompletionResult]::new('--retain', '--retain', [CompletionResultType]::ParameterName, 'Keep delivered events for so long, for `spool reconcile`; 0s for not at all')
             [CompletionResult]::new('--retain-max-bytes', '--retain-max-bytes', [CompletionResultType]::ParameterName, 'The most bytes of delivered events to keep')
+            [CompletionResult]::new('--dead-letter-age', '--dead-letter-age', [CompletionResultType]::ParameterName, 'Drop a dead letter that is no event when it is older than this, with a warning; refused events are kept until they are replayed or purged (`formusage dlq`)')
             [CompletionResult]::new('--max-retries', '--max-retries', [CompletionResultType]::ParameterName, 'Attempts after the first one, before an event has to wait for its next round')
             [CompletionResult]::new('--initial-backoff', '--initial-backoff', [CompletionResultType]::ParameterName, 'The first wait between attempts')
             [CompletionResult]::new('--max-backoff', '--max-backoff', [CompletionResultType]::ParameterName, 'The longest wait between attempts')

@@ -640,7 +640,7 @@ _formusage() {
             return 0
             ;;
         formusage__subcmd__publish)
-            opts="-v -q -h --event --to --thresholds --state --dry-run --dead-letter --report --strict --max-skew --max-line-bytes --timeout --concurrency --drain-timeout --poison-after --token-file --ca-file --client-cert --client-key --nats-creds --create-stream --stream-replicas --stream-max-age --stream-max-bytes --duplicate-window --spool --no-spool --spool-max-bytes --spool-sync --retain --retain-max-bytes --max-retries --initial-backoff --max-backoff --backoff-multiplier --jitter-factor --failure-threshold --reset-timeout --half-open-allowed-calls --no-circuit-breaker --thresholds-token-file --thresholds-nats-creds --thresholds-ca-file --thresholds-client-cert --thresholds-client-key --channels --allow-exec --alert-spool --cloudevents-mode --cloudevents-source --header-file --metrics-listen --metrics-allow-remote --stats-interval --verbose --quiet --log --log-format --help"
+            opts="-v -q -h --event --to --thresholds --state --dry-run --dead-letter --report --strict --max-skew --max-line-bytes --timeout --concurrency --drain-timeout --poison-after --token-file --ca-file --client-cert --client-key --nats-creds --create-stream --stream-replicas --stream-max-age --stream-max-bytes --duplicate-window --spool --no-spool --spool-max-bytes --spool-sync --retain --retain-max-bytes --dead-letter-age --max-retries --initial-backoff --max-backoff --backoff-multiplier --jitter-factor --failure-threshold --reset-timeout --half-open-allowed-calls --no-circuit-breaker --thresholds-token-file --thresholds-nats-creds --thresholds-ca-file --thresholds-client-cert --thresholds-client-key --channels --allow-exec --alert-spool --cloudevents-mode --cloudevents-source --header-file --metrics-listen --metrics-allow-remote --stats-interval --verbose --quiet --log --log-format --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -747,6 +747,10 @@ _formusage() {
                     return 0
                     ;;
                 --retain-max-bytes)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --dead-letter-age)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

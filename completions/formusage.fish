@@ -97,6 +97,7 @@ complete -c formusage -n "__fish_formusage_using_subcommand publish" -l spool-sy
 normal\t'When the operating system has it: a power cut may lose the last moments'"
 complete -c formusage -n "__fish_formusage_using_subcommand publish" -l retain -d 'Keep delivered events for so long, for `spool reconcile`; 0s for not at all' -r
 complete -c formusage -n "__fish_formusage_using_subcommand publish" -l retain-max-bytes -d 'The most bytes of delivered events to keep' -r
+complete -c formusage -n "__fish_formusage_using_subcommand publish" -l dead-letter-age -d 'Drop a dead letter that is no event when it is older than this, with a warning; refused events are kept until they are replayed or purged (`formusage dlq`)' -r
 complete -c formusage -n "__fish_formusage_using_subcommand publish" -l max-retries -d 'Attempts after the first one, before an event has to wait for its next round' -r
 complete -c formusage -n "__fish_formusage_using_subcommand publish" -l initial-backoff -d 'The first wait between attempts' -r
 complete -c formusage -n "__fish_formusage_using_subcommand publish" -l max-backoff -d 'The longest wait between attempts' -r

@@ -84,6 +84,13 @@ impl Clock for SystemClock {
     }
 }
 
+/// Blocks this thread for `duration`, where nothing else runs on it.
+#[cfg(feature = "sqlite")]
+#[allow(clippy::disallowed_methods)] // here and nowhere else
+pub(crate) fn block(duration: Duration) {
+    std::thread::sleep(duration);
+}
+
 /// A clock for tests: it stands still until it is told to move, and a sleep moves it at once and is remembered.
 ///
 /// ```

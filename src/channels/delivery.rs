@@ -121,7 +121,7 @@ impl AlertDelivery {
             };
             // Programs that read a queue want the whole record.
             let newest_only = !matches!(channel, ChannelConfig::Queue(_));
-            match begin(&shown, sink, newest_only, attempt_of(channel), path, patience, &stop, clock) {
+            match begin(&shown, sink, newest_only, attempt_time(channel), path, patience, &stop, clock) {
                 Ok((spool, run)) => {
                     channels.insert((list, name.clone()), (spool, run.backlog.clone()));
                     runs.push(run);
@@ -196,7 +196,7 @@ impl AlertDelivery {
 }
 
 /// The longest that one message may take.
-fn attempt_of(channel: &ChannelConfig) -> Duration {
+pub(super) fn attempt_time(channel: &ChannelConfig) -> Duration {
     match channel {
         ChannelConfig::Exec(exec) => Duration::from_secs(u64::from(exec.timeout_seconds) + 1),
         _ => ATTEMPT,

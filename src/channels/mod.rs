@@ -13,6 +13,7 @@ mod address;
 mod config;
 mod delivery;
 mod exec;
+mod limited_stream;
 mod message;
 mod newest;
 mod slack;
@@ -32,7 +33,7 @@ use crate::clock::Clock;
 use crate::events::EncodedEvent;
 use crate::threshold::{ActionType, AlertKind, ThresholdAlert, ThresholdConfig, ThresholdSet, ThresholdViolation};
 use crate::threshold::{ResourceType, ThresholdType};
-use crate::transport::{self, ClientCertificate, ConnectOptions, Failure, NatsOptions, Outcome, Sink};
+use crate::transport::{self, ClientCertificate, ConnectOptions, Failure, NatsOptions, Outcome, Reach, Sink};
 use crate::validate::names::nearest;
 
 impl ChannelsConfig {
@@ -178,9 +179,14 @@ pub async fn send_trial(
     let alert = ThresholdAlert { id, kind: AlertKind::Firing, ..ThresholdAlert::of_violation(violation) };
     let notice = ViolationEvent::of(&alert).encode().map_err(|error| Failure::event(error.to_string()))?;
     let sink = config.open(channel, clock)?;
-    let outcomes = sink.send(std::slice::from_ref(&notice)).await?;
-    sink.close().await?;
-    match outcomes.into_iter().next() {
+    let limit = delivery::attempt_time(channel);
+    let sent = tokio::time::timeout(limit, async {
+        let outcomes = sink.send(std::slice::from_ref(&notice)).await?;
+        sink.close().await?;
+        Ok(outcomes)
+    });
+    let late = |_| Failure::service(format!("no answer within {limit:?}")).reached(Reach::Unknown);
+    match sent.await.map_err(late)??.into_iter().next() {
         Some(Outcome::Failed(failure)) => Err(failure),
         Some(Outcome::Delivered | Outcome::Duplicate) | None => Ok(()),
     }

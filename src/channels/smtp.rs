@@ -1,39 +1,66 @@
 //! Mails through an SMTP server (RFC 5321), with lettre.
 
+use std::error::Error;
+use std::sync::Arc;
 use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
+use lettre::Message;
 use lettre::message::header::{ContentType, HeaderName, HeaderValue, MIME_VERSION_1_0};
 use lettre::message::{Mailbox, MessageBuilder};
-use lettre::transport::smtp::authentication::Credentials;
-use lettre::transport::smtp::client::{Certificate, CertificateStore, Tls, TlsParameters};
-use lettre::{AsyncSmtpTransport, AsyncTransport as _, Message, Tokio1Executor};
+use lettre::transport::smtp::authentication::{Credentials, DEFAULT_MECHANISMS};
+use lettre::transport::smtp::client::{
+    AsyncSmtpConnection, AsyncTokioStream, Certificate, CertificateStore, TlsParameters,
+};
+use lettre::transport::smtp::extension::ClientId;
 use rustls::CertificateError;
+use rustls::pki_types::ServerName;
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
 
 use super::config::{SmtpConfig, SmtpTls};
+use super::limited_stream::LimitedStream;
 use super::message;
 use crate::events::{EncodedEvent, EventId};
 use crate::limited_read::{MAX_CERTIFICATES_BYTES, read_limited};
 use crate::transport::cause::{find, innermost, shortage};
 use crate::transport::http_client::mask;
+use crate::transport::name;
+use crate::transport::tls::{Roots, client_config};
 use crate::transport::{BatchLimits, BoxFuture, Failure, Outcome, Reach, Sink};
 
 /// What one mail tells of.
 const LIMITS: BatchLimits = BatchLimits { events: 100, bytes: 256 << 10 };
 /// How much of what a server says an error shows.
 const EXCERPT_CHARS: usize = 300;
-/// How long each step of a conversation may take.
-const TIMEOUT: Duration = Duration::from_secs(20);
+/// How long opening a connection may take, and all of a conversation with it: a server may think over its greeting.
+const CONNECT_TIME: Duration = Duration::from_secs(20);
+const CONVERSATION_TIME: Duration = Duration::from_secs(55);
+/// How long a server may take to take leave of us. The mail is accepted by then.
+const LEAVE_TIME: Duration = Duration::from_secs(1);
 
 /// Sends mails.
 pub(super) struct SmtpSink {
-    transport: AsyncSmtpTransport<Tokio1Executor>,
+    host: String,
+    port: u16,
+    tls: MailTls,
+    credentials: Option<Credentials>,
+    /// Host and port, for people.
     server: String,
     /// The password in every form in which it is sent, which a server may repeat.
     secrets: Vec<String>,
     from: Mailbox,
     to: Vec<Mailbox>,
+}
+
+/// How a conversation is protected.
+enum MailTls {
+    None,
+    /// From the server's first word on.
+    Implicit(TlsConnector, ServerName<'static>),
+    /// From the command STARTTLS on, without which there is no conversation.
+    Starttls(TlsParameters),
 }
 
 impl std::fmt::Debug for SmtpSink {
@@ -50,22 +77,21 @@ impl SmtpSink {
         };
         let port = config.port();
         let tls = match config.tls {
-            SmtpTls::None => Tls::None,
-            SmtpTls::Starttls => Tls::Required(tls(config)?),
-            SmtpTls::Implicit => Tls::Wrapper(tls(config)?),
+            SmtpTls::None => MailTls::None,
+            SmtpTls::Starttls => MailTls::Starttls(starttls(config)?),
+            SmtpTls::Implicit => implicit(config)?,
         };
-        let mut builder = AsyncSmtpTransport::<Tokio1Executor>::builder_dangerous(&config.host)
-            .port(port)
-            .tls(tls)
-            .timeout(Some(TIMEOUT));
-        let mut secrets = Vec::new();
+        let (mut secrets, mut credentials) = (Vec::new(), None);
         if let (Some(user), Some(password)) = (&config.user, &config.password) {
             let password = password.read().map_err(Failure::destination)?;
             secrets = forms_sent(user, &password);
-            builder = builder.credentials(Credentials::new(user.clone(), password));
+            credentials = Some(Credentials::new(user.clone(), password));
         }
         Ok(Self {
-            transport: builder.build(),
+            host: config.host.clone(),
+            port,
+            tls,
+            credentials,
             server: format!("{}:{port}", config.host),
             secrets,
             from: mailbox(&config.from)?,
@@ -99,34 +125,89 @@ impl SmtpSink {
             .map_err(|error| Failure::event(format!("no mail can be made of this alert: {error}")))
     }
 
+    /// Opens a connection and logs in.
+    async fn connect(&self) -> Result<AsyncSmtpConnection, Failure> {
+        let us = ClientId::default();
+        let stream = tokio::time::timeout(CONNECT_TIME, self.open()).await.unwrap_or_else(|_| {
+            Err(self.silence(&format!("no connection within {CONNECT_TIME:?}")).reached(Reach::Unreached))
+        })?;
+        let refuse = |error| self.failure(&error);
+        let mut connection = AsyncSmtpConnection::connect_with_transport(stream, &us).await.map_err(refuse)?;
+        if let MailTls::Starttls(parameters) = &self.tls {
+            connection.starttls(parameters.clone(), &us).await.map_err(refuse)?;
+        }
+        if let Some(credentials) = &self.credentials {
+            connection.auth(DEFAULT_MECHANISMS, credentials).await.map_err(refuse)?;
+        }
+        Ok(connection)
+    }
+
+    /// A stream to the server on which it may speak next.
+    async fn open(&self) -> Result<Box<dyn AsyncTokioStream>, Failure> {
+        let host = self.host.trim_matches(['[', ']']);
+        let addresses = name::resolve(host, self.port).await.map_err(|error| error.failure())?;
+        let refuse = |error: std::io::Error| self.connection_failure(&error, false);
+        let stream = TcpStream::connect(&addresses[..]).await.map_err(refuse)?;
+        let peer = stream.peer_addr().map_err(refuse)?;
+        Ok(match &self.tls {
+            MailTls::None | MailTls::Starttls(_) => Box::new(LimitedStream::new(stream, peer)),
+            MailTls::Implicit(connector, name) => {
+                let stream = connector.connect(name.clone(), LimitedStream::new(stream, peer)).await;
+                // What is in TLS is bounded as what comes from outside is.
+                Box::new(LimitedStream::new(stream.map_err(|error| self.connection_failure(&error, true))?, peer))
+            }
+        })
+    }
+
+    async fn deliver(&self, mail: &Message) -> Result<(), Failure> {
+        let mut connection = self.connect().await?;
+        let sent = connection.send(mail.envelope(), &mail.formatted()).await;
+        sent.map_err(|error| self.failure(&error))?;
+        let _ = tokio::time::timeout(LEAVE_TIME, connection.quit()).await;
+        Ok(())
+    }
+
+    fn silence(&self, what: &str) -> Failure {
+        Failure::service(format!("no answer from the mail server {}: {what}", self.server)).reached(Reach::Unknown)
+    }
+
+    /// What a server said or the system, as an error shows it.
+    fn shown(&self, error: &(dyn Error + 'static)) -> String {
+        excerpt(&self.secrets.iter().fold(innermost(error), |said, secret| mask(&said, secret)))
+    }
+
+    /// Why there is no conversation with the server; `is_tls` says that it failed in setting up TLS.
+    fn connection_failure(&self, error: &(dyn Error + 'static), is_tls: bool) -> Failure {
+        let (server, said) = (&self.server, self.shown(error));
+        // The mail library reports a refused certificate as any connection that failed.
+        if let Some(rustls::Error::InvalidCertificate(why)) = find(error) {
+            let advice = certificate_advice(why);
+            return Failure::destination(format!(
+                "the certificate of the mail server {server} is not trusted ({said}), so no mail was sent; {advice}"
+            ))
+            .reached(Reach::Unreached);
+        }
+        if is_tls {
+            return Failure::destination(format!(
+                "no trusted TLS connection to the mail server {server}: {said}; check `tls` and the certificate"
+            ))
+            .reached(Reach::Unreached);
+        }
+        match shortage(error) {
+            Some(advice) => Failure::local(format!("no connection to the mail server {server}: {said}; {advice}")),
+            None => self.silence(&said),
+        }
+    }
+
     fn failure(&self, error: &lettre::transport::smtp::Error) -> Failure {
-        let server = &self.server;
-        let said = excerpt(&self.secrets.iter().fold(innermost(error), |said, secret| mask(&said, secret)));
+        let (server, said) = (&self.server, self.shown(error));
         let Some(status) = error.status() else {
-            // The mail library reports a refused certificate as any connection that failed.
-            if let Some(rustls::Error::InvalidCertificate(why)) = find(error) {
-                let advice = certificate_advice(why);
-                return Failure::destination(format!(
-                    "the certificate of the mail server {server} is not trusted ({said}), so no mail was sent; {advice}"
-                ))
-                .reached(Reach::Unreached);
-            }
-            if error.is_tls() {
-                return Failure::destination(format!(
-                    "no trusted TLS connection to the mail server {server}: {said}; check `tls` and the certificate"
-                ))
-                .reached(Reach::Unreached);
-            }
             if error.is_client() {
                 return Failure::destination(format!(
                     "the mail server {server} can't be used: {said}; check `tls`, `user` and the port of the channel"
                 ));
             }
-            if let Some(advice) = shortage(error) {
-                return Failure::local(format!("no connection to the mail server {server}: {said}; {advice}"));
-            }
-            return Failure::service(format!("no answer from the mail server {server}: {said}"))
-                .reached(Reach::Unknown);
+            return self.connection_failure(error, error.is_tls());
         };
         let code = status.to_string();
         let message = format!("the mail server {server} answered {code}: {said}");
@@ -163,8 +244,13 @@ fn excerpt(said: &str) -> String {
 }
 
 /// What to do about a certificate that was refused.
-const fn certificate_advice(why: &CertificateError) -> &'static str {
+fn certificate_advice(why: &CertificateError) -> &'static str {
     match why {
+        // The TLS library has no variant for it.
+        CertificateError::Other(other) if other.to_string().contains("CaUsedAsEndEntity") => {
+            "the certificate is an authority's, which no server may use: give the server one that says CA:FALSE \
+             (openssl req -x509 … -addext basicConstraints=critical,CA:FALSE) and name that one in `ca_file` of the channel"
+        }
         CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
             "have the certificate on the server renewed, and compare the clocks of both machines"
         }
@@ -180,7 +266,15 @@ const fn certificate_advice(why: &CertificateError) -> &'static str {
     }
 }
 
-fn tls(config: &SmtpConfig) -> Result<TlsParameters, Failure> {
+fn implicit(config: &SmtpConfig) -> Result<MailTls, Failure> {
+    let roots = config.ca_file.as_deref().map_or(Roots::System, Roots::File);
+    let name = ServerName::try_from(config.host.trim_matches(['[', ']']).to_owned()).map_err(|_| {
+        Failure::destination(format!("{:?} is no name of a mail server: check `host` of the channel", config.host))
+    })?;
+    Ok(MailTls::Implicit(TlsConnector::from(Arc::new(client_config(roots, None)?)), name))
+}
+
+fn starttls(config: &SmtpConfig) -> Result<TlsParameters, Failure> {
     let refuse = |why: String| Failure::destination(format!("TLS to the mail server can't be set up: {why}"));
     let mut builder = TlsParameters::builder(config.host.clone());
     if let Some(path) = &config.ca_file {
@@ -199,7 +293,10 @@ impl Sink for SmtpSink {
 
     fn send<'a>(&'a self, events: &'a [EncodedEvent]) -> BoxFuture<'a, Result<Vec<Outcome>, Failure>> {
         Box::pin(async move {
-            self.transport.send(self.mail(events)?).await.map_err(|error| self.failure(&error))?;
+            let mail = self.mail(events)?;
+            tokio::time::timeout(CONVERSATION_TIME, self.deliver(&mail)).await.unwrap_or_else(|_| {
+                Err(self.silence(&format!("the conversation was not over within {CONVERSATION_TIME:?}")))
+            })?;
             Ok(vec![Outcome::Delivered; events.len()])
         })
     }

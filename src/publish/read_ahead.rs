@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 
 /// The reader reads no more while this many lines were read and are not in the spool yet.
-pub(super) const MOST_LINES: usize = 1_024;
+pub(super) const MOST_LINES: usize = 2_048;
 /// How often a reader that is held back looks whether the writers are gone.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
 

@@ -1,16 +1,23 @@
 //! A spool whose file is damaged: put aside, carried over, never deleted.
 
+use std::fs::{File, TryLockError};
 use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use rusqlite::types::{Value, ValueRef};
 use rusqlite::{Connection, OpenFlags, OptionalExtension, params_from_iter};
 
 use super::store::{connect, identity};
 use super::{SpoolError, Sync};
+use crate::clock::block;
 pub(super) use crate::database::with_suffix;
 use crate::events::EncodedEvent;
 use crate::files;
+
+/// Another publisher that puts the spool aside holds its lock for as long as it carries events over: 10 s at most are waited.
+const LOCK_TRIES: u32 = 200;
+const LOCK_PAUSE: Duration = Duration::from_millis(50);
 
 /// What was done about a damaged spool.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -91,7 +98,7 @@ pub(super) fn put_aside(path: &Path, sync: Sync, now: i64) -> Result<Option<Dama
     }
     let damaged = files::read_private(path).map_err(refuse)?;
     let which = identity(path);
-    damaged.lock().map_err(refuse)?;
+    lock_within(&damaged, LOCK_TRIES, || block(LOCK_PAUSE)).map_err(refuse)?;
     if identity(path) != which {
         return Ok(None);
     }
@@ -118,6 +125,23 @@ pub(super) fn put_aside(path: &Path, sync: Sync, now: i64) -> Result<Option<Dama
         with_a_new_head(&aside, &fresh, &mut damage);
     }
     Ok(Some(damage))
+}
+
+/// Locks `file`, which another publisher may have locked to put it aside; gives up after so many tries with a pause between
+/// them.
+fn lock_within(file: &File, tries: u32, pause: impl Fn()) -> std::io::Result<()> {
+    for _ in 0..tries {
+        match file.try_lock() {
+            Ok(()) => return Ok(()),
+            Err(TryLockError::WouldBlock) => pause(),
+            Err(TryLockError::Error(error)) => return Err(error),
+        }
+    }
+    Err(std::io::Error::new(
+        std::io::ErrorKind::TimedOut,
+        "the spool is damaged, and another process holds a lock on it for too long to put it aside; find that process with \
+         fuser or lsof, and start again when it has ended",
+    ))
 }
 
 /// Tries a copy of the damaged file again whose first bytes are what they are in every spool: without them SQLite reads
@@ -363,4 +387,23 @@ fn free_name(path: &Path, now: i64) -> PathBuf {
         .map(|suffix| with_suffix(path, &suffix))
         .find(|name| name.symlink_metadata().is_err())
         .unwrap_or_else(|| with_suffix(path, ".damaged"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lock_of_another_process_is_waited_for_within_its_limit() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("spool.db");
+        let theirs = File::create(&path).unwrap();
+        theirs.lock().unwrap();
+        let ours = File::open(&path).unwrap();
+        let pauses = std::cell::Cell::new(0);
+        let error = lock_within(&ours, 3, || pauses.set(pauses.get() + 1)).unwrap_err();
+        assert_eq!((error.kind(), pauses.get()), (std::io::ErrorKind::TimedOut, 3));
+        // It lets go while it is waited for.
+        lock_within(&ours, 3, || theirs.unlock().unwrap()).unwrap();
+    }
 }

@@ -7,7 +7,7 @@ use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
 
 use super::damage::with_suffix;
 use super::store::{Store, usage};
-use super::{NewItem, SpoolError, letters, reserve};
+use super::{NewItem, SpoolError, letter_age, letters, reserve};
 use crate::circuit_breaker::BreakerRecord;
 use crate::database::StoreError;
 use crate::events::EventId;
@@ -116,6 +116,7 @@ impl Store {
         let retains = !self.options.retain.is_zero() && self.options.retain_max_bytes > 0;
         self.write(group, now, retains)?;
         self.bound_refused(&group.items);
+        self.drop_old_letters(now);
         Ok(())
     }
 
@@ -146,6 +147,30 @@ impl Store {
             Err(error) => {
                 self.refused_bytes = None;
                 tracing::warn!("the dead letters of the spool can't be bounded: {}", self.refuse(error));
+            }
+        }
+    }
+
+    /// Drops dead letters that are too old, once a day, and logs it. An error is logged, and it is tried again a day later:
+    /// it holds up no event.
+    pub(super) fn drop_old_letters(&mut self, now: i64) {
+        if self.letter_age_checked_at.is_some_and(|last| !letter_age::is_due(last, now)) {
+            return;
+        }
+        self.letter_age_checked_at = Some(now);
+        let age = self.options.dead_letter_age;
+        match letter_age::drop_old(&self.connection, now, age) {
+            Ok(old) => {
+                if old.dropped_any() {
+                    self.refused_bytes = None;
+                }
+                for warning in old.warnings(age) {
+                    tracing::warn!(spool = %self.path.display(), "{warning}");
+                }
+            }
+            Err(error) => {
+                let error = self.refuse(error);
+                tracing::warn!("old dead letters could not be dropped from the spool: {error}; tried again in a day");
             }
         }
     }

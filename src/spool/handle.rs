@@ -65,7 +65,8 @@ impl Spool {
     pub fn open(path: &Path, url: &str, options: SpoolOptions, clock: Arc<dyn Clock>) -> Result<Self, SpoolError> {
         let damages: Arc<Mutex<Vec<Damage>>> = Arc::default();
         let largest_item = options.max_bytes.saturating_sub(EMPTY_BYTES);
-        let store = open(path, url, &options, &*clock, &damages)?;
+        let mut store = open(path, url, &options, &*clock, &damages)?;
+        store.drop_old_letters(clock.unix_seconds());
         let breaker = store.breaker()?;
         let (requests, inbox) = channel();
         let keeper =

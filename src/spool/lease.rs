@@ -26,8 +26,12 @@ impl Lease {
                 Err(error) if error.kind() == ErrorKind::AlreadyExists => continue,
                 result => result.map_err(refuse)?,
             };
-            file.lock().map_err(refuse)?;
-            return Ok(Self { path, _lock: file });
+            match file.try_lock() {
+                Ok(()) => return Ok(Self { path, _lock: file }),
+                Err(TryLockError::Error(error)) => return Err(refuse(error)),
+                // Another process was quicker to lock it; it may keep the file.
+                Err(TryLockError::WouldBlock) => drop(std::fs::remove_file(&path)),
+            }
         }
     }
 

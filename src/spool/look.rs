@@ -32,6 +32,8 @@ pub struct Status {
     pub publishers: u64,
     /// Dead letters.
     pub dead_letters: u64,
+    /// When the oldest of them became one, in Unix seconds.
+    pub oldest_dead_letter_at: Option<i64>,
     /// By destination.
     pub destinations: Vec<DestinationStatus>,
 }
@@ -188,6 +190,10 @@ impl SpoolFile {
                 bytes: usage(&self.connection)?.0,
                 publishers: count("SELECT count(*) FROM runs")?,
                 dead_letters: count("SELECT count(*) FROM dead_letters")?,
+                oldest_dead_letter_at: self
+                    .connection
+                    .query_row("SELECT first_at FROM dead_letters ORDER BY id LIMIT 1", [], |row| row.get(0))
+                    .optional()?,
                 destinations: rows.collect::<rusqlite::Result<_>>()?,
             })
         };

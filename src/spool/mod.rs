@@ -13,7 +13,9 @@
 //!   (`SPOOL-run-…`) while it lives; when it dies the lock goes with it, whoever looks next drops its claims, and the
 //!   events are there for the others.
 //! - **Every event carries its destination**; a publisher sees only those of its own.
-//! - **Dead letters** outlive restarts, and replays that fail: a replayed letter goes when its event is acknowledged.
+//! - **Dead letters** outlive restarts, and replays that fail: a replayed letter goes when its event is acknowledged. Lines
+//!   that are no events are dropped, the oldest first, where they fill a quarter of the spool or are older than
+//!   [`SpoolOptions::dead_letter_age`]; each time it is logged. Refused events are never dropped.
 //! - **Delivered events are kept** for [`SpoolOptions::retain`], bounded by [`SpoolOptions::retain_max_bytes`], for
 //!   destinations whose acknowledgement does not survive their restart; the oldest go first, and all of them go before
 //!   an event is kept out.
@@ -53,6 +55,9 @@ mod fetch_tests;
 mod group;
 mod handle;
 mod lease;
+mod letter_age;
+#[cfg(test)]
+mod letter_age_tests;
 mod letters;
 mod look;
 mod replaced;
@@ -164,13 +169,25 @@ pub struct SpoolOptions {
     pub retain: Duration,
     /// The most bytes of delivered events that are kept; 256 MiB by default.
     pub retain_max_bytes: u64,
+    /// How long a line that is no event is kept as a dead letter; 90 days by default. Refused events are kept until somebody
+    /// replays or purges them.
+    pub dead_letter_age: Duration,
     /// When a commit counts as done.
     pub sync: Sync,
 }
 
+/// Long enough for a month's bill to be written and disputed.
+const DEAD_LETTER_AGE: Duration = Duration::from_secs(90 * 86_400);
+
 impl Default for SpoolOptions {
     fn default() -> Self {
-        Self { max_bytes: 1 << 30, retain: Duration::from_secs(86_400), retain_max_bytes: 256 << 20, sync: Sync::Full }
+        Self {
+            max_bytes: 1 << 30,
+            retain: Duration::from_secs(86_400),
+            retain_max_bytes: 256 << 20,
+            dead_letter_age: DEAD_LETTER_AGE,
+            sync: Sync::Full,
+        }
     }
 }
 

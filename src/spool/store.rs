@@ -41,6 +41,8 @@ pub(super) struct Store {
     pub(super) numbers: HashMap<(u64, EventId), u64>,
     /// Bytes of the lines that are no events; `None` before they were counted.
     pub(super) refused_bytes: Option<u64>,
+    /// When old dead letters were last looked for, in Unix seconds; `None` before the first time.
+    pub(super) letter_age_checked_at: Option<i64>,
     lease: Lease,
     /// Which file the connection has open: it may be put aside or removed under us.
     identity: Option<(u64, u64)>,
@@ -70,6 +72,7 @@ impl Store {
             other_dead: 0,
             numbers: HashMap::new(),
             refused_bytes: None,
+            letter_age_checked_at: None,
             lease,
             identity,
         };

@@ -139,7 +139,7 @@ impl Oddity {
         let finding = match self.kind {
             Kind::Time { value, processors, what, percent } => {
                 let at = percent.map(|percent| format!(" at {} %", number(percent))).unwrap_or_default();
-                let message = format!("`{name}` would take {} {what}{at}", processors.round());
+                let message = format!("`{name}` would take {} {what}{at}", processors.ceil());
                 Finding::warning(Code::ImplausibleTime, message).found(value.to_string()).help(format!(
                     "it looks like milliseconds ({value} ms are {} s) or a total since boot; send the seconds of this period",
                     value / 1000
@@ -166,7 +166,9 @@ fn period_finding(UsagePeriod { start, end }: UsagePeriod) -> Finding {
     let (message, expected) = if start < EARLIEST_START {
         (format!("the period begins before the year 2000 and is {length} long"), "the start of what was metered")
     } else {
-        (format!("the period is {length} long"), "at most 31 days")
+        // Days alone would not tell it from the most that there may be.
+        let seconds = end.saturating_sub(start);
+        (format!("the period is {length} ({seconds} s) long"), "at most 31 days (2678400 s)")
     };
     Finding::warning(Code::ImplausiblePeriod, message)
         .found(format!("{start} to {end} ({} to {})", time(start), time(end)))

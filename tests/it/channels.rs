@@ -341,11 +341,12 @@ fn a_mail_arrives_in_a_mailbox() {
 
 #[test]
 fn a_mail_server_whose_certificate_is_not_trusted_is_named() {
-    let issued = issue("127.0.0.1", 2020, 2090);
+    // For another name than the one below: a bare machine resolves none, not even localhost.
+    let issued = issue("mail.example", 2020, 2090);
     // It never comes to a word of SMTP: the handshake is what fails.
     let server = https(&issued, |_, _, _| (200, "", String::new()));
-    let test = |host: &str, ca_file: Option<&str>| {
-        let smtp = serde_json::json!({ "host": host, "port": server.port(), "tls": "implicit", "ca_file": ca_file,
+    let test = |ca_file: Option<&str>| {
+        let smtp = serde_json::json!({ "host": "127.0.0.1", "port": server.port(), "tls": "implicit", "ca_file": ca_file,
             "from": "meter@example.org", "to": ["ops@example.org"] });
         let bench =
             Bench::new(r#""Notify""#, &serde_json::json!({ "channels": { "ops": { "smtp": smtp } } }).to_string());
@@ -353,8 +354,8 @@ fn a_mail_server_whose_certificate_is_not_trusted_is_named() {
         bench.channels(&["test", "ops"]).assert().code(1)
     };
     let named = "the certificate of the mail server";
-    test("127.0.0.1", None).stderr(contains(named).and(contains("is not trusted")).and(contains("`ca_file`")));
-    test("localhost", Some("root.pem")).stderr(contains(named).and(contains("`host`")));
+    test(None).stderr(contains(named).and(contains("is not trusted")).and(contains("`ca_file`")));
+    test(Some("root.pem")).stderr(contains(named).and(contains("`host`")));
 }
 
 #[test]

@@ -340,3 +340,34 @@ fn a_variable_neither_selects_nor_redirects_nor_throws_away() {
     assert_eq!(refusing.events(), [line("b", 0)]);
     assert!(queue.events().is_empty());
 }
+
+#[test]
+fn old_dead_letters_are_dropped_unless_they_are_events() {
+    let (state, queue) = (State::new(), FormQueue::start());
+    queue.script([Answer::status(422)]);
+    let to = queue.url();
+    state.run(&["publish", "--to", &to]).write_stdin(format!("garbage\n{}", lines("a", 1))).assert().code(1);
+    let hundred_days = "UPDATE dead_letters SET first_at = first_at - 8640000, last_at = last_at - 8640000";
+    rusqlite::Connection::open(state.spool()).unwrap().execute(hundred_days, []).unwrap();
+    let oldest = state.status()["oldest_dead_letter_at"].as_i64().unwrap();
+    let listed = || records(&state.run(&["dlq", "list"]).output().unwrap().stdout);
+    assert_eq!(listed()[0]["first_at"], oldest);
+
+    let old = state.run(&["publish", "--to", &to, "--dead-letter-age", "101days"]).write_stdin("").assert().code(0);
+    old.stderr(contains("older than").not());
+    assert_eq!(listed().len(), 2);
+
+    let words = contains("older than 90 days (--dead-letter-age): 1, the oldest from 20")
+        .and(contains("refused by their destination more than 90 days ago and still dead letters: 1,"))
+        .and(contains("formusage dlq replay"));
+    state.run(&["publish", "--to", &to]).write_stdin("").assert().code(0).stderr(words);
+    let [left] = &listed()[..] else { panic!("{:?}", listed()) };
+    assert_eq!((&left["kind"], &left["raw"]), (&"dead".into(), &line("a", 0).into()));
+
+    state
+        .run(&["publish", "--dead-letter-age", "0s"])
+        .write_stdin("")
+        .assert()
+        .code(2)
+        .stderr(contains("such as 90days"));
+}

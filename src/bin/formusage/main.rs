@@ -13,6 +13,7 @@ mod open_files;
 mod output;
 mod secret;
 mod setup;
+mod signals;
 mod state_dir;
 mod systemd;
 mod thresholds;
@@ -25,6 +26,9 @@ fn main() -> ExitCode {
     let cli = cli::parse().unwrap_or_else(|error| secret::without_passwords(error).exit());
     setup::logging(&cli.global);
     open_files::raise_limit();
+    if let Err(error) = signals::hear() {
+        tracing::debug!("signals end this process as they do by default: {error:#}");
+    }
     setup::warn_of_variables(&cli.command);
     let result = match cli.command {
         Command::Collect(args) => cmd::collect::run(&args),

@@ -1,4 +1,4 @@
-//! What a process needs once: logging, a runtime, signals.
+//! What a process needs once: logging, a runtime, SIGHUP.
 
 use std::io::{self, IsTerminal, Read as _};
 use std::path::{Path, PathBuf};
@@ -7,7 +7,6 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use form_usage_events::metrics::STATS_TARGET;
 use tokio::sync::Notify;
-use tokio_util::sync::CancellationToken;
 use tracing::{Level, Metadata};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::filter_fn;
@@ -21,6 +20,10 @@ use crate::output::Words;
 
 /// So much of a channels file is searched for the variables that it names.
 const CHANNELS_BYTES: u64 = 1 << 20;
+
+/// After so many turns of tasks the runtime looks at its timers. A server that floods us keeps a task busy for milliseconds in
+/// each turn, and by default (61) time limits would come seconds late.
+pub(crate) const EVENT_INTERVAL: u32 = 8;
 
 /// Sends log lines to standard error: warnings and violations by default, more with `--verbose`, none with `--quiet`.
 pub(crate) fn logging(args: &GlobalArgs) {
@@ -78,38 +81,17 @@ fn is_fit_to_log(metadata: &Metadata<'_>) -> bool {
 /// The runtime of a command: one thread, since a command's work is to wait for others.
 pub(crate) fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
     open_files::check()?;
-    tokio::runtime::Builder::new_current_thread().enable_all().build().context("could not start the runtime")
+    let mut builder = tokio::runtime::Builder::new_current_thread();
+    builder.enable_all().event_interval(EVENT_INTERVAL).build().context("could not start the runtime")
 }
 
-/// Two tokens that signals cancel: the first SIGINT or SIGTERM (Ctrl-C elsewhere than on Unix) asks to finish, the
-/// second to stop where we are.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Shutdown {
-    /// Take nothing new, finish what is under way.
-    pub(crate) finish: CancellationToken,
-    /// End at once.
-    pub(crate) abort: CancellationToken,
-}
-
-impl Shutdown {
-    /// Listens for signals from now on; `say` is told, in words, what the first one does.
-    ///
-    /// Must be called within a runtime.
-    pub(crate) fn listen(said_at_first: &'static str) -> anyhow::Result<Self> {
-        let shutdown = Self::default();
-        let mut signals = Signals::new().context("could not listen for signals")?;
-        let tokens = shutdown.clone();
-        tokio::spawn(async move {
-            signals.next().await;
-            if io::stderr().is_terminal() && !said_at_first.is_empty() {
-                crate::output::say(said_at_first);
-            }
-            tokens.finish.cancel();
-            signals.next().await;
-            tokens.abort.cancel();
-        });
-        Ok(shutdown)
-    }
+/// Runs `command` on a runtime of its own to its end. What is still under way then is left behind: a name server that does
+/// not answer holds up a thread for longer than anybody would wait.
+pub(crate) fn block_on<T>(command: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+    let runtime = runtime()?;
+    let ended = runtime.block_on(command);
+    runtime.shutdown_background();
+    ended
 }
 
 /// Told of each SIGHUP from now on, which ends the process no more. Must be called within a runtime.
@@ -127,39 +109,4 @@ pub(crate) fn hangups() -> anyhow::Result<Arc<Notify>> {
         });
     }
     Ok(told)
-}
-
-#[cfg(unix)]
-struct Signals {
-    interrupt: tokio::signal::unix::Signal,
-    terminate: tokio::signal::unix::Signal,
-}
-
-#[cfg(unix)]
-impl Signals {
-    fn new() -> io::Result<Self> {
-        use tokio::signal::unix::{SignalKind, signal};
-        Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
-    }
-
-    async fn next(&mut self) {
-        tokio::select! {
-            _ = self.interrupt.recv() => {}
-            _ = self.terminate.recv() => {}
-        }
-    }
-}
-
-#[cfg(not(unix))]
-struct Signals;
-
-#[cfg(not(unix))]
-impl Signals {
-    fn new() -> io::Result<Self> {
-        Ok(Self)
-    }
-
-    async fn next(&mut self) {
-        let _ = tokio::signal::ctrl_c().await;
-    }
 }

@@ -39,7 +39,7 @@ pub(crate) fn load(source: &str, access: ConnectOptions) -> anyhow::Result<Loade
     // A file needs no runtime, and is there sooner without one.
     let remote = matches!(parsed, Ok(ThresholdSource::Http(_) | ThresholdSource::Nats(_)));
     let reading = async { ThresholdReader::new(parsed?, access)?.poll().await };
-    let loaded = if remote { crate::setup::runtime()?.block_on(reading) } else { at_once(reading) };
+    let loaded = if remote { crate::setup::block_on(async { Ok(reading.await) })? } else { at_once(reading) };
     match loaded {
         Ok(loaded) => {
             let loaded = loaded.unwrap_or_default();

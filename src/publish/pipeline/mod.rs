@@ -52,6 +52,9 @@ pub use terms::{Keeper, PipelineError, PipelineOptions, Progress, Stop};
 /// the same moment, and has a last event to say.
 pub(in crate::publish) const INTAKE_GRACE: Duration = Duration::from_secs(2);
 
+/// How long closing the sink may take once the end was asked for.
+const CLOSE_TIME: Duration = Duration::from_secs(1);
+
 /// Nothing more is read while so many batches may go at once. What is read ahead of its need by thousands of events leaves
 /// the processor's cache before it is sent, and to fetch it back takes longer than to send it.
 const READY: usize = 128;
@@ -135,11 +138,20 @@ impl Pipeline {
         let result = run.drive(intake, progress).await;
         // Whatever ended the run: no attempt goes on behind the report's back.
         run.rounds.clear();
-        let Run { mut report, .. } = run;
+        let Run { mut report, asked_at, .. } = run;
         report.add(self.delivery.stats());
         result?;
-        if let Err(failure) = self.delivery.sink().close().await {
-            report.errors.push(failure.message);
+        // Every event has its outcome. Who asked the run to end does not wait for a server that says goodbye slowly.
+        let close_time = async {
+            match asked_at {
+                Some(_) => self.delivery.clock().sleep(CLOSE_TIME).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            closed = self.delivery.sink().close() => report.errors.extend(closed.err().map(|failure| failure.message)),
+            () = close_time => {}
         }
         Ok(report)
     }

@@ -1,5 +1,7 @@
 //! Reading a topic of a Form queue, in pieces.
 
+use std::time::Duration;
+
 use reqwest::Response;
 
 use super::client;
@@ -64,7 +66,7 @@ impl FormSource {
         let mut raw = Vec::new();
         let mut open = match self.reply.take() {
             Some(open) => open,
-            None => match self.ask(self.next.saturating_sub(1)).await? {
+            None => match self.ask_in_time(self.next.saturating_sub(1)).await? {
                 Asked::List(open, found) => {
                     raw = found;
                     *open
@@ -101,7 +103,7 @@ impl FormSource {
             if open.list.is_whole() {
                 return Ok(if messages.is_empty() { Polled::UpToDate } else { Polled::Messages(messages) });
             }
-            match open.read_more(&mut raw, &self.options).await {
+            match open.read_more(&mut raw, self.options.timeout).await {
                 Ok(()) => {}
                 // What came is whole; the next poll asks for the rest.
                 Err(_) if !messages.is_empty() => return Ok(Polled::Messages(messages)),
@@ -133,18 +135,22 @@ impl FormSource {
         })
     }
 
-    /// Asks for the messages from `index` on.
-    async fn ask(&self, index: u64) -> Result<Asked, Failure> {
-        const WHAT: &str = "a read";
+    /// Asks for the messages from `index` on; the time limit is for the first message, or for all of another reply.
+    async fn ask_in_time(&self, index: u64) -> Result<Asked, Failure> {
         let topic = percent_encoded(&self.address.topic);
         let url = format!("{}/queue/{topic}/{index}/get_after", self.address.base_url());
-        let response = within(&self.options, &url, self.client.send(self.client.get(&url), WHAT, &url)).await?;
+        within(self.options.timeout, &url, self.ask(index, url.clone())).await
+    }
+
+    async fn ask(&self, index: u64, url: String) -> Result<Asked, Failure> {
+        const WHAT: &str = "a read";
+        let response = self.client.send(self.client.get(&url), WHAT, &url).await?;
         HttpClient::refuse_compressed(&response, WHAT, &url)?;
         let mut open = OpenReply { response, list: ListReader::default(), index, url };
         let mut text = Vec::new();
         let mut found = Vec::new();
         let mut listing = true;
-        while let Some(chunk) = open.chunk(&self.options).await? {
+        while let Some(chunk) = open.chunk().await? {
             listing = listing && open.list.push(&chunk, &mut found).is_ok();
             // A first message is proof enough that the rest is to be read as a list.
             if listing && (!found.is_empty() || open.list.is_whole()) {
@@ -163,41 +169,31 @@ impl FormSource {
 }
 
 impl OpenReply {
-    async fn chunk(&mut self, options: &ConnectOptions) -> Result<Option<Vec<u8>>, Failure> {
-        let Self { response, url, .. } = self;
-        let chunk = async {
-            let chunk = response.chunk().await;
-            chunk.map(|chunk| chunk.map(Vec::from)).map_err(|error| client::transport_failure(&error, "a read", url))
-        };
-        within(options, url, chunk).await
+    async fn chunk(&mut self) -> Result<Option<Vec<u8>>, Failure> {
+        let chunk = self.response.chunk().await;
+        chunk.map(|chunk| chunk.map(Vec::from)).map_err(|error| client::transport_failure(&error, "a read", &self.url))
     }
 
-    async fn read_more(&mut self, found: &mut Vec<Vec<u8>>, options: &ConnectOptions) -> Result<(), Failure> {
-        let chunk = self.chunk(options).await?;
-        let nonsense =
-            |why: &str| Failure::service(format!("the list that {} sends {why}", self.url)).reached(Reach::Unknown);
-        match chunk {
-            Some(chunk) => {
+    /// Reads until another message is whole or the list is, within `limit`, however little comes at a time.
+    async fn read_more(&mut self, found: &mut Vec<Vec<u8>>, limit: Duration) -> Result<(), Failure> {
+        let url = self.url.clone();
+        let nonsense = |why: &str| Failure::service(format!("the list that {url} sends {why}")).reached(Reach::Unknown);
+        let message = async {
+            while found.is_empty() && !self.list.is_whole() {
+                let chunk = self.chunk().await?.ok_or_else(|| nonsense("ends in the middle"))?;
                 let listed = self.list.push(&chunk, found);
-                listed.map_err(|NotAList| nonsense("holds something else than messages"))
+                listed.map_err(|NotAList| nonsense("holds something else than messages"))?;
             }
-            None => Err(nonsense("ends in the middle")),
-        }
+            Ok(())
+        };
+        within(limit, &url, message).await
     }
 }
 
-/// Bounds one wait on the queue.
-async fn within<T>(
-    options: &ConnectOptions,
-    url: &str,
-    wait: impl Future<Output = Result<T, Failure>>,
-) -> Result<T, Failure> {
-    match tokio::time::timeout(options.timeout, wait).await {
-        Ok(result) => result,
-        Err(_) => {
-            Err(Failure::service(format!("{url} sent nothing for {:?}", options.timeout)).reached(Reach::Unknown))
-        }
-    }
+/// Bounds the wait for one message.
+async fn within<T>(limit: Duration, url: &str, wait: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    let late = |_| Failure::service(format!("{url} sent no whole message for {limit:?}")).reached(Reach::Unknown);
+    tokio::time::timeout(limit, wait).await.map_err(late)?
 }
 
 impl Source for FormSource {

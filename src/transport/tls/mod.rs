@@ -16,7 +16,7 @@ use crate::limited_read::{MAX_CERTIFICATES_BYTES, read_limited};
 
 /// Whom to trust.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Roots<'a> {
+pub(crate) enum Roots<'a> {
     /// Nobody: TLS is not spoken there. (Reading the system's roots takes milliseconds.)
     None,
     /// The authorities that this system trusts.
@@ -29,7 +29,7 @@ pub(super) enum Roots<'a> {
 ///
 /// # Errors
 /// A failure of the destination: roots or a certificate of ours that can't be read.
-pub(super) fn client_config(
+pub(crate) fn client_config(
     roots: Roots<'_>,
     certificate: Option<&ClientCertificate>,
 ) -> Result<ClientConfig, Failure> {

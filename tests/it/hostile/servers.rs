@@ -82,6 +82,35 @@ fn password_that_a_mail_server_repeats_is_not_shown() {
 }
 
 #[test]
+fn mail_server_whose_line_never_ends_costs_no_memory() {
+    fn flood(mut connection: impl Write) {
+        let _ = connection.write_all(b"220-");
+        let piece = [b'x'; 64 << 10];
+        // Far more than there is memory for.
+        for _ in 0..40_000 {
+            if connection.write_all(&piece).is_err() {
+                return;
+            }
+        }
+    }
+    let issued = issue("127.0.0.1", 2020, 2090);
+    for (tls_mode, server) in [("none", tcp(flood)), ("implicit", tls(&issued, flood))] {
+        let mut smtp = json!({ "host": "127.0.0.1", "port": server.port(), "tls": tls_mode,
+            "from": "meter@example.org", "to": ["ops@example.org"] });
+        if tls_mode == "implicit" {
+            smtp["ca_file"] = "root.pem".into();
+        }
+        let bench = Bench::new(r#""Notify""#, &json!({ "channels": { "ops": { "smtp": smtp } } }).to_string());
+        bench.file("root.pem", &issued.root_pem);
+        let mut command = in_little_memory();
+        command.current_dir(bench.path("")).args(["channels", "test", "ops", "--channels", "channels.json"]);
+        let output = command.output().unwrap();
+        let said = words(&output);
+        assert!(output.status.code() == Some(1) && said.contains("it sent more than 256 KiB"), "{tls_mode}: {said}");
+    }
+}
+
+#[test]
 fn program_that_floods_its_standard_error_costs_no_memory() {
     let flood = "echo the pager is off >&2; head -c 1500000000 /dev/zero >&2; exit 3";
     let channels = json!({ "channels": { "ops": { "exec": { "command": ["/bin/sh", "-c", flood] } } } });

@@ -1,55 +1,297 @@
-//! Servers that keep their clients waiting.
+//! Servers that keep their clients waiting: every wait has a limit, and a signal ends every command in time.
 
-use std::io::{Read as _, Write as _};
-use std::net::{TcpListener, TcpStream};
+mod servers;
+mod stages;
+
+use std::fs::OpenOptions;
+use std::io::Write as _;
+use std::net::SocketAddr;
+use std::os::unix::process::ExitStatusExt as _;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
 use form_usage_events::threshold::{ThresholdReader, ThresholdSource};
 use form_usage_events::transport::ConnectOptions;
+use rustix::process::{Pid, Signal, kill_process};
 
-/// What a server does with a request that it has accepted.
-type Misbehaviour = fn(&mut TcpStream);
+use self::servers::{MISBEHAVIOURS, Misbehaviour, NATS, SMTP, serve};
+use crate::support::{RunningProcess, SpawnGuarded as _, formusage, formusage_process, line, signal};
 
-const MISBEHAVIOURS: [(&str, Misbehaviour); 4] = [
-    ("never answers", |client| wait_for_client_to_leave(client)),
-    ("stops in its head", |client| {
-        let _ = client.write_all(b"HTTP/1.1 200 OK\r\ncontent-le");
-        wait_for_client_to_leave(client);
-    }),
-    ("drips", |client| {
-        let _ = client.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 100000\r\n\r\n");
-        let _ = client.set_read_timeout(Some(Duration::from_millis(50)));
-        // Until the client leaves, a byte at a time.
-        while client.write_all(b" ").is_ok() && !matches!(client.read(&mut [0]), Ok(0)) {}
-    }),
-    ("floods with 1xx", |client| while client.write_all(b"HTTP/1.1 103 Early Hints\r\n\r\n").is_ok() {}),
-];
+/// How long a command may take to end after a signal.
+const END_TIME: Duration = Duration::from_secs(10);
+/// How long a process may take to reach its server on a busy machine.
+const START_TIME: Duration = Duration::from_secs(60);
 
-fn wait_for_client_to_leave(client: &mut TcpStream) {
-    let _ = client.read_to_end(&mut Vec::new());
+/// How a command ends that got SIGTERM.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    Code(i32),
+    /// By the signal, as programs do that have nothing to put in order.
+    BySignal,
 }
 
-/// The address of a server that treats its clients like this.
-fn serve(misbehaviour: Misbehaviour) -> std::net::SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap();
-    std::thread::spawn(move || {
-        for mut client in listener.incoming().flatten() {
-            std::thread::spawn(move || {
-                let mut request = [0; 4096];
-                let _ = client.read(&mut request);
-                misbehaviour(&mut client);
-            });
+/// What holds for a command that was told to end while it waited.
+#[derive(Debug, Clone, Copy)]
+struct Promise {
+    ends: &'static [End],
+    /// What standard error says.
+    said: &'static str,
+    /// Events that wait in the spool.
+    waiting: usize,
+}
+
+const KEPT: Promise = Promise { ends: &[End::Code(1)], said: "", waiting: 1 };
+const BEGIN_AGAIN: Promise =
+    Promise { ends: &[End::Code(2)], said: "publish the input again from its beginning", waiting: 0 };
+const DELIVERED: Promise = Promise { ends: &[End::Code(0)], said: "", waiting: 0 };
+const NOTHING_READ: Promise = Promise { ends: &[End::Code(0)], said: "", waiting: 0 };
+const NO_ROUND: Promise =
+    Promise { ends: &[End::Code(2)], said: "ended before the first round was through", waiting: 0 };
+/// The channel may be waited for before the verdict is said, or after.
+const CHECKED: Promise = Promise { ends: &[End::Code(1), End::BySignal], said: "", waiting: 0 };
+const BY_SIGNAL: Promise = Promise { ends: &[End::BySignal], said: "", waiting: 0 };
+
+/// A command in a folder of its own, with what it may need there, and what it promises.
+struct Case {
+    name: String,
+    folder: tempfile::TempDir,
+    command: Command,
+    engaged: Receiver<()>,
+    promise: Promise,
+}
+
+impl Case {
+    /// `words` is a command line; ADDRESS in it and in the channels file stands for the server's.
+    fn new(words: &str, (manner, misbehaviour): (&str, Misbehaviour), promise: Promise) -> Self {
+        let (address, engaged) = serve(misbehaviour);
+        Self::at(words, manner, address, engaged, promise)
+    }
+
+    fn at(words: &str, manner: &str, address: SocketAddr, engaged: Receiver<()>, promise: Promise) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let file = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
+        file("events", &(line("web-1", 0) + "\n"));
+        file(
+            "t.json",
+            r#"{"id":"a","resource_type":"Cpu","threshold_type":{"Percentage":{"value":5}},"action":"Notify","user_id":"*","notification_channels":["ops"]}"#,
+        );
+        for (kind, channel) in [
+            ("webhook", r#"{"webhook":{"url":"http://ADDRESS/hook","secret":{"env":"HOOK_SECRET"}}}"#.to_owned()),
+            ("slack", r#"{"slack":{"url":{"env":"SLACK_URL"}}}"#.to_owned()),
+            (
+                "smtp",
+                format!(
+                    r#"{{"smtp":{{"host":"127.0.0.1","port":{},"tls":"none","from":"m@example.org","to":["o@example.org"]}}}}"#,
+                    address.port()
+                ),
+            ),
+            (
+                "smtps",
+                format!(
+                    r#"{{"smtp":{{"host":"127.0.0.1","port":{},"tls":"implicit","from":"m@example.org","to":["o@example.org"]}}}}"#,
+                    address.port()
+                ),
+            ),
+            ("exec", r#"{"exec":{"command":["/bin/sh","-c","echo >fifo; exec cat fifo"]}}"#.to_owned()),
+            ("queue", r#"{"queue":{"to":"form://ADDRESS/alerts"}}"#.to_owned()),
+            ("nats", r#"{"queue":{"to":"nats://ADDRESS/alerts"}}"#.to_owned()),
+        ] {
+            let channel = channel.replace("ADDRESS", &address.to_string());
+            file(&format!("{kind}.json"), &format!(r#"{{"channels":{{"ops":{channel}}}}}"#));
         }
+        let mut command = formusage_process();
+        let words = words.replace("ADDRESS", &address.to_string());
+        command.args(words.split(' ')).current_dir(folder.path());
+        command.env("FORMUSAGE_STATE_DIR", folder.path()).env("HOOK_SECRET", crate::channels::SECRET);
+        command.env("SLACK_URL", format!("http://{address}/services/x"));
+        for name in ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"] {
+            command.env_remove(name).env_remove(name.to_lowercase());
+        }
+        Self { name: format!("{words}, where the server {manner}"), folder, command, engaged, promise }
+    }
+
+    fn env(mut self, name: &str, value: &str) -> Self {
+        self.command.env(name, value);
+        self
+    }
+
+    /// Sends SIGTERM when the command waits for its server; `Err` is what it did not promise.
+    fn run(mut self) -> Result<(), String> {
+        let mut process =
+            self.command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn_guarded();
+        // Standard input stays open, as a pipe from a meter does.
+        let mut input = process.stdin.take().unwrap();
+        let _ = input.write_all((line("web-1", 0) + "\n").as_bytes());
+        if self.engaged.recv_timeout(START_TIME).is_err() {
+            let output = ended_within(process, Duration::ZERO).unwrap_or_else(|output| output);
+            return Err(format!("{}: never came to its server: {output:?}", self.name));
+        }
+        signal(&process, "TERM");
+        let output =
+            ended_within(process, END_TIME).map_err(|output| format!("{}: had to be killed: {output:?}", self.name))?;
+        drop(input);
+        let end = output.status.code().map_or(End::BySignal, End::Code);
+        let is_by_term = output.status.signal().is_none_or(|number| number == Signal::TERM.as_raw());
+        let said = String::from_utf8_lossy(&output.stderr);
+        let waiting = waiting_in(self.folder.path());
+        let Promise { ends, said: words, waiting: kept } = self.promise;
+        if ends.contains(&end) && is_by_term && waiting == kept && said.contains(words) {
+            return Ok(());
+        }
+        Err(format!(
+            "{}: {end:?} with {waiting} events in the spool; promised was {:?}; {said}",
+            self.name, self.promise
+        ))
+    }
+}
+
+fn waiting_in(state: &Path) -> usize {
+    let output = formusage().args(["spool", "list"]).env("FORMUSAGE_STATE_DIR", state).output().unwrap();
+    output.stdout.iter().filter(|byte| **byte == b'\n').count()
+}
+
+/// What the process wrote, once it has ended; `Err` where it had to be killed.
+fn ended_within(process: RunningProcess, limit: Duration) -> Result<Output, Output> {
+    let pid = Pid::from_child(&process);
+    let (sender, ended) = channel();
+    let wait = std::thread::spawn(move || {
+        let output = process.wait_with_output().unwrap();
+        let _ = sender.send(());
+        output
     });
-    address
+    let in_time = ended.recv_timeout(limit).is_ok();
+    if !in_time {
+        // It was not waited for, so that the number is its own.
+        let _ = kill_process(pid, Signal::KILL);
+    }
+    let output = wait.join().unwrap();
+    if in_time { Ok(output) } else { Err(output) }
+}
+
+/// Runs all of them side by side, and fails with what was not kept.
+fn walk(cases: Vec<Case>) {
+    let broken: Vec<String> = std::thread::scope(|scope| {
+        let running: Vec<_> = cases.into_iter().map(|case| scope.spawn(|| case.run())).collect();
+        running.into_iter().filter_map(|case| case.join().unwrap().err()).collect()
+    });
+    assert!(broken.is_empty(), "{} broken promises:\n{}", broken.len(), broken.join("\n"));
+}
+
+#[test]
+fn signal_ends_every_command_that_waits_for_a_server() {
+    let publish = |rest: &str| format!("publish --drain-timeout 3s {rest}");
+    let mut cases = Vec::new();
+    for (at, manner) in MISBEHAVIOURS.into_iter().enumerate() {
+        cases.push(Case::new(&publish("--to form://ADDRESS"), manner, KEPT));
+        cases.push(Case::new(&publish("--to http://ADDRESS/in"), manner, if at == 2 { DELIVERED } else { KEPT }));
+        cases.push(Case::new(&publish("--to file:out --thresholds http://ADDRESS/t"), manner, BEGIN_AGAIN));
+        for channel in ["webhook", "slack", "queue"] {
+            let words = publish(&format!("--to file:out --thresholds t.json --channels {channel}.json"));
+            cases.push(Case::new(&words, manner, DELIVERED));
+        }
+        cases.push(Case::new("check http://ADDRESS/t", manner, BY_SIGNAL));
+        cases.push(Case::new("check t.json events --channels webhook.json", manner, CHECKED));
+        cases.push(Case::new("report events --thresholds http://ADDRESS/t", manner, BY_SIGNAL));
+        cases.push(Case::new("thresholds list --thresholds http://ADDRESS/t", manner, BY_SIGNAL));
+        cases.push(Case::new("channels test ops --channels webhook.json", manner, BY_SIGNAL));
+        cases.push(Case::new("read --from form://ADDRESS", manner, NOTHING_READ));
+        cases.push(Case::new("read --follow --from form://ADDRESS", manner, NOTHING_READ));
+        cases.push(Case::new("report --from form://ADDRESS", manner, BY_SIGNAL));
+        cases.push(Case::new("ping --to form://ADDRESS", manner, NO_ROUND));
+    }
+    let silent = MISBEHAVIOURS[0];
+    cases.push(Case::new("publish --to form://ADDRESS", silent, KEPT));
+    cases.push(Case::new(&publish("--to form+https://ADDRESS"), silent, KEPT));
+    cases.push(Case::new("read --from form+https://ADDRESS", silent, NOTHING_READ));
+    cases.push(Case::new("ping --to https://ADDRESS/in", silent, NO_ROUND));
+    cases.push(Case::new(&publish("--to file:out --thresholds https://ADDRESS/t"), silent, BEGIN_AGAIN));
+    walk(cases);
+}
+
+#[test]
+fn signal_ends_every_command_that_waits_for_a_proxy() {
+    let silent = MISBEHAVIOURS[0];
+    let mut cases = Vec::new();
+    for (variable, scheme) in [("HTTP_PROXY", "form"), ("HTTPS_PROXY", "form+https")] {
+        let through_proxy = |words: &str, promise: Promise| {
+            let (address, engaged) = serve(silent.1);
+            let words = words.replace("QUEUE", &format!("{scheme}://queue.example"));
+            Case::at(&words, silent.0, address, engaged, promise).env(variable, &format!("http://{address}"))
+        };
+        cases.push(through_proxy("publish --drain-timeout 3s --to QUEUE", KEPT));
+        cases.push(through_proxy("read --from QUEUE", NOTHING_READ));
+        cases.push(through_proxy("report --from QUEUE", BY_SIGNAL));
+    }
+    walk(cases);
+}
+
+#[test]
+fn signal_ends_every_command_that_waits_for_nats_or_mail() {
+    let mut cases = Vec::new();
+    for manner in NATS {
+        cases.push(Case::new("publish --drain-timeout 3s --to nats://ADDRESS/s", manner, KEPT));
+        let bucket = "publish --drain-timeout 3s --to file:out --thresholds nats://ADDRESS/limits";
+        cases.push(Case::new(bucket, manner, BEGIN_AGAIN));
+        cases.push(Case::new("check nats://ADDRESS/limits", manner, BY_SIGNAL));
+        cases.push(Case::new("channels test ops --channels nats.json", manner, BY_SIGNAL));
+        cases.push(Case::new("read --from nats://ADDRESS/s", manner, NOTHING_READ));
+        cases.push(Case::new("read --follow --consumer c --from nats://ADDRESS/s", manner, NOTHING_READ));
+        cases.push(Case::new("report --from nats://ADDRESS/s", manner, BY_SIGNAL));
+        // It asks for nothing that the third one does not answer.
+        if manner.0 != "answers no request" {
+            cases.push(Case::new("ping --to nats://ADDRESS/s", manner, NO_ROUND));
+        }
+    }
+    for manner in SMTP {
+        let words = "publish --drain-timeout 3s --to file:out --thresholds t.json --channels smtp.json";
+        cases.push(Case::new(words, manner, DELIVERED));
+        cases.push(Case::new("channels test ops --channels smtp.json", manner, BY_SIGNAL));
+        cases.push(Case::new("check t.json events --channels smtp.json", manner, CHECKED));
+    }
+    let words = "publish --drain-timeout 3s --to file:out --thresholds t.json --channels smtps.json";
+    cases.push(Case::new(words, MISBEHAVIOURS[0], DELIVERED));
+    walk(cases);
+}
+
+#[test]
+fn signal_ends_every_command_that_waits_for_a_file() {
+    let nobody = SocketAddr::from(([127, 0, 0, 1], 1));
+    let of_fifo = |words: &str, promise: Promise| {
+        let (sender, engaged) = channel();
+        let case = Case::at(words, "is a FIFO that nobody uses", nobody, engaged, promise);
+        let fifo = case.folder.path().join("fifo");
+        assert!(Command::new("mkfifo").arg(&fifo).status().unwrap().success());
+        let is_read_here = words.contains("exec.json");
+        std::thread::spawn(move || {
+            // Opening it waits for the command, or its program, to open the other end, which then waits for bytes.
+            let opened = OpenOptions::new().read(is_read_here).write(!is_read_here).open(&fifo).unwrap();
+            let _ = sender.send(());
+            std::thread::park();
+            drop(opened);
+        });
+        case
+    };
+    walk(vec![
+        of_fifo("publish fifo --to form://ADDRESS", BEGIN_AGAIN),
+        of_fifo(
+            "publish --drain-timeout 3s --to file:out --thresholds t.json --channels exec.json --allow-exec",
+            DELIVERED,
+        ),
+        of_fifo("check t.json fifo", BY_SIGNAL),
+        of_fifo("report fifo", BY_SIGNAL),
+        of_fifo("validate fifo", BY_SIGNAL),
+        of_fifo("thresholds add fifo", BY_SIGNAL),
+    ]);
 }
 
 #[test]
 fn thresholds_server_is_waited_for_as_long_as_its_limit() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     for (name, misbehaviour) in MISBEHAVIOURS {
-        let source = ThresholdSource::parse(&format!("http://{}/t.json", serve(misbehaviour))).unwrap();
+        let (address, _engaged) = serve(misbehaviour);
+        let source = ThresholdSource::parse(&format!("http://{address}/t.json")).unwrap();
         let options = ConnectOptions { timeout: Duration::from_millis(300), ..ConnectOptions::default() };
         let polled = runtime.block_on(async {
             let mut reader = ThresholdReader::new(source, options).unwrap();

@@ -81,6 +81,19 @@ pub(crate) struct SpoolArgs {
     /// The most bytes of delivered events to keep
     #[arg(long, value_name = "SIZE", env = "FORMUSAGE_RETAIN_MAX_BYTES", default_value = "256MB", value_parser = parse_bytes)]
     pub(crate) retain_max_bytes: u64,
+    /// Drop a dead letter that is no event when it is older than this, with a warning; refused events are kept until they
+    /// are replayed or purged (`formusage dlq`)
+    #[arg(long, value_name = "TIME", env = "FORMUSAGE_DEAD_LETTER_AGE", default_value = "90days", value_parser = parse_age)]
+    pub(crate) dead_letter_age: Duration,
+}
+
+/// An age of zero would drop what was refused a moment ago.
+fn parse_age(text: &str) -> Result<Duration, String> {
+    match humantime::parse_duration(text) {
+        Ok(age) if age.as_secs() > 0 => Ok(age),
+        Ok(_) => Err("expected a second or more, such as 90days".to_owned()),
+        Err(error) => Err(error.to_string()),
+    }
 }
 
 impl SpoolArgs {
@@ -89,6 +102,7 @@ impl SpoolArgs {
             max_bytes: self.spool_max_bytes,
             retain: self.retain,
             retain_max_bytes: self.retain_max_bytes,
+            dead_letter_age: self.dead_letter_age,
             sync: match self.spool_sync {
                 SpoolSync::Full => Sync::Full,
                 SpoolSync::Normal => Sync::Normal,

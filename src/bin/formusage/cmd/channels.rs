@@ -63,8 +63,8 @@ fn test(args: &ChannelsTestArgs) -> anyhow::Result<Exit> {
         bail!("`{name}` runs a program, which only --allow-exec permits");
     }
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let mut exit = Exit::Success;
-    setup::runtime()?.block_on(async {
+    setup::block_on(async {
+        let mut exit = Exit::Success;
         for (list, name, channel) in chosen {
             let began = clock.monotonic();
             let trial = send_trial(&config, name, channel, clock.clone());
@@ -83,6 +83,6 @@ fn test(args: &ChannelsTestArgs) -> anyhow::Result<Exit> {
                 }
             }
         }
-    });
-    Ok(exit)
+        Ok(exit)
+    })
 }

@@ -16,4 +16,4 @@ pub(crate) mod schema;
 pub(crate) mod spool;
 pub(crate) mod thresholds;
 pub(crate) mod validate;
-mod watch;
+pub(crate) mod watch;

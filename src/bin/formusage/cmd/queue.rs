@@ -12,7 +12,8 @@ use tokio::net::TcpListener;
 use crate::cli::QueueArgs;
 use crate::exit::Exit;
 use crate::open_files;
-use crate::setup::{self, Shutdown};
+use crate::setup;
+use crate::signals::{Ending, Shutdown};
 
 pub(crate) fn run(args: &QueueArgs) -> anyhow::Result<Exit> {
     let token = crate::secret::token(args.token_file.as_deref())?;
@@ -20,7 +21,7 @@ pub(crate) fn run(args: &QueueArgs) -> anyhow::Result<Exit> {
         Some(db) => db.clone(),
         None => default_db()?,
     };
-    setup::runtime()?.block_on(async {
+    setup::block_on(async {
         let address = resolve(&args.listen).await?;
         if !address.ip().is_loopback() && token.is_none() {
             bail!(
@@ -37,7 +38,10 @@ pub(crate) fn run(args: &QueueArgs) -> anyhow::Result<Exit> {
             _ => anyhow::Error::new(error).context(format!("can't listen on {address}")),
         })?;
         let address = listener.local_addr()?;
-        let shutdown = Shutdown::listen("ending: finishing the requests under way")?;
+        let shutdown = Shutdown::listen(Ending {
+            announcement: "ending: finishing the requests under way",
+            ..Ending::quiet("ended by force, since requests held up the end: what was acknowledged is kept")
+        })?;
         crate::output::say(&format!("the queue listens on {address} and keeps its messages in {}", db.display()));
         let finish = shutdown.finish.clone();
         let options = QueueOptions { token, max_connections: max_connections() };

@@ -107,7 +107,10 @@ fn table(status: &Status) -> String {
         bytes @ ..1_048_576 => format!("{} KB", bytes.div_ceil(1_024)),
         bytes => format!("{:.1} MB", bytes as f64 / 1_048_576.0),
     };
-    let letters = counted(status.dead_letters, "dead letter", "dead letters");
+    let mut letters = counted(status.dead_letters, "dead letter", "dead letters");
+    if let Some(at) = status.oldest_dead_letter_at {
+        letters.push_str(&format!(" (the oldest {} old)", age(now.saturating_sub(at))));
+    }
     let publishers = counted(status.publishers, "publisher", "publishers");
     let path = status.spool.display().to_string();
     let mut causes = String::new();
@@ -307,7 +310,7 @@ fn bring_back(args: &ReconcileArgs) -> anyhow::Result<Exit> {
     crate::connect::warn_of_plain(&to, &args.tls);
     let options = crate::connect::options(&args.nats, &args.tls, args.token_file.as_deref(), args.timeout)?;
     let url = to.spool_key();
-    let found = setup::runtime()?.block_on(async {
+    let found = setup::block_on(async {
         let mut source = transport::open(&to, &options)?;
         anyhow::Ok(reconcile(&file, &url, &mut *source).await?)
     })?;

@@ -14,6 +14,9 @@ use super::framing::{Decoder, Head, read_head};
 /// The longest head of a reply.
 const MAX_HEAD_BYTES: usize = 64 << 10;
 
+/// The most interim replies (1xx) before the one that counts; most servers send none.
+const MAX_INTERIM_REPLIES: usize = 100;
+
 /// What is read at a time. A reply is mostly a hundred bytes; only longer ones take more.
 const FIRST_BUFFER_BYTES: usize = 1 << 10;
 
@@ -49,11 +52,13 @@ pub(in super::super) struct Connection {
     is_reusable: bool,
     /// Something came back since the last request began.
     has_heard: bool,
+    /// Interim replies (1xx) since the last request began.
+    interim_replies: usize,
 }
 
 impl Connection {
     pub(in super::super) const fn new(stream: TcpStream) -> Self {
-        Self { stream, buffer: Vec::new(), start: 0, end: 0, is_reusable: true, has_heard: false }
+        Self { stream, buffer: Vec::new(), start: 0, end: 0, is_reusable: true, has_heard: false, interim_replies: 0 }
     }
 
     /// The last reply was read to its end, and the other side said nothing of closing.
@@ -79,7 +84,7 @@ impl Connection {
 
     /// Sends `request` and waits for the head of its reply. A connection that this was given up on is of no more use.
     pub(in super::super) async fn send(&mut self, request: &[u8]) -> Result<Head, ExchangeError> {
-        (self.is_reusable, self.has_heard) = (false, false);
+        (self.is_reusable, self.has_heard, self.interim_replies) = (false, false, 0);
         let mut left = request;
         let mut broken = None;
         let (head, length) = loop {
@@ -115,7 +120,14 @@ impl Connection {
         loop {
             let unread = self.buffer.get(self.start..self.end).unwrap_or_default();
             match read_head(unread).map_err(ExchangeError::NotHttp)? {
-                Some((head, length)) if head.status.is_informational() => self.start += length,
+                Some((head, length)) if head.status.is_informational() => {
+                    self.start += length;
+                    self.interim_replies += 1;
+                    if self.interim_replies > MAX_INTERIM_REPLIES {
+                        let cause = io::Error::new(io::ErrorKind::InvalidData, "interim replies (1xx) without end");
+                        return Err(cause.into());
+                    }
+                }
                 Some(found) => return Ok(Some(found)),
                 None if unread.len() >= MAX_HEAD_BYTES => {
                     return Err(ExchangeError::NotHttp("its head has no end".to_owned()));

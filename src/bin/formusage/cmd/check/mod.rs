@@ -71,10 +71,11 @@ fn check(args: &CheckArgs) -> anyhow::Result<Exit> {
         max_line_bytes: args.lines.max_line_bytes,
         totals: Totals::default(),
     };
-    let mut reading = None;
     let inputs = Input::or_stdin(&args.files);
     if inputs.contains(&Input::Stdin) && !std::io::stdin().is_terminal() {
-        reading = Some(interrupt::outlive_the_first_signal("what came until then was checked")?);
+        interrupt::outlive_the_first_signal(
+            "stopped by a signal before the input ended; what came until then was checked",
+        )?;
         let notifier = check.telling.as_ref().map(Telling::notifier);
         let followed = states::follow(source, crate::thresholds::access(&args.access)?, &check.thresholds, notifier)?;
         check.thresholds = followed.thresholds();
@@ -89,7 +90,7 @@ fn check(args: &CheckArgs) -> anyhow::Result<Exit> {
     let exit = check.report.exit(&check.totals);
     // Whatever else went wrong, alerts are delivered.
     if let Some(telling) = check.telling {
-        telling.end(args.state.is_some(), reading.as_ref());
+        telling.end(args.state.is_some());
     }
     checked.map(|()| exit)
 }
@@ -176,10 +177,15 @@ impl Check {
         }
         let events = counted(self.totals.out_of_order, "event over a limit came", "events over a limit came");
         let of = counted(out_of_order.len() as u64, "instance", "instances");
+        let elsewhere = if self.states.are_kept() {
+            "; check what was sorted without --state, or with a new state file, because the one of this run is past it"
+        } else {
+            ""
+        };
         let words = format!(
             "{events} behind newer ones of {of}: {names}; thresholds with states (such as `for`) leave out what comes late, so \
              that it is not known whether one of them would have fired; sort the events by their periods, such as with: jq \
-             -sc 'sort_by(.period.start)[]' events.ndjson"
+             -sc 'sort_by(.period.start)[]' events.ndjson{elsewhere}"
         );
         say(&words);
         for index in std::mem::take(&mut self.disordered.0) {

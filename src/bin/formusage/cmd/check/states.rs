@@ -110,6 +110,11 @@ impl States {
         Ok((states, alerts))
     }
 
+    /// Whether the states outlive the run.
+    pub(super) const fn are_kept(&self) -> bool {
+        self.file.is_some()
+    }
+
     /// The instances whose events came in an order that leaves in doubt whether a threshold would have fired, and how
     /// many events that were over a limit.
     pub(super) fn out_of_order(&self) -> Vec<OutOfOrder<'_>> {

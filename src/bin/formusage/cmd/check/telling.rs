@@ -11,11 +11,11 @@ use form_usage_events::clock::{Clock, SystemClock};
 use form_usage_events::threshold::{ActionType, AlertKind, Notifier, ThresholdAlert, ThresholdSet};
 use tokio::runtime::Runtime;
 
-use super::interrupt::Reading;
 use crate::channels::{self, Channels};
 use crate::cli::ChannelsFileArgs;
 use crate::output::{complain, say};
-use crate::setup::Shutdown;
+use crate::setup::EVENT_INTERVAL;
+use crate::signals::{Ending, Shutdown};
 
 /// So many alerts are handed over together, in one commit for each channel.
 const GROUP: usize = 1_000;
@@ -45,7 +45,11 @@ impl Telling {
             return Ok(None);
         }
         crate::open_files::check()?;
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .event_interval(EVENT_INTERVAL)
+            .build();
         let runtime = runtime.context("could not start the runtime")?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let started = {
@@ -127,13 +131,12 @@ impl Telling {
 
     /// Delivers what is in the spool, and says what waits there for the next run. A signal ends the wait: the verdict on
     /// the events stands by then, and so does the exit code.
-    pub(super) fn end(self, keeps_states: bool, reading: Option<&Reading>) {
-        let listening = {
-            let _inside = self.runtime.enter();
-            Shutdown::listen("no longer waiting for channels; what was not delivered waits in its spool")
-        };
+    pub(super) fn end(self, keeps_states: bool) {
         // A signal that came before was about the input.
-        reading.iter().for_each(|reading| reading.ended());
+        let listening = Shutdown::listen(Ending {
+            announcement: "no longer waiting for channels; what was not delivered waits in its spool",
+            ..Ending::quiet("ended by force, since channels held up the end: what was not delivered waits in its spool")
+        });
         if self.lost > 0 {
             say(&format!("{} alerts were not told, and are lost: their spool took none", self.lost));
         }
@@ -149,5 +152,7 @@ impl Telling {
             }
         };
         self.runtime.block_on(self.channels.end(cut));
+        // A name server that does not answer holds nobody up.
+        self.runtime.shutdown_background();
     }
 }

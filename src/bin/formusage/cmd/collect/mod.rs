@@ -20,17 +20,27 @@ use crate::cli::CollectArgs;
 use crate::cmd::watch::{Screen, Writes};
 use crate::exit::Exit;
 use crate::output::mind_stdout;
-use crate::setup::{self, Shutdown};
+use crate::setup;
+use crate::signals::{Ending, Shutdown};
 
 /// What a wall clock may be behind by without a word: time servers slew by less.
 const SLEWED: std::time::Duration = std::time::Duration::from_secs(1);
+
+/// How long the end may take. The watchdog, which knows when it is a sample that holds up the end, comes before.
+const FINISH_TIME: std::time::Duration = std::time::Duration::from_millis(9_500);
 
 pub(crate) fn run(args: &CollectArgs) -> anyhow::Result<Exit> {
     mind_stdout();
     let settings = Settings::read(args)?;
     let sources = open(&settings)?;
-    setup::runtime()?.block_on(async {
-        let shutdown = Shutdown::listen("")?;
+    setup::block_on(async {
+        let shutdown = Shutdown::listen(Ending {
+            finish_time: FINISH_TIME,
+            ..Ending::quiet(
+                "ended by force, since standard output or a sample held up the end: with a state (--state), the next run \
+                 writes what was not written",
+            )
+        })?;
         let watched = args.watch.then(Screen::open).transpose()?;
         let (screen, writes) = watched.map_or((None, Writes::Events), |(screen, writes)| (Some(screen), writes));
         let clock = &SystemClock;
@@ -43,7 +53,7 @@ pub(crate) fn run(args: &CollectArgs) -> anyhow::Result<Exit> {
         collector.count = args.count;
         collector.writes = writes;
         collector.screen = screen;
-        watchdog::start()?;
+        watchdog::start(shutdown.clone())?;
         collector.run(args, settings, &shutdown).await
     })
 }

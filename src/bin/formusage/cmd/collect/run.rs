@@ -13,7 +13,7 @@ use crate::cli::CollectArgs;
 use crate::cmd::watch::{self, Asked, Period, Screen, Writes};
 use crate::exit::Exit;
 use crate::output::{self, StdoutClosed};
-use crate::setup::Shutdown;
+use crate::signals::Shutdown;
 
 /// A sample out of turn that takes as long is followed by a rest of the same length, so that groups that come and go
 /// without end take half of the meter's time at most.

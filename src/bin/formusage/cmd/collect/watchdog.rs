@@ -11,7 +11,7 @@ use anyhow::Context as _;
 use form_usage_events::clock::{Clock as _, SystemClock};
 
 use crate::exit::Exit;
-use crate::setup::Shutdown;
+use crate::signals::Shutdown;
 use crate::systemd::Notifier;
 
 /// How often the collector's thread shows that it runs.
@@ -24,16 +24,11 @@ const ENDED_AFTER_SECOND: u32 = 2;
 const ENDING_SIGNALS: u64 = 1 << 1 | 1 << 14;
 
 /// Watches the thread that calls it, which has to run a runtime; tells systemd of it.
-pub(super) fn start() -> anyhow::Result<()> {
+pub(super) fn start(shutdown: Shutdown) -> anyhow::Result<()> {
     let beats = Arc::new(AtomicU64::new(0));
     let beating = Arc::clone(&beats);
     let notifier = Notifier::from_env();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    // Listens before anybody is told that the collector has started.
-    let shutdown = {
-        let _entered = runtime.enter();
-        Shutdown::listen("")?
-    };
     notifier.ready();
     let watch = move || runtime.block_on(watch(&beats, &shutdown));
     std::thread::Builder::new().name("watchdog".to_owned()).spawn(watch).context("can't start the watchdog")?;

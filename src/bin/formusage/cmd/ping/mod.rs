@@ -12,7 +12,8 @@ use crate::cli::PingArgs;
 use crate::exit::Exit;
 use crate::output::say;
 use crate::secret;
-use crate::setup::{self, Shutdown};
+use crate::setup;
+use crate::signals::{Ending, Shutdown};
 
 pub(crate) fn run(args: &PingArgs) -> anyhow::Result<Exit> {
     let destination: Option<Destination> = args.to.parse().ok();
@@ -31,9 +32,8 @@ pub(crate) fn run(args: &PingArgs) -> anyhow::Result<Exit> {
         client_certificate: args.tls.certificate(),
     };
     let mut pinger = Pinger::new(target, options, Arc::new(SystemClock))?;
-    let runtime = setup::runtime()?;
-    let rounds = runtime.block_on(async {
-        let shutdown = Shutdown::listen("")?;
+    let shutdown = Shutdown::listen(Ending::quiet("ended by force, since a step held up the end"))?;
+    setup::block_on(async {
         for _ in 0..args.count {
             tokio::select! {
                 biased;
@@ -41,11 +41,8 @@ pub(crate) fn run(args: &PingArgs) -> anyhow::Result<Exit> {
                 () = pinger.round() => {}
             }
         }
-        anyhow::Ok(())
-    });
-    // A resolver that hangs is left behind rather than waited for.
-    runtime.shutdown_background();
-    rounds?;
+        Ok(())
+    })?;
     let report = pinger.report();
     show::show(&report, args.format)?;
     sum_up(&report);

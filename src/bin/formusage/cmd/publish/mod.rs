@@ -40,10 +40,18 @@ use crate::exit::Exit;
 use crate::input::Input;
 use crate::open_files;
 use crate::output;
-use crate::setup::{self, Shutdown};
+use crate::setup;
+use crate::signals::{Ending, Shutdown};
 
 /// The smallest `--spool-max-bytes`: about twice what an empty spool has in use.
 const LEAST_SPOOL: u64 = 128 << 10;
+
+/// A run that was asked to end is given so long at least, however short `--drain-timeout` is: what was read is made durable.
+const LEAST_FINISH_TIME: Duration = Duration::from_secs(9);
+const OVERDUE_WITH_SPOOL: &str = "ended by force, since finishing took longer than --drain-timeout: what was accepted \
+     waits in the spool; look at it with: formusage spool status";
+const OVERDUE_WITHOUT_SPOOL: &str = "ended by force, since finishing took longer than --drain-timeout: what became of \
+     the last events is unknown; publishing the input again sends them under the same ids";
 
 /// A run that ends sooner says by itself how it ended.
 const SAY_AFTER: Duration = Duration::from_secs(1);
@@ -51,7 +59,11 @@ const SAY_AFTER: Duration = Duration::from_secs(1);
 pub(crate) fn run(args: &PublishArgs) -> anyhow::Result<Exit> {
     // Before anything is opened that would say it less clearly.
     open_files::check()?;
-    publish(args, Inputs::open(args)?)
+    // A FIFO may have been read from before the thresholds, which may take their time, are here.
+    let shutdown = Shutdown::listen(Ending::at_once(
+        "stopped by a signal before anything was accepted: publish the input again from its beginning",
+    ))?;
+    publish(args, Inputs::open(args)?, &shutdown)
 }
 
 /// Delivers what waits in the spool at `spool` for `to`, without any input; settings come from the environment.
@@ -75,10 +87,13 @@ pub(crate) fn deliver_waiting(to: &Destination, spool: &Path, args: &ReconcileAr
     let command = crate::cli::settle(PublishArgs::augment_args(clap::Command::new("publish")), &words);
     let mut args = PublishArgs::from_arg_matches(&command.try_get_matches_from(words)?)?;
     (args.event, args.dry_run) = (None, false);
-    publish(&args, Inputs { readers: Vec::new(), event: None, finite: true })
+    let shutdown = Shutdown::listen(Ending::at_once(
+        "stopped by a signal before anything was sent: the events wait in the spool for the next publish",
+    ))?;
+    publish(&args, Inputs { readers: Vec::new(), event: None, finite: true }, &shutdown)
 }
 
-fn publish(args: &PublishArgs, inputs: Inputs) -> anyhow::Result<Exit> {
+fn publish(args: &PublishArgs, inputs: Inputs, shutdown: &Shutdown) -> anyhow::Result<Exit> {
     let destination = if args.dry_run { Destination::Stdio } else { args.to.clone() };
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let (retrier, breaker) = policy(args, &clock)?;
@@ -102,8 +117,7 @@ fn publish(args: &PublishArgs, inputs: Inputs) -> anyhow::Result<Exit> {
     let connect = crate::connect::to_write(&args.destination, args.token_file.as_deref(), args.timeout)?;
     let connect = ConnectOptions { cloud_events: args.cloud_events.options()?, ..connect };
 
-    let runtime = setup::runtime()?;
-    let ended = runtime.block_on(async {
+    setup::block_on(async {
         let sink = transport::connect(&destination, &connect)?;
         let thresholds = Thresholds::start(args, spool.as_ref().map(Spool::path), clock.clone()).await?;
         if let (Some(breaker), Some(spool)) = (&breaker, &spool) {
@@ -111,9 +125,14 @@ fn publish(args: &PublishArgs, inputs: Inputs) -> anyhow::Result<Exit> {
         }
         let delivery = Delivery::new(sink.into(), retrier, breaker.clone(), args.timeout, clock.clone())
             .with_concurrency(concurrency);
-        let shutdown = Shutdown::listen("finishing: delivering what was read; press Ctrl-C again to stop at once")?;
+        shutdown.end_as(Ending {
+            announcement: "finishing: delivering what was read; press Ctrl-C again to stop at once",
+            finish_time: args.drain_timeout.max(LEAST_FINISH_TIME),
+            abort_time: Ending::ABORT_TIME,
+            overdue: if spool.is_some() { OVERDUE_WITH_SPOOL } else { OVERDUE_WITHOUT_SPOOL },
+        })?;
         let stop = Stop { finish: shutdown.finish.clone(), abort: shutdown.abort.clone(), ..Stop::default() };
-        let late = late_after(&shutdown, args.drain_timeout, clock.clone());
+        let late = late_after(shutdown, args.drain_timeout, clock.clone());
         let mut progress = observe::Counted::new(show::progress(&destination));
         let watched = spool.as_ref().map(|spool| observe::WatchedSpool {
             path: spool.path().to_owned(),
@@ -158,11 +177,10 @@ fn publish(args: &PublishArgs, inputs: Inputs) -> anyhow::Result<Exit> {
         let report = report?;
         keeper.finish()?;
         let report = Report { destination: args.to.shown(), ..report };
-        finish(args, &destination, report, &observe(), &reader)
-    });
-    // A name server that does not answer holds nobody up.
-    runtime.shutdown_background();
-    ended
+        // Whoever asked it to end does not wait for lines to be counted.
+        let patience = if shutdown.finish.is_cancelled() { ReadingEnd::PATIENCE } else { reader.patience };
+        finish(args, &destination, report, &observe(), &reader.said(patience))
+    })
 }
 
 /// A token that is cancelled when alerts that still wait are no longer sent: at a second signal, or when the time is nearly
@@ -172,7 +190,7 @@ fn late_after(shutdown: &Shutdown, drain_timeout: Duration, clock: Arc<dyn Clock
     let (told, finish) = (late.clone(), shutdown.finish.clone());
     tokio::spawn(async move {
         finish.cancelled().await;
-        clock.sleep(drain_timeout - drain_timeout / 16).await;
+        clock.sleep(drain_timeout - drain_timeout / 8).await;
         told.cancel();
     });
     late
@@ -315,9 +333,10 @@ impl ReadingEnd {
         self.changed.notify_all();
     }
 
-    fn said(&self) -> Said {
+    /// What there is to say once reading has ended, or after `patience`.
+    fn said(&self, patience: Duration) -> Said {
         let said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
-        let waited = self.changed.wait_timeout_while(said, self.patience, |said| !said.ended);
+        let waited = self.changed.wait_timeout_while(said, patience, |said| !said.ended);
         std::mem::take(&mut *waited.unwrap_or_else(PoisonError::into_inner).0)
     }
 }
@@ -435,9 +454,8 @@ fn finish(
     sent_to: &Destination,
     mut report: Report,
     now: &Observation,
-    reader: &ReadingEnd,
+    unread: &Said,
 ) -> anyhow::Result<Exit> {
-    let unread = reader.said();
     // All that was read of a pipe is kept; what nobody read is gone with the pipe, unless somebody holds it open.
     let goes_on = unread.last.as_ref().filter(|_| !unread.ended && pipe::has_input());
     if let Some(Origin { input, line }) = goes_on {
@@ -449,7 +467,7 @@ fn finish(
     let is_cut_off = goes_on.is_some();
     let (place, lines) = match report.not_taken.clone() {
         Some(not_taken) => (Some(not_taken.from), not_taken.lines + unread.unread),
-        None => (unread.unread_from, unread.unread),
+        None => (unread.unread_from.clone(), unread.unread),
     };
     if let Some(place) = place {
         let at_least = if unread.whole { "" } else { "at least " };

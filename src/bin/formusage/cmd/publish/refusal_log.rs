@@ -35,7 +35,9 @@ impl RefusalLog {
         let left_out = std::mem::take(&mut self.left_out);
         (left_out > 0).then(|| {
             let more = counted(left_out, "more dead letter", "more dead letters");
-            format!("{more} within a minute, not named here; with a spool, formusage dlq list names them")
+            format!(
+                "{more} within a minute, not named here; with a spool, formusage dlq list names those that it keeps"
+            )
         })
     }
 

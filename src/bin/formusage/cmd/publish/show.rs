@@ -5,6 +5,7 @@ use std::path::Path;
 use comfy_table::{CellAlignment, Table, presets};
 use form_usage_events::metrics::Observation;
 use form_usage_events::publish::{Progress, Report};
+use form_usage_events::spool::SpoolFile;
 use form_usage_events::transport::Destination;
 use indicatif::{ProgressBar, ProgressStyle};
 
@@ -149,11 +150,16 @@ fn spooled(report: &Report, path: &Path) {
     }
     let dead = report.dead + report.resumed.dead + report.refused;
     if dead > 0 {
-        let letters = if dead == 1 { "dead letter" } else { "dead letters" };
-        output::complain(&format!(
-            "{dead} {letters} in the spool {spool}; see them with: {}",
-            output::spool_command("dlq list", path)
-        ));
+        let letters = output::counted(dead, "dead letter", "dead letters");
+        let command = output::spool_command("dlq list", path);
+        // Lines that are no events have a share of the spool, and the oldest give way.
+        let kept = SpoolFile::open(path).ok().flatten().and_then(|spool| spool.status().ok()).map(|it| it.dead_letters);
+        output::complain(&match kept.filter(|kept| *kept < dead) {
+            Some(kept) => {
+                format!("{letters}, of which the spool {spool} keeps the newest {kept}; see these with: {command}")
+            }
+            None => format!("{letters} in the spool {spool}; see them with: {command}"),
+        });
     }
 }
 

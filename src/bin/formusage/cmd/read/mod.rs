@@ -10,20 +10,29 @@ use form_usage_events::clock::{Clock, SystemClock};
 use form_usage_events::events::{EncodedEvent, EventId};
 use form_usage_events::transport::{self, Failure, FailureKind, Message, Polled};
 
+use tokio_util::sync::CancellationToken;
+
 use self::repeats::Repeats;
 use self::show::Shower;
 use crate::cli::ReadArgs;
 use crate::exit::Exit;
-use crate::setup::{self, Shutdown};
+use crate::setup;
+use crate::signals::{Ending, Shutdown};
 
 /// While following, a source that fails is asked again after so long at most.
 const MAX_PAUSE: Duration = Duration::from_secs(30);
 
+/// How long the source may take to acknowledge what was shown before the end was asked for. What it does not is handed
+/// out again.
+const ACKNOWLEDGE_TIME: Duration = Duration::from_secs(2);
+
 pub(crate) fn run(args: &ReadArgs) -> anyhow::Result<Exit> {
     crate::output::mind_stdout();
     let options = crate::connect::to_read(args)?;
-    setup::runtime()?.block_on(async {
-        let shutdown = Shutdown::listen("")?;
+    let shutdown = Shutdown::listen(Ending::quiet(
+        "ended by force, since the source or standard output held up the end: what was shown last may come again",
+    ))?;
+    setup::block_on(async {
         let mut reading = Reading::new(args)?;
         let mut source = transport::open(&args.from, &options)?;
         let mut pause = args.poll_interval;
@@ -39,7 +48,12 @@ pub(crate) fn run(args: &ReadArgs) -> anyhow::Result<Exit> {
                     let shown = reading.take(messages)?;
                     pause = args.poll_interval;
                     reading.last_failure = None;
-                    match source.acknowledge(shown).await {
+                    let acknowledged = tokio::select! {
+                        biased;
+                        acknowledged = source.acknowledge(shown) => acknowledged,
+                        () = after(&shutdown.finish, ACKNOWLEDGE_TIME) => break,
+                    };
+                    match acknowledged {
                         // It comes again, and is then known as a repeat.
                         Err(failure) if args.follow && failure.kind.is_temporary() => {
                             pause = reading.wait_after(&failure, pause);
@@ -74,6 +88,12 @@ pub(crate) fn run(args: &ReadArgs) -> anyhow::Result<Exit> {
         }
         reading.end()
     })
+}
+
+/// Completes so long after `token` is cancelled.
+async fn after(token: &CancellationToken, wait: Duration) {
+    token.cancelled().await;
+    SystemClock.sleep(wait).await;
 }
 
 /// What is being read, so far.

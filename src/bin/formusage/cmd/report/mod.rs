@@ -117,7 +117,9 @@ struct Reading {
 impl Reading {
     fn inputs(&mut self, inputs: &[Input]) -> anyhow::Result<()> {
         if inputs.contains(&Input::Stdin) && !std::io::stdin().is_terminal() {
-            let _reading = check::interrupt::outlive_the_first_signal("nothing is reported")?;
+            check::interrupt::outlive_the_first_signal(
+                "stopped by a signal before the input ended; nothing is reported",
+            )?;
         }
         for input in inputs {
             let name = input.to_string();
@@ -138,7 +140,7 @@ impl Reading {
         let options = crate::connect::of_source(&args.source)?;
         let name = from.to_string();
         let id = self.sums.input(name.clone());
-        crate::setup::runtime()?.block_on(async {
+        crate::setup::block_on(async {
             let mut source = transport::open(from, &options)?;
             loop {
                 match source.poll().await? {
@@ -292,13 +294,16 @@ fn remarks(report: &Report, args: &ReportArgs) -> Vec<String> {
     }
     let periods = &report.implausible_periods;
     for period in periods.list.iter().take(NAMED_PERIODS) {
+        let length = match period.end.abs_diff(period.start) {
+            seconds @ ..86_400 => format!("{seconds} s"),
+            seconds => format!("{} days", seconds / 86_400),
+        };
         remarks.push(format!(
-            "warning: instance {:?} has a period from {} to {} ({} days), which is in the sums; formusage validate --explain \
+            "warning: instance {:?} has a period from {} to {} ({length}), which is in the sums; formusage validate --explain \
              implausible-period says what to do",
             period.instance_id,
             zone.rfc3339(period.start),
-            zone.rfc3339(period.end),
-            period.end.abs_diff(period.start) / 86_400
+            zone.rfc3339(period.end)
         ));
     }
     let more = periods.count.saturating_sub(NAMED_PERIODS as u64);

@@ -13,7 +13,7 @@ use form_usage_events::collect::Metered;
 use form_usage_events::events::{MetricSet, UsageEvent};
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 
-pub(crate) use self::screen::{Screen, Writes, key};
+pub(crate) use self::screen::{Screen, Writes, give_terminal_back, key};
 
 /// So many looks back a sparkline goes.
 const HISTORY: usize = 120;

@@ -1,8 +1,8 @@
 //! The terminal: taken over while the table is shown, and given back however the process ends.
 
 use std::io::{self, IsTerminal, Write};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
@@ -17,6 +17,9 @@ use crate::output;
 
 /// How long a look at the keyboard takes at most, so that the thread which looks can end.
 const KEYS: Duration = Duration::from_millis(200);
+
+/// The terminal that is taken over now.
+static TAKEN_OVER: Mutex<Option<On>> = Mutex::new(None);
 
 /// Where the table is drawn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -103,6 +106,7 @@ impl Screen {
         };
         std::thread::Builder::new().name("keys".into()).spawn(read).context("could not listen for keys")?;
         std::mem::forget(taken);
+        *TAKEN_OVER.lock().unwrap_or_else(PoisonError::into_inner) = Some(on);
         Ok((Self { terminal, keys, ended, on, read: None, board: Board::default() }, writes))
     }
 
@@ -143,7 +147,17 @@ pub(crate) async fn key(screen: &mut Option<Screen>) -> anyhow::Result<Asked> {
 impl Drop for Screen {
     fn drop(&mut self) {
         self.ended.store(true, Ordering::Relaxed);
+        *TAKEN_OVER.lock().unwrap_or_else(PoisonError::into_inner) = None;
         restore(self.on);
+        output::release_words();
+    }
+}
+
+/// Gives the terminal back where it is taken over, for a process that is ended from another thread.
+pub(crate) fn give_terminal_back() {
+    let taken = TAKEN_OVER.lock().unwrap_or_else(PoisonError::into_inner).take();
+    if let Some(on) = taken {
+        restore(on);
         output::release_words();
     }
 }
