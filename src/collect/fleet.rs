@@ -462,8 +462,9 @@ impl Member {
     }
 
     fn close(&mut self, end: i64, events: &mut Vec<Metered>) {
+        let not_metered = self.meter.not_metered();
         if let Some(event) = self.meter.close(end) {
-            events.push(Metered { event, labels: Arc::clone(&self.labels) });
+            events.push(Metered { event, labels: Arc::clone(&self.labels), not_metered });
         }
     }
 
@@ -513,11 +514,12 @@ impl Past {
     /// Nothing where it would end after the second `limit`; it stays open then.
     fn last_event(&mut self, limit: i64, events: &mut Vec<Metered>) {
         let end = self.seen.max(self.chain.start() + 1);
+        let not_metered = self.chain.not_metered();
         if self.chain.has_seen()
             && end <= limit
             && let Some(event) = self.chain.close_for(&self.identity, end)
         {
-            events.push(Metered { event, labels: Arc::clone(&self.labels) });
+            events.push(Metered { event, labels: Arc::clone(&self.labels), not_metered });
         }
     }
 }

@@ -23,6 +23,11 @@ impl GpuLoad {
         Self { guarded: wanted.then(|| Guarded::new("gpu", reader)), stuck: false }
     }
 
+    /// Whether there is a GPU whose driver gave no answer at the last look.
+    pub(super) const fn is_stuck(&self) -> bool {
+        self.stuck
+    }
+
     /// How many GPUs are busy: 0.5 for one at half load.
     pub(super) fn busy(&mut self, at: Monotonic) -> f64 {
         let Some(guarded) = &mut self.guarded else { return 0.0 };

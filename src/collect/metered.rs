@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::events::{UsageEvent, to_compact_json};
+use crate::events::{MetricSet, UsageEvent, to_compact_json};
 
 /// What an event says beside its figures: names and values of the operator's own.
 pub type Labels = BTreeMap<String, String>;
@@ -26,10 +26,14 @@ pub struct Metered {
     pub event: UsageEvent,
     /// Written behind the event's own fields, where there are any.
     pub labels: Arc<Labels>,
+    /// Metrics that could not be measured, in whole or for a part of the period: what the event has of them is a lower
+    /// bound. Written behind the labels, where there are any.
+    pub not_metered: MetricSet,
 }
 
 impl Metered {
-    /// The event as compact JSON, without a line end; labels as the object `labels` behind `period`.
+    /// The event as compact JSON, without a line end; behind `period`, where there are any, the object
+    /// `labels` and the array `not_metered`.
     ///
     /// # Errors
     /// When a figure is infinite or not a number, which JSON has no way to say. The meter gives none.
@@ -39,6 +43,13 @@ impl Metered {
             line.pop();
             line.push_str(",\"labels\":");
             line.push_str(&serde_json::to_string(&*self.labels)?);
+            line.push('}');
+        }
+        if !self.not_metered.is_empty() {
+            let names: Vec<&str> = self.not_metered.names().collect();
+            line.pop();
+            line.push_str(",\"not_metered\":");
+            line.push_str(&serde_json::to_string(&names)?);
             line.push('}');
         }
         Ok(line)
@@ -54,11 +65,16 @@ mod tests {
     #[test]
     fn labels_stand_behind_the_period_and_ride_along() {
         let labels = Labels::from([("tier".into(), "gold \"1\"".into()), ("region".into(), "eu".into())]);
-        let metered = Metered { event: sample(), labels: Arc::new(labels) };
+        let metered = Metered { event: sample(), labels: Arc::new(labels), not_metered: MetricSet::NONE };
         let line = metered.to_line().unwrap();
         assert!(line.ends_with(r#""end":1626350430},"labels":{"region":"eu","tier":"gold \"1\""}}"#), "{line}");
         let read = EncodedEvent::decode(line.as_bytes()).unwrap();
         assert_eq!((read.event(), read.body()), (&sample(), line.as_bytes()));
+        let unknown = MetricSet::STORAGE.union(MetricSet::NETWORK);
+        let partly = Metered { not_metered: unknown, ..metered.clone() }.to_line().unwrap();
+        let tail = r#","not_metered":["storage_gb","network_egress_mb","network_ingress_mb"]}"#;
+        assert_eq!(partly, format!("{}{tail}", line.strip_suffix('}').unwrap()));
+        assert_eq!(EncodedEvent::decode(partly.as_bytes()).unwrap().event(), &sample());
         let bare = Metered { labels: Arc::default(), ..metered };
         assert_eq!(bare.to_line().unwrap(), to_compact_json(&sample()).unwrap());
     }

@@ -86,6 +86,7 @@ pub use template::{InstanceTemplate, InstanceTemplateError};
 pub use timeline::{ClockStep, Now, Timeline};
 
 use crate::clock::Monotonic;
+use crate::events::MetricSet;
 
 /// Bytes that passed an interface since some fixed time.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -123,13 +124,30 @@ pub struct Reading {
     pub memory_used: Option<u64>,
     /// Memory that the instance may use, in bytes.
     pub memory_total: u64,
-    /// Storage in use, in bytes.
+    /// Storage in use, in bytes; of what could be asked for it, where `not_metered` has it.
     pub storage_used: Option<u64>,
     /// How many GPUs are busy: 0.5 for one at half load, 2 for two at full load. Of those whose time is counted, nothing.
     pub gpus_busy: f64,
     /// GPU time where the driver counts it, by its clients. One that comes after the first look is counted from zero.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gpu: Option<BTreeMap<String, GpuTime>>,
+    /// Metrics of which only a part could be read, so that what stands here is a lower bound. Those that are `None`
+    /// need not be named.
+    #[serde(default, skip_serializing_if = "MetricSet::is_empty")]
+    pub not_metered: MetricSet,
+}
+
+impl Reading {
+    /// The metrics that this reading does not tell, in whole or in part.
+    #[must_use]
+    pub fn missing(&self) -> MetricSet {
+        self.not_metered
+            .union(MetricSet::CPU.only_if(self.cpu.is_none()))
+            .union(MetricSet::MEMORY.only_if(self.memory_used.is_none()))
+            .union(MetricSet::MEMORY_PERCENT.only_if(self.memory_total == 0))
+            .union(MetricSet::STORAGE.only_if(self.storage_used.is_none()))
+            .union(MetricSet::NETWORK.only_if(self.network.is_none()))
+    }
 }
 
 /// One instance as a scope sees it at one look.

@@ -31,6 +31,11 @@ impl NvidiaShares {
         Self { guarded: wanted.then(|| Guarded::new("nvidia", reader)), stuck: false }
     }
 
+    /// Whether the driver gave no answer at the last look.
+    pub(super) const fn is_stuck(&self) -> bool {
+        self.stuck
+    }
+
     /// Who keeps GPUs busy; `None` where nobody does, or nobody knows.
     pub(super) fn look(&mut self, at: Monotonic) -> Option<Shares> {
         let guarded = self.guarded.as_mut()?;

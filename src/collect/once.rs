@@ -22,7 +22,7 @@ impl Once {
             Err(error) => {
                 let whose = self.failed.entry(what).or_default();
                 if whose.is_empty() {
-                    tracing::warn!(instance, what, %error, "can't be read; the rest is metered on");
+                    tracing::warn!(instance, "its {what} is NOT metered: {error}. The other figures are");
                 }
                 if !whose.contains(instance) {
                     whose.insert(instance.to_owned());
@@ -38,7 +38,7 @@ impl Once {
             && whose.is_empty()
         {
             self.failed.remove(what);
-            tracing::info!(instance, what, "can be read again");
+            tracing::info!(instance, "its {what} is metered again");
         }
     }
 

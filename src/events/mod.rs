@@ -3,15 +3,18 @@
 //! - [`UsageEvent`], [`UsageMetrics`], [`UsagePeriod`]: the types, with the units of every field;
 //! - [`EventId`]: the idempotency key, computed from the bytes that are sent;
 //! - [`EncodedEvent`]: an event together with exactly those bytes;
+//! - [`MetricSet`]: which metrics of an event could not be measured;
 //! - [`LineReader`]: NDJSON as a stream, in flat memory;
 //! - [`sift()`]: the lines of a stream that need a closer look, found on several threads.
 
 mod id;
+mod metric_set;
 mod ndjson;
 mod sift;
 mod wire;
 
 pub use id::{EventId, ParseEventIdError};
+pub use metric_set::MetricSet;
 pub use ndjson::{DEFAULT_MAX_LINE_BYTES, Line, LinePart, LineReader};
 pub use sift::{Sieve, Sifted, Sifting, Verdict, sift};
 pub(crate) use wire::MAX_DEPTH;

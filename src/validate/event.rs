@@ -6,6 +6,7 @@ use super::plausible::oddities;
 use super::rules::{Field as Name, Values, faults};
 use super::shape::{Context, Field, Fields, Spot, optional, required};
 use super::{Code, EventRules, Finding, Severity};
+use crate::events::MetricSet;
 
 /// The fields of an event, in the order in which they are written.
 pub(super) const EVENT_FIELDS: &[Field] = &[
@@ -18,6 +19,7 @@ pub(super) const EVENT_FIELDS: &[Field] = &[
     required("metrics"),
     required("period"),
     optional("labels"),
+    optional("not_metered"),
 ];
 
 const METRICS_FIELDS: &[Field] = &[
@@ -59,6 +61,9 @@ pub(super) fn check_with<'n>(
 
     if let Some(labels) = event.get(8) {
         check_labels(labels, context);
+    }
+    if let Some(names) = event.get(9) {
+        check_not_metered(names, context);
     }
 
     let mut reader = Reader { context, spots: Vec::new() };
@@ -136,6 +141,25 @@ fn check_labels(spot: &Spot<'_>, context: &mut Context<'_, '_>) {
                     .expected("a string");
             context.report(member.node.start, &spot.member(member).pointer, Finding { help, ..finding });
         }
+    }
+}
+
+/// Which metrics could not be measured: an array of their names.
+fn check_not_metered(spot: &Spot<'_>, context: &mut Context<'_, '_>) {
+    let Value::Array(items) = &spot.node.value else {
+        return context.wrong_type(spot, "not_metered", "an array of names of metrics");
+    };
+    for (index, item) in items.iter().enumerate() {
+        let name = if let Value::String(name) = &item.value { name.as_ref() } else { "" };
+        if MetricSet::all_names().contains(&name) || matches!(item.value, Value::Broken) {
+            continue;
+        }
+        let near = super::names::nearest(name, MetricSet::all_names().iter().copied());
+        let help = near.map(|near| format!("did you mean {}?", quote(near)));
+        let finding = Finding::error(Code::WrongType, "`not_metered` names something that is no metric".to_owned())
+            .found(item.describe())
+            .expected("a metric of the event");
+        context.report(item.start, &spot.item(index, item).pointer, Finding { help, ..finding });
     }
 }
 

@@ -8,7 +8,7 @@ use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, SchemaGenerator};
 use serde_json::{Value, json};
 
-use crate::events::UsageEvent;
+use crate::events::{MetricSet, UsageEvent};
 use crate::threshold::{ResourceType, ThresholdConfig};
 use crate::units::{BYTE_UNITS, TIME_UNITS};
 
@@ -22,6 +22,13 @@ pub fn event() -> Value {
         "additionalProperties": {"type": "string"},
     });
     set(&mut schema, "/properties", "labels", labels);
+    let not_metered = json!({
+        "description": "Metrics that could not be measured, in whole or for a part of the period: what the event has of \
+                        them is a lower bound, which is 0 where nothing was measured.",
+        "type": "array",
+        "items": {"enum": MetricSet::all_names()},
+    });
+    set(&mut schema, "/properties", "not_metered", not_metered);
     describe(
         &mut schema,
         "urn:formusage:schema:event:1",

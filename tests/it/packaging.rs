@@ -13,6 +13,9 @@ const UNITS: [&str; 6] = [
     "formusage-publish.timer",
 ];
 
+/// What the meter may be given beside, each for a figure: drop-ins of formusage-collect.service.
+const DROP_INS: [&str; 3] = ["private-mounts.conf", "tenants-gpu.conf", "tenants-network.conf"];
+
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("packaging/systemd")
 }
@@ -45,10 +48,83 @@ fn installed() -> tempfile::TempDir {
     place
 }
 
+/// The same with all that the meter may be given.
+fn installed_with_drop_ins() -> tempfile::TempDir {
+    let place = installed();
+    let drop_ins = place.path().join("formusage-collect.service.d");
+    std::fs::create_dir(&drop_ins).unwrap();
+    for name in DROP_INS {
+        std::fs::copy(folder().join("formusage-collect.service.d").join(name), drop_ins.join(name)).unwrap();
+    }
+    place
+}
+
+/// What a setting has in all its lines of a unit or drop-in; an empty line takes back what stands before it.
+fn values(text: &str, setting: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    for value in text.lines().filter_map(|line| line.strip_prefix(setting)?.strip_prefix('=')) {
+        if value.is_empty() {
+            found.clear();
+        }
+        found.extend(value.split_whitespace().map(str::to_owned));
+    }
+    found
+}
+
+/// The capabilities that a unit or a drop-in of the meter gives, which are also those that it leaves.
+pub(crate) fn capabilities(name: &str) -> Vec<String> {
+    let text = unit(name);
+    let given = values(&text, "AmbientCapabilities");
+    assert_eq!(given, values(&text, "CapabilityBoundingSet"), "{name}");
+    given
+}
+
+#[test]
+fn the_meter_has_the_capabilities_of_the_documented_table_and_no_others() {
+    let table = include_str!("../../docs/explanation/capabilities.md");
+    assert_eq!(capabilities("formusage-collect.service"), [""; 0]);
+    for name in DROP_INS {
+        let row = table.lines().find(|line| line.starts_with('|') && line.contains(name)).unwrap();
+        let needs = row.split('|').nth(3).unwrap();
+        let documented: Vec<&str> = needs.split('`').filter(|word| word.starts_with("CAP_")).collect();
+        let path = format!("formusage-collect.service.d/{name}");
+        assert_eq!(capabilities(&path), documented, "{name}");
+        assert_eq!(
+            values(&unit(&path), "PrivateUsers"),
+            ["no"],
+            "{name}: in a namespace of its own they count for nothing"
+        );
+    }
+    let in_folder = std::fs::read_dir(folder().join("formusage-collect.service.d")).unwrap().count();
+    assert_eq!(in_folder, DROP_INS.len());
+}
+
+/// Entering a network namespace is `setns` with its type, and listing interfaces is a socket of netlink's.
+#[test]
+fn the_units_leave_what_the_meter_does_with_its_capabilities() {
+    let (service, network) =
+        (unit("formusage-collect.service"), unit("formusage-collect.service.d/tenants-network.conf"));
+    assert_eq!(values(&network, "RestrictAddressFamilies"), ["AF_NETLINK"]);
+    assert_eq!(values(&network, "RestrictNamespaces"), ["net"]);
+    let refused: Vec<String> =
+        values(&service, "SystemCallFilter").into_iter().filter(|it| it != "@system-service").collect();
+    assert_eq!(refused, ["~@privileged", "@resources"]);
+    let Some(mut analyze) = systemd_analyze() else { return };
+    let output = analyze.args(["syscall-filter", "--no-pager", "@privileged", "@resources"]).output().unwrap();
+    let calls = String::from_utf8(output.stdout).unwrap();
+    assert!(
+        calls.contains("@chown") && !calls.lines().any(|line| matches!(line.trim(), "setns" | "socket")),
+        "{calls}"
+    );
+    for hidden in ["PrivateNetwork=yes", "ProcSubset=pid", "ProtectProc=invisible", "PrivateDevices=yes"] {
+        assert!(!service.contains(hidden) && !network.contains(hidden), "{hidden} hides what is metered");
+    }
+}
+
 #[test]
 fn systemd_accepts_the_units() {
     let Some(mut analyze) = systemd_analyze() else { return };
-    let place = installed();
+    let place = installed_with_drop_ins();
     // The man pages are not installed where this runs.
     analyze.args(["verify", "--man=no"]).args(UNITS.map(|name| place.path().join(name)));
     let output = analyze.output().unwrap();
@@ -61,13 +137,17 @@ fn systemd_accepts_the_units() {
 #[test]
 fn the_services_are_shut_in() {
     let Some(_) = systemd_analyze() else { return };
+    let is_shut_in = |service: &Path, most: u32| {
+        let mut analyze = Command::new("systemd-analyze");
+        analyze.args(["security", "--offline=true", "--no-pager"]).arg(format!("--threshold={most}")).arg(service);
+        let output = analyze.output().unwrap();
+        assert!(output.status.success(), "{}: {}", service.display(), String::from_utf8_lossy(&output.stdout));
+    };
     let place = installed();
     for service in UNITS.iter().filter(|name| name.ends_with(".service")) {
-        let mut analyze = Command::new("systemd-analyze");
-        analyze.args(["security", "--offline=true", "--threshold=20", "--no-pager"]).arg(place.path().join(service));
-        let output = analyze.output().unwrap();
-        assert!(output.status.success(), "{service}: {}", String::from_utf8_lossy(&output.stdout));
+        is_shut_in(&place.path().join(service), 20);
     }
+    is_shut_in(&installed_with_drop_ins().path().join("formusage-collect.service"), 30);
 }
 
 #[test]

@@ -17,6 +17,7 @@ use crate::collect::nvidia::{Shares, share_of};
 use crate::collect::once::Once;
 use crate::collect::template::Names;
 use crate::collect::{GpuTime, Observed, Place, Reading, Traffic};
+use crate::events::MetricSet;
 
 /// What the groups of a scope share.
 #[derive(Debug)]
@@ -31,6 +32,8 @@ pub(super) struct Shared {
     pub(super) drm: Drm,
     /// Who keeps GPUs of NVIDIA's driver busy now.
     pub(super) shares: Option<Shares>,
+    /// Their driver gave no answer.
+    pub(super) is_nvidia_stuck: bool,
     /// When the scope was last looked at.
     pub(super) looked: Option<Monotonic>,
     pub(super) once: Once,
@@ -123,17 +126,22 @@ impl Group {
         }
         let limits = self.limits.map_or(Limits { cpus: 0.0, memory: 0 }, |(_, limits)| limits);
         let (gpus_busy, gpu) = self.gpus(at, shared);
+        let network = self.network(at, shared);
+        let not_metered = MetricSet::NETWORK
+            .only_if(self.traffic.is_partial())
+            .union(MetricSet::GPU.only_if(self.clients.is_partial() || shared.is_nvidia_stuck));
         let reading = Reading {
             at,
             cpu,
             cpus: limits.cpus,
-            network: self.network(at, shared),
+            network,
             memory_used: self.memory(shared),
             memory_total: limits.memory,
             // The kernel counts no files by group.
-            storage_used: Some(0),
+            storage_used: None,
             gpus_busy,
             gpu,
+            not_metered,
         };
         self.last.reading = reading;
         true

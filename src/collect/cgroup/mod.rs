@@ -6,8 +6,8 @@
 //! | CPUs | `cpu.max`, `cpuset.cpus.effective` | the tightest limit of the group, of those above it, and of the machine |
 //! | memory | `memory.current`, `memory.stat` | without `inactive_file`, as tools for containers count it |
 //! | memory that may be used | `memory.max` | the tightest of the group, of those above it, and of the machine |
-//! | network | `/proc/PID/net/dev` | of the network namespaces of its processes, each once; 0 where that is the host's |
-//! | storage | | 0: the kernel counts none by group |
+//! | network | `/proc/PID/net/dev` | of the network namespaces of its processes, each once; not metered where that is the host's |
+//! | storage | | not metered: the kernel counts none by group |
 //! | GPU time | `/proc/PID/fdinfo`, NVML | of the GPUs' clients that its processes have open; for NVIDIA's driver by shares of time |
 //!
 //! A group under a group is metered for itself, and is in the figures of the one above. Groups that come and go under a
@@ -142,6 +142,7 @@ impl Cgroups {
                 limits: LimitCache::default(),
                 drm: Drm::new(root),
                 shares: None,
+                is_nvidia_stuck: false,
                 looked: None,
                 once: Once::default(),
                 buffer: Vec::new(),
@@ -262,6 +263,7 @@ impl Cgroups {
     fn look(&mut self, at: Monotonic, all: bool, heard: &[u64]) -> Vec<Observed> {
         let shared = &mut self.shared;
         shared.shares = self.nvidia.look(at);
+        shared.is_nvidia_stuck = self.nvidia.is_stuck();
         if all {
             self.above.read(self.groups.values().map(|group| &*group.folder), &shared.root, &mut shared.buffer);
         }

@@ -36,7 +36,7 @@ fn containers_have_their_usage_and_the_tightest_limits() {
     assert_eq!([first.cpus, second.cpus, third.cpus], [2.0, 4.0, 1.5]);
     assert!(seen.iter().all(|seen| seen.life.starts_with("b001:") && !seen.born));
     assert_ne!(seen[0].life, seen[1].life);
-    assert_eq!((first.storage_used, first.network.clone()), (Some(0), Some(BTreeMap::new())));
+    assert_eq!((first.storage_used, first.network.clone()), (None, Some(BTreeMap::new())));
 }
 
 #[test]

@@ -70,7 +70,10 @@ impl Drm {
 
     fn is_denied(&mut self, error: &io::Error) {
         if !std::mem::replace(&mut self.denied, true) {
-            tracing::warn!(%error, "can't see what others' processes have open, so that their GPU time is not metered; run as root, or with CAP_SYS_PTRACE");
+            tracing::warn!(
+                "the GPU time of others' processes is NOT metered: what they have open can't be listed ({error}); run as root \
+                 or with CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH (systemd: tenants-gpu.conf)"
+            );
         }
     }
 }
@@ -82,12 +85,16 @@ pub(super) struct DrmClients {
     /// By device and number.
     clients: BTreeMap<String, Account>,
     looked: Option<Monotonic>,
+    /// What some of the processes have open could not be listed.
+    is_partial: bool,
 }
 
 #[derive(Debug)]
 struct Process {
     /// When its descriptors are listed again.
     list: Monotonic,
+    /// What it has open could not be listed.
+    denied: bool,
     pause: Duration,
     /// Its descriptors of GPUs, as their folder names them.
     files: Vec<String>,
@@ -96,6 +103,11 @@ struct Process {
 }
 
 impl DrmClients {
+    /// Whether some of the GPU time could not be read at the last look.
+    pub(super) const fn is_partial(&self) -> bool {
+        self.is_partial
+    }
+
     /// What the clients of `processes` have used. `before` is when the scope was last looked at, for an instance that
     /// was made since.
     pub(super) fn read(
@@ -112,6 +124,7 @@ impl DrmClients {
             let folder = shared.proc.join(number.to_string());
             let process = self.processes.entry(*number).or_insert_with(|| Process {
                 list: at,
+                denied: false,
                 pause: FIRST_PAUSE,
                 files: Vec::new(),
                 own: true,
@@ -135,16 +148,21 @@ impl DrmClients {
         }
         self.clients.retain(|_, client| at < client.seen.saturating_add(REMEMBERED));
         self.looked = Some(at);
+        self.is_partial = self.processes.values().any(|process| process.denied);
         self.clients.iter().map(|(name, client)| (name.clone(), client.time())).collect()
     }
 }
 
 impl Process {
     fn relist(&mut self, folder: &Path, at: Monotonic, shared: &mut Drm) {
+        self.denied = false;
         match gpu_files(&folder.join("fd")) {
             Ok(files) => self.files = files,
             Err(error) if is_gone(&error) => self.files.clear(),
-            Err(error) => shared.is_denied(&error),
+            Err(error) => {
+                self.denied = true;
+                shared.is_denied(&error);
+            }
         }
         self.list = at.saturating_add(self.pause);
         // Who has a GPU open may open it again.
@@ -192,7 +210,13 @@ fn read(
 fn gpu_files(folder: &Path) -> io::Result<Vec<String>> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder)?.flatten() {
-        if fs::read_link(entry.path()).is_ok_and(|path| path.starts_with("/dev/dri"))
+        let path = match fs::read_link(entry.path()) {
+            Ok(path) => path,
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => return Err(error),
+            // It was closed meanwhile.
+            Err(_) => continue,
+        };
+        if path.starts_with("/dev/dri")
             // Descriptors are numbers.
             && let Ok(name) = entry.file_name().into_string()
         {

@@ -11,6 +11,7 @@ use crate::clock::Monotonic;
 use crate::collect::gpu::GpuLoad;
 use crate::collect::template::{Names, Naming};
 use crate::collect::{CollectError, NamePattern, Observed, Place, Reading, Scope, ScopeOptions, Traffic};
+use crate::events::MetricSet;
 
 /// A host that `sysinfo` knows.
 pub struct PortableHost {
@@ -92,6 +93,7 @@ impl Scope for PortableHost {
             storage_used: Some(self.disks.iter().filter(asked).map(used).sum()),
             gpus_busy: self.gpus.busy(at),
             gpu: None,
+            not_metered: MetricSet::GPU.only_if(self.gpus.is_stuck()),
         };
         let life = System::boot_time().map(|time| time.to_string()).unwrap_or_default();
         let Names { instance, user, org, .. } = self.names.clone();

@@ -27,7 +27,9 @@ use self::carry::Carry;
 use self::gauge::Gauge;
 use super::{GpuTime, Reading, Traffic};
 use crate::clock::Monotonic;
-use crate::events::{EVENT_TYPE, MAX_ID_BYTES, UsageEvent, UsageMetrics, UsagePeriod, VERSION, is_refused_in_id};
+use crate::events::{
+    EVENT_TYPE, MAX_ID_BYTES, MetricSet, UsageEvent, UsageMetrics, UsagePeriod, VERSION, is_refused_in_id,
+};
 use crate::units::{BYTES_PER_GB, BYTES_PER_MB};
 
 /// Who is metered and who is billed.
@@ -133,6 +135,9 @@ struct Sums {
     memory: Gauge,
     memory_share: Gauge,
     storage: Gauge,
+    /// What could not be measured for all of the period.
+    #[serde(default, skip_serializing_if = "MetricSet::is_empty")]
+    not_metered: MetricSet,
 }
 
 impl Sums {
@@ -145,6 +150,7 @@ impl Sums {
         self.memory.absorb(&other.memory);
         self.memory_share.absorb(&other.memory_share);
         self.storage.absorb(&other.storage);
+        self.not_metered = self.not_metered.union(other.not_metered);
     }
 }
 
@@ -246,6 +252,13 @@ impl Meter {
         self.chain.close_for(&self.identity, end)
     }
 
+    /// The metrics of the open period that could not be measured for all of it: what [`Meter::close`] gives of them is a
+    /// lower bound.
+    #[must_use]
+    pub const fn not_metered(&self) -> MetricSet {
+        self.chain.not_metered()
+    }
+
     /// The event that [`Meter::close`] would give, while the period stays open.
     #[must_use]
     pub fn peek(&self, end: i64) -> Option<UsageEvent> {
@@ -272,6 +285,10 @@ impl Chain {
         self.seen
     }
 
+    pub(super) const fn not_metered(&self) -> MetricSet {
+        self.period.not_metered
+    }
+
     fn forget_counters(&mut self, reading: &Reading) {
         self.cpu = Some(Duration::ZERO);
         self.network = reading.network.clone().unwrap_or_default();
@@ -283,6 +300,7 @@ impl Chain {
         let mut reading = tidy(reading);
         let seconds = passed.as_secs_f64();
         let period = &mut self.period;
+        period.not_metered = period.not_metered.union(reading.missing());
         if let Some(cpu) = reading.cpu {
             let used = self.cpu.and_then(|before| cpu.checked_sub(before)).unwrap_or_default();
             period.cpu = period.cpu.saturating_add(used);
@@ -366,8 +384,8 @@ fn tidy(reading: Reading) -> Reading {
 }
 
 fn memory_share(reading: &Reading) -> Option<f64> {
-    let total = as_float(reading.memory_total.max(1));
-    reading.memory_used.map(|used| (as_float(used) / total).min(1.0))
+    let total = as_float(reading.memory_total);
+    reading.memory_used.filter(|_| total > 0.0).map(|used| (as_float(used) / total).min(1.0))
 }
 
 /// `part` of `whole` in percent, 0 to 100.

@@ -3,7 +3,7 @@
 //! The counters are those of the interfaces of every namespace that a process of the instance is in, each namespace
 //! once. Which interfaces count is asked of the kernel, in the namespace ([`links`]): nothing that the instance can put
 //! into its files decides it. What is in the host's namespace has no counters of its own: its traffic is the host's, and
-//! 0 here.
+//! not metered here.
 //!
 //! A namespace is watched through one of its processes, its witness. All processes are asked where they are at the first
 //! sample, when a witness ends or goes elsewhere, and again after a pause that grows to some seconds.
@@ -63,6 +63,8 @@ pub(super) struct Namespaces {
     /// It was logged that namespaces can't be entered, or that an instance has too many.
     denied: bool,
     too_many: bool,
+    /// It was logged that instances are in the host's namespace.
+    shares_host: bool,
 }
 
 impl Namespaces {
@@ -75,15 +77,25 @@ impl Namespaces {
         let max_open = usize::try_from(limit / 4).unwrap_or(usize::MAX);
         let open = Rc::default();
         let reader = (root == Path::new("/")).then(LinkReader::default);
-        Self { proc, host, wanted: wanted.to_vec(), reader, open, max_open, denied: false, too_many: false }
+        Self {
+            proc,
+            host,
+            wanted: wanted.to_vec(),
+            reader,
+            open,
+            max_open,
+            denied: false,
+            too_many: false,
+            shares_host: false,
+        }
     }
 
     fn log_denied(&mut self, error: &io::Error) {
         if !std::mem::replace(&mut self.denied, true) {
             tracing::warn!(
-                %error,
-                "can't list the interfaces of network namespaces; all of them but lo are counted, also those whose traffic \
-                 passes another one: run as root, or with CAP_SYS_ADMIN"
+                "the network of instances with a network namespace of their own is NOT metered: the interfaces of a namespace \
+                 can't be listed ({error}), so that it is not known which of them lead out of it; run as root or with \
+                 CAP_SYS_ADMIN (systemd: tenants-network.conf), or name the interfaces that count"
             );
         }
     }
@@ -108,6 +120,8 @@ pub(super) struct NamespaceTraffic {
     pause: Duration,
     /// How many processes there were.
     processes: usize,
+    /// Some of what passes is not counted.
+    is_partial: bool,
     /// Whether the instance was there before the first sample, so that nobody knows which of its traffic is new.
     old: bool,
 }
@@ -122,6 +136,8 @@ struct Held {
     /// By name.
     interfaces: HashMap<Vec<u8>, Known>,
     pending: Option<Pending>,
+    /// Its interfaces could not be listed, so that nobody knows which of them count.
+    is_refused: bool,
     /// Its interfaces are to be listed again.
     outdated: bool,
     /// It was found at the first sample of an instance that had been there before.
@@ -150,6 +166,11 @@ impl NamespaceTraffic {
     /// `old`: the instance was there before the first sample.
     pub(super) fn new(old: bool) -> Self {
         Self { old, ..Self::default() }
+    }
+
+    /// Whether some of what passes is not counted: it is in the host's namespace, or interfaces could not be listed.
+    pub(super) const fn is_partial(&self) -> bool {
+        self.is_partial
     }
 
     /// The counters as of now. `processes` lists all of the instance's processes.
@@ -201,6 +222,8 @@ impl NamespaceTraffic {
         if is_round {
             self.old = false;
         }
+        self.is_partial = self.held.len() >= MAX_NAMESPACES
+            || self.held.values().any(|held| held.counters.is_none() || held.is_refused);
         Ok(traffic)
     }
 
@@ -219,7 +242,7 @@ impl NamespaceTraffic {
                 }
                 Err(error) if is_gone(&error) => {}
                 Err(error) => {
-                    let what = "run as root, or with CAP_SYS_PTRACE, to meter the network of others' processes";
+                    let what = "run as root or with CAP_SYS_PTRACE and CAP_SYS_ADMIN (systemd: tenants-network.conf)";
                     return Err(io::Error::new(error.kind(), format!("{}/ns/net: {error}; {what}", process.display())));
                 }
             }
@@ -243,7 +266,14 @@ impl NamespaceTraffic {
                 }
                 break;
             }
-            self.held.insert(inode, Held::new(shared, inode, process, self.old));
+            let held = Held::new(shared, inode, process, self.old);
+            if held.counters.is_none() && !std::mem::replace(&mut shared.shares_host, true) {
+                tracing::info!(
+                    "the network of instances in the host's network namespace is not metered: the kernel counts it for the \
+                     host alone"
+                );
+            }
+            self.held.insert(inode, held);
         }
         let came = self.held.len() != before;
         if came {
@@ -297,7 +327,7 @@ impl Held {
         let is_host = inode == INITIAL_NAMESPACE || shared.host == Some(inode);
         let counters = (!is_host).then_some(file);
         let interfaces = HashMap::new();
-        Self { process, counters, interfaces, pending: None, outdated: false, old, _open: open }
+        Self { process, counters, interfaces, pending: None, is_refused: false, outdated: false, old, _open: open }
     }
 
     /// Whether the witness is still there.
@@ -313,7 +343,7 @@ impl Held {
     }
 
     fn has_unknown(&self) -> bool {
-        self.interfaces.values().any(|known| known.counts.is_none())
+        !self.is_refused && self.interfaces.values().any(|known| known.counts.is_none())
     }
 
     fn is_to_be_listed(&self, shared: &Namespaces) -> bool {
@@ -325,6 +355,7 @@ impl Held {
     fn take_list(&mut self, listed: io::Result<Vec<Interface>>, shared: &mut Namespaces) {
         match listed {
             Ok(listed) => {
+                self.is_refused = false;
                 for interface in listed {
                     if let Some(known) = self.interfaces.get_mut(&interface.name) {
                         known.counts = Some(interface.leads_out);
@@ -338,7 +369,7 @@ impl Held {
             }
             Err(error) => {
                 shared.log_denied(&error);
-                self.take_names();
+                self.is_refused = true;
             }
         }
     }

@@ -6,8 +6,8 @@
 //! | CPUs | `/proc/PID/status`, the control group | those that the process may run on, less what its control group allows |
 //! | memory | `/proc/PID/statm` | private pages of each process, and shared ones of the process that has most of them |
 //! | memory that may be used | `/proc/meminfo`, the control group | the tightest |
-//! | network | `/proc/PID/net/dev` | of the network namespaces of its processes, each once; 0 where that is the host's |
-//! | storage | | 0 |
+//! | network | `/proc/PID/net/dev` | of the network namespaces of its processes, each once; not metered where that is the host's |
+//! | storage | | not metered |
 //! | GPU time | `/proc/PID/fdinfo`, NVML | of the GPUs' clients that the processes have open; for NVIDIA's driver by shares of time |
 //!
 //! The tree is the process, its children, theirs, and all that was seen in it once, whoever adopts them. What a process
@@ -43,6 +43,7 @@ use super::spelling::spelled;
 use super::template::{Names, Naming};
 use super::{CollectError, Observed, Place, Reading, Scope, ScopeOptions};
 use crate::clock::Monotonic;
+use crate::events::MetricSet;
 
 /// Affinity and limits change seldom.
 const REFRESHED: Duration = Duration::from_secs(10);
@@ -176,6 +177,10 @@ impl Scope for ProcessTree {
         let gpu =
             self.drm.is_present(at).then(|| self.clients.read(&mut self.drm, at, None, &processes, &mut self.buffer));
         let shares = self.nvidia.look(at);
+        let not_metered = MetricSet::NETWORK
+            .only_if(self.traffic.is_partial())
+            .union(MetricSet::GPU.only_if(self.clients.is_partial() || self.nvidia.is_stuck()))
+            .union(MetricSet::MEMORY.only_if(look.lacks_memory));
         let page = rustix::param::page_size() as u64;
         let per_second = u128::from(rustix::param::clock_ticks_per_second().max(1));
         let nanos = u128::from(ticks) * 1_000_000_000 / per_second;
@@ -186,9 +191,11 @@ impl Scope for ProcessTree {
             network: self.once.part(&self.names.instance, "network", network),
             memory_used: Some(look.pages.private.saturating_add(look.pages.shared).saturating_mul(page)),
             memory_total,
-            storage_used: Some(0),
+            // The kernel counts no files by process.
+            storage_used: None,
             gpus_busy: share_of(shares.as_ref(), &processes),
             gpu,
+            not_metered,
         };
         let Names { instance, user, org, .. } = self.names.clone();
         Ok(vec![Observed { instance, life: self.life.clone(), born: false, user, org, place: self.place(), reading }])

@@ -15,6 +15,8 @@ pub(super) struct Look {
     pub(super) entries: HashMap<Id, Entry>,
     /// Private pages of all, and of shared ones the largest number that any has.
     pub(super) pages: Pages,
+    /// The memory of a process that is there could not be read.
+    pub(super) lacks_memory: bool,
     /// The process at the top ended, and was not waited for yet.
     pub(super) ended: bool,
 }
@@ -87,6 +89,7 @@ impl Walker {
             look.entries.insert(id, Entry { parent: stat.parent, own: stat.own, waited: stat.waited });
             let own =
                 KernelFile::reopened(self.folder(number).join("statm")).read_at_once(&mut self.buffer).and_then(pages);
+            look.lacks_memory |= own.as_ref().is_err_and(|error| !is_gone(error));
             let own = own.unwrap_or_default();
             look.pages.private += own.private;
             look.pages.shared = look.pages.shared.max(own.shared);

@@ -5,6 +5,12 @@ use crate::events::tests::sample;
 use crate::validate::{Code, event_findings, line_findings};
 
 #[test]
+fn what_could_not_be_measured_is_a_field_of_the_format() {
+    let named = with("1626350430}}", "1626350430},\"labels\":{},\"not_metered\":[\"storage_gb\",\"gpu_seconds\"]}");
+    assert!(rows(&named).is_empty(), "{:?}", rows(&named));
+}
+
+#[test]
 fn each_fault_of_an_event_is_one_finding() {
     let long = format!("\"{}\"", "x".repeat(257));
     for (from, to, code, pointer) in [
@@ -55,6 +61,8 @@ fn each_fault_of_an_event_is_one_finding() {
         ("\"user_123456\"", "12", "wrong-type", "/user_id"),
         ("{\"start\":1626350400,\"end\":1626350430}", "[1626350400,1626350430]", "wrong-type", "/period"),
         ("\"period\":{", "\"period\":{\"start\":1626350401,", "duplicate-key", "/period/start"),
+        ("\"period\"", "\"not_metered\":\"storage_gb\",\"period\"", "wrong-type", "/not_metered"),
+        ("\"period\"", "\"not_metered\":[\"cpu_seconds\",\"storage\"],\"period\"", "wrong-type", "/not_metered/1"),
         ("{\"event_type\"", "{\"a\":{\"b\":1,\"b\":2},\"event_type\"", "unknown-field", "/a"),
     ] {
         let found = rows(&with(from, to));

@@ -1,6 +1,8 @@
 //! Tenants, servers, clients and files that want to do harm: what each of them can't do.
 
 #[cfg(target_os = "linux")]
+mod capabilities;
+#[cfg(target_os = "linux")]
 mod files;
 mod ids;
 #[cfg(target_os = "linux")]

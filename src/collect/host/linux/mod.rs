@@ -26,6 +26,7 @@ use crate::collect::machine::Machine;
 use crate::collect::once::Once;
 use crate::collect::template::{Names, Naming};
 use crate::collect::{CollectError, Observed, Place, Reading, Scope, ScopeOptions};
+use crate::events::MetricSet;
 
 /// A host whose kernel is Linux.
 #[derive(Debug)]
@@ -99,6 +100,8 @@ impl Scope for LinuxHost {
         let network = self.once.part(&self.names.instance, "network", network);
         let storage = self.storage.used(at, &self.names.instance, &mut self.once, &mut self.buffer);
         let storage = self.once.part(&self.names.instance, "storage", storage);
+        let gpus_busy = self.gpus.busy(at);
+        let is_partial = storage.as_ref().is_some_and(|storage| storage.is_partial);
         let reading = Reading {
             at,
             cpu: cpu.map(|cpu| cpu.used),
@@ -106,9 +109,10 @@ impl Scope for LinuxHost {
             network,
             memory_used: memory.map(|memory| memory.used),
             memory_total: memory.map_or(0, |memory| memory.total),
-            storage_used: storage,
-            gpus_busy: self.gpus.busy(at),
+            storage_used: storage.map(|storage| storage.used),
+            gpus_busy,
             gpu: None,
+            not_metered: MetricSet::STORAGE.only_if(is_partial).union(MetricSet::GPU.only_if(self.gpus.is_stuck())),
         };
         let Names { instance, user, org, .. } = self.names.clone();
         Ok(vec![Observed { instance, life: self.boot.clone(), born: false, user, org, place: Place::Host, reading }])

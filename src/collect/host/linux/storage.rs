@@ -18,6 +18,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
 
 use crate::clock::Monotonic;
 use crate::collect::guard::{Answer, Guarded};
@@ -53,7 +54,16 @@ pub(super) struct Storage {
     wanted: Wanted,
     known: Option<Vec<Mount>>,
     /// By path.
-    remote: BTreeMap<OsString, Guarded<Option<u64>>>,
+    remote: BTreeMap<OsString, Guarded<Result<u64, Errno>>>,
+}
+
+/// What was found of storage.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Used {
+    /// Bytes in use on the file systems that answered.
+    pub(super) used: u64,
+    /// A file system is left out that could not be asked, or that has not answered.
+    pub(super) is_partial: bool,
 }
 
 /// What was asked for; nothing is everything local.
@@ -84,20 +94,21 @@ impl Storage {
         self.wanted.check(text)
     }
 
-    /// Used bytes. What can't be asked is left out and logged; only where nothing can be read at all it is an error.
+    /// Used bytes. A file system that can't be asked is left out and logged; only where nothing can be read at all it is
+    /// an error.
     pub(super) fn used(
         &mut self,
         at: Monotonic,
         instance: &str,
         once: &mut Once,
         buffer: &mut Vec<u8>,
-    ) -> io::Result<u64> {
+    ) -> io::Result<Used> {
         if self.known.is_none() || self.changed() {
             let mounts = self.wanted.pick(self.mountinfo.read_bytes(buffer)?);
             self.remote.retain(|path, _| mounts.iter().any(|mount| mount.remote && mount.path == *path));
             self.known = Some(mounts);
         }
-        let (mut sum, mut stuck) = (0u64, None);
+        let (mut found, mut stuck, mut refused) = (Used { used: 0, is_partial: false }, None, None);
         for mount in self.known.iter().flatten() {
             let path = self.root.join(Path::new(&mount.path).strip_prefix("/").unwrap_or(Path::new(&mount.path)));
             let used = if mount.remote {
@@ -108,17 +119,28 @@ impl Storage {
                 match guarded.ask(at) {
                     Answer::Known(used) => used,
                     // It may answer yet; what the others hold does not wait for it.
-                    Answer::Waiting => None,
+                    Answer::Waiting => {
+                        found.is_partial = true;
+                        continue;
+                    }
                     Answer::Stuck | Answer::Never => {
+                        found.is_partial = true;
                         stuck = stuck.or(Some(&mount.path));
-                        None
+                        continue;
                     }
                 }
             } else {
                 used_of(&path)
             };
-            // One that can't be asked (no permission, just unmounted) does not hide the others.
-            sum = sum.saturating_add(used.unwrap_or(0));
+            match used {
+                Ok(used) => found.used = found.used.saturating_add(used),
+                // It was unmounted since it was listed.
+                Err(Errno::NOENT) => {}
+                Err(error) => {
+                    found.is_partial = true;
+                    refused = refused.or(Some((&mount.path, error)));
+                }
+            }
         }
         let silent = |path: &OsString| {
             let path = spelled(path.as_bytes());
@@ -127,7 +149,15 @@ impl Storage {
             ))
         };
         once.part(instance, "storage of a file system", stuck.map_or(Ok(()), |path| Err(silent(path))));
-        Ok(sum)
+        let denied = |(path, error): (&OsString, Errno)| {
+            let (path, error) = (spelled(path.as_bytes()), io::Error::from(error));
+            io::Error::other(format!(
+                "the file system at {path} can't be asked: {error}; run as root or with CAP_DAC_READ_SEARCH (systemd: \
+                 private-mounts.conf)"
+            ))
+        };
+        once.part(instance, "storage behind a private folder", refused.map_or(Ok(()), |it| Err(denied(it))));
+        Ok(found)
     }
 
     /// Whether something was mounted or unmounted since the last time. The kernel tells by `poll` (proc(5)), which is
@@ -141,9 +171,9 @@ impl Storage {
 }
 
 /// Used bytes of the file system at `path`.
-fn used_of(path: &Path) -> Option<u64> {
-    let stats = rustix::fs::statvfs(path).ok()?;
-    Some(stats.f_blocks.saturating_sub(stats.f_bfree).saturating_mul(stats.f_frsize))
+fn used_of(path: &Path) -> Result<u64, Errno> {
+    let stats = rustix::fs::statvfs(path)?;
+    Ok(stats.f_blocks.saturating_sub(stats.f_bfree).saturating_mul(stats.f_frsize))
 }
 
 impl Wanted {

@@ -11,7 +11,7 @@ use super::settings::Settings;
 use super::signs::{Hangup, Urgencies};
 use super::writer::{Batch, Outcome, Writer};
 use crate::cli::CollectArgs;
-use crate::cmd::watch::{self, Asked, Screen, Writes};
+use crate::cmd::watch::{self, Asked, Period, Screen, Writes};
 use crate::exit::Exit;
 use crate::output::{self, StdoutClosed};
 use crate::signals::Shutdown;
@@ -179,8 +179,12 @@ impl<'a> Collector<'a> {
     fn show(&mut self, tick: &Tick) -> anyhow::Result<()> {
         let Some(screen) = &mut self.screen else { return Ok(()) };
         let now = self.agent.second();
-        let closed = tick.events.iter().map(|metered| metered.event.clone());
-        screen.board.look(now, closed.chain(self.agent.current().filter_map(|current| current.meter.peek(now))));
+        let closed = tick.events.iter().map(Period::from);
+        let open = self.agent.current().filter_map(|current| {
+            let (event, not_metered) = (current.meter.peek(now)?, current.meter.not_metered());
+            Some(Period { event, not_metered })
+        });
+        screen.board.look(now, closed.chain(open));
         screen.draw()
     }
 

@@ -9,7 +9,8 @@ mod view;
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, VecDeque};
 
-use form_usage_events::events::UsageEvent;
+use form_usage_events::collect::Metered;
+use form_usage_events::events::{MetricSet, UsageEvent};
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 
 pub(crate) use self::screen::{Screen, Writes, give_terminal_back, key};
@@ -24,10 +25,26 @@ const RATES: usize = 5;
 #[derive(Debug)]
 pub(crate) struct Running {
     pub(crate) event: UsageEvent,
+    /// What of it could not be measured.
+    pub(crate) not_metered: MetricSet,
     /// Figures between looks, oldest first: CPU percent, memory GB, MB a second sent and received, GPUs.
     pub(crate) history: [VecDeque<f64>; RATES],
     /// The look that saw it last.
     seen: u64,
+}
+
+/// A period as far as it goes.
+#[derive(Debug)]
+pub(crate) struct Period {
+    pub(crate) event: UsageEvent,
+    /// What of it could not be measured.
+    pub(crate) not_metered: MetricSet,
+}
+
+impl From<&Metered> for Period {
+    fn from(metered: &Metered) -> Self {
+        Self { event: metered.event.clone(), not_metered: metered.not_metered }
+    }
 }
 
 /// What rows are sorted by.
@@ -55,6 +72,20 @@ impl Sort {
         ('r', Self::Received),
         ('g', Self::Gpu),
     ];
+}
+
+impl Sort {
+    /// The metrics that a column of this kind shows.
+    pub(crate) const fn metrics(self) -> MetricSet {
+        match self {
+            Self::Cpu => MetricSet::CPU,
+            Self::Memory => MetricSet::MEMORY_GB,
+            Self::Storage => MetricSet::STORAGE,
+            Self::Sent | Self::Received => MetricSet::NETWORK,
+            Self::Gpu => MetricSet::GPU,
+            Self::Instance | Self::User => MetricSet::NONE,
+        }
+    }
 }
 
 /// What a key asks for beyond what the board does itself.
@@ -90,10 +121,10 @@ impl Default for Board {
 impl Board {
     /// Takes a look: the open period of every instance that there is, as the event that it would be if it ended at
     /// `now` (Unix seconds). Where a period ended since the last look, its event goes before. Who is missing is gone.
-    pub(crate) fn look(&mut self, now: i64, open: impl IntoIterator<Item = UsageEvent>) {
+    pub(crate) fn look(&mut self, now: i64, open: impl IntoIterator<Item = Period>) {
         self.now = now;
         self.looks += 1;
-        for event in open {
+        for Period { event, not_metered } in open {
             let earlier = self.instances.remove(&event.instance_id);
             let rates = rates(earlier.as_ref().map(|running| &running.event), &event);
             let mut history = earlier.map_or_else(Default::default, |running| running.history);
@@ -104,7 +135,7 @@ impl Board {
                     values.pop_front();
                 }
             }
-            self.instances.insert(event.instance_id.clone(), Running { event, history, seen: self.looks });
+            self.instances.insert(event.instance_id.clone(), Running { event, not_metered, history, seen: self.looks });
         }
         let looks = self.looks;
         self.instances.retain(|_, running| running.seen == looks);

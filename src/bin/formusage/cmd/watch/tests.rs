@@ -4,6 +4,17 @@ use ratatui::backend::TestBackend;
 
 use super::*;
 
+/// All of it was measured.
+impl From<UsageEvent> for Period {
+    fn from(event: UsageEvent) -> Self {
+        Self { event, not_metered: MetricSet::NONE }
+    }
+}
+
+fn look(board: &mut Board, now: i64, open: impl IntoIterator<Item = UsageEvent>) {
+    board.look(now, open.into_iter().map(Period::from));
+}
+
 /// An instance's open period at its `second`th second.
 fn open(instance: &str, second: i64, percent: f64) -> UsageEvent {
     #[allow(clippy::cast_precision_loss)]
@@ -48,7 +59,7 @@ fn shows_the_open_period_with_sparklines() {
         // An average of 5 a second more each second: 5, 10, 15, … between looks.
         #[allow(clippy::cast_precision_loss)]
         let other = open("web-2", second, 2.5 * (second as f64 + 1.0));
-        board.look(1_626_350_400 + second, [rising, other]);
+        look(&mut board, 1_626_350_400 + second, [rising, other]);
     }
     let lines = screen(&mut board, 120, 6, None);
     assert!(lines[0].contains("2 instances  2021-07-15 12:00:08 UTC  period open for 8 s"), "{lines:#?}");
@@ -68,7 +79,7 @@ fn shows_the_open_period_with_sparklines() {
 fn keys_sort_scroll_and_end() {
     let mut board = Board::default();
     #[allow(clippy::cast_precision_loss)]
-    board.look(1_626_350_401, (0..40).map(|n| open(&format!("i-{n:02}"), 1, n as f64)));
+    look(&mut board, 1_626_350_401, (0..40).map(|n| open(&format!("i-{n:02}"), 1, n as f64)));
     let first = |board: &mut Board| screen(board, 100, 12, None)[2][..4].to_owned();
     assert_eq!(first(&mut board), "i-39");
     board.key(key(KeyCode::Char('c')));
@@ -83,7 +94,7 @@ fn keys_sort_scroll_and_end() {
     assert_eq!(first(&mut board), "i-31");
     assert!(screen(&mut board, 100, 12, None)[11].contains("rows 32 to 40 of 40"));
     // Who is gone leaves no hole.
-    board.look(1_626_350_402, [open("i-07", 2, 1.0)]);
+    look(&mut board, 1_626_350_402, [open("i-07", 2, 1.0)]);
     assert_eq!(first(&mut board), "i-07");
     assert_eq!(board.key(key(KeyCode::Char('x'))), Asked::Nothing);
     assert_eq!(board.key(key(KeyCode::Char('q'))), Asked::End);
@@ -93,11 +104,11 @@ fn keys_sort_scroll_and_end() {
 #[test]
 fn a_new_period_starts_a_new_sum_and_no_spike() {
     let mut board = Board::default();
-    board.look(0, [open("a", 10, 10.0)]);
+    look(&mut board, 0, [open("a", 10, 10.0)]);
     let mut next = open("a", 1, 10.0);
     next.period = UsagePeriod { start: 1_626_350_410, end: 1_626_350_411 };
-    board.look(1, [next.clone()]);
-    board.look(1, [next]);
+    look(&mut board, 1, [next.clone()]);
+    look(&mut board, 1, [next]);
     let sent: Vec<f64> = board.rows()[0].history[2].iter().copied().collect();
     assert_eq!(sent, [2.0, 2.0]);
 }
@@ -105,16 +116,28 @@ fn a_new_period_starts_a_new_sum_and_no_spike() {
 #[test]
 fn an_instance_whose_period_just_ended_stays() {
     let mut board = Board::default();
-    board.look(9, [open("a", 9, 10.0)]);
+    look(&mut board, 9, [open("a", 9, 10.0)]);
     // The meter has no open period at the second where one ends.
-    board.look(10, [open("a", 10, 10.0)]);
+    look(&mut board, 10, [open("a", 10, 10.0)]);
     assert_eq!((board.len(), board.rows()[0].history[2].len()), (1, 2));
     // A late look: what was closed, and what is open since.
     let mut next = open("a", 2, 10.0);
     next.period = UsagePeriod { start: 1_626_350_411, end: 1_626_350_413 };
-    board.look(13, [open("a", 11, 10.0), next]);
+    look(&mut board, 13, [open("a", 11, 10.0), next]);
     let sent: Vec<f64> = board.rows()[0].history[2].iter().copied().collect();
     assert_eq!(sent, [2.0; 4]);
-    board.look(14, []);
+    look(&mut board, 14, []);
     assert_eq!(board.len(), 0);
+}
+
+#[test]
+fn what_could_not_be_measured_is_shown_as_unknown() {
+    let mut board = Board::default();
+    let not_metered = MetricSet::STORAGE.union(MetricSet::CPU);
+    let event =
+        UsageEvent { metrics: UsageMetrics { storage_gb: 0.0, ..open("a", 1, 0.0).metrics }, ..open("a", 1, 0.0) };
+    board.look(1, [Period { event, not_metered }]);
+    let row = &screen(&mut board, 120, 4, None)[2];
+    assert_eq!(row.matches(" ?").count(), 3, "{row}");
+    assert!(row.contains("4.20") && !row.contains("0.0 "), "{row}");
 }

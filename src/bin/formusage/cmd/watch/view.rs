@@ -190,7 +190,8 @@ impl Plan {
         let rows = shown.iter().map(|running| {
             let mut cells = vec![Cell::from(printable(&running.event.instance_id).into_owned())];
             for (column, top) in self.columns.iter().zip(&tops) {
-                let text = Text::from((column.show)(running));
+                let is_unknown = column.sort.metrics().intersects(running.not_metered);
+                let text = if is_unknown { Text::from("?") } else { Text::from((column.show)(running)) };
                 let left = column.sort == Sort::User;
                 cells.push(Cell::from(text.alignment(if left { Alignment::Left } else { Alignment::Right })));
                 if let Some(of) = column.spark.filter(|_| self.spark > 0) {
