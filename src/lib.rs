@@ -65,6 +65,9 @@ mod database;
 pub mod errors;
 pub mod events;
 pub mod files;
+#[cfg(any(fuzzing, all(test, feature = "cli")))]
+#[doc(hidden)]
+pub mod fuzzing;
 #[cfg(any(feature = "metrics", feature = "server"))]
 mod http_server;
 pub mod limited_read;

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::fleet::{Current, Fleet, Look, Moment, Past, PastRef, Problem, ScopeId};
 use super::metered::{Metered, Owner};
 use super::remainder::Remainder;
+use super::timeline::is_possible_second;
 use super::{CollectError, Now, Schedule, Scope, Timeline};
 use crate::clock::Monotonic;
 
@@ -120,6 +121,14 @@ impl Snapshot {
     #[must_use]
     pub const fn line(&self) -> &Timeline {
         &self.line
+    }
+
+    /// Whether clocks may have shown all its times.
+    pub(super) fn is_possible(&self) -> bool {
+        let is_possible = |it: &Moment| is_possible_second(it.second) && is_possible_second(it.settled);
+        self.line.is_possible()
+            && self.scopes.values().all(is_possible)
+            && self.instances.values().all(Past::is_possible)
     }
 
     /// How many instances were metered when it was kept.

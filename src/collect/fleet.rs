@@ -25,6 +25,7 @@ use serde::{Deserialize, Serialize};
 use super::metered::{Labels, Metered, Owner};
 use super::overlap::{Place, Places, clash, contained, twice};
 use super::remainder::{Remainder, Remainders};
+use super::timeline::is_possible_second;
 use super::{Chain, Identity, Meter, Observed};
 use crate::clock::Monotonic;
 
@@ -553,6 +554,11 @@ impl Past {
     /// Whether it was metered on when it was kept.
     pub(super) const fn is_open(&self) -> bool {
         self.ended.is_none()
+    }
+
+    /// Whether clocks may have shown its times.
+    pub(super) fn is_possible(&self) -> bool {
+        is_possible_second(self.seen) && is_possible_second(self.chain.start())
     }
 
     fn as_ref(&self) -> PastRef<'_> {

@@ -17,6 +17,8 @@ mod config;
 #[cfg(all(feature = "collect", target_os = "linux"))]
 mod drm;
 mod fleet;
+#[cfg(any(fuzzing, all(test, feature = "cli")))]
+pub(crate) mod fuzzing;
 #[cfg(feature = "collect")]
 mod gpu;
 #[cfg(feature = "collect")]

@@ -125,6 +125,9 @@ impl Saved {
             return Err(damaged("its digest is another one"));
         }
         let body: Body = serde_json::from_str(body).map_err(|error| damaged(&format!("its second line: {error}")))?;
+        if !body.agent.is_possible() {
+            return Err(damaged("it holds times that no clock shows"));
+        }
         Ok(Self { origin: body.origin, closing: body.closing, agent: body.agent })
     }
 

@@ -16,7 +16,13 @@ const UNSET_BEFORE: i128 = 1_577_836_800 * NANOS;
 /// A saved time that a wall clock is behind of by more than this is no time that has been.
 const FUTURE_NANOS: i128 = 24 * 3600 * NANOS;
 /// The last second that an event can carry: beyond it, readers take seconds for milliseconds.
-const LAST: i128 = 99_999_999_999 * NANOS;
+const LAST: i128 = LAST_SECOND as i128 * NANOS;
+const LAST_SECOND: i64 = 99_999_999_999;
+
+/// Whether a meter may have kept `second`: a period may end some days behind the last second.
+pub(super) const fn is_possible_second(second: i64) -> bool {
+    second >= 0 && second <= LAST_SECOND + 7 * 86_400
+}
 
 /// One look at both clocks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -83,6 +89,11 @@ impl Timeline {
         } else {
             wall >= UNSET_BEFORE && self.now > wall.saturating_add(FUTURE_NANOS)
         }
+    }
+
+    /// Whether clocks may have shown these times. Computing with others overflows.
+    pub(super) fn is_possible(&self) -> bool {
+        (-LAST..=LAST).contains(&self.wall) && (0..=LAST).contains(&self.now)
     }
 
     /// Moves to another look at both clocks, and tells whether the wall clock was set in between.

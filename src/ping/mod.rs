@@ -14,6 +14,8 @@ mod certificate;
 mod cloud_events;
 mod dial;
 mod form;
+#[cfg(any(fuzzing, all(test, feature = "cli")))]
+pub(crate) mod fuzzing;
 mod http;
 mod local;
 mod nats;

@@ -15,6 +15,8 @@
 //!
 //! Writes that come at the same time are committed together, so that each is durable and many a second go through.
 
+#[cfg(any(fuzzing, all(test, feature = "cli")))]
+pub(crate) mod fuzzing;
 mod list;
 mod routes;
 mod writer;

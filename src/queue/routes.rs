@@ -233,6 +233,40 @@ async fn list(queue: Queue, connection: Arc<Slot>, name: String, from: u64) -> R
     }
 }
 
+/// A write that is understood is the one that a sender makes of the same message.
+#[cfg(any(fuzzing, all(test, feature = "cli")))]
+pub(super) fn fuzz_write(body: &[u8]) {
+    use crate::transport::form::wire::write_request;
+    if let Ok(Operation::Write { content, topic }) = serde_json::from_slice(body)
+        && let Some((sub_topic, event)) = content.split_first()
+        // Senders give the digest of a name, which needs no escapes.
+        && topic.bytes().all(|byte| byte.is_ascii_alphanumeric())
+    {
+        let request = write_request(&topic, *sub_topic, event);
+        let arrived = serde_json::from_slice(&request).map(|Operation::Write { content, topic }| (content, topic));
+        assert_eq!(arrived.ok(), Some((content, topic)), "another message arrives than was sent");
+    }
+}
+
+/// A host that counts as this machine leads nowhere else, as URLs are understood.
+#[cfg(any(fuzzing, all(test, feature = "cli")))]
+pub(super) fn fuzz_host(host: &str) {
+    if !is_loopback(host) {
+        return;
+    }
+    let Ok(url) = url::Url::parse(&format!("http://{host}/")) else { return };
+    let is_here = match url.host() {
+        Some(url::Host::Domain(name)) => {
+            let name = name.trim_end_matches('.');
+            name == "localhost" || name.ends_with(".localhost")
+        }
+        Some(url::Host::Ipv4(address)) => address.is_loopback(),
+        Some(url::Host::Ipv6(address)) => address.to_canonical().is_loopback(),
+        None => false,
+    };
+    assert!(is_here, "{host:?} leads to {url}");
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

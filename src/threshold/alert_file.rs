@@ -210,6 +210,20 @@ fn understand(text: &[u8]) -> Result<Kept, RecordError> {
     Ok(Kept { states: Some(record.restore()?), untold, put_aside: None })
 }
 
+/// Reads `text` as a file of states; what can be read is written as something that can be read again. See
+/// [`crate::fuzzing`].
+#[cfg(any(fuzzing, all(test, feature = "cli")))]
+pub fn fuzz_alert_file(text: &[u8]) {
+    let _ = begins_as_ours(text);
+    let Ok(record) = AlertRecord::parse(text) else { return };
+    let untold = record.untold.clone();
+    let Ok((states, set)) = record.restore() else { return };
+    let kept = AlertRecord::of(&states, &set, untold);
+    let again = serde_json::to_vec(&kept).unwrap_or_default();
+    assert_eq!(AlertRecord::parse(&again), Ok(kept), "states that were written can't be read");
+    assert!(understand(&again).is_ok());
+}
+
 fn put_aside(path: &Path, error: &RecordError, now: i64) -> io::Result<String> {
     let word = if matches!(error, RecordError::Damaged(_)) { "damaged" } else { "aside" };
     let names = (0..).map(|n| if n == 0 { format!(".{word}-{now}") } else { format!(".{word}-{now}-{n}") });

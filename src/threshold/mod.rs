@@ -43,6 +43,8 @@ pub use alert::{
     ALERTS_FORMAT, ALERTS_VERSION, AlertCounts, AlertKind, AlertReason, AlertRecord, AlertState, AlertStates,
     AlertStatus, InstanceKey, InstanceKeys, OutOfOrder, RecordError, ThresholdAlert,
 };
+#[cfg(any(fuzzing, all(test, feature = "cli")))]
+pub use alert_file::fuzz_alert_file;
 pub use alert_file::{AlertFile, AlertFileError, Kept};
 pub use config::{ANY, ActionType, ResourceType, ThresholdConfig, ThresholdType, ThresholdViolation};
 pub use evaluate::{InvalidThresholds, ThresholdSet};

@@ -10,6 +10,8 @@ pub(crate) mod cause;
 mod destination;
 mod file;
 pub mod form;
+#[cfg(any(fuzzing, all(test, feature = "cli")))]
+pub(crate) mod fuzzing;
 pub mod http;
 pub(crate) mod http_client;
 pub(crate) mod name;

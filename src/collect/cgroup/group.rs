@@ -199,3 +199,9 @@ fn field(text: &str, name: &str) -> io::Result<u64> {
 fn number(text: &str) -> io::Result<u64> {
     text.trim().parse().map_err(|_| io::Error::other(format!("{:?} is no number", text.trim())))
 }
+
+/// Reads `text` as the files of a group that hold lines of a name and a number, or one number.
+#[cfg(any(fuzzing, all(test, feature = "cli")))]
+pub(in crate::collect) fn fuzz_files(text: &str) {
+    let _ = (cpu_used(text), number(text));
+}

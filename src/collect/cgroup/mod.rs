@@ -26,6 +26,9 @@ mod unread;
 mod walk;
 mod watch;
 
+#[cfg(any(fuzzing, all(test, feature = "cli")))]
+pub(super) use self::group::fuzz_files;
+
 use std::collections::{BTreeMap, HashMap};
 use std::ffi::OsString;
 use std::os::fd::BorrowedFd;

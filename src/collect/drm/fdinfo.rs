@@ -64,6 +64,14 @@ pub(super) fn client(text: &str) -> Option<Client<'_>> {
     Some(Client { device: slot.or(driver).unwrap_or_default(), id: id?, engines })
 }
 
+/// Reads `text` as what the kernel says of a client.
+#[cfg(any(fuzzing, all(test, feature = "cli")))]
+pub(in crate::collect) fn fuzz_client(text: &str) {
+    if let Some(client) = client(text) {
+        assert!(client.engines.values().all(|engine| engine.capacity() > 0));
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

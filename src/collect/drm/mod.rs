@@ -17,6 +17,9 @@
 mod account;
 mod fdinfo;
 
+#[cfg(any(fuzzing, all(test, feature = "cli")))]
+pub(super) use fdinfo::fuzz_client;
+
 use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::io;

@@ -11,6 +11,8 @@ mod portable;
 
 #[cfg(target_os = "linux")]
 pub use linux::LinuxHost;
+#[cfg(all(target_os = "linux", any(fuzzing, all(test, feature = "cli"))))]
+pub(super) use linux::fuzz_files;
 #[cfg(any(test, not(target_os = "linux")))]
 pub use portable::PortableHost;
 

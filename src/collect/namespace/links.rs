@@ -259,6 +259,21 @@ fn short(bytes: &[u8]) -> Option<u16> {
     bytes.first_chunk().map(|bytes| u16::from_ne_bytes(*bytes))
 }
 
+/// Reads `bytes` as the kernel's answer to each question.
+#[cfg(any(fuzzing, all(test, feature = "cli")))]
+pub(in crate::collect) fn fuzz_answer(bytes: &[u8]) {
+    let mut rest = bytes;
+    while let Some((_, body, after)) = message(rest) {
+        assert!(after.len() < rest.len(), "a message without an end");
+        if let Some(link) = link(body) {
+            assert!(link.name.len() <= body.len() && !link.name.contains(&0));
+            let _ = link.judged(&[0]);
+        }
+        assert!(attributes(body.get(4..).unwrap_or_default()).count() <= body.len() / 4);
+        rest = after;
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

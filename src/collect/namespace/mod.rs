@@ -14,6 +14,9 @@
 mod link_reader;
 mod links;
 
+#[cfg(any(fuzzing, all(test, feature = "cli")))]
+pub(super) use links::fuzz_answer;
+
 use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
 use std::io;

@@ -60,6 +60,16 @@ pub(super) fn pages(text: &str) -> io::Result<Pages> {
     }
 }
 
+/// Reads `text` as each of the files.
+#[cfg(any(fuzzing, all(test, feature = "cli")))]
+pub(in crate::collect) fn fuzz_files(text: &[u8]) {
+    if let Ok(stat) = stat(text) {
+        assert!(stat.name.len() < text.len());
+    }
+    let text = String::from_utf8_lossy(text);
+    let _ = (pages(&text), status(&text, "Tgid"));
+}
+
 /// A line of `status`: a name, a colon, a tab, the value.
 pub(super) fn status<'t>(text: &'t str, name: &str) -> Option<&'t str> {
     text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).map(str::trim)

@@ -1,5 +1,7 @@
 //! NATS JetStream, step by step.
 
+#[cfg(any(fuzzing, all(test, feature = "cli")))]
+pub(super) mod fuzzing;
 mod stream;
 mod wire;
 

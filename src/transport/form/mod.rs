@@ -11,6 +11,8 @@
 //! acknowledgement is not durable: it holds its topics in memory.
 
 mod client;
+#[cfg(any(fuzzing, all(test, feature = "cli")))]
+pub(super) mod fuzzing;
 mod list;
 mod sink;
 mod source;

@@ -2,6 +2,8 @@
 
 mod direct;
 mod failure;
+#[cfg(any(fuzzing, all(test, feature = "cli")))]
+pub(super) mod fuzzing;
 mod proxy;
 mod renewed;
 mod secret;

@@ -12,6 +12,9 @@ mod network;
 mod stat;
 mod storage;
 
+#[cfg(any(fuzzing, all(test, feature = "cli")))]
+pub(in crate::collect) use self::stat::fuzz_files;
+
 use std::path::Path;
 
 use self::network::Uplinks;

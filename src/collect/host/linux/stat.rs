@@ -54,3 +54,10 @@ pub(super) fn memory(text: &str) -> io::Result<Memory> {
 fn unknown(what: &str) -> io::Error {
     io::Error::other(format!("{what} is missing or no number"))
 }
+
+/// Reads `text` as each of the files.
+#[cfg(any(fuzzing, all(test, feature = "cli")))]
+pub(in crate::collect) fn fuzz_files(text: &str) {
+    assert!(cpu(text, 100).is_ok_and(|cpu| cpu.count >= 1.0) || cpu(text, 100).is_err());
+    assert!(memory(text).is_ok_and(|memory| memory.used <= memory.total) || memory(text).is_err());
+}

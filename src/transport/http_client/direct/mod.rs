@@ -7,6 +7,8 @@
 mod dial;
 mod exchange;
 mod framing;
+#[cfg(any(fuzzing, all(test, feature = "cli")))]
+pub(super) mod fuzzing;
 mod pool;
 
 use std::fmt;

@@ -96,8 +96,9 @@ fn signal_ends_every_command_that_waits_for_a_name_server() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("resolv.conf"), "nameserver 192.0.2.1\noptions timeout:30 attempts:5\n").unwrap();
     // A network that takes every packet and answers none.
-    let script = r#"mount --bind resolv.conf /etc/resolv.conf && ip link add d0 type dummy && ip link set d0 up &&
-        ip address add 192.0.2.2/24 dev d0 && exec "$0" "$@""#;
+    let script = r#"mount --bind resolv.conf /etc/resolv.conf && ip link add d0 type veth peer name d1 &&
+        ip link set d1 up && ip link set d0 up && ip address add 192.0.2.2/24 dev d0 &&
+        ip neighbour add 192.0.2.1 lladdr 02:00:00:00:00:01 dev d0 && exec "$0" "$@""#;
     for (words, code) in [
         ("publish --drain-timeout 1s --to form://queue.example", Some(1)),
         ("publish --drain-timeout 1s --to nats://queue.example/s", Some(1)),

@@ -1,0 +1,5 @@
+//! Names of any bytes as text in ids.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| form_usage_events::fuzzing::spelling(data));
