@@ -380,7 +380,7 @@ fn what_was_not_metered_is_shown_as_unknown_and_never_as_0() {
     };
     let input =
         named(&nothing, "\"storage_gb\"") + &named(&event("web-2", 0), "\"cpu_seconds\"") + &text(&event("web-3", 0));
-    let output = report(&["--by", "instance"]).write_stdin(input.as_str()).output().unwrap();
+    let output = report(&["--by", "instance", "--format", "table"]).write_stdin(input.as_str()).output().unwrap();
     let table = String::from_utf8(output.stdout).unwrap();
     assert_eq!((row(&table, "web-1")[1], row(&table, "web-1")[3]), ("30", "?"), "{table}");
     assert_eq!((row(&table, "web-2")[1], row(&table, "web-2")[3]), ("\u{2265}30", "0.214"), "{table}");
