@@ -1,4 +1,4 @@
-//! A connection to a mail server that sends so many bytes and no more.
+//! A connection to a mail server that fails once the server has sent more than a limit.
 
 use std::io;
 use std::net::SocketAddr;

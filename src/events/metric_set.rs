@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 /// The names of the metrics, in the order in which an event has them.
-const NAMES: [&str; 8] = [
+pub(crate) const METRIC_NAMES: [&str; 8] = [
     "cpu_seconds",
     "cpu_percent_avg",
     "memory_gb",
@@ -31,7 +31,7 @@ impl From<MetricSet> for Vec<&'static str> {
 /// Names that are no metrics are passed over.
 impl From<Vec<String>> for MetricSet {
     fn from(names: Vec<String>) -> Self {
-        let bit = |name: &String| NAMES.iter().position(|known| known == name).map_or(0, |bit| 1 << bit);
+        let bit = |name: &String| METRIC_NAMES.iter().position(|known| known == name).map_or(0, |bit| 1 << bit);
         Self(names.iter().map(bit).fold(0, |bits, bit| bits | bit))
     }
 }
@@ -97,13 +97,13 @@ impl MetricSet {
 
     /// The names of the metrics, in the order in which an event has them.
     pub fn names(self) -> impl Iterator<Item = &'static str> {
-        NAMES.into_iter().enumerate().filter(move |(bit, _)| self.0 & (1 << bit) != 0).map(|(_, name)| name)
+        METRIC_NAMES.into_iter().enumerate().filter(move |(bit, _)| self.0 & (1 << bit) != 0).map(|(_, name)| name)
     }
 
     /// The names of all metrics of an event, in their order.
     #[must_use]
     pub const fn all_names() -> &'static [&'static str] {
-        &NAMES
+        &METRIC_NAMES
     }
 }
 
@@ -115,7 +115,7 @@ mod tests {
     #[test]
     fn names_are_those_of_an_event_in_its_order() {
         let text = serde_json::to_string(&sample().metrics).unwrap();
-        let places: Vec<usize> = NAMES.iter().map(|name| text.find(&format!("\"{name}\":")).unwrap()).collect();
+        let places: Vec<usize> = METRIC_NAMES.iter().map(|name| text.find(&format!("\"{name}\":")).unwrap()).collect();
         assert!(places.is_sorted(), "{text}");
         let both = MetricSet::GPU.union(MetricSet::STORAGE);
         assert_eq!(both.names().collect::<Vec<_>>(), ["storage_gb", "gpu_seconds"]);

@@ -8,7 +8,7 @@
 //! - [`sift()`]: the lines of a stream that need a closer look, found on several threads.
 
 mod id;
-mod metric_set;
+pub(crate) mod metric_set;
 mod ndjson;
 mod sift;
 mod wire;

@@ -21,8 +21,8 @@ use crate::output::Words;
 /// So much of a channels file is searched for the variables that it names.
 const CHANNELS_BYTES: u64 = 1 << 20;
 
-/// After so many turns of tasks the runtime looks at its timers. A server that floods us keeps a task busy for milliseconds in
-/// each turn, and by default (61) time limits would come seconds late.
+/// The runtime checks its timers after this many polls of tasks. A server that floods a connection keeps a task busy for
+/// milliseconds in each poll, so that with the default (61) time limits came seconds late.
 pub(crate) const EVENT_INTERVAL: u32 = 8;
 
 /// Sends log lines to standard error: warnings and violations by default, more with `--verbose`, none with `--quiet`.

@@ -36,13 +36,13 @@ pub(crate) struct Shutdown {
 /// How a command may end.
 #[derive(Debug, Clone)]
 pub(crate) struct Ending {
-    /// What the first signal does, for whoever sits at the terminal; nothing is said where it is empty.
+    /// The message at the first signal, written to a terminal only. Empty: no message.
     pub(crate) announcement: &'static str,
     /// How long finishing may take.
     pub(crate) finish_time: Duration,
     /// How long stopping may take after the second signal.
     pub(crate) abort_time: Duration,
-    /// What is said where the process has to be ended: why, and what became of the work.
+    /// The message when the process is ended by force: why, and what became of the work.
     pub(crate) overdue: &'static str,
 }
 

@@ -4,19 +4,9 @@
 //! Several metrics stand behind each other with commas, each with as many values; what is not named is 0. Periods are
 //! 30 s long, contiguous, and begin at the start of the case, unless `every` and `from` say otherwise.
 
+use crate::events::metric_set::METRIC_NAMES;
 use crate::events::{EVENT_TYPE, UsageEvent, UsageMetrics, UsagePeriod, VERSION};
 use crate::units::TimeSpan;
-
-const METRICS: [&str; 8] = [
-    "cpu_seconds",
-    "cpu_percent_avg",
-    "memory_gb",
-    "memory_percent",
-    "storage_gb",
-    "network_egress_mb",
-    "network_ingress_mb",
-    "gpu_seconds",
-];
 
 /// The most events of one series.
 const MOST: usize = 1_000_000;
@@ -54,19 +44,19 @@ pub(super) fn events(text: &str, start: i64) -> Result<Vec<UsageEvent>, String> 
             }
             continue;
         }
-        let Some(metric) = METRICS.iter().position(|metric| *metric == name) else {
-            let meant = METRICS.into_iter().min_by_key(|metric| strsim::damerau_levenshtein(metric, name));
+        let Some(metric) = METRIC_NAMES.iter().position(|metric| *metric == name) else {
+            let meant = METRIC_NAMES.into_iter().min_by_key(|metric| strsim::damerau_levenshtein(metric, name));
             return Err(refuse(&format!(
                 "unknown metric {name:?}; did you mean `{}`? There are {}, and the words `every` and `from`",
                 meant.unwrap_or_default(),
-                METRICS.join(", ")
+                METRIC_NAMES.join(", ")
             )));
         };
         metrics.push((metric, values(&rest, metric).map_err(|why| refuse(&why))?));
     }
     let [(_, first), others @ ..] = &metrics[..] else { return Err(refuse("it names no metric")) };
     if let Some((metric, values)) = others.iter().find(|(_, values)| values.len() != first.len()) {
-        let name = METRICS.get(*metric).copied().unwrap_or_default();
+        let name = METRIC_NAMES.get(*metric).copied().unwrap_or_default();
         return Err(refuse(&format!("`{name}` has {} values, the first metric {}", values.len(), first.len())));
     }
     let mut events = Vec::with_capacity(first.len());
@@ -85,7 +75,7 @@ pub(super) fn events(text: &str, start: i64) -> Result<Vec<UsageEvent>, String> 
 
 fn values(words: &[&str], metric: usize) -> Result<Vec<Option<f64>>, String> {
     let mut values = Vec::new();
-    let whole = matches!(METRICS.get(metric), Some(&("cpu_seconds" | "gpu_seconds")));
+    let whole = matches!(METRIC_NAMES.get(metric), Some(&("cpu_seconds" | "gpu_seconds")));
     for word in words {
         let bad = || format!("{word:?} is no value; expected one like 95, 95x20, 10+5x4 or _x3");
         let (figure, times) = match word.split_once('x') {

@@ -22,8 +22,8 @@ fn groups(world: &Rc<RefCell<World>>) -> Source {
     Source { name: "s".into(), scope, owner: Owner { user: "u".into(), ..Owner::default() } }
 }
 
-/// So many groups are there, each of which has used so many milliseconds.
-fn make(world: &Rc<RefCell<World>>, prefix: &str, count: usize, cpu: u64) {
+/// Adds `count` groups, each of which has used `cpu` milliseconds of CPU time.
+fn add_groups(world: &Rc<RefCell<World>>, prefix: &str, count: usize, cpu: u64) {
     (0..count).for_each(|number| set(world, &format!("{prefix}{number}"), 1, cpu));
 }
 
@@ -44,7 +44,7 @@ fn what_exceeds_the_number_is_one_event_and_no_second_is_lost() {
     let world = world(&[("long", 1, 0)]);
     let mut agent = Agent::new(vec![groups(&world)], periods(10), now(0));
     agent.tick(now(0)).unwrap();
-    make(&world, "g", 3 * MAX_SHORT_LIVED, 700);
+    add_groups(&world, "g", 3 * MAX_SHORT_LIVED, 700);
     agent.tick(now(2_000)).unwrap();
     remove(&world, "g");
     let mut events = agent.tick(now(4_000)).unwrap().events;
@@ -61,10 +61,10 @@ fn what_exceeds_the_number_is_one_event_and_no_second_is_lost() {
     // The thousand that had events of their own leave what rounding took from them; it waits for the scope's next sum.
     let own = events.iter().filter(|it| it.event.instance_id.starts_with('g')).count();
     assert_eq!((own, seconds(&events)), (MAX_SHORT_LIVED, 1_400));
-    make(&world, "x", MAX_SHORT_LIVED + 1, 0);
+    add_groups(&world, "x", MAX_SHORT_LIVED + 1, 0);
     let mut agent = Agent::resume(vec![groups(&world)], periods(10), kept(&agent), now(12_000));
     agent.tick(now(12_000)).unwrap();
-    make(&world, "y", MAX_SHORT_LIVED + 1, 0);
+    add_groups(&world, "y", MAX_SHORT_LIVED + 1, 0);
     agent.tick(now(13_000)).unwrap();
     remove(&world, "y");
     events.extend(agent.tick(now(14_000)).unwrap().events);
@@ -77,7 +77,7 @@ fn in_one_run_the_sum_is_exact() {
     let world = world(&[("long", 1, 0)]);
     let mut agent = Agent::new(vec![groups(&world)], periods(10), now(0));
     agent.tick(now(0)).unwrap();
-    make(&world, "g", MAX_SHORT_LIVED + 7, 333);
+    add_groups(&world, "g", MAX_SHORT_LIVED + 7, 333);
     agent.tick(now(2_000)).unwrap();
     remove(&world, "g");
     let mut events = agent.finish(now(4_500)).events;
@@ -96,7 +96,7 @@ fn while_nobody_takes_events_they_are_bounded() {
     let (mut events, mut used) = (Vec::new(), 0);
     for look in 1..20 {
         let prefix = format!("g{look}-");
-        make(&world, &prefix, 300, 1_500);
+        add_groups(&world, &prefix, 300, 1_500);
         used += 300 * 1_500;
         events.extend(agent.tick(now(look * 2_000)).unwrap().events);
         remove(&world, &prefix);
@@ -114,7 +114,7 @@ fn those_that_had_an_event_before_have_a_last_one_of_their_own() {
     let world = world(&[]);
     let mut agent = Agent::new(vec![groups(&world)], periods(10), now(0));
     agent.tick(now(0)).unwrap();
-    make(&world, "g", 3 * MAX_SHORT_LIVED, 5_000);
+    add_groups(&world, "g", 3 * MAX_SHORT_LIVED, 5_000);
     agent.tick(now(2_000)).unwrap();
     let mut events = agent.tick(now(10_000)).unwrap().events;
     remove(&world, "g");

@@ -13,7 +13,8 @@ const GRACE: Duration = Duration::from_secs(5);
 
 /// From now on the first SIGINT or SIGTERM lets the input come to its end within [`GRACE`]; the second ends at once.
 ///
-/// `overdue` is said where the grace is over and the process ends: what became of what had come until then.
+/// `overdue` is the message when the time to finish is over and the process is ended: it says what became of the events that
+/// were read.
 pub(crate) fn outlive_the_first_signal(overdue: &'static str) -> anyhow::Result<()> {
     Shutdown::listen(Ending {
         announcement: "reading on to the end of the input, for 5 s at most; once more to stop now",
