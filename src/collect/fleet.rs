@@ -487,6 +487,13 @@ impl Fleet {
         self.close_remainders(end, events);
     }
 
+    /// Begins all periods that hold nothing yet at `second`, where that is later.
+    pub(super) fn skip_to(&mut self, second: i64) {
+        self.members.values_mut().for_each(|member| member.meter.skip_to(second));
+        self.past.values_mut().for_each(|past| past.chain.skip_to(second));
+        self.remainders.skip_to(second);
+    }
+
     /// Closes the open periods where something was seen in them, at the last look that saw it.
     /// None ends after the second `limit`.
     pub(super) fn close_seen(&mut self, limit: i64, events: &mut Vec<Metered>) {

@@ -145,6 +145,12 @@ impl Remainders {
         self.crowded.clear();
         self.opened = end;
     }
+
+    /// Begins the open periods at `second`, where that is later.
+    pub(super) fn skip_to(&mut self, second: i64) {
+        self.opened = self.opened.max(second);
+        self.sums.values_mut().for_each(|sum| sum.chain.skip_to(second));
+    }
 }
 
 impl Remainder {

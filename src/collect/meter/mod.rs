@@ -205,6 +205,11 @@ impl Meter {
         &self.chain
     }
 
+    /// Begins the open period at `second`, where that is later.
+    pub(super) const fn skip_to(&mut self, second: i64) {
+        self.chain.skip_to(second);
+    }
+
     pub(super) fn into_parts(self) -> (Identity, Chain) {
         (self.identity, self.chain)
     }
