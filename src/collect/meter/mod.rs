@@ -331,6 +331,15 @@ impl Chain {
         self.period.storage.spread(seconds);
     }
 
+    /// Makes averages of a period that ends at `end` those of the whole period, where it is longer than what was seen of
+    /// it: a job of a third of a second holds memory for no whole one.
+    #[allow(clippy::cast_precision_loss)]
+    pub(super) const fn widen_gauges(&mut self, end: i64) {
+        let seconds = end.saturating_sub(self.start) as f64;
+        self.period.memory.widen(seconds);
+        self.period.storage.widen(seconds);
+    }
+
     fn forget_counters(&mut self, reading: &Reading) {
         self.cpu = Some(Duration::ZERO);
         self.network = reading.network.clone().unwrap_or_default();
