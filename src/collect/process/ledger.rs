@@ -253,7 +253,7 @@ mod tests {
             steps in proptest::collection::vec((0u8..7, 0usize..8, 1u64..50), 1..200),
         ) {
             // Every fourth process is of one kind.
-            let is_reaper = |number: u32| number == 1 && reapers[0] || reapers[number as usize % 4] && number % 3 == 0;
+            let is_reaper = |number: u32| number == 1 && reapers[0] || reapers[number as usize % 4] && number.is_multiple_of(3);
             let mut alive: Vec<(u32, u32, u64, u64)> = vec![(1, 0, 0, 0)];
             let (mut next, mut true_sum, mut ledger) = (2, 0u64, Ledger::default());
             // Time in nobody's hands that a look may never have seen.
@@ -274,7 +274,7 @@ mod tests {
                         }
                         match alive.iter_mut().find(|other| other.0 == parent) {
                             // What runs under a number that is divided by seven is not waited for.
-                            Some(parent) if number % 7 != 0 => parent.3 += own + waited,
+                            Some(parent) if !number.is_multiple_of(7) => parent.3 += own + waited,
                             _ => left += own + waited,
                         }
                     }
