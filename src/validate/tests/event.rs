@@ -39,6 +39,7 @@ fn each_fault_of_an_event_is_one_finding() {
         (":30,", ":18446744073709551615,", "implausible-time", "/metrics/cpu_seconds"),
         (":30,", ":3841,", "implausible-time", "/metrics/cpu_seconds"),
         (":30,\"cpu_percent_avg\":12.5", ":30721,\"cpu_percent_avg\":100", "implausible-time", "/metrics/cpu_seconds"),
+        (":30,\"cpu_percent_avg\":12.5", ":3000,\"cpu_percent_avg\":0.0", "implausible-time", "/metrics/cpu_seconds"),
         ("1626350400", "0", "implausible-period", "/period/start"),
         ("1626350400", "1623672029", "implausible-period", "/period/start"),
         ("\"user_123456\"", "\" \"", "unreadable-id", "/user_id"),
