@@ -31,7 +31,12 @@ impl Above {
     /// Reads them, before the groups are looked at. What was read before that is kept until [`Above::settle`].
     pub(super) fn read<'g>(&mut self, folders: impl Iterator<Item = &'g Path>, root: &Path, buffer: &mut Vec<u8>) {
         self.fresh.clear();
+        let mut last: Option<&Path> = None;
         for folder in folders.filter_map(Path::parent) {
+            // Groups come in the order of their paths. Paths are compared part by part, which costs more than bytes.
+            if last.replace(folder).is_some_and(|last| last.as_os_str() == folder.as_os_str()) {
+                continue;
+            }
             // The root's figure comes from other counters.
             if folder == root || !folder.starts_with(root) || self.fresh.contains_key(folder) {
                 continue;

@@ -182,9 +182,11 @@ impl NamespaceTraffic {
         buffer: &mut Vec<u8>,
     ) -> io::Result<BTreeMap<String, Traffic>> {
         let mut traffic = BTreeMap::new();
-        let moved: Vec<u64> =
-            self.held.iter().filter(|(inode, held)| !held.is_in(**inode)).map(|(id, _)| *id).collect();
-        let mut is_round = !moved.is_empty() || self.held.is_empty() || at >= self.next_round;
+        let mut is_round = self.held.is_empty() || at >= self.next_round;
+        // Nothing is counted in the host's namespace, so that its witness is asked in rounds alone.
+        let asked = self.held.iter().filter(|(_, held)| is_round || held.counters.is_some());
+        let moved: Vec<u64> = asked.filter(|(inode, held)| !held.is_in(**inode)).map(|(inode, _)| *inode).collect();
+        is_round |= !moved.is_empty();
         let places = if is_round { self.places(shared, &processes()?, at)? } else { HashMap::new() };
         for inode in moved {
             match places.get(&inode) {
