@@ -179,7 +179,8 @@ impl Fleet {
     ) {
         self.looks += 1;
         let looked = self.looks;
-        if look.first {
+        let may_leave_something = !observed.is_empty() || look.first && !self.past.is_empty();
+        if may_leave_something && !self.remainders.knows(look.name) {
             let place = Place::Group(format!("short-lived instances of {}", look.name).into());
             self.remainders.know(look.name, (look.substitute)(&place));
         }

@@ -11,7 +11,8 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::group::{Group, Shared, cpu_used};
+use super::group::{Group, cpu_used};
+use super::shared::Readers;
 use crate::clock::Monotonic;
 use crate::collect::kernel_file::KernelFile;
 
@@ -63,7 +64,7 @@ impl Above {
         gone: &Group,
         groups: impl Iterator<Item = &'g Group>,
         at: Monotonic,
-        shared: &mut Shared,
+        shared: &mut Readers,
     ) -> Option<Duration> {
         if gone.empty {
             return None;

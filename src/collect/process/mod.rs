@@ -92,8 +92,11 @@ impl ProcessTree {
                 "can't meter pid:{number}: it is a thread of process {process}; meter pid:{process}"
             )));
         }
-        let names =
-            Naming::new(options, Machine::host(root)).of(Some(&spelled(&found.name)), &format!("pid:{number}"), None);
+        let names = Naming::new(options, Machine::host(root).into()).of(
+            Some(&spelled(&found.name)),
+            &format!("pid:{number}"),
+            None,
+        );
         names.replaced.iter().for_each(|why| tracing::warn!(process = number, "it is metered under another id: {why}"));
         let pid = i32::try_from(number).ok().and_then(Pid::from_raw).filter(|_| root == Path::new("/"));
         let mut tree = Self {
