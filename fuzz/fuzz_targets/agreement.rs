@@ -43,7 +43,7 @@ fuzz_target!(|data: &[u8]| {
         assert_eq!((view.instance_id, view.user_id), (&*event.instance_id, &*event.user_id));
         assert_eq!((view.timestamp, view.period), (event.timestamp, event.period));
         assert_eq!(view.metrics, event.metrics);
-        let over = SET.exceeds_any(view.user_id, view.instance_id, &view.metrics);
+        let over = SET.concerns_any(view.user_id, view.instance_id, &view.metrics, view.not_metered);
         assert_eq!(over, !SET.violations(&event).is_empty());
     }
     // The same bytes as a whole input: with the stream looked at, every line goes the slower way.

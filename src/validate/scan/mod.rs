@@ -1,6 +1,6 @@
 //! The scanner made for events: one pass over a line that stands as it is mostly written.
 //!
-//! The fields in the order of the format, with no space between them or with the one that many JSON writers set behind
+//! The fields in the order of the format, of the optional ones `not_metered` alone, with no space between them or with the one that many JSON writers set behind
 //! `:` and `,`; version 1.0; strings without escapes; numbers without sign and exponent. Such a line is compared with
 //! what it has to be, piece by piece, and where only the verdict is asked for, no value is made of it. Any other line
 //! is for the readers behind: this one may turn away a sound line, and never passes one that they would remark on.
@@ -11,7 +11,7 @@ use self::cursor::Cursor;
 use super::EventRules;
 use super::plausible::certainly_plausible;
 use super::rules::MILLISECONDS_FROM;
-use crate::events::{UsageMetrics, UsagePeriod};
+use crate::events::{MetricSet, UsageMetrics, UsagePeriod};
 
 /// An event that nothing is to be remarked on, of version 1.0, with its text where it stood.
 #[derive(Debug, Clone, PartialEq)]
@@ -23,6 +23,7 @@ pub(super) struct Scanned<'a> {
     pub(super) org_id: Option<&'a [u8]>,
     pub(super) metrics: UsageMetrics,
     pub(super) period: UsagePeriod,
+    pub(super) not_metered: MetricSet,
     /// The bytes of the line and of its end.
     pub(super) length: usize,
 }
@@ -105,7 +106,13 @@ macro_rules! form {
             let start = at.whole()?;
             at.expect(next!("end"))?;
             let end = at.whole()?;
-            at.expect("}}")?;
+            at.expect("}")?;
+            let mut not_metered = MetricSet::NONE;
+            if at.peek() == Some(b',') {
+                at.expect(concat!(next!("not_metered"), "["))?;
+                not_metered = at.metrics(concat!(",", $gap))?;
+            }
+            at.expect("}")?;
             at.line_end()?;
 
             let [timestamp, start, end] = [timestamp, start, end].map(u64::cast_signed);
@@ -135,7 +142,8 @@ macro_rules! form {
                 metrics.network_ingress_mb = network_ingress_mb.value()?;
             }
             let length = text.len() - at.left();
-            Some(Scanned { timestamp, instance_id, user_id, org_id, metrics, period: UsagePeriod { start, end }, length })
+            let period = UsagePeriod { start, end };
+            Some(Scanned { timestamp, instance_id, user_id, org_id, metrics, period, not_metered, length })
         }
     };
 }
