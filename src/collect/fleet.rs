@@ -468,13 +468,9 @@ impl Fleet {
 
     /// Gives the events of what short-lived instances left, in periods up to `end`.
     pub(super) fn close_remainders(&mut self, end: i64, events: &mut Vec<Metered>) {
-        if self.remainders.has_crowded() {
-            // Where many end, what rounding left over of all of them comes at once.
-            for past in self.past.values_mut().filter(|past| !past.chain.has_seen()) {
-                if self.remainders.is_crowded(&past.scope) {
-                    self.remainders.add(&past.scope, &past.identity, &past.labels, &mut past.chain);
-                }
-            }
+        // What rounding left over of those that ended is somebody's: many jobs of less than a second are whole seconds.
+        for past in self.past.values_mut().filter(|past| !past.chain.has_seen()) {
+            self.remainders.add(&past.scope, &past.identity, &past.labels, &mut past.chain);
         }
         self.remainders.close(end, events);
     }
@@ -485,6 +481,13 @@ impl Fleet {
             member.close(end, events);
         }
         self.close_remainders(end, events);
+    }
+
+    /// Begins all periods that hold nothing yet at `second`, where that is later.
+    pub(super) fn skip_to(&mut self, second: i64) {
+        self.members.values_mut().for_each(|member| member.meter.skip_to(second));
+        self.past.values_mut().for_each(|past| past.chain.skip_to(second));
+        self.remainders.skip_to(second);
     }
 
     /// Closes the open periods where something was seen in them, at the last look that saw it.
@@ -593,10 +596,11 @@ impl Past {
     fn last_event(&mut self, limit: i64, events: &mut Vec<Metered>) {
         let end = self.seen.max(self.chain.start() + 1);
         let not_metered = self.chain.not_metered();
-        if self.chain.has_seen()
-            && end <= limit
-            && let Some(event) = self.chain.close_for(&self.identity, end)
-        {
+        if !self.chain.has_seen() || end > limit {
+            return;
+        }
+        self.chain.widen_gauges(end);
+        if let Some(event) = self.chain.close_for(&self.identity, end) {
             events.push(Metered { event, labels: Arc::clone(&self.labels), not_metered });
         }
     }

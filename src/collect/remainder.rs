@@ -6,8 +6,8 @@
 //! - of the instances of a scope that begin and end within one period, the first [`MAX_SHORT_LIVED`] have an event of
 //!   their own. What the others used is added up in one event of the scope for each who is billed;
 //! - an instance that had an event before is never among them, however many there are;
-//! - what rounding to whole seconds left over of an instance that is gone for good goes into the same sum, so that a
-//!   thousand groups that use half a second each are billed.
+//! - what rounding to whole seconds left over of an instance that ended goes into the same sum with the end of the
+//!   period, so that a thousand groups that use half a second each are billed.
 //!
 //! The sum is an instance of its own, with a stable id and contiguous seconds; it has no event for a period in which
 //! nothing was added. Its labels say of which scope it is, and of how many instances.
@@ -52,9 +52,7 @@ pub(super) struct Remainders {
     prefixes: HashMap<Arc<str>, Option<String>>,
     /// Short-lived instances that ended in the open period.
     ended: HashMap<ScopeId, usize>,
-    /// Scopes of which more ended than have events of their own.
-    crowded: HashSet<Arc<str>>,
-    /// Scopes of which that was logged.
+    /// Scopes of which more ended than have events of their own, which was logged.
     logged: HashSet<Arc<str>>,
     /// Where the open periods began.
     opened: i64,
@@ -90,7 +88,7 @@ impl Remainders {
         if *ended <= MAX_SHORT_LIVED {
             return true;
         }
-        if self.crowded.insert(Arc::clone(name)) && self.logged.insert(Arc::clone(name)) {
+        if self.logged.insert(Arc::clone(name)) {
             tracing::warn!(
                 scope = &**name,
                 "more than {MAX_SHORT_LIVED} instances began and ended within one period: what further ones used is in one \
@@ -98,15 +96,6 @@ impl Remainders {
             );
         }
         false
-    }
-
-    /// Whether more instances of the scope ended in the open period than have events of their own.
-    pub(super) fn is_crowded(&self, scope: &str) -> bool {
-        self.crowded.contains(scope)
-    }
-
-    pub(super) fn has_crowded(&self) -> bool {
-        !self.crowded.is_empty()
     }
 
     /// Takes over what a chain has in no event yet, into the sum of its scope; where the scope has none, nothing happens.
@@ -145,8 +134,13 @@ impl Remainders {
         }
         self.sums.retain(|_, sum| sum.chain.is_owed());
         self.ended.clear();
-        self.crowded.clear();
         self.opened = end;
+    }
+
+    /// Begins the open periods at `second`, where that is later.
+    pub(super) fn skip_to(&mut self, second: i64) {
+        self.opened = self.opened.max(second);
+        self.sums.values_mut().for_each(|sum| sum.chain.skip_to(second));
     }
 }
 
@@ -161,7 +155,9 @@ impl Remainder {
         if let Some(event) = self.chain.close_for(&self.identity, end) {
             let mut labels = Labels::clone(&self.labels);
             labels.insert(SCOPE_LABEL.to_owned(), self.scope.clone());
-            labels.insert(COUNT_LABEL.to_owned(), std::mem::take(&mut self.instances).to_string());
+            if self.instances > 0 {
+                labels.insert(COUNT_LABEL.to_owned(), std::mem::take(&mut self.instances).to_string());
+            }
             events.push(Metered { event, labels: Arc::new(labels), not_metered });
         }
     }

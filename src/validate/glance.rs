@@ -3,8 +3,8 @@
 //! A line that passes here has no finding, not even a warning. Any other goes to the exact reader, which has the last
 //! word: this look may turn away a sound line, and never passes a faulty one.
 //!
-//! The scanner comes first, for lines that stand as most do. Behind it the same is asked of serde, which takes the fields
-//! in any order, escapes, and every form of number.
+//! The scanner comes first, for lines that stand as most do. Behind it the same is asked of serde, which takes escapes and
+//! every form of number.
 
 use std::borrow::Cow;
 

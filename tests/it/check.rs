@@ -484,9 +484,11 @@ fn a_metric_that_was_not_metered_is_reported_as_unknown() {
             _ => assert!(!stdout.contains("disk-full"), "{stdout}"),
         }
     }
-    bench.check(&["t.json", "events", "--format", "nagios"]).assert().code(3).stdout(
-        contains("UNKNOWN").and(contains("'disk-full'=U")).and(contains("not evaluated in full")),
-    );
+    bench
+        .check(&["t.json", "events", "--format", "nagios"])
+        .assert()
+        .code(3)
+        .stdout(contains("UNKNOWN").and(contains("'disk-full'=U")).and(contains("not evaluated in full")));
     let explained = bench.check(&["t.json", "events", "--explain", "--format", "ndjson"]).assert().code(0);
     let first = json_lines(&explained.get_output().stdout).remove(0);
     assert_eq!((&first["outcome"], &first["current_value"]), (&"not_metered".into(), &serde_json::Value::Null));

@@ -27,7 +27,7 @@ pub(super) struct Cursor<'a> {
 }
 
 /// A number with a fraction, as it is written.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Default, Clone, Copy)]
 pub(super) struct Figure<'a> {
     text: &'a [u8],
     whole: u64,
@@ -53,11 +53,24 @@ impl<'a> Cursor<'a> {
         self.rest.first().copied()
     }
 
+    #[inline(always)]
+    pub(super) fn starts_with(&self, text: &'static str) -> bool {
+        self.rest.starts_with(text.as_bytes())
+    }
+
     /// Moves behind `text`, which has to stand here.
     #[inline(always)]
     pub(super) fn expect(&mut self, text: &'static str) -> Option<()> {
         self.rest = self.rest.strip_prefix(text.as_bytes())?;
         Some(())
+    }
+
+    /// Moves behind spaces and tabs.
+    #[inline(always)]
+    pub(super) fn skip_blanks(&mut self) {
+        while let [b' ' | b'\t', rest @ ..] = self.rest {
+            self.rest = rest;
+        }
     }
 
     #[inline(always)]

@@ -98,7 +98,10 @@ impl Totals {
             words += &format!("; {} out of order, so that more may have fired", count(self.out_of_order, "event"));
         }
         if self.not_metered > 0 {
-            words += &format!("; {} not evaluated in full: a metric with a threshold was not metered", count(self.not_metered, "event"));
+            words += &format!(
+                "; {} not evaluated in full: a metric with a threshold was not metered",
+                count(self.not_metered, "event")
+            );
         }
         if self.untold > 0 {
             words += &format!("; {} not told", count(self.untold, "alert"));

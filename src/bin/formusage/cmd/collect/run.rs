@@ -33,6 +33,8 @@ pub(super) struct Collector<'a> {
     writer: Writer,
     /// Events that are closed and not handed to the writer yet.
     pending: Vec<String>,
+    /// Whether a state of this process was handed to the writer.
+    kept: bool,
     /// Whether the state can't be saved, which was said.
     unsaved: bool,
     /// How many periods to close.
@@ -71,6 +73,7 @@ impl<'a> Collector<'a> {
             keeps_state,
             writer,
             pending: closing,
+            kept: false,
             unsaved: false,
             count: None,
             writes: Writes::Events,
@@ -221,8 +224,11 @@ impl<'a> Collector<'a> {
     }
 
     fn submit(&mut self) -> anyhow::Result<()> {
-        // Before the first look the kept state is the one that counts.
-        if !self.writer.is_busy() && !self.pending.is_empty() && self.agent.has_begun() {
+        // The first look is kept at once: with a long period, much is used before the first event. Before that look the
+        // kept state is the one that counts.
+        let is_due = !self.pending.is_empty() || self.keeps_state && !self.kept;
+        if !self.writer.is_busy() && is_due && self.agent.has_begun() {
+            self.kept = true;
             let lines = std::mem::take(&mut self.pending);
             let states = self.keeps_state.then(|| {
                 let agent = self.agent.snapshot();
