@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::limits::{Limits, is_fresh};
-use super::members::{Members, all_processes};
+use super::members::{Members, all_threads};
 use super::no_memory;
 use super::shared::Readers;
 use crate::clock::Monotonic;
@@ -163,7 +163,7 @@ impl Group {
 
     fn network(&mut self, at: Monotonic, shared: &mut Readers) -> Option<BTreeMap<String, Traffic>> {
         let folder = &self.folder;
-        let network = self.traffic.read(&mut shared.namespaces, at, || all_processes(folder), &mut shared.buffer);
+        let network = self.traffic.read(&mut shared.namespaces, at, || all_threads(folder), &mut shared.buffer);
         shared.once.part(&self.last.instance, "network", network)
     }
 }

@@ -23,7 +23,7 @@ use crate::collect::spelling::spelled;
 /// Events that are read in one go: who makes groups faster than they are read holds up no sample.
 const MAX_EVENTS: usize = 1 << 15;
 /// Where more names changed in a folder, all who listen to it list it again.
-const MAX_NAMES: usize = 64;
+const MAX_NAMES: usize = 16;
 /// Names that are remembered of listed folders.
 const MAX_LISTED: usize = 1 << 17;
 

@@ -176,7 +176,8 @@ impl Scope for ProcessTree {
         let (cpus, memory_total) = self.limits(at);
         let mut processes: Vec<u32> = look.entries.keys().map(|id| id.0).collect();
         processes.sort_unstable();
-        let network = self.traffic.read(&mut self.namespaces, at, || Ok(processes.clone()), &mut self.buffer);
+        let threads = || Ok(self.walker.threads(&processes));
+        let network = self.traffic.read(&mut self.namespaces, at, threads, &mut self.buffer);
         let gpu =
             self.drm.is_present(at).then(|| self.clients.read(&mut self.drm, at, None, &processes, &mut self.buffer));
         let shares = self.nvidia.look(at);
