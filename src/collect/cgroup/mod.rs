@@ -56,6 +56,8 @@ use crate::clock::Monotonic;
 const MISSED_LOGGED_EVERY: Duration = Duration::from_secs(10);
 /// Groups whose id had to be replaced that are logged: whoever makes groups must not fill the log.
 const MAX_RENAMED_LOGGED: usize = 32;
+/// Entries of a folder that are looked at for a name that was meant.
+const MAX_NAMES_COMPARED: usize = 4096;
 /// Whether it was logged that groups can't be watched.
 static WATCH_PROBLEM_LOGGED: AtomicBool = AtomicBool::new(false);
 
@@ -413,8 +415,9 @@ fn missing(path: &str, levels: &[&str], hierarchy: &Hierarchy) -> String {
     )
 }
 
+/// The first names in a folder: they are compared with what was asked for, and tenants make as many as they like.
 fn folders(folder: &std::path::Path) -> Vec<String> {
-    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten().take(MAX_NAMES_COMPARED);
     let mut names: Vec<String> = entries
         .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
         .map(|entry| spelled(entry.file_name().as_bytes()).into_owned())

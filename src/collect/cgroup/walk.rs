@@ -25,7 +25,7 @@ pub(super) struct Levels(Vec<Level>);
 #[derive(Debug, Clone, PartialEq)]
 enum Level {
     Literal(String),
-    Pattern(glob::Pattern),
+    Pattern(Rc<glob::Pattern>),
     /// `**`: any number of levels, none too.
     Any,
 }
@@ -69,7 +69,7 @@ impl Levels {
     pub(super) fn new(levels: &[&str]) -> Result<Self, CollectError> {
         let level = |text: &&str| match *text {
             "**" => Ok(Level::Any),
-            text if is_glob(text) => glob::Pattern::new(text).map(Level::Pattern),
+            text if is_glob(text) => glob::Pattern::new(text).map(|pattern| Level::Pattern(Rc::new(pattern))),
             text => Ok(Level::Literal(text.to_owned())),
         };
         let refuse = |text: &&str, error: &glob::PatternError| CollectError(unreadable(text, error));

@@ -43,7 +43,7 @@ pub(super) struct Heard {
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Names<'n> {
     Any,
-    Matching(&'n glob::Pattern),
+    Matching(&'n Rc<glob::Pattern>),
     Named(&'n OsStr),
 }
 
@@ -51,7 +51,7 @@ pub(super) enum Names<'n> {
 #[derive(Debug, Default)]
 struct FolderListeners {
     any: HashSet<Listener>,
-    matching: HashMap<Listener, Vec<glob::Pattern>>,
+    matching: HashMap<Listener, Vec<Rc<glob::Pattern>>>,
     named: HashMap<OsString, HashSet<Listener>>,
 }
 
@@ -127,7 +127,7 @@ impl GroupWatch {
             Names::Matching(pattern) => {
                 let patterns = listeners.matching.entry(listener).or_default();
                 if !patterns.contains(pattern) {
-                    patterns.push(pattern.clone());
+                    patterns.push(Rc::clone(pattern));
                 }
             }
             Names::Named(name) => {
@@ -375,7 +375,7 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let mut watch = GroupWatch::new();
         let [any, matching, named] = [(); 3].map(|()| watch.listener());
-        let pattern = glob::Pattern::new("b*").unwrap();
+        let pattern = Rc::new(glob::Pattern::new("b*").unwrap());
         watch.folder(any, root.path(), Names::Any);
         watch.folder(matching, root.path(), Names::Matching(&pattern));
         watch.folder(named, root.path(), Names::Named(OsStr::new("c")));
