@@ -365,17 +365,20 @@ impl Agent {
         self.last = self.last.map(|last| last.saturating_add(skipped));
     }
 
-    /// Takes the look that a scope's [`urgency`](Scope::urgency) asks for. No period of the schedule is closed.
-    pub fn glance(&mut self, scope: ScopeId, now: Now) -> Tick {
+    /// Takes the look that the [`urgency`](Scope::urgency) of `scopes`, in rising order, asks for: at those that it
+    /// concerns. No period of the schedule is closed.
+    pub fn glance(&mut self, scopes: &[ScopeId], now: Now) -> Tick {
         self.move_to(now);
         let (mut tick, moment, mut problems) = (Tick::default(), self.moment(), Vec::new());
         if self.begun && self.jumped_from.is_some() {
             self.look(&mut tick.events);
             self.close_at_jump(&mut tick.events);
-        } else if self.begun
-            && let Some(source) = self.sources.iter_mut().find(|source| source.id == scope)
-        {
-            source.look_on(&mut self.fleet, moment, true, &mut tick.events, &mut problems);
+        } else if self.begun {
+            for source in &mut self.sources {
+                if scopes.binary_search(&source.id).is_ok() && source.scope.is_urgent(moment.at) {
+                    source.look_on(&mut self.fleet, moment, true, &mut tick.events, &mut problems);
+                }
+            }
             self.fleet.forget(moment.at);
         }
         say(&problems);

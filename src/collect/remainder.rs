@@ -49,7 +49,7 @@ pub(super) struct Remainders {
     /// By instance id.
     sums: BTreeMap<String, Remainder>,
     /// What the ids of a scope's sums begin with, by the scope's name.
-    prefixes: HashMap<Arc<str>, String>,
+    prefixes: HashMap<Arc<str>, Option<String>>,
     /// Short-lived instances that ended in the open period.
     ended: HashMap<ScopeId, usize>,
     /// Scopes of which more ended than have events of their own, which was logged.
@@ -70,14 +70,17 @@ impl Remainders {
 
     /// Learns what the ids of a scope's sums begin with. Scopes that have nothing to begin with have no sums.
     pub(super) fn know(&mut self, scope: &Arc<str>, prefix: Option<String>) {
-        if let Some(prefix) = prefix {
-            self.prefixes.insert(Arc::clone(scope), prefix);
-        }
+        self.prefixes.insert(Arc::clone(scope), prefix);
+    }
+
+    /// Whether that is known.
+    pub(super) fn knows(&self, scope: &Arc<str>) -> bool {
+        self.prefixes.contains_key(scope)
     }
 
     /// Counts a short-lived instance that ended. `false` where it is to be added to the sum of its scope.
     pub(super) fn has_own_event(&mut self, scope: ScopeId, name: &Arc<str>) -> bool {
-        if !self.prefixes.contains_key(name) {
+        if !matches!(self.prefixes.get(name), Some(Some(_))) {
             return true;
         }
         let ended = self.ended.entry(scope).or_default();
@@ -100,7 +103,7 @@ impl Remainders {
         if !chain.is_owed() {
             return;
         }
-        let Some(prefix) = self.prefixes.get(scope) else { return };
+        let Some(Some(prefix)) = self.prefixes.get(scope) else { return };
         let id_of = |owner: &str| format!("{prefix}+{owner}{SUFFIX}");
         let (user, org) = (identity.user_id(), identity.org_id());
         let owner = EventId::of(format!("{user}\n{}", org.unwrap_or_default()).as_bytes()).to_string();

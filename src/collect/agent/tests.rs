@@ -292,9 +292,9 @@ fn many_lives_within_a_second_share_it_and_none_ends_after_the_second_that_runs(
     for life in 0..40u32 {
         let at = 10 + u64::from(life) * 75;
         set(&world, "a", life, 50);
-        events.extend(short(&agent.glance(id, now(at)).events));
+        events.extend(short(&agent.glance(&[id], now(at)).events));
         set(&world, "a", life, 60);
-        events.extend(short(&agent.glance(id, now(at + 30)).events));
+        events.extend(short(&agent.glance(&[id], now(at + 30)).events));
         world.borrow_mut().instances.clear();
         events.extend(short(&agent.tick(now(at + 50)).unwrap().events));
         let ceiling = i64::try_from((at + 50).div_ceil(1_000)).unwrap();
@@ -441,7 +441,7 @@ proptest! {
                 }
                 Step::Glance => {
                     let id = agent.scopes().next().unwrap().0;
-                    events.extend(agent.glance(id, clocks(monotonic, wall)).events);
+                    events.extend(agent.glance(&[id], clocks(monotonic, wall)).events);
                 }
                 Step::Reborn(which, used) => {
                     let life = world.borrow().instances[names[which]].0;

@@ -11,9 +11,10 @@ use super::passing::Concerned;
 use super::seen::{Order, Seen};
 use super::silence::silence_of;
 use super::{AlertKind, AlertReason, InstanceKey, ThresholdAlert};
-use crate::events::{UsageEvent, UsagePeriod};
+use crate::events::UsagePeriod;
 use crate::threshold::config::ThresholdConfig;
 use crate::threshold::evaluate::{Compiled, ThresholdSet};
+use crate::threshold::measured::MeasuredEvent;
 use crate::threshold::states::NoData;
 
 /// Silence is looked for when the stream's time has advanced by so many seconds.
@@ -154,7 +155,8 @@ impl AlertStates {
 
     /// What `event` changes, sorted by threshold id; then what the advance of the stream's time changes on other
     /// instances, sorted by instance and threshold id.
-    pub fn observe(&mut self, set: &ThresholdSet, event: &UsageEvent) -> Vec<ThresholdAlert> {
+    pub fn observe<'e>(&mut self, set: &ThresholdSet, event: impl Into<MeasuredEvent<'e>>) -> Vec<ThresholdAlert> {
+        let event = event.into();
         if set.has_states() { self.observe_exceeded(set, event, &set.exceeded(event)) } else { Vec::new() }
     }
 
@@ -162,7 +164,7 @@ impl AlertStates {
     pub(in crate::threshold) fn observe_exceeded(
         &mut self,
         set: &ThresholdSet,
-        event: &UsageEvent,
+        event: MeasuredEvent<'_>,
         exceeded: &[usize],
     ) -> Vec<ThresholdAlert> {
         let mut out = Vec::new();
@@ -196,13 +198,13 @@ impl AlertStates {
         self.order.as_ref().map_or(0, |(watch, _)| watch.late_events())
     }
 
-    fn note_late(&mut self, set: &ThresholdSet, event: &UsageEvent, key: InstanceKey, exceeded: &[usize]) {
+    fn note_late(&mut self, set: &ThresholdSet, event: MeasuredEvent<'_>, key: InstanceKey, exceeded: &[usize]) {
         let Some((watch, before)) = &mut self.order else { return };
         if before.last_end(key).is_some_and(|end| event.period.end <= end) {
             return;
         }
         for compiled in exceeded.iter().filter_map(|at| set.get(*at)).filter(|it| it.clear.is_some()) {
-            watch.late(self.seen.keys(), compiled, event);
+            watch.late(self.seen.keys(), compiled, event.event());
         }
     }
 
@@ -234,7 +236,13 @@ impl AlertStates {
         }
     }
 
-    fn hear(&mut self, set: &ThresholdSet, event: &UsageEvent, exceeded: &[usize], out: &mut Vec<ThresholdAlert>) {
+    fn hear(
+        &mut self,
+        set: &ThresholdSet,
+        event: MeasuredEvent<'_>,
+        exceeded: &[usize],
+        out: &mut Vec<ThresholdAlert>,
+    ) {
         let concerns = |compiled: &&Compiled| compiled.clear.is_some();
         let mut began = exceeded.iter().filter_map(|index| set.get(*index)).filter(concerns).peekable();
         let mut watchers = set.watchers().peekable();
@@ -272,7 +280,7 @@ impl AlertStates {
             if let Some((watch, _)) = &mut self.order
                 && compiled.exceeded(event)
             {
-                watch.in_order(self.seen.keys(), compiled, event, alert.since, alert.phase == Phase::Firing);
+                watch.in_order(self.seen.keys(), compiled, event.event(), alert.since, alert.phase == Phase::Firing);
             }
         }
         instance.alerts.retain(|alert| alert.phase != Phase::Over);

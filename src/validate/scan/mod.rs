@@ -2,7 +2,7 @@
 //!
 //! Version 1.0; strings without escapes; numbers without sign and exponent. Where the fields stand in the order of the
 //! format, with no space between them or with the one that many JSON writers set behind `:` and `,`, the line is
-//! compared with what it has to be, piece by piece; otherwise its fields are looked at one by one. Where only the verdict
+//! compared with what it has to be, piece by piece, of the optional fields `not_metered` alone; otherwise its fields are looked at one by one. Where only the verdict
 //! is asked for, no value is made of it. Any other line is for the readers behind: this one may turn away a sound line,
 //! and never passes one that they would remark on.
 
@@ -13,7 +13,7 @@ use self::cursor::{Cursor, Figure};
 use super::EventRules;
 use super::plausible::certainly_plausible;
 use super::rules::MILLISECONDS_FROM;
-use crate::events::{UsageMetrics, UsagePeriod};
+use crate::events::{MetricSet, UsageMetrics, UsagePeriod};
 
 /// An event that nothing is to be remarked on, of version 1.0, with its text where it stood.
 #[derive(Debug, Clone, PartialEq)]
@@ -25,6 +25,7 @@ pub(super) struct Scanned<'a> {
     pub(super) org_id: Option<&'a [u8]>,
     pub(super) metrics: UsageMetrics,
     pub(super) period: UsagePeriod,
+    pub(super) not_metered: MetricSet,
     /// The bytes of the line and of its end.
     pub(super) length: usize,
 }
@@ -70,6 +71,7 @@ struct Fields<'a> {
     gpu_seconds: u64,
     start: u64,
     end: u64,
+    not_metered: MetricSet,
     length: usize,
 }
 
@@ -104,8 +106,9 @@ impl<'a> Fields<'a> {
             metrics.network_egress_mb = network_egress_mb.value()?;
             metrics.network_ingress_mb = network_ingress_mb.value()?;
         }
-        let Self { instance_id, user_id, org_id, length, .. } = self;
-        Some(Scanned { timestamp, instance_id, user_id, org_id, metrics, period: UsagePeriod { start, end }, length })
+        let Self { instance_id, user_id, org_id, not_metered, length, .. } = self;
+        let period = UsagePeriod { start, end };
+        Some(Scanned { timestamp, instance_id, user_id, org_id, metrics, period, not_metered, length })
     }
 }
 
@@ -164,7 +167,13 @@ macro_rules! form {
             let start = at.whole()?;
             at.expect(next!("end"))?;
             let end = at.whole()?;
-            at.expect("}}")?;
+            at.expect("}")?;
+            let mut not_metered = MetricSet::NONE;
+            if at.peek() == Some(b',') {
+                at.expect(concat!(next!("not_metered"), "["))?;
+                not_metered = at.metrics(concat!(",", $gap))?;
+            }
+            at.expect("}")?;
             at.line_end()?;
             let length = text.len() - at.left();
             Some(Fields {
@@ -182,6 +191,7 @@ macro_rules! form {
                 gpu_seconds,
                 start,
                 end,
+                not_metered,
                 length,
             })
         }

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use form_usage_events::clock::{Clock, Monotonic};
-use form_usage_events::collect::{Agent, Metered, Now, Origin, Saved, ScopeConfig, ScopeId, StateFile, Tick};
+use form_usage_events::collect::{
+    Agent, HostReaders, Metered, Now, Origin, Saved, ScopeConfig, ScopeId, StateFile, Tick,
+};
 
 use super::reload::Reload;
 use super::settings::Settings;
@@ -23,6 +25,8 @@ const LONGEST_REST: Duration = Duration::from_millis(50);
 /// What one run of the command holds.
 pub(super) struct Collector<'a> {
     agent: Agent,
+    /// What its scopes share.
+    readers: HostReaders,
     clock: &'a dyn Clock,
     origin: Origin,
     keeps_state: bool,
@@ -53,6 +57,7 @@ enum End {
 impl<'a> Collector<'a> {
     pub(super) fn new(
         agent: Agent,
+        readers: HostReaders,
         clock: &'a dyn Clock,
         origin: Origin,
         file: Option<StateFile>,
@@ -62,6 +67,7 @@ impl<'a> Collector<'a> {
         let writer = Writer::start(file)?;
         Ok(Self {
             agent,
+            readers,
             clock,
             origin,
             keeps_state,
@@ -123,9 +129,9 @@ impl<'a> Collector<'a> {
                     continue;
                 }
                 // Whoever makes and empties groups without end holds up no sample.
-                scope = urgencies.next(), if !pause.is_zero() && rest.is_zero() => {
+                scopes = urgencies.next(), if !pause.is_zero() && rest.is_zero() => {
                     let began = self.clock.monotonic();
-                    let tick = self.agent.glance(scope, self.now());
+                    let tick = self.agent.glance(&scopes, self.now());
                     self.take(tick)?;
                     let now = self.clock.monotonic();
                     let took = now.saturating_sub(began);
@@ -148,12 +154,12 @@ impl<'a> Collector<'a> {
                     continue;
                 }
                 wanted = reload.reading() => {
-                    reload.open(wanted, &scopes);
+                    reload.open(wanted, &scopes, &self.readers);
                     continue;
                 }
                 // Last, so that nothing else waits for it longer than a moment.
                 () = std::future::ready(()), if reload.is_opening() && !pause.is_zero() => {
-                    reload.open_some(&self.agent, self.clock);
+                    reload.open_some(&self.agent, self.clock, &self.readers);
                     // Signals are heard by the runtime, which has a turn now.
                     tokio::task::yield_now().await;
                     continue;
