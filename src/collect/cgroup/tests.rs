@@ -212,6 +212,7 @@ fn scopes_share_one_watch_and_wait_for_groups_that_are_not_there() {
     assert_eq!(seen(&mut scopes, 3), [1, 1, 1, 1]);
     std::fs::remove_dir_all(root.join("cg/b")).unwrap();
     assert_eq!(seen(&mut scopes, 4), [1, 0, 0, 1]);
+    make("b");
     make("b/y");
     assert_eq!(seen(&mut scopes, 5), [1, 1, 1, 1]);
 }
