@@ -10,6 +10,7 @@ use async_nats::jetstream::message::PublishMessage;
 use tokio::sync::Mutex;
 
 use super::link::{Connector, Link};
+use super::relay::Allowance;
 use super::settings::{StreamState, dropped};
 use super::{StreamOptions, failure, stream};
 use crate::events::EncodedEvent;
@@ -62,7 +63,7 @@ impl NatsSink {
     /// A failure of the destination: credentials or certificates that can't be read.
     pub fn new(address: &NatsAddress, options: &ConnectOptions) -> Result<Self, Failure> {
         Ok(Self {
-            connector: Connector::new(address, options)?,
+            connector: Connector::new(address, options, Allowance::ACKNOWLEDGEMENTS)?,
             create: options.nats.create_stream.clone(),
             subject: address.subject.as_str().into(),
             link: Mutex::default(),
@@ -246,7 +247,7 @@ impl NatsSink {
             true => Some(self.diagnose(link).await),
             false => None,
         };
-        let silence = link.refusal(refused).unwrap_or_else(|| {
+        let silence = link.misbehaviour().or_else(|| link.refusal(refused)).unwrap_or_else(|| {
             Failure::service(format!(
                 "no acknowledgement from {} within {:?}; whether it was taken is unknown, and sending it again is safe",
                 link.url, link.patience
@@ -287,11 +288,13 @@ fn settle(reply: Result<async_nats::jetstream::publish::PublishAck, PublishError
         | PublishErrorKind::MaxAckPending
         | PublishErrorKind::Other => match find::<async_nats::jetstream::Error>(&error) {
             Some(answer) => failure::of_answer(answer, "an event", url),
-            None => Failure::service(format!(
-                "the connection to {url} ended before the event was acknowledged ({}); whether it was taken is unknown, and sending it again is safe",
-                innermost(&error)
-            ))
-            .reached(Reach::Unknown),
+            None => link.misbehaviour().unwrap_or_else(|| {
+                Failure::service(format!(
+                    "the connection to {url} ended before the event was acknowledged ({}); whether it was taken is unknown, and sending it again is safe",
+                    innermost(&error)
+                ))
+                .reached(Reach::Unknown)
+            }),
         },
     };
     Reply::Settled(Outcome::Failed(failure))
