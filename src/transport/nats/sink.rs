@@ -42,6 +42,8 @@ pub struct NatsSink {
     worked: AtomicBool,
     /// What was taken and was not known before.
     published: AtomicU64,
+    /// Events that were acknowledged and dropped by the stream meanwhile, as counted at the end.
+    lost: AtomicU64,
     /// A stream that drops what it has acknowledged, and its state before the first event.
     dropping: SyncMutex<Option<(String, StreamState)>>,
 }
@@ -72,6 +74,7 @@ impl NatsSink {
             doubtful: AtomicBool::new(true),
             worked: AtomicBool::new(false),
             published: AtomicU64::new(0),
+            lost: AtomicU64::new(0),
             dropping: SyncMutex::default(),
         })
     }
@@ -128,6 +131,7 @@ impl NatsSink {
         match stream::state(&link, &name, &self.connector.address.subject).await {
             Ok((after, held)) => {
                 let dropped = dropped(&before, &after, published, held);
+                self.lost.store(dropped.published, Ordering::Relaxed);
                 if dropped.messages > 0 {
                     tracing::warn!(
                         stream = name,
@@ -307,6 +311,10 @@ impl Sink for NatsSink {
 
     fn send<'a>(&'a self, events: &'a [EncodedEvent]) -> BoxFuture<'a, Result<Vec<Outcome>, Failure>> {
         Box::pin(self.publish(events))
+    }
+
+    fn lost_events(&self) -> u64 {
+        self.lost.load(Ordering::Relaxed)
     }
 
     fn close(&self) -> BoxFuture<'_, Result<(), Failure>> {
