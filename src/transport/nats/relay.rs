@@ -22,6 +22,9 @@ use super::operations::{Operation, OperationReader, Violation};
 const PIECE_BYTES: usize = 32 << 10;
 /// What an operation counts beside its bytes: the client's work and memory for it.
 const OPERATION_COST: usize = 256;
+/// As much is read of the list of connections: some 25,000.
+#[cfg(target_os = "linux")]
+const MAX_TABLE_BYTES: u64 = 4 << 20;
 /// How long the client may take to connect within this process.
 const ACCEPT_TIME: Duration = Duration::from_secs(2);
 
@@ -122,13 +125,34 @@ async fn accept(listener: &TcpListener, from: IpAddr) -> io::Result<TcpStream> {
     let accepted = timeout(ACCEPT_TIME, async {
         loop {
             let (client, peer) = listener.accept().await?;
-            if peer.ip() == from {
+            if peer.ip() == from && is_of_this_user(peer) {
                 client.set_nodelay(true)?;
                 return Ok(client);
             }
         }
     });
     accepted.await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+}
+
+/// Whether the connection from `peer` is of a process of this user, as far as the kernel tells (proc(5), `/proc/net/tcp`):
+/// whoever else came in between would speak under our client certificate.
+#[cfg(target_os = "linux")]
+fn is_of_this_user(peer: SocketAddr) -> bool {
+    use std::io::{BufRead as _, Read as _};
+    let SocketAddr::V4(peer) = peer else { return true };
+    let Ok(table) = std::fs::File::open("/proc/self/net/tcp") else { return true };
+    let address = format!("{:08X}:{:04X}", u32::from_ne_bytes(peer.ip().octets()), peer.port());
+    let lines = io::BufReader::new(table.take(MAX_TABLE_BYTES)).lines().map_while(Result::ok);
+    let mut owner = lines.filter_map(|line| {
+        let mut words = line.split_ascii_whitespace().skip(1);
+        (words.next()? == address).then(|| words.nth(5)?.parse::<u32>().ok())?
+    });
+    owner.next().is_none_or(|user| user == rustix::process::geteuid().as_raw())
+}
+
+#[cfg(not(target_os = "linux"))]
+const fn is_of_this_user(_: SocketAddr) -> bool {
+    true
 }
 
 /// Passes on both directions until one ends; `store` keeps the reason before the client learns of it.
@@ -212,5 +236,20 @@ async fn copy(
         check(bytes).map_err(|words| Some(ServerFault::Misbehaved(words)))?;
         to.write_all(bytes).await.map_err(|_| None)?;
         to.flush().await.map_err(|_| None)?;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn connection_of_this_user_is_known_as_that() {
+        let listener = listen().await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let client = TcpStream::connect(address).await.unwrap();
+        assert!(is_of_this_user(client.local_addr().unwrap()));
+        let accepted = timeout(ACCEPT_TIME, listener.accept()).await.unwrap().unwrap();
+        assert_eq!(accepted.1, client.local_addr().unwrap());
     }
 }
