@@ -5,7 +5,8 @@
 use std::io;
 use std::sync::LazyLock;
 
-use form_usage_events::threshold::{ThresholdConfig, ThresholdSet};
+use form_usage_events::events::MetricSet;
+use form_usage_events::threshold::{MeasuredEvent, ThresholdConfig, ThresholdSet};
 use form_usage_events::validate::continuity::Continuity;
 use form_usage_events::validate::{
     Code, ContentOptions, ContentValidator, EventRules, EventView, Finding, agrees, clean_event,
@@ -43,8 +44,11 @@ fuzz_target!(|data: &[u8]| {
         assert_eq!((view.instance_id, view.user_id), (&*event.instance_id, &*event.user_id));
         assert_eq!((view.timestamp, view.period), (event.timestamp, event.period));
         assert_eq!(view.metrics, event.metrics);
-        let over = SET.exceeds_any(view.user_id, view.instance_id, &view.metrics);
-        assert_eq!(over, !SET.violations(&event).is_empty());
+        let not_metered = MetricSet::not_metered_in(line);
+        assert_eq!(view.not_metered, not_metered);
+        let over = !SET.violations(MeasuredEvent::new(&event, not_metered)).is_empty();
+        let lacks = !SET.not_evaluated(view.user_id, view.instance_id, not_metered).is_empty();
+        assert_eq!(SET.concerns_any(view.user_id, view.instance_id, &view.metrics, not_metered), over || lacks);
     }
     // The same bytes as a whole input: with the stream looked at, every line goes the slower way.
     let slow = findings(data, Some(Continuity::new(0)));

@@ -7,11 +7,14 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::fleet::{Current, Fleet, Look, Moment, Past, PastRef, Problem, ScopeId};
-use super::metered::{Metered, Owner};
+use super::metered::{Labels, Metered, Owner};
 use super::remainder::Remainder;
 use super::timeline::is_possible_second;
 use super::{CollectError, Now, Schedule, Scope, Timeline};
 use crate::clock::Monotonic;
+
+/// The label of an event behind which the wall clock was set ahead: by how many seconds the next period begins later.
+const CLOCK_SET_LABEL: &str = "clock_set";
 
 /// A scope to meter.
 #[derive(Debug)]
@@ -89,6 +92,8 @@ pub struct Agent {
     /// When all scopes were last looked at.
     sampled: Monotonic,
     held: bool,
+    /// The wall clock was set ahead since the last look: the second that the line would be at otherwise.
+    jumped_from: Option<i64>,
     /// When scopes of the process before were last looked at.
     earlier: BTreeMap<String, Moment>,
     /// Events that come with the first look.
@@ -185,6 +190,7 @@ impl Agent {
             last: None,
             sampled,
             held: false,
+            jumped_from: None,
             earlier: BTreeMap::new(),
             unsaid: Vec::new(),
             scopes: 0,
@@ -277,6 +283,7 @@ impl Agent {
             return Ok(tick);
         }
         self.look(&mut tick.events);
+        self.close_at_jump(&mut tick.events);
         let (edge, second) = (self.edge(), self.line.second());
         if second >= edge && !self.held {
             let end = self.schedule.edge_at_or_before(second).max(edge).min(self.last.unwrap_or(i64::MAX));
@@ -299,6 +306,7 @@ impl Agent {
             return Err(CollectError(problem.to_string()));
         }
         say(&problems);
+        self.close_at_jump(events);
         // What was consumed while nobody looked is an event of its own.
         self.fleet.close(moment.second, |_| true, events);
         self.fleet.settle(events);
@@ -334,14 +342,43 @@ impl Agent {
         self.opened = end;
     }
 
-    /// Takes the look that a scope's [`urgency`](Scope::urgency) asks for. No period of the schedule is closed.
-    pub fn glance(&mut self, scope: ScopeId, now: Now) -> Tick {
+    /// Where the wall clock was set ahead since the look before: ends the open periods at the second that it would show
+    /// otherwise, and begins the next ones at the one that it shows. Periods hold the time that passed and no more, so
+    /// that nobody pays for memory in hours that never were.
+    fn close_at_jump(&mut self, events: &mut Vec<Metered>) {
+        let Some(from) = self.jumped_from.take() else { return };
+        let (others, second) = (events.len(), self.line.second());
+        self.fleet.close(from, |_| true, events);
+        self.fleet.settle(events);
+        let skipped = second.saturating_sub(from);
+        for metered in events.iter_mut().skip(others) {
+            let mut labels = Labels::clone(&metered.labels);
+            labels.insert(CLOCK_SET_LABEL.to_owned(), format!("+{skipped} s"));
+            metered.labels = Arc::new(labels);
+        }
+        self.fleet.skip_to(second);
+        for before in self.sources.iter_mut().filter_map(|source| source.before.as_mut()) {
+            before.second = before.second.max(second);
+            before.settled = before.settled.max(second);
+        }
+        self.opened = second;
+        self.last = self.last.map(|last| last.saturating_add(skipped));
+    }
+
+    /// Takes the look that the [`urgency`](Scope::urgency) of `scopes`, in rising order, asks for: at those that it
+    /// concerns. No period of the schedule is closed.
+    pub fn glance(&mut self, scopes: &[ScopeId], now: Now) -> Tick {
         self.move_to(now);
         let (mut tick, moment, mut problems) = (Tick::default(), self.moment(), Vec::new());
-        if self.begun
-            && let Some(source) = self.sources.iter_mut().find(|source| source.id == scope)
-        {
-            source.look_on(&mut self.fleet, moment, true, &mut tick.events, &mut problems);
+        if self.begun && self.jumped_from.is_some() {
+            self.look(&mut tick.events);
+            self.close_at_jump(&mut tick.events);
+        } else if self.begun {
+            for source in &mut self.sources {
+                if scopes.binary_search(&source.id).is_ok() && source.scope.is_urgent(moment.at) {
+                    source.look_on(&mut self.fleet, moment, true, &mut tick.events, &mut problems);
+                }
+            }
             self.fleet.forget(moment.at);
         }
         say(&problems);
@@ -355,6 +392,7 @@ impl Agent {
         let mut tick = Tick::default();
         if self.begun {
             self.look(&mut tick.events);
+            self.close_at_jump(&mut tick.events);
         }
         let mut old: HashMap<ScopeId, Watched> =
             std::mem::take(&mut self.sources).into_iter().map(|source| (source.id, source)).collect();
@@ -395,6 +433,7 @@ impl Agent {
         let mut tick = Tick::default();
         if self.begun {
             self.look(&mut tick.events);
+            self.close_at_jump(&mut tick.events);
             self.fleet.flush(self.line.ceiling(), &mut tick.events);
             self.close(self.line.ceiling(), &mut tick.events);
             self.fleet.close_seen(self.line.ceiling(), &mut tick.events);
@@ -442,8 +481,21 @@ impl Agent {
     }
 
     fn move_to(&mut self, now: Now) {
-        if let Some(step) = self.line.advance(now) {
-            tracing::warn!(seconds = step.seconds, "the wall clock was set; periods stay contiguous");
+        let Some(step) = self.line.advance(now) else { return };
+        match step.jumped_from {
+            Some(from) => {
+                self.jumped_from.get_or_insert(from);
+                tracing::warn!(
+                    seconds = step.seconds,
+                    "the wall clock was set ahead: open periods end at {from} (Unix seconds), the next ones begin at {}, and \
+                     the gap between holds no time that passed; the last event before it has the label {CLOCK_SET_LABEL}",
+                    self.line.second()
+                );
+            }
+            None => tracing::warn!(
+                seconds = step.seconds,
+                "the wall clock was set; until it shows later seconds than events have, they are counted without it"
+            ),
         }
     }
 }

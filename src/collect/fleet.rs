@@ -179,12 +179,22 @@ impl Fleet {
     ) {
         self.looks += 1;
         let looked = self.looks;
-        if look.first {
+        let may_leave_something = !observed.is_empty() || look.first && !self.past.is_empty();
+        if may_leave_something && !self.remainders.knows(look.name) {
             let place = Place::Group(format!("short-lived instances of {}", look.name).into());
             self.remainders.know(look.name, (look.substitute)(&place));
         }
         let mut present = 0;
         for mut seen in observed {
+            // Most are what they were at the sample before: no other id and no other place has to be looked for.
+            if self.substituted.is_empty()
+                && let Some(member) = self.members.get_mut(&seen.instance)
+                && member.scope == look.scope
+                && member.place == seen.place
+            {
+                present += usize::from(member.renew(look, looked, seen));
+                continue;
+            }
             self.give_free_id(look, &mut seen, problems);
             if self.is_taken_elsewhere(look, &seen, problems) {
                 // Missing from this look, as far as it goes: it ends.
@@ -192,17 +202,7 @@ impl Fleet {
             }
             match self.members.get_mut(&seen.instance) {
                 Some(member) if member.scope == look.scope => {
-                    present += usize::from(std::mem::replace(&mut member.looked, looked) != looked);
-                    let fresh = seen.reading.at > member.meter.chain().last_look();
-                    if member.life == seen.life {
-                        member.meter.add(seen.reading);
-                    } else {
-                        member.meter.add_of_new_life(seen.reading);
-                        member.life = seen.life;
-                    }
-                    if fresh {
-                        member.seen = look.now.settled;
-                    }
+                    present += usize::from(member.renew(look, looked, seen));
                 }
                 Some(member) if member.place.is_same(&seen.place) && seen.place != Place::Host => {
                     let holder = seen.instance.clone();
@@ -468,13 +468,9 @@ impl Fleet {
 
     /// Gives the events of what short-lived instances left, in periods up to `end`.
     pub(super) fn close_remainders(&mut self, end: i64, events: &mut Vec<Metered>) {
-        if self.remainders.has_crowded() {
-            // Where many end, what rounding left over of all of them comes at once.
-            for past in self.past.values_mut().filter(|past| !past.chain.has_seen()) {
-                if self.remainders.is_crowded(&past.scope) {
-                    self.remainders.add(&past.scope, &past.identity, &past.labels, &mut past.chain);
-                }
-            }
+        // What rounding left over of those that ended is somebody's: many jobs of less than a second are whole seconds.
+        for past in self.past.values_mut().filter(|past| !past.chain.has_seen()) {
+            self.remainders.add(&past.scope, &past.identity, &past.labels, &mut past.chain);
         }
         self.remainders.close(end, events);
     }
@@ -485,6 +481,13 @@ impl Fleet {
             member.close(end, events);
         }
         self.close_remainders(end, events);
+    }
+
+    /// Begins all periods that hold nothing yet at `second`, where that is later.
+    pub(super) fn skip_to(&mut self, second: i64) {
+        self.members.values_mut().for_each(|member| member.meter.skip_to(second));
+        self.past.values_mut().for_each(|past| past.chain.skip_to(second));
+        self.remainders.skip_to(second);
     }
 
     /// Closes the open periods where something was seen in them, at the last look that saw it.
@@ -517,6 +520,21 @@ impl Fleet {
 }
 
 impl Member {
+    /// Takes in what the sample with the number `looked` saw of it; whether it is the first of that sample.
+    fn renew(&mut self, look: &Look<'_>, looked: u64, seen: Observed) -> bool {
+        let is_fresh = seen.reading.at > self.meter.chain().last_look();
+        if self.life == seen.life {
+            self.meter.add(seen.reading);
+        } else {
+            self.meter.add_of_new_life(seen.reading);
+            self.life = seen.life;
+        }
+        if is_fresh {
+            self.seen = look.now.settled;
+        }
+        std::mem::replace(&mut self.looked, looked) != looked
+    }
+
     /// Where its last event would end, if this was its last look.
     fn last_end(&self) -> i64 {
         let start = self.meter.start();
@@ -578,10 +596,11 @@ impl Past {
     fn last_event(&mut self, limit: i64, events: &mut Vec<Metered>) {
         let end = self.seen.max(self.chain.start() + 1);
         let not_metered = self.chain.not_metered();
-        if self.chain.has_seen()
-            && end <= limit
-            && let Some(event) = self.chain.close_for(&self.identity, end)
-        {
+        if !self.chain.has_seen() || end > limit {
+            return;
+        }
+        self.chain.widen_gauges(end);
+        if let Some(event) = self.chain.close_for(&self.identity, end) {
             events.push(Metered { event, labels: Arc::clone(&self.labels), not_metered });
         }
     }

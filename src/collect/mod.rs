@@ -69,7 +69,7 @@ use serde::{Deserialize, Serialize};
 
 pub use agent::{Agent, Periods, Plan, Snapshot, SnapshotRef, Source, Tick};
 #[cfg(feature = "collect")]
-pub use config::{CollectConfig, ConfigError, ScopeConfig};
+pub use config::{CollectConfig, ConfigError, ScopeConfig, log_absent};
 pub use fleet::{Current, ScopeId};
 pub use meter::{Chain, Identity, IdentityError, Meter};
 pub use metered::{Labels, Metered, Owner};
@@ -80,7 +80,7 @@ pub use overlap::refuse_overlaps;
 pub use pattern::{NamePattern, NamePatternError};
 pub use schedule::Schedule;
 #[cfg(feature = "collect")]
-pub use scope::{Asked, ScopeOptions, ScopeSpec, ScopeSpecError};
+pub use scope::{Asked, HostReaders, ScopeOptions, ScopeSpec, ScopeSpecError};
 pub use state::{Continuation, Origin, Saved, StateFault};
 #[cfg(feature = "collect")]
 pub use state_file::{Opened, StateFile, StateFileError};
@@ -199,6 +199,16 @@ pub trait Scope: fmt::Debug {
         None
     }
 
+    /// Whether there is nothing to meter yet, as of opening or of the last sample.
+    fn is_absent(&self) -> bool {
+        false
+    }
+
+    /// What to tell people of a scope of which [`Scope::is_absent`] holds: how far its name leads, and what is there.
+    fn absence(&self) -> String {
+        String::new()
+    }
+
     /// The instances that there are as of opening or of the last look, each by its id, with what of the machine it is.
     /// None where a scope does not know before a look.
     fn instances(&self) -> Vec<(String, Place)> {
@@ -207,12 +217,17 @@ pub trait Scope: fmt::Debug {
 
     /// A descriptor that becomes readable when a look should be taken before the next tick: an instance is about to go,
     /// and what it has consumed can be read for a moment longer. A look makes it unreadable again. `None` where there is
-    /// no such sign.
+    /// no such sign. Scopes may share one; [`Scope::is_urgent`] says which of them are meant.
     ///
     /// [`Scope::glance`] is the cheap way to take that look.
     #[cfg(unix)]
     fn urgency(&self) -> Option<std::os::fd::BorrowedFd<'_>> {
         None
+    }
+
+    /// Whether the descriptor of [`Scope::urgency`], which scopes may share, became readable on account of this one.
+    fn is_urgent(&mut self, _at: Monotonic) -> bool {
+        true
     }
 
     /// The look that [`Scope::urgency`] asks for: at the instances that gave the sign. The others come as they were

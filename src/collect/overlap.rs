@@ -162,8 +162,12 @@ pub fn refuse_overlaps<'a>(
 ) -> Result<(), CollectError> {
     let (mut places, mut known) = (Places::default(), BTreeMap::<String, (Arc<str>, bool)>::new());
     for (config, scope) in scopes {
+        let instances = scope.instances();
+        if instances.is_empty() {
+            continue;
+        }
         let (name, is_pattern): (Arc<str>, _) = (config.shown().into(), scope.is_pattern());
-        for (instance, place) in scope.instances() {
+        for (instance, place) in instances {
             let holder = places.holder(&place).and_then(|holder| Some((holder, known.get(holder)?)));
             if let Some((other, (by, by_pattern))) = holder {
                 if is_pattern || *by_pattern {

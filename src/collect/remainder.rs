@@ -6,8 +6,8 @@
 //! - of the instances of a scope that begin and end within one period, the first [`MAX_SHORT_LIVED`] have an event of
 //!   their own. What the others used is added up in one event of the scope for each who is billed;
 //! - an instance that had an event before is never among them, however many there are;
-//! - what rounding to whole seconds left over of an instance that is gone for good goes into the same sum, so that a
-//!   thousand groups that use half a second each are billed.
+//! - what rounding to whole seconds left over of an instance that ended goes into the same sum with the end of the
+//!   period, so that a thousand groups that use half a second each are billed.
 //!
 //! The sum is an instance of its own, with a stable id and contiguous seconds; it has no event for a period in which
 //! nothing was added. Its labels say of which scope it is, and of how many instances.
@@ -49,12 +49,10 @@ pub(super) struct Remainders {
     /// By instance id.
     sums: BTreeMap<String, Remainder>,
     /// What the ids of a scope's sums begin with, by the scope's name.
-    prefixes: HashMap<Arc<str>, String>,
+    prefixes: HashMap<Arc<str>, Option<String>>,
     /// Short-lived instances that ended in the open period.
     ended: HashMap<ScopeId, usize>,
-    /// Scopes of which more ended than have events of their own.
-    crowded: HashSet<Arc<str>>,
-    /// Scopes of which that was logged.
+    /// Scopes of which more ended than have events of their own, which was logged.
     logged: HashSet<Arc<str>>,
     /// Where the open periods began.
     opened: i64,
@@ -72,14 +70,17 @@ impl Remainders {
 
     /// Learns what the ids of a scope's sums begin with. Scopes that have nothing to begin with have no sums.
     pub(super) fn know(&mut self, scope: &Arc<str>, prefix: Option<String>) {
-        if let Some(prefix) = prefix {
-            self.prefixes.insert(Arc::clone(scope), prefix);
-        }
+        self.prefixes.insert(Arc::clone(scope), prefix);
+    }
+
+    /// Whether that is known.
+    pub(super) fn knows(&self, scope: &Arc<str>) -> bool {
+        self.prefixes.contains_key(scope)
     }
 
     /// Counts a short-lived instance that ended. `false` where it is to be added to the sum of its scope.
     pub(super) fn has_own_event(&mut self, scope: ScopeId, name: &Arc<str>) -> bool {
-        if !self.prefixes.contains_key(name) {
+        if !matches!(self.prefixes.get(name), Some(Some(_))) {
             return true;
         }
         let ended = self.ended.entry(scope).or_default();
@@ -87,7 +88,7 @@ impl Remainders {
         if *ended <= MAX_SHORT_LIVED {
             return true;
         }
-        if self.crowded.insert(Arc::clone(name)) && self.logged.insert(Arc::clone(name)) {
+        if self.logged.insert(Arc::clone(name)) {
             tracing::warn!(
                 scope = &**name,
                 "more than {MAX_SHORT_LIVED} instances began and ended within one period: what further ones used is in one \
@@ -97,21 +98,12 @@ impl Remainders {
         false
     }
 
-    /// Whether more instances of the scope ended in the open period than have events of their own.
-    pub(super) fn is_crowded(&self, scope: &str) -> bool {
-        self.crowded.contains(scope)
-    }
-
-    pub(super) fn has_crowded(&self) -> bool {
-        !self.crowded.is_empty()
-    }
-
     /// Takes over what a chain has in no event yet, into the sum of its scope; where the scope has none, nothing happens.
     pub(super) fn add(&mut self, scope: &str, identity: &Identity, labels: &Arc<Labels>, chain: &mut Chain) {
         if !chain.is_owed() {
             return;
         }
-        let Some(prefix) = self.prefixes.get(scope) else { return };
+        let Some(Some(prefix)) = self.prefixes.get(scope) else { return };
         let id_of = |owner: &str| format!("{prefix}+{owner}{SUFFIX}");
         let (user, org) = (identity.user_id(), identity.org_id());
         let owner = EventId::of(format!("{user}\n{}", org.unwrap_or_default()).as_bytes()).to_string();
@@ -142,8 +134,13 @@ impl Remainders {
         }
         self.sums.retain(|_, sum| sum.chain.is_owed());
         self.ended.clear();
-        self.crowded.clear();
         self.opened = end;
+    }
+
+    /// Begins the open periods at `second`, where that is later.
+    pub(super) fn skip_to(&mut self, second: i64) {
+        self.opened = self.opened.max(second);
+        self.sums.values_mut().for_each(|sum| sum.chain.skip_to(second));
     }
 }
 
@@ -158,7 +155,9 @@ impl Remainder {
         if let Some(event) = self.chain.close_for(&self.identity, end) {
             let mut labels = Labels::clone(&self.labels);
             labels.insert(SCOPE_LABEL.to_owned(), self.scope.clone());
-            labels.insert(COUNT_LABEL.to_owned(), std::mem::take(&mut self.instances).to_string());
+            if self.instances > 0 {
+                labels.insert(COUNT_LABEL.to_owned(), std::mem::take(&mut self.instances).to_string());
+            }
             events.push(Metered { event, labels: Arc::new(labels), not_metered });
         }
     }

@@ -80,6 +80,22 @@ impl fmt::Display for ScopeSpec {
     }
 }
 
+/// What the scopes of one agent share: watches and readers of control groups. Clones are of the same.
+#[derive(Debug, Clone, Default)]
+pub struct HostReaders {
+    #[cfg(target_os = "linux")]
+    groups: std::rc::Rc<std::cell::RefCell<super::cgroup::GroupHosts>>,
+}
+
+impl HostReaders {
+    /// Has the facts of the host, such as where control groups are mounted, read again for scopes that are opened from here
+    /// on.
+    pub fn forget_facts(&self) {
+        #[cfg(target_os = "linux")]
+        self.groups.borrow_mut().forget_facts();
+    }
+}
+
 /// Where a scope was asked for, for messages. It is no part of what a scope is: all are equal, so that a scope that only
 /// moved within its file is the same.
 #[derive(Debug, Clone, Default)]
@@ -150,15 +166,28 @@ impl ScopeSpec {
     /// Opens what is to be metered, and takes a look at it.
     ///
     /// # Errors
-    /// When it is not there, may not be read, or can't be metered on this system; when a pattern names nothing yet; when
-    /// two instances would have one id. The message says what to do.
+    /// When it is not there, may not be read, or can't be metered on this system; when a pattern names nothing yet. The
+    /// message says what to do.
     pub fn open(&self, options: &ScopeOptions) -> Result<Box<dyn Scope>, CollectError> {
+        let scope = self.open_sharing(options, &HostReaders::default())?;
+        if scope.is_absent() { Err(CollectError(scope.absence())) } else { Ok(scope) }
+    }
+
+    /// The same for a scope of an agent with many: what they have in common is had once, and control groups that are not
+    /// there yet are waited for ([`Scope::is_absent`]).
+    ///
+    /// # Errors
+    /// As [`ScopeSpec::open`] has them, but for control groups that are not there.
+    #[cfg_attr(not(target_os = "linux"), allow(unused_variables))]
+    pub fn open_sharing(&self, options: &ScopeOptions, readers: &HostReaders) -> Result<Box<dyn Scope>, CollectError> {
+        #[cfg(target_os = "linux")]
+        let mut groups = readers.groups.borrow_mut();
         match self {
             Self::Host => host::open(options),
             #[cfg(target_os = "linux")]
-            Self::Cgroup(path) => Ok(Box::new(super::cgroup::Cgroups::open(path, options)?)),
+            Self::Cgroup(path) => Ok(Box::new(super::cgroup::Cgroups::open(path, options, &mut groups)?)),
             #[cfg(target_os = "linux")]
-            Self::Unit(unit) => Ok(Box::new(super::cgroup::Cgroups::open_unit(unit, options)?)),
+            Self::Unit(unit) => Ok(Box::new(super::cgroup::Cgroups::open_unit(unit, options, &mut groups)?)),
             #[cfg(target_os = "linux")]
             Self::Process(number) => Ok(Box::new(super::process::ProcessTree::open(*number, options)?)),
             #[cfg(not(target_os = "linux"))]

@@ -53,6 +53,12 @@ pub enum StateFault {
     /// It was made on another machine.
     #[error("it is of another host ({0})")]
     OtherHost(String),
+    /// A later one was saved in its place.
+    #[error(
+        "it is an older copy of the state that was saved last, and what was metered since then would be billed again; to go on \
+         with it all the same, put it back and remove the .lock file beside it"
+    )]
+    OlderCopy,
     /// It was made at a time that has not been yet.
     #[error("it is from the future: the clock stood at Unix second {0} when it was kept")]
     Future(i64),

@@ -8,7 +8,7 @@ mod hold;
 
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use self::hold::Hold;
 use super::state::{Continuation, Origin, Saved, StateFault};
@@ -121,7 +121,12 @@ impl StateFile {
         file.try_replacing().map_err(|error| StateFileError::Fixed { path: path.to_owned(), error })?;
         let mut opened = Opened { file, closing: Vec::new(), continuation: None, put_aside: None };
         let found = match read(path) {
-            Ok(bytes) => Saved::decode(&bytes).and_then(|saved| saved.continuation(here, now)),
+            Ok(bytes) => {
+                let known = hold_of(&opened.file.hold).is_last(&bytes);
+                Saved::decode(&bytes)
+                    .and_then(|saved| saved.continuation(here, now))
+                    .and_then(|found| if known { Ok(found) } else { Err(StateFault::OlderCopy) })
+            }
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(opened),
             Err(error) if error.kind() == io::ErrorKind::FileTooLarge => {
                 Err(StateFault::Damaged("it is larger than any state".to_owned()))
@@ -134,6 +139,7 @@ impl StateFile {
                 let seconds = crate::clock::unix_seconds(now.wall);
                 let aside = free_name(path, seconds).map_err(|error| refuse(path, error))?;
                 std::fs::rename(path, &aside).map_err(|error| refuse(path, error))?;
+                hold_of(&opened.file.hold).let_go_of_state();
                 opened.put_aside = Some((aside, fault));
             }
         }
@@ -175,11 +181,12 @@ impl StateFile {
     /// When the disk is full or the folder is gone; when another process has the file, since its lock was removed
     /// ([`StateFileError::InUse`]). The file holds what it held before.
     pub fn save(&self, bytes: &[u8]) -> Result<(), StateFileError> {
-        let mut hold = self.hold.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut hold = hold_of(&self.hold);
         let failed = |error| refuse(&self.path, error);
         hold.check()?;
         let (mut file, fresh) = files::create_replacement(&self.path).map_err(failed)?;
         hold.lock_fresh(&file)?;
+        hold.announce(bytes).map_err(failed)?;
         let mut write = || {
             file.write_all(bytes)?;
             // Without this, a power cut may leave the new name with nothing behind it.
@@ -190,6 +197,10 @@ impl StateFile {
         hold.replaced_by(file);
         Ok(())
     }
+}
+
+fn hold_of(hold: &Mutex<Hold>) -> MutexGuard<'_, Hold> {
+    hold.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn refuse(path: &Path, error: io::Error) -> StateFileError {

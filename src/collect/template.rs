@@ -1,6 +1,7 @@
 //! How instances are called.
 
 use std::fmt;
+use std::rc::Rc;
 use std::str::FromStr;
 
 use super::ScopeOptions;
@@ -102,7 +103,7 @@ pub(super) struct Naming {
     instance: Option<InstanceTemplate>,
     user: Option<InstanceTemplate>,
     org: Option<InstanceTemplate>,
-    host: String,
+    host: Rc<str>,
 }
 
 /// The names of one instance, each of which an event may carry.
@@ -117,7 +118,7 @@ pub(super) struct Names {
 
 impl Naming {
     /// `host` is the host's name.
-    pub(super) fn new(options: &ScopeOptions, host: String) -> Self {
+    pub(super) fn new(options: &ScopeOptions, host: Rc<str>) -> Self {
         Self { instance: options.instance.clone(), user: options.user.clone(), org: options.org.clone(), host }
     }
 
@@ -128,13 +129,13 @@ impl Naming {
     /// Of an instance on the host, which is none elsewhere; without a `parent` or a `name` of its own it has the host's.
     #[cfg(any(test, target_os = "linux"))]
     pub(super) fn of(&self, name: Option<&str>, path: &str, parent: Option<&str>) -> Names {
-        let host = self.host.as_str();
+        let host = &*self.host;
         let facts = Facts { name: name.unwrap_or(host), path, parent: parent.unwrap_or(host), host };
         self.fill(Some(path), &facts)
     }
 
     fn fill(&self, path: Option<&str>, facts: &Facts<'_>) -> Names {
-        let own = || path.map_or_else(|| self.host.clone(), |path| format!("{}/{path}", self.host));
+        let own = || path.map_or_else(|| self.host.to_string(), |path| format!("{}/{path}", self.host));
         let filled = |template: &Option<InstanceTemplate>| template.as_ref().map(|template| template.fill(facts));
         let mut replaced = Vec::new();
         let mut usable = |which: &str, id: String, of: Option<&str>| match check_id(&id) {

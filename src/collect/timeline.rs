@@ -46,13 +46,15 @@ impl Now {
 pub struct ClockStep {
     /// By how much, in seconds; negative for backwards.
     pub seconds: f64,
+    /// Where the line jumped ahead with it: the second that it would be at if it had run on evenly.
+    pub jumped_from: Option<i64>,
 }
 
 /// A time line that never goes back: the wall clock while that runs on, and the monotonic clock from where it stood
 /// while the wall clock is behind.
 ///
-/// A step forwards is followed, so that the period in which it happens is longer by it. A step backwards is waited out:
-/// until the wall clock has caught up, seconds are counted by the monotonic clock. So periods never overlap, go
+/// A step forwards is followed: the line jumps, and the seconds between are a gap that nothing was used in. A step
+/// backwards is waited out: until the wall clock has caught up, seconds are counted by the monotonic clock. So periods never overlap, go
 /// backwards or vanish. Before 1970 the line stands at 1970: events carry no earlier time.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Timeline {
@@ -105,10 +107,13 @@ impl Timeline {
         let expected = self.now + passed;
         // A wall clock that is a little behind is slewed, and is waited for without a word.
         let next = if wall >= expected - TOLERANCE_NANOS { wall.max(self.now) } else { expected };
-        self.now = next.clamp(0, LAST.max(self.now));
+        let last = LAST.max(self.now);
+        let (before, expected) = (self.now, expected.clamp(0, last));
+        self.now = next.clamp(0, last);
         (self.monotonic, self.wall) = (now.monotonic.max(self.monotonic), wall);
+        let jumped_from = (self.now - expected > TOLERANCE_NANOS).then(|| second_of(expected.max(before)));
         #[allow(clippy::cast_precision_loss)] // for people to read
-        (step.abs() > TOLERANCE_NANOS).then_some(ClockStep { seconds: step as f64 / 1e9 })
+        (step.abs() > TOLERANCE_NANOS).then_some(ClockStep { seconds: step as f64 / 1e9, jumped_from })
     }
 
     /// When the last look was, by the monotonic clock.
@@ -120,7 +125,7 @@ impl Timeline {
     /// The second that has begun, in Unix seconds.
     #[must_use]
     pub fn second(&self) -> i64 {
-        i64::try_from(self.now.div_euclid(NANOS)).unwrap_or(i64::MAX)
+        second_of(self.now)
     }
 
     /// The first second that is not over, in Unix seconds: [`Timeline::second`], or the one after where some of it has
@@ -142,6 +147,10 @@ impl Timeline {
         let left = i128::from(second) * NANOS - self.now;
         Duration::from_nanos(u64::try_from(left.max(0)).unwrap_or(u64::MAX))
     }
+}
+
+fn second_of(nanos: i128) -> i64 {
+    i64::try_from(nanos.div_euclid(NANOS)).unwrap_or(i64::MAX)
 }
 
 /// Nanoseconds since 1970, negative before.
@@ -170,19 +179,21 @@ mod tests {
         let mut line = Timeline::new(look(0, 10_000));
         assert_eq!(line.advance(look(1_000, 11_020)), None, "slewed");
         assert_eq!((line.second(), line.ceiling(), line.settled()), (11, 12, 11));
-        assert_eq!(line.advance(look(2_000, 3_612_200)).map(|step| step.seconds.round()), Some(3_600.0));
+        let step = line.advance(look(2_000, 3_612_200)).map(|step| (step.seconds.round(), step.jumped_from));
+        assert_eq!(step, Some((3_600.0, Some(12))));
         assert_eq!((line.second(), line.settled()), (3_612, 3_613));
     }
 
     #[test]
     fn a_step_backwards_is_reported_once_and_waited_out() {
         let mut line = Timeline::new(look(0, 100_000));
-        assert_eq!(line.advance(look(1_000, 91_000)).map(|step| step.seconds), Some(-10.0));
+        let step = line.advance(look(1_000, 91_000));
+        assert_eq!(step, Some(ClockStep { seconds: -10.0, jumped_from: None }));
         assert_eq!(line.second(), 101);
         assert_eq!(line.advance(look(2_000, 92_000)), None);
         assert_eq!((line.second(), line.until(104)), (102, millis(2_000)));
         // Set right again: the line and the wall agree, and nothing jumps.
-        assert!(line.advance(look(3_000, 103_000)).is_some());
+        assert_eq!(line.advance(look(3_000, 103_000)).map(|step| step.jumped_from), Some(None));
         assert_eq!(line.second(), 103);
     }
 

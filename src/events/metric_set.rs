@@ -89,6 +89,11 @@ impl MetricSet {
         serde_json::from_slice(text).map_or(Self::NONE, |named: Named| named.not_metered)
     }
 
+    /// The metric at a place of an event's metrics alone.
+    pub(crate) const fn at(place: usize) -> Self {
+        Self(1 << place)
+    }
+
     /// Whether no metric is in the set.
     #[must_use]
     pub const fn is_empty(&self) -> bool {

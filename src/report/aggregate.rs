@@ -14,7 +14,7 @@ use super::series::Series;
 use super::tally::Part;
 use super::zone::{DayCode, Zone};
 use crate::events::{MetricSet, UsageEvent, UsagePeriod};
-use crate::threshold::ThresholdSet;
+use crate::threshold::{MeasuredEvent, ThresholdSet};
 use crate::validate::is_period_implausible;
 
 /// The most conflicts, and the most implausible periods, that are named; all are counted.
@@ -229,7 +229,7 @@ impl Aggregator {
         if let Some(series) = &mut self.series {
             series.add(instance, &measured, whole);
         }
-        for violation in self.options.thresholds.violations(event) {
+        for violation in self.options.thresholds.violations(MeasuredEvent::new(event, not_metered)) {
             if let Some(crossing) = self.crossings.get_mut(&violation.config.id) {
                 crossing.add(&violation, event.period.start);
             }

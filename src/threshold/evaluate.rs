@@ -16,8 +16,9 @@ use super::alert::{FORGET_AFTER, LEAST_SILENCE};
 use super::config::{ResourceType, ThresholdConfig, ThresholdType, ThresholdViolation};
 use super::explain::Explanation;
 use super::measure::Measure;
+use super::measured::MeasuredEvent;
 use super::states::NoData;
-use crate::events::{UsageEvent, UsageMetrics};
+use crate::events::{MetricSet, UsageMetrics};
 use crate::units::TimeSpan;
 
 /// Thresholds, compiled for evaluation. Immutable: a change is a new set.
@@ -182,22 +183,47 @@ impl ThresholdSet {
 
     /// What `event` exceeds, sorted by threshold id.
     #[must_use]
-    pub fn violations(&self, event: &UsageEvent) -> Vec<ThresholdViolation> {
+    pub fn violations<'e>(&self, event: impl Into<MeasuredEvent<'e>>) -> Vec<ThresholdViolation> {
+        let event = event.into();
         self.exceeded(event).into_iter().filter_map(|index| self.get(index)).map(|it| it.violation(event)).collect()
     }
 
     /// The places of the thresholds that `event` exceeds, in rising order, which is that of their ids.
-    pub(super) fn exceeded(&self, event: &UsageEvent) -> Vec<usize> {
+    pub(super) fn exceeded(&self, event: MeasuredEvent<'_>) -> Vec<usize> {
         let mut exceeded = Vec::new();
-        let scopes = [Some(&self.of_all_users), get(&self.of_user, &event.user_id)];
-        for scope in scopes.into_iter().flatten() {
-            collect_exceeded(&scope.of_all_instances, event, &mut exceeded);
-            if let Some(groups) = get(&scope.of_instance, &event.instance_id) {
-                collect_exceeded(groups, event, &mut exceeded);
-            }
+        for group in self.groups(&event.user_id, &event.instance_id) {
+            let Some(current) = group.measure.of(event) else { continue };
+            // Not a number exceeds nothing, as every comparison with it is false.
+            exceeded.extend(group.limits.iter().take_while(|limit| current > limit.value).map(|limit| limit.threshold));
         }
         exceeded.sort_unstable();
         exceeded
+    }
+
+    /// The limits for this user and instance.
+    fn groups<'s>(&'s self, user_id: &str, instance_id: &'s str) -> impl Iterator<Item = &'s Group> {
+        let scopes = [Some(&self.of_all_users), get(&self.of_user, user_id)];
+        scopes.into_iter().flatten().flat_map(move |scope| {
+            [Some(&scope.of_all_instances), get(&scope.of_instance, instance_id)].into_iter().flatten().flatten()
+        })
+    }
+
+    /// The thresholds that an event of this user and instance can't be held against, since the metric that they are on was
+    /// not metered; sorted by id, each with the name of the metric.
+    #[must_use]
+    pub fn not_evaluated(
+        &self,
+        user_id: &str,
+        instance_id: &str,
+        not_metered: MetricSet,
+    ) -> Vec<(&ThresholdConfig, &'static str)> {
+        if not_metered.is_empty() {
+            return Vec::new();
+        }
+        let groups = self.groups(user_id, instance_id).filter(|group| not_metered.intersects(group.measure.metric()));
+        let mut found: Vec<usize> = groups.flat_map(|group| &group.limits).map(|limit| limit.threshold).collect();
+        found.sort_unstable();
+        found.into_iter().filter_map(|at| self.get(at)).map(|it| (&it.config, it.measure.name())).collect()
     }
 
     /// The threshold at a place.
@@ -216,47 +242,54 @@ impl ThresholdSet {
         self.watchers.iter().filter_map(|index| self.thresholds.get(*index))
     }
 
-    /// Whether an event of this user and instance with these figures exceeds anything: whether
-    /// [`ThresholdSet::violations`] would be empty, for who reads millions of events and makes none of them.
+    /// Whether an event of this user and instance with these figures exceeds anything, or some threshold can't be held
+    /// against it: whether [`ThresholdSet::violations`] or [`ThresholdSet::not_evaluated`] would have something, for who
+    /// reads millions of events and makes none of them.
     #[must_use]
-    pub fn exceeds_any(&self, user_id: &str, instance_id: &str, metrics: &UsageMetrics) -> bool {
-        let scopes = [Some(&self.of_all_users), get(&self.of_user, user_id)];
-        scopes.into_iter().flatten().any(|scope| {
-            let of_instance = get(&scope.of_instance, instance_id);
-            let groups = [Some(&scope.of_all_instances), of_instance].into_iter().flatten().flatten();
+    pub fn concerns_any(
+        &self,
+        user_id: &str,
+        instance_id: &str,
+        metrics: &UsageMetrics,
+        not_metered: MetricSet,
+    ) -> bool {
+        self.groups(user_id, instance_id).any(|group| {
             // The lowest limit decides.
-            groups
-                .into_iter()
-                .any(|group| group.limits.first().is_some_and(|limit| group.measure.of_metrics(metrics) > limit.value))
+            not_metered.intersects(group.measure.metric())
+                || group.limits.first().is_some_and(|limit| group.measure.of_metrics(metrics) > limit.value)
         })
     }
 
     /// The figure of an event of this user and instance that the threshold at `place` of [`ThresholdSet::configs`] is
-    /// compared with, in the unit of the threshold; `None` where it is not enabled or for others.
+    /// compared with, in the unit of the threshold; `None` where it is not enabled or for others, or the figure was not
+    /// metered.
     #[must_use]
-    pub fn current_at(&self, place: usize, user_id: &str, instance_id: &str, metrics: &UsageMetrics) -> Option<f64> {
+    pub fn current_at(
+        &self,
+        place: usize,
+        user_id: &str,
+        instance_id: &str,
+        metrics: &UsageMetrics,
+        not_metered: MetricSet,
+    ) -> Option<f64> {
         let compiled = self.thresholds.get(place)?;
+        if not_metered.intersects(compiled.measure.metric()) {
+            return None;
+        }
         let applies = compiled.config.enabled && compiled.config.applies_to(user_id, instance_id);
         applies.then(|| (compiled.measure.of_metrics(metrics) / compiled.scale).min(f64::MAX))
     }
 
     /// Each threshold, sorted by id, with why `event` exceeds it or does not. This looks at all of them.
-    pub fn explain<'a>(&'a self, event: &'a UsageEvent) -> impl Iterator<Item = Explanation<'a>> {
-        self.thresholds.iter().map(|compiled| Explanation::new(compiled, event))
+    pub fn explain<'a>(&'a self, event: impl Into<MeasuredEvent<'a>>) -> impl Iterator<Item = Explanation<'a>> {
+        let event = event.into();
+        self.thresholds.iter().map(move |compiled| Explanation::new(compiled, event))
     }
 }
 
 /// A lookup that does not hash where there is nothing to find.
 fn get<'a, T>(map: &'a HashMap<Box<str>, T>, key: &str) -> Option<&'a T> {
     if map.is_empty() { None } else { map.get(key) }
-}
-
-fn collect_exceeded(groups: &[Group], event: &UsageEvent, exceeded: &mut Vec<usize>) {
-    for group in groups {
-        let current = group.measure.of(event);
-        // Not a number exceeds nothing, as every comparison with it is false.
-        exceeded.extend(group.limits.iter().take_while(|limit| current > limit.value).map(|limit| limit.threshold));
-    }
 }
 
 impl Scope {
@@ -324,34 +357,40 @@ fn no_such_unit(id: &str, resource: ResourceType, unit: &str) -> String {
 }
 
 impl Compiled {
-    /// What the event says, in the threshold's unit; finite.
-    pub(super) fn current(&self, event: &UsageEvent) -> f64 {
-        (self.measure.of(event) / self.scale).min(f64::MAX)
+    /// What the event says, in the threshold's unit; finite. `None` where it was not metered.
+    pub(super) fn known(&self, event: MeasuredEvent<'_>) -> Option<f64> {
+        self.measure.of(event).map(|figure| (figure / self.scale).min(f64::MAX))
+    }
+
+    /// The same of an event that says it, as one does that exceeds something; else 0.
+    pub(super) fn current(&self, event: MeasuredEvent<'_>) -> f64 {
+        self.known(event).unwrap_or_default()
     }
 
     /// Whether what the event says is over the limit, whomever it is of.
-    pub(super) fn exceeded(&self, event: &UsageEvent) -> bool {
-        self.measure.of(event) > self.measure.limit(self.config.threshold_type.value(), self.scale)
+    pub(super) fn exceeded(&self, event: MeasuredEvent<'_>) -> bool {
+        let limit = self.measure.limit(self.config.threshold_type.value(), self.scale);
+        self.measure.of(event).is_some_and(|figure| figure > limit)
     }
 
     /// Whether what the event says is so low that what fired is over. Not a number is neither this nor exceeded.
-    pub(super) fn cleared(&self, event: &UsageEvent) -> bool {
-        self.clear.is_some_and(|clear| self.measure.of(event) <= clear)
+    pub(super) fn cleared(&self, event: MeasuredEvent<'_>) -> bool {
+        self.clear.zip(self.measure.of(event)).is_some_and(|(clear, figure)| figure <= clear)
     }
 
     /// Whether it is for the event's user and instance.
-    pub(super) fn applies(&self, event: &UsageEvent) -> bool {
+    pub(super) fn applies(&self, event: MeasuredEvent<'_>) -> bool {
         self.config.applies_to(&event.user_id, &event.instance_id)
     }
 
     /// How far over the limit `event` is, in percent of it; finite.
-    pub(super) fn percent_over(&self, event: &UsageEvent) -> f64 {
+    pub(super) fn percent_over(&self, event: MeasuredEvent<'_>) -> f64 {
         let limit = self.config.threshold_type.value();
         // Over a limit of 0 this is infinite.
         ((self.current(event) - limit) / limit * 100.0).min(f64::MAX)
     }
 
-    pub(super) fn violation(&self, event: &UsageEvent) -> ThresholdViolation {
+    pub(super) fn violation(&self, event: MeasuredEvent<'_>) -> ThresholdViolation {
         ThresholdViolation {
             config: self.config.clone(),
             current_value: self.current(event),

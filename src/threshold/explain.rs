@@ -4,6 +4,7 @@ use std::fmt;
 
 use super::config::ThresholdConfig;
 use super::evaluate::Compiled;
+use super::measured::MeasuredEvent;
 use crate::events::UsageEvent;
 use crate::units::figure;
 
@@ -35,6 +36,8 @@ pub enum Reason {
         /// What the event says.
         current: f64,
     },
+    /// It applies, and the metric that it is on was not metered: it neither fires nor ends.
+    NotMetered,
     /// It is for another user.
     OtherUser,
     /// It is for this user or all, and for another instance.
@@ -44,12 +47,13 @@ pub enum Reason {
 }
 
 impl Reason {
-    /// A stable name: `exceeded`, `within`, `other_user`, `other_instance`, `disabled`.
+    /// A stable name: `exceeded`, `within`, `not_metered`, `other_user`, `other_instance`, `disabled`.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
             Self::Exceeded { .. } => "exceeded",
             Self::Within { .. } => "within",
+            Self::NotMetered => "not_metered",
             Self::OtherUser => "other_user",
             Self::OtherInstance => "other_instance",
             Self::Disabled => "disabled",
@@ -59,12 +63,12 @@ impl Reason {
     /// Whether the threshold is for the event's user and instance.
     #[must_use]
     pub const fn applies(self) -> bool {
-        matches!(self, Self::Exceeded { .. } | Self::Within { .. })
+        matches!(self, Self::Exceeded { .. } | Self::Within { .. } | Self::NotMetered)
     }
 }
 
 impl<'a> Explanation<'a> {
-    pub(super) fn new(threshold: &'a Compiled, event: &'a UsageEvent) -> Self {
+    pub(super) fn new(threshold: &'a Compiled, event: MeasuredEvent<'a>) -> Self {
         let config = &threshold.config;
         let reason = if !config.enabled {
             Reason::Disabled
@@ -75,9 +79,9 @@ impl<'a> Explanation<'a> {
         } else if threshold.exceeded(event) {
             Reason::Exceeded { current: threshold.current(event), percentage: threshold.percent_over(event) }
         } else {
-            Reason::Within { current: threshold.current(event) }
+            threshold.known(event).map_or(Reason::NotMetered, |current| Reason::Within { current })
         };
-        Self { config, event, metric: threshold.measure.name(), reason }
+        Self { config, event: event.event(), metric: threshold.measure.name(), reason }
     }
 }
 
@@ -89,6 +93,9 @@ impl fmt::Display for Explanation<'_> {
         match reason {
             Reason::Exceeded { current, .. } => write!(f, "{metric} is {} {unit}, over {limit}", figure(*current)),
             Reason::Within { current } => write!(f, "{metric} is {} {unit}, not over {limit}", figure(*current)),
+            Reason::NotMetered => {
+                write!(f, "{metric} was not metered, so that nobody knows whether it is over {limit}")
+            }
             Reason::OtherUser => {
                 write!(f, "applies to user `{}`, the event is of `{}`", config.user_id, event.user_id)
             }

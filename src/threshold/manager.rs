@@ -9,6 +9,7 @@ use super::alert_file::{AlertFile, AlertFileError, Kept};
 use super::alerting::{Alerting, Inner, send};
 use super::config::{ThresholdConfig, ThresholdViolation};
 use super::evaluate::ThresholdSet;
+use super::measured::MeasuredEvent;
 use super::notify::{LogNotifier, Notifier};
 use super::source::{Loaded, ThresholdReader, ThresholdSource};
 use crate::clock::{Clock, SystemClock};
@@ -255,7 +256,7 @@ impl ThresholdManager {
 
     /// The thresholds that `event` exceeds, sorted by threshold id. Nothing follows from it, and no state changes.
     #[must_use]
-    pub fn event_violations(&self, event: &UsageEvent) -> Vec<ThresholdViolation> {
+    pub fn event_violations<'e>(&self, event: impl Into<MeasuredEvent<'e>>) -> Vec<ThresholdViolation> {
         if self.unloaded.load(Ordering::Relaxed) && self.unloaded.swap(false, Ordering::Relaxed) {
             tracing::warn!(
                 source = self.source.as_deref(),
@@ -301,8 +302,10 @@ impl ThresholdManager {
     /// What `event` exceeds, sorted by threshold id. It changes the states, and what follows is done by the next
     /// [`ThresholdManager::hand_over_news`]: several events of the same moment may be told in one message.
     #[must_use]
-    pub fn observe(&self, event: &UsageEvent) -> Vec<ThresholdViolation> {
-        let event = &*in_seconds(event);
+    pub fn observe<'e>(&self, event: impl Into<MeasuredEvent<'e>>) -> Vec<ThresholdViolation> {
+        let event = event.into();
+        let (in_seconds, not_metered) = (in_seconds(event.event()), event.not_metered());
+        let event = MeasuredEvent::new(&in_seconds, not_metered);
         if !self.thresholds().has_states() {
             let violations = self.event_violations(event);
             if !violations.is_empty() {
@@ -318,7 +321,7 @@ impl ThresholdManager {
             alerting.states.count_late();
             Vec::new()
         } else if let Some(awaited) = &mut alerting.awaited {
-            awaited.events.push(event.clone());
+            awaited.events.push((event.event().clone(), not_metered));
             Vec::new()
         } else {
             let alerts = alerting.states.observe_exceeded(&set, event, &exceeded);

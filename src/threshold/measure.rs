@@ -1,7 +1,8 @@
 //! What a threshold is compared with: the table of resources, metrics and units, as code.
 
 use super::config::ResourceType;
-use crate::events::{UsageEvent, UsageMetrics};
+use super::measured::MeasuredEvent;
+use crate::events::{MetricSet, UsageMetrics};
 use crate::units::{BYTES_PER_GB, BYTES_PER_MB, bytes_per, seconds_per};
 
 /// A figure of an event.
@@ -47,12 +48,26 @@ impl Measure {
         }
     }
 
-    /// The figure itself. Seconds are exact up to 2^53 of them.
-    pub(super) const fn of(self, event: &UsageEvent) -> f64 {
-        self.of_metrics(&event.metrics)
+    /// The figure itself; `None` where it was not metered.
+    pub(super) const fn of(self, event: MeasuredEvent<'_>) -> Option<f64> {
+        if event.not_metered().intersects(self.metric()) { None } else { Some(self.of_metrics(&event.event().metrics)) }
     }
 
-    /// The same of an event's metrics alone.
+    /// The metric that it is.
+    pub(super) const fn metric(self) -> MetricSet {
+        MetricSet::at(match self {
+            Self::CpuSeconds => 0,
+            Self::CpuPercent => 1,
+            Self::MemoryGb => 2,
+            Self::MemoryPercent => 3,
+            Self::StorageGb => 4,
+            Self::EgressMb => 5,
+            Self::IngressMb => 6,
+            Self::GpuSeconds => 7,
+        })
+    }
+
+    /// The figure of an event with these metrics. Seconds are exact up to 2^53 of them.
     #[allow(clippy::cast_precision_loss)]
     pub(super) const fn of_metrics(self, metrics: &UsageMetrics) -> f64 {
         match self {
@@ -124,6 +139,22 @@ mod tests {
         for hundredths in 0..100_000u32 {
             let limit = Measure::GpuSeconds.limit(f64::from(hundredths) / 100.0, 3600.0);
             assert_eq!(limit, f64::from(hundredths) * 36.0);
+        }
+    }
+
+    #[test]
+    fn a_measure_is_the_metric_of_its_name() {
+        for measure in [
+            Measure::CpuPercent,
+            Measure::CpuSeconds,
+            Measure::MemoryPercent,
+            Measure::MemoryGb,
+            Measure::StorageGb,
+            Measure::EgressMb,
+            Measure::IngressMb,
+            Measure::GpuSeconds,
+        ] {
+            assert_eq!(measure.metric().names().collect::<Vec<_>>(), [measure.name()]);
         }
     }
 

@@ -28,6 +28,7 @@ mod evaluate;
 mod explain;
 mod manager;
 mod measure;
+mod measured;
 mod notify;
 mod source;
 mod states;
@@ -50,6 +51,7 @@ pub use config::{ANY, ActionType, ResourceType, ThresholdConfig, ThresholdType, 
 pub use evaluate::{InvalidThresholds, ThresholdSet};
 pub use explain::{Explanation, Reason};
 pub use manager::ThresholdManager;
+pub use measured::MeasuredEvent;
 pub use notify::{AlertsNotified, LogNotifier, Notified, Notifier};
 pub use source::{Loaded, MAX_FILE_BYTES, SourceError, ThresholdReader, ThresholdSource, parse_thresholds};
 pub use states::{AlertSeverity, NoData};

@@ -12,8 +12,9 @@ use std::time::{Duration, SystemTime};
 use super::alert::AlertStates;
 use super::alert_file::{AlertFile, AlertFileError};
 use super::manager::ThresholdManager;
+use super::measured::MeasuredEvent;
 use crate::clock::Monotonic;
-use crate::events::UsageEvent;
+use crate::events::{MetricSet, UsageEvent};
 
 /// When so many events are put by, they wait no longer: memory is bounded.
 const MOST_EVENTS: usize = 10_000;
@@ -26,7 +27,8 @@ pub(super) struct AwaitedStates {
     path: PathBuf,
     until: Monotonic,
     try_at: Monotonic,
-    pub(super) events: Vec<UsageEvent>,
+    /// Each with what was not metered of it.
+    pub(super) events: Vec<(UsageEvent, MetricSet)>,
 }
 
 /// The states of a process that did not let go of them in time. It saves what it told of at once.
@@ -104,8 +106,8 @@ impl ThresholdManager {
                 alerting.elsewhere = Some(StatesElsewhere { path: awaited.path, version: None, states: None });
             }
         }
-        for event in &awaited.events {
-            let alerts = alerting.states.observe(&set, event);
+        for (event, not_metered) in &awaited.events {
+            let alerts = alerting.states.observe(&set, MeasuredEvent::new(event, *not_metered));
             let alerts = alerting.without_known(alerts);
             alerting.queue(alerts);
             alerting.heard();

@@ -6,8 +6,8 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::errors::UsageEventError;
-use crate::events::UsageEvent;
 use crate::events::tests::sample;
+use crate::events::{MetricSet, UsageEvent};
 
 fn threshold(id: &str, resource_type: ResourceType, threshold_type: ThresholdType) -> ThresholdConfig {
     ThresholdConfig::new(id, resource_type, threshold_type, ActionType::Log, ANY)
@@ -273,7 +273,7 @@ proptest! {
         for event in &events {
             let expected = naive(&configs, event);
             let found = set.violations(event);
-            prop_assert_eq!(set.exceeds_any(&event.user_id, &event.instance_id, &event.metrics), !found.is_empty());
+            prop_assert_eq!(set.concerns_any(&event.user_id, &event.instance_id, &event.metrics, MetricSet::NONE), !found.is_empty());
             prop_assert_eq!(ids(&found), expected.iter().map(String::as_str).collect::<Vec<_>>());
             for violation in &found {
                 prop_assert!(violation.current_value > violation.threshold_value);
@@ -452,4 +452,30 @@ fn a_manager_is_shared_between_threads() {
     const fn shared<T: Send + Sync + 'static>() {}
     shared::<ThresholdManager>();
     shared::<ThresholdSet>();
+}
+
+#[test]
+fn a_metric_that_was_not_metered_exceeds_nothing_and_is_within_nothing() {
+    let mut event = sample();
+    event.metrics.storage_gb = 500.0;
+    let storage = |id, limit| absolute(id, ResourceType::Storage, limit, "GB");
+    let set = ThresholdSet::new(vec![percent("cpu", 10.0), storage("big", 1000.0), storage("small", 1.0)]).unwrap();
+    assert_eq!(ids(&set.violations(&event)), ["cpu", "small"]);
+    let unknown = MeasuredEvent::new(&event, MetricSet::STORAGE);
+    assert_eq!(ids(&set.violations(unknown)), ["cpu"], "the others are known");
+    let reasons: Vec<_> = set.explain(unknown).map(|why| (why.config.id.as_str(), why.reason.name())).collect();
+    assert_eq!(reasons, [("big", "not_metered"), ("cpu", "exceeded"), ("small", "not_metered")]);
+    let words = set.explain(unknown).next().unwrap().to_string();
+    assert!(words.starts_with("storage_gb was not metered"), "{words}");
+    let lacks = |metrics| {
+        let found = set.not_evaluated(&event.user_id, &event.instance_id, metrics);
+        found.into_iter().map(|(config, metric)| (config.id.clone(), metric)).collect::<Vec<_>>()
+    };
+    assert_eq!(lacks(MetricSet::STORAGE), [("big".to_owned(), "storage_gb"), ("small".to_owned(), "storage_gb")]);
+    assert_eq!(lacks(MetricSet::GPU), []);
+    event.metrics.cpu_percent_avg = 0.0;
+    let concerns = |metrics| set.concerns_any(&event.user_id, &event.instance_id, &event.metrics, metrics);
+    assert!(concerns(MetricSet::NONE) && concerns(MetricSet::STORAGE), "somebody has to say it");
+    event.metrics.storage_gb = 0.0;
+    assert!(!set.concerns_any(&event.user_id, &event.instance_id, &event.metrics, MetricSet::GPU));
 }

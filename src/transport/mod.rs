@@ -237,6 +237,11 @@ pub trait Sink: Send + Sync + fmt::Debug {
         0
     }
 
+    /// How many acknowledged events the destination holds no longer, as far as it is known once the sink is closed.
+    fn lost_events(&self) -> u64 {
+        0
+    }
+
     /// Makes what was taken durable and ends: files are synced, connections closed.
     ///
     /// # Errors

@@ -3,8 +3,8 @@
 //! A line that passes here has no finding, not even a warning. Any other goes to the exact reader, which has the last
 //! word: this look may turn away a sound line, and never passes a faulty one.
 //!
-//! The scanner comes first, for lines that stand as most do. Behind it the same is asked of serde, which takes the fields
-//! in any order, escapes, and every form of number.
+//! The scanner comes first, for lines that stand as most do. Behind it the same is asked of serde, which takes escapes and
+//! every form of number.
 
 use std::borrow::Cow;
 
@@ -16,7 +16,7 @@ use super::implausible::{Implausible, implausible_of};
 use super::plausible::oddities;
 use super::rules::{Values, faults};
 use super::scan::{self, Scanned};
-use crate::events::{EVENT_TYPE, UsageEvent, UsageMetrics, UsagePeriod, VERSION};
+use crate::events::{EVENT_TYPE, MetricSet, UsageEvent, UsageMetrics, UsagePeriod, VERSION};
 
 /// [`crate::events::UsageEvent`] with borrowed text, and without room for fields that it does not know.
 #[derive(Debug, PartialEq, Deserialize)]
@@ -35,6 +35,8 @@ pub(super) struct Glance<'a> {
     org_id: Option<Cow<'a, str>>,
     metrics: Metrics,
     period: Period,
+    #[serde(default)]
+    not_metered: MetricSet,
 }
 
 #[derive(Debug, PartialEq, Deserialize)]
@@ -83,6 +85,7 @@ impl<'a> Glance<'a> {
                 gpu_seconds,
             },
             period: Period { start: seen.period.start, end: seen.period.end },
+            not_metered: seen.not_metered,
         })
     }
 }
@@ -137,7 +140,8 @@ fn read<'a>(line: &'a [u8], rules: &EventRules) -> Option<Glance<'a>> {
 
 /// An event with all of its fields, of the right types, and no others.
 fn shape(line: &[u8]) -> Option<Glance<'_>> {
-    // serde takes an array of the right values for an object; the format does not.
+    // serde takes an array of the right values for an object; the format does not. The one array that an event may have is
+    // read by the scanner.
     if memchr::memchr(b'[', line).is_some() {
         return None;
     }

@@ -12,6 +12,8 @@ use crate::units::rfc3339;
 const MAX_CPUS: f64 = 1024.0;
 /// CPU time below this is never judged by the percentage: rounding would tell.
 const LEAST_JUDGED_SECONDS: u64 = 1000;
+/// What a percentage that is smaller may have been before it was rounded.
+const LEAST_PERCENT: f64 = 0.1;
 const MAX_GPUS: f64 = 64.0;
 const MAX_MEMORY_GB: f64 = 1e6;
 const MAX_STORAGE_GB: f64 = 1e9;
@@ -88,8 +90,8 @@ pub(super) fn oddities(values: &Values<'_>, mut report: impl FnMut(Oddity)) {
         let cpus = value as f64 / seconds;
         let by_percentage = values
             .cpu_percent_avg
-            .filter(|percent| (0.1..=100.0).contains(percent) && value >= LEAST_JUDGED_SECONDS)
-            .map(|percent| (cpus * 100.0 / percent, Some(percent)));
+            .filter(|percent| (0.0..=100.0).contains(percent) && value >= LEAST_JUDGED_SECONDS)
+            .map(|percent| (cpus * 100.0 / percent.max(LEAST_PERCENT), Some(percent)));
         let beyond = [Some((cpus, None)), by_percentage].into_iter().flatten().find(|(cpus, _)| *cpus > MAX_CPUS);
         if let Some((processors, percent)) = beyond {
             report(Oddity { field: Field::CpuSeconds, kind: Kind::Time { value, processors, what: "CPUs", percent } });

@@ -3,7 +3,7 @@
 use super::glance::{self, Glance};
 use super::scan::{self, Scanned};
 use super::{EventRules, line_findings};
-use crate::events::{Sieve, UsageMetrics, UsagePeriod, Verdict};
+use crate::events::{MetricSet, Sieve, UsageMetrics, UsagePeriod, Verdict};
 
 /// What thresholds and continuity ask of a valid event, in borrowed text.
 ///
@@ -28,6 +28,8 @@ pub struct EventView<'a> {
     pub metrics: UsageMetrics,
     /// When it was consumed.
     pub period: UsagePeriod,
+    /// The metrics that were not metered, in whole or in part.
+    pub not_metered: MetricSet,
 }
 
 impl<'a> EventView<'a> {
@@ -35,9 +37,10 @@ impl<'a> EventView<'a> {
     /// `text`), where the line stands as most do and [`line_findings`] would have nothing to say. `None` says nothing.
     #[must_use]
     pub fn at_start(text: &'a [u8], rules: &EventRules) -> Option<(Self, usize)> {
-        let Scanned { timestamp, instance_id, user_id, org_id: _, metrics, period, length } = scan::event(text, rules)?;
+        let Scanned { timestamp, instance_id, user_id, org_id: _, metrics, period, not_metered, length } =
+            scan::event(text, rules)?;
         let [instance_id, user_id] = [std::str::from_utf8(instance_id).ok()?, std::str::from_utf8(user_id).ok()?];
-        Some((Self { timestamp, instance_id, user_id, metrics, period }, length))
+        Some((Self { timestamp, instance_id, user_id, metrics, period, not_metered }, length))
     }
 }
 

@@ -495,3 +495,41 @@ fn newer_events_go_on_after_an_undecided_run_with_state() {
     // These were left behind.
     check("swapped").code(1);
 }
+
+/// A threshold on what was not metered neither fires nor passes, in every format.
+#[test]
+fn a_metric_that_was_not_metered_is_reported_as_unknown() {
+    const STORAGE: &str = r#"{"id":"disk-full","resource_type":"Storage","threshold_type":{"Absolute":{"value":1,"unit":"GB"}},"action":"Log","user_id":"*"}"#;
+    let bench = Bench::new();
+    bench.file("t.json", STORAGE);
+    let unknown = |event: String| event.replace("1626350430}}", "1626350430},\"not_metered\":[\"storage_gb\"]}");
+    bench.file("events", format!("{}\n{}\n", unknown(event(5.0)), unknown(event(6.0)).replace("web-1", "web-2")));
+    let said = || contains("disk-full was not evaluated for 2 events").and(contains("storage_gb was not metered"));
+    for format in ["table", "json", "ndjson", "sarif", "junit", "github"] {
+        let run = bench.check(&["t.json", "events", "--format", format]).assert().code(0).stderr(said());
+        let stdout = String::from_utf8(run.get_output().stdout.clone()).unwrap();
+        match format {
+            "json" => {
+                assert!(stdout.contains(r#""violations":[]"#) && stdout.contains(r#""not_metered":2"#), "{stdout}")
+            }
+            "sarif" => {
+                assert!(stdout.contains("disk-full was not evaluated") && stdout.contains("warning"), "{stdout}")
+            }
+            "junit" => assert!(stdout.contains("<skipped") && !stdout.contains("<failure"), "{stdout}"),
+            "github" => assert!(stdout.contains("::warning "), "{stdout}"),
+            _ => assert!(!stdout.contains("disk-full"), "{stdout}"),
+        }
+    }
+    bench
+        .check(&["t.json", "events", "--format", "nagios"])
+        .assert()
+        .code(3)
+        .stdout(contains("UNKNOWN").and(contains("'disk-full'=U")).and(contains("not evaluated in full")));
+    let explained = bench.check(&["t.json", "events", "--explain", "--format", "ndjson"]).assert().code(0);
+    let first = json_lines(&explained.get_output().stdout).remove(0);
+    assert_eq!((&first["outcome"], &first["current_value"]), (&"not_metered".into(), &serde_json::Value::Null));
+    // Without it, the same figures are a violation; and what is known still decides.
+    bench.file("known", event(5.0));
+    bench.check(&["t.json", "known"]).assert().code(1);
+    bench.check(&["t.json", "known", "events", "--format", "nagios"]).assert().code(1).stdout(contains("WARNING"));
+}

@@ -292,9 +292,9 @@ fn many_lives_within_a_second_share_it_and_none_ends_after_the_second_that_runs(
     for life in 0..40u32 {
         let at = 10 + u64::from(life) * 75;
         set(&world, "a", life, 50);
-        events.extend(short(&agent.glance(id, now(at)).events));
+        events.extend(short(&agent.glance(&[id], now(at)).events));
         set(&world, "a", life, 60);
-        events.extend(short(&agent.glance(id, now(at + 30)).events));
+        events.extend(short(&agent.glance(&[id], now(at + 30)).events));
         world.borrow_mut().instances.clear();
         events.extend(short(&agent.tick(now(at + 50)).unwrap().events));
         let ceiling = i64::try_from((at + 50).div_ceil(1_000)).unwrap();
@@ -321,6 +321,53 @@ fn a_reload_waits_for_a_whole_second_from_now_and_another_name_starts_where_the_
     events.extend(tick(&mut agent, 3_000));
     events.extend(tick(&mut agent, 30_000));
     assert_eq!(events, [e("a", 0, 3, 0), e("b", 3, 30, 0)]);
+}
+
+/// A clock without a battery that a time server sets after some seconds: nobody is billed for the years between.
+#[test]
+fn a_clock_that_is_set_ahead_leaves_a_gap_and_no_longer_period() {
+    let world = world(&[("a", 1, 0)]);
+    let mut agent = Agent::new(vec![source("s", &world)], periods(10), now(0));
+    tick(&mut agent, 0);
+    set(&world, "a", 1, 4_000);
+    let years = 3 * 365 * 86_400;
+    let set_ahead = |millis: u64| Now { wall: now(millis).wall + Duration::from_secs(years), ..now(millis) };
+    let closed = agent.tick(set_ahead(7_300)).unwrap();
+    assert_eq!((short(&closed.events), closed.closed), (vec![e("a", 0, 7, 4)], false));
+    assert_eq!(closed.events[0].labels.get("clock_set").map(String::as_str), Some("+94608000 s"));
+    set(&world, "a", 1, 6_000);
+    let start = i64::try_from(years).unwrap();
+    let next = agent.tick(set_ahead(10_000)).unwrap().events;
+    assert_eq!(short(&next), [e("a", start + 7, start + 10, 2)]);
+    assert_eq!(next[0].labels.get("clock_set"), None);
+}
+
+#[test]
+fn a_clock_that_is_set_ahead_while_nobody_meters_leaves_a_gap_too() {
+    let world = world(&[("a", 1, 0)]);
+    let mut agent = Agent::new(vec![source("s", &world)], periods(10), now(0));
+    tick(&mut agent, 0);
+    let kept = kept(&agent);
+    set(&world, "a", 1, 9_000);
+    let set_ahead = |millis: u64| Now { wall: now(millis).wall + Duration::from_secs(3_600), ..now(millis) };
+    let mut agent = Agent::resume(vec![source("s", &world)], periods(10), kept, set_ahead(20_000));
+    assert_eq!(short(&agent.tick(set_ahead(20_000)).unwrap().events), [e("a", 0, 20, 9)]);
+    set(&world, "a", 1, 12_000);
+    assert_eq!(short(&agent.tick(set_ahead(30_000)).unwrap().events), [e("a", 3_620, 3_630, 3)]);
+}
+
+#[test]
+fn a_duration_ends_after_the_time_that_passed_whatever_the_clock_is_set_to() {
+    let world = world(&[("a", 1, 0)]);
+    let mut agent = Agent::new(vec![source("s", &world)], periods(10), now(0));
+    agent.end_after(Duration::from_secs(20));
+    tick(&mut agent, 0);
+    let set_ahead = |millis: u64| Now { wall: now(millis).wall + Duration::from_secs(3_600), ..now(millis) };
+    assert_eq!(short(&agent.tick(set_ahead(5_000)).unwrap().events), [e("a", 0, 5, 0)]);
+    assert_eq!(short(&agent.tick(set_ahead(10_000)).unwrap().events), [e("a", 3_605, 3_610, 0)]);
+    assert!(!agent.is_over());
+    assert_eq!(short(&agent.tick(set_ahead(21_000)).unwrap().events), [e("a", 3_610, 3_620, 0)]);
+    assert!(agent.is_over());
 }
 
 #[test]
@@ -364,7 +411,8 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 
 proptest! {
     /// However a run is cut into looks, periods, lives and processes, and whatever the wall clock does: the sum of the
-    /// events is what was burnt while it was looked at, periods are contiguous, and every event is valid.
+    /// events is what was burnt while it was looked at, periods are contiguous but where the clock was set ahead, they are
+    /// no longer than the time that passed (but for a second where it was set), and every event is valid.
     #[test]
     fn the_events_are_the_whole_and_contiguous(steps in steps(), interval in 1u64..20) {
         let names = ["a", "b", "c"];
@@ -378,7 +426,11 @@ proptest! {
         let mut agent = Agent::new(vec![source("s", &world)], periods(interval), clocks(monotonic, wall));
         let mut events = agent.tick(clocks(monotonic, wall)).unwrap().events;
         let mut burnt = [0u64; 3];
+        let (mut begun, mut sets) = (None, 0);
         for step in steps {
+            if agent.has_begun() {
+                begun.get_or_insert(monotonic);
+            }
             match step {
                 Step::Pass(passed, which, used) => {
                     monotonic += passed;
@@ -389,7 +441,7 @@ proptest! {
                 }
                 Step::Glance => {
                     let id = agent.scopes().next().unwrap().0;
-                    events.extend(agent.glance(id, clocks(monotonic, wall)).events);
+                    events.extend(agent.glance(&[id], clocks(monotonic, wall)).events);
                 }
                 Step::Reborn(which, used) => {
                     let life = world.borrow().instances[names[which]].0;
@@ -412,20 +464,26 @@ proptest! {
                     events.extend(agent.tick(clocks(monotonic, wall)).unwrap().events);
                     prop_assert!(agent.has_begun());
                 }
-                Step::Set(by) => wall = wall.saturating_add(by),
+                Step::Set(by) => {
+                    wall = wall.saturating_add(by);
+                    sets += 1;
+                }
             }
             let ceiling = agent.line.ceiling();
             prop_assert!(events.iter().all(|it| it.event.period.end <= ceiling));
         }
         monotonic += 1_000;
         events.extend(agent.finish(clocks(monotonic, wall)).events);
+        let passed = i64::try_from((monotonic - begun.unwrap_or(monotonic)).div_ceil(1_000)).unwrap();
         for (name, burnt) in names.iter().zip(burnt) {
             let of: Vec<&UsageEvent> = events.iter().map(|it| &it.event).filter(|it| it.instance_id == *name).collect();
             let seconds: u64 = of.iter().map(|it| it.metrics.cpu_seconds).sum();
             prop_assert_eq!(seconds, burnt / 1_000, "{}", name);
-            for pair in of.windows(2) {
-                prop_assert_eq!(pair[0].period.end, pair[1].period.start);
-            }
+            prop_assert!(of.windows(2).all(|pair| pair[0].period.end <= pair[1].period.start));
+            let gaps = of.windows(2).filter(|pair| pair[0].period.end < pair[1].period.start).count();
+            prop_assert!(gaps <= sets, "{} gaps, set {} times", gaps, sets);
+            let metered: i64 = of.iter().map(|it| it.period.end - it.period.start).sum();
+            prop_assert!(metered <= passed + i64::try_from(sets).unwrap() + 1, "{} of {} s", metered, passed);
             for event in of {
                 prop_assert!(is_valid(event, &EventRules::at(event.timestamp)), "{:?}", event);
             }

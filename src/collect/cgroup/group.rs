@@ -3,42 +3,21 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::path::PathBuf;
+use std::rc::Rc;
 use std::time::Duration;
 
-use super::limits::{LimitCache, Limits, is_fresh};
-use super::members::{Members, all_processes};
+use super::limits::{Limits, is_fresh};
+use super::members::{Members, all_threads};
 use super::no_memory;
+use super::shared::Readers;
 use crate::clock::Monotonic;
-use crate::collect::drm::{Drm, DrmClients};
+use crate::collect::drm::DrmClients;
 use crate::collect::kernel_file::{KernelFile, is_gone};
-use crate::collect::machine::Machine;
-use crate::collect::namespace::{NamespaceTraffic, Namespaces};
-use crate::collect::nvidia::{Shares, share_of};
-use crate::collect::once::Once;
+use crate::collect::namespace::NamespaceTraffic;
+use crate::collect::nvidia::share_of;
 use crate::collect::template::Names;
 use crate::collect::{GpuTime, Observed, Place, Reading, Traffic};
 use crate::events::MetricSet;
-
-/// What the groups of a scope share.
-#[derive(Debug)]
-pub(super) struct Shared {
-    /// The root of the hierarchy.
-    pub(super) root: PathBuf,
-    /// Where a hierarchy of version 1 has the memory controller.
-    pub(super) old_memory: Option<String>,
-    pub(super) machine: Machine,
-    pub(super) namespaces: Namespaces,
-    pub(super) limits: LimitCache,
-    pub(super) drm: Drm,
-    /// Who keeps GPUs of NVIDIA's driver busy now.
-    pub(super) shares: Option<Shares>,
-    /// Their driver gave no answer.
-    pub(super) is_nvidia_stuck: bool,
-    /// When the scope was last looked at.
-    pub(super) looked: Option<Monotonic>,
-    pub(super) once: Once,
-    pub(super) buffer: Vec<u8>,
-}
 
 /// One group.
 #[derive(Debug)]
@@ -58,10 +37,11 @@ pub(super) struct Group {
     used: Option<Duration>,
     /// What was seen at the last look.
     pub(super) last: Observed,
+    _open: Option<Rc<()>>,
 }
 
 impl Group {
-    /// `born`: it was made after the scope's last look. `keep`: whether its files may stay open.
+    /// `born`: it was made after the scope's last look. Where there is `open`, its files stay so.
     pub(super) fn new(
         folder: PathBuf,
         place: Place,
@@ -69,10 +49,12 @@ impl Group {
         names: Names,
         life: String,
         born: bool,
-        keep: bool,
+        open: Option<Rc<()>>,
     ) -> Self {
-        let file =
-            |name| if keep { KernelFile::kept(folder.join(name)) } else { KernelFile::reopened(folder.join(name)) };
+        let file = |name| match open {
+            Some(_) => KernelFile::kept(folder.join(name)),
+            None => KernelFile::reopened(folder.join(name)),
+        };
         let Names { instance, user, org, .. } = names;
         Self {
             inode,
@@ -86,6 +68,7 @@ impl Group {
             used: None,
             last: Observed { instance, life, born, user, org, place, reading: Reading::default() },
             folder,
+            _open: open,
         }
     }
 
@@ -109,7 +92,7 @@ impl Group {
     }
 
     /// Looks. `false` where the group is no more; then [`Group::last`] is what it was.
-    pub(super) fn look(&mut self, at: Monotonic, shared: &mut Shared) -> bool {
+    pub(super) fn look(&mut self, at: Monotonic, shared: &mut Readers) -> bool {
         let cpu = self.cpu.read_at_once(&mut shared.buffer).and_then(cpu_used);
         let cpu = match cpu {
             Err(error) if is_gone(&error) => return false,
@@ -148,7 +131,7 @@ impl Group {
     }
 
     /// `memory.current` less the file pages that were not used lately: what the tools for containers show.
-    fn memory(&mut self, shared: &mut Shared) -> Option<u64> {
+    fn memory(&mut self, shared: &mut Readers) -> Option<u64> {
         let (current, stat) = self.memory.as_mut()?;
         let used = current.read_at_once(&mut shared.buffer).and_then(number);
         let used = match used {
@@ -167,7 +150,7 @@ impl Group {
     }
 
     /// The share of time of GPUs that tell no more, and the counters of the others.
-    fn gpus(&mut self, at: Monotonic, shared: &mut Shared) -> (f64, Option<BTreeMap<String, GpuTime>>) {
+    fn gpus(&mut self, at: Monotonic, shared: &mut Readers) -> (f64, Option<BTreeMap<String, GpuTime>>) {
         let counted = shared.drm.is_present(at);
         if !counted && shared.shares.is_none() {
             return (0.0, None);
@@ -178,9 +161,9 @@ impl Group {
         (share_of(shared.shares.as_ref(), processes), clients)
     }
 
-    fn network(&mut self, at: Monotonic, shared: &mut Shared) -> Option<BTreeMap<String, Traffic>> {
+    fn network(&mut self, at: Monotonic, shared: &mut Readers) -> Option<BTreeMap<String, Traffic>> {
         let folder = &self.folder;
-        let network = self.traffic.read(&mut shared.namespaces, at, || all_processes(folder), &mut shared.buffer);
+        let network = self.traffic.read(&mut shared.namespaces, at, || all_threads(folder), &mut shared.buffer);
         shared.once.part(&self.last.instance, "network", network)
     }
 }

@@ -14,9 +14,9 @@ use crate::collect::kernel_file::{KernelFile, is_gone, read_in};
 
 /// Groups below a container's are made when it starts.
 const REFRESHED: Duration = Duration::from_secs(10);
-/// Groups and processes that are listed of one instance; who has more of them is metered through these.
+/// Groups and threads that are listed of one instance; who has more of them is metered through these.
 const MAX_GROUPS: usize = 1 << 16;
-const MAX_PROCESSES: usize = 1 << 18;
+const MAX_THREADS: usize = 1 << 18;
 
 /// Knows the groups below one, and lists the processes of all.
 #[derive(Debug, Default)]
@@ -57,9 +57,12 @@ fn list(folder: PathBuf, found: &mut Vec<PathBuf>) {
     }
 }
 
-/// All processes of the group in `folder` and of those below it, however deep they lie: one descriptor at a time, since
-/// whoever owns the group decides on its depth. Processes of another PID namespace have no number here.
-pub(super) fn all_processes(folder: &Path) -> io::Result<Vec<u32>> {
+/// All threads of the group in `folder` and of those below it, however deep they lie: one descriptor at a time, since
+/// whoever owns the group decides on its depth. Threads of another PID namespace have no number here.
+///
+/// Not processes: each thread may be in a namespace of its own, the first one of a process may have ended, after which
+/// nothing can be asked of the process, and a threaded group names no processes.
+pub(super) fn all_threads(folder: &Path) -> io::Result<Vec<u32>> {
     let mut found = Vec::new();
     let none_if_gone = |error: io::Error| if is_gone(&error) { Ok(()) } else { Err(error) };
     if let Err(error) = descend(folder, &mut found) {
@@ -75,7 +78,7 @@ fn descend(folder: &Path, found: &mut Vec<u32>) -> io::Result<()> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let mut current = rustix::fs::open(folder, flags, Mode::empty())?;
     if has_no_folder(&current) {
-        return add_processes(&current, found);
+        return add_threads(&current, found);
     }
     if read_in(&current, "cgroup.events")
         .is_ok_and(|text| text.split(|byte| *byte == b'\n').any(|it| it == b"populated 0"))
@@ -85,10 +88,10 @@ fn descend(folder: &Path, found: &mut Vec<u32>) -> io::Result<()> {
     let (mut levels, mut groups) = (vec![visit(&current, found)?], 0);
     while let Some(level) = levels.last_mut() {
         match level.pop() {
-            Some(_) if groups >= MAX_GROUPS || found.len() >= MAX_PROCESSES => return Ok(()),
+            Some(_) if groups >= MAX_GROUPS || found.len() >= MAX_THREADS => return Ok(()),
             Some(name) => {
                 groups += 1;
-                // One that is no more has no processes.
+                // One that is no more has no threads.
                 if let Ok(below) = openat(&current, name, flags, Mode::empty()) {
                     levels.push(visit(&below, found).unwrap_or_default());
                     current = below;
@@ -105,9 +108,9 @@ fn descend(folder: &Path, found: &mut Vec<u32>) -> io::Result<()> {
     Ok(())
 }
 
-/// Adds the processes of a group, and gives the names of those below it.
+/// Adds the threads of a group, and gives the names of those below it.
 fn visit(group: &OwnedFd, found: &mut Vec<u32>) -> io::Result<Vec<CString>> {
-    add_processes(group, found)?;
+    add_threads(group, found)?;
     if has_no_folder(group) {
         return Ok(Vec::new());
     }
@@ -129,9 +132,8 @@ fn has_no_folder(folder: &OwnedFd) -> bool {
     rustix::fs::fstat(folder).is_ok_and(|status| status.st_nlink == 2)
 }
 
-fn add_processes(group: &OwnedFd, found: &mut Vec<u32>) -> io::Result<()> {
-    // A threaded group does not say; the processes are those of its root.
-    match read_in(group, "cgroup.procs") {
+fn add_threads(group: &OwnedFd, found: &mut Vec<u32>) -> io::Result<()> {
+    match read_in(group, "cgroup.threads") {
         Ok(text) => {
             let lines =
                 text.split(|byte| *byte == b'\n').filter_map(|line| std::str::from_utf8(line).ok()?.parse().ok());
@@ -148,7 +150,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lists_processes_deeper_than_a_path_can_say_with_one_descriptor() {
+    fn lists_threads_deeper_than_a_path_can_say_with_one_descriptor() {
         let root = tempfile::tempdir().unwrap();
         let (name, deep) = ("d".repeat(200), 64);
         let flags = OFlags::RDONLY | OFlags::DIRECTORY;
@@ -156,14 +158,14 @@ mod tests {
         for level in 0..deep {
             rustix::fs::mkdirat(&current, &name, Mode::RWXU).unwrap();
             current = openat(&current, &name, flags, Mode::empty()).unwrap();
-            let file = openat(&current, "cgroup.procs", OFlags::CREATE | OFlags::WRONLY, Mode::RUSR).unwrap();
+            let file = openat(&current, "cgroup.threads", OFlags::CREATE | OFlags::WRONLY, Mode::RUSR).unwrap();
             rustix::io::write(&file, format!("{}\n0\n", 100 + level).as_bytes()).unwrap();
         }
         fs::create_dir(root.path().join("beside")).unwrap();
-        fs::write(root.path().join("beside/cgroup.procs"), "7\n").unwrap();
+        fs::write(root.path().join("beside/cgroup.threads"), "7\n").unwrap();
         let mut expected: Vec<u32> = (100..100 + deep).collect();
         expected.insert(0, 7);
-        assert_eq!(all_processes(root.path()).unwrap(), expected);
-        assert_eq!(all_processes(&root.path().join("none")).unwrap(), [0; 0]);
+        assert_eq!(all_threads(root.path()).unwrap(), expected);
+        assert_eq!(all_threads(&root.path().join("none")).unwrap(), [0; 0]);
     }
 }

@@ -18,9 +18,11 @@
 mod group;
 mod hierarchy;
 mod limits;
+mod listing;
 mod members;
 mod names;
 mod no_memory;
+mod shared;
 mod unit;
 mod unread;
 mod walk;
@@ -31,38 +33,33 @@ pub(super) use self::group::fuzz_files;
 
 use std::collections::{BTreeMap, HashMap};
 use std::ffi::OsString;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
+use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use self::group::{Group, Shared};
+use self::group::Group;
 use self::hierarchy::Hierarchy;
 pub(super) use self::limits::GroupLimits;
-use self::limits::LimitCache;
+pub(super) use self::shared::GroupHosts;
+use self::shared::{Readers, SharedParts};
 use self::unread::Above;
-use self::walk::{Found, Levels};
-use self::watch::Watch;
-use super::drm::Drm;
-use super::machine::Machine;
-use super::namespace::Namespaces;
-use super::nvidia::NvidiaShares;
-use super::once::Once;
+use self::walk::{Found, Levels, WatchedFolders};
+use self::watch::Listener;
 use super::spelling::{spelled, unspelled};
 use super::template::{Names, Naming};
 use super::{Asked, CollectError, Observed, Place, Scope, ScopeOptions};
 use crate::clock::Monotonic;
 
-/// Files that a process may have open beside those of groups: sockets, the spool, the figures.
-const OTHER_FILES: u64 = 256;
 /// How often groups whose last CPU time was not read are logged.
 const MISSED_LOGGED_EVERY: Duration = Duration::from_secs(10);
 /// Groups whose id had to be replaced that are logged: whoever makes groups must not fill the log.
 const MAX_RENAMED_LOGGED: usize = 32;
+/// Entries of a folder that are looked at for a name that was meant.
+const MAX_NAMES_COMPARED: usize = 4096;
 /// Whether it was logged that groups can't be watched.
 static WATCH_PROBLEM_LOGGED: AtomicBool = AtomicBool::new(false);
-/// Files that a group keeps open.
-const FILES_EACH: u64 = 4;
 
 /// A control group, or all that a pattern names.
 #[derive(Debug)]
@@ -72,44 +69,42 @@ pub struct Cgroups {
     asked: String,
     asked_in: Asked,
     naming: Naming,
-    boot: String,
-    shared: Shared,
-    watch: Watch,
+    /// What all scopes of the agent have in common.
+    shared: SharedParts,
+    /// Who this is to the watches, and their descriptor.
+    listener: Listener,
+    descriptor: Option<Rc<OwnedFd>>,
     /// By path from the root of the hierarchy.
     groups: BTreeMap<String, Group>,
     /// The path of the group that has an id.
     ids: HashMap<String, String>,
     /// How many groups have another id than they would have; the first of them are logged.
     renamed: usize,
-    nvidia: NvidiaShares,
     above: Above,
     /// Those that are gone, until it is told what was not read of them.
     gone: Vec<(String, Group)>,
     missed: Missed,
-    /// Groups whose files may stay open.
-    keep_open: usize,
-    looked: bool,
+    /// When it was last sampled.
+    looked: Option<Monotonic>,
 }
 
 impl Cgroups {
-    /// The group at `path`, or all that the pattern names, as [`super::ScopeSpec::Cgroup`] has it.
+    /// The group at `path`, or all that the pattern names, as [`super::ScopeSpec::Cgroup`] has it. There may be none yet;
+    /// see [`Scope::is_absent`].
     ///
     /// # Errors
-    /// Where there is no such group, or no version 2 of control groups.
-    pub fn open(path: &str, options: &ScopeOptions) -> Result<Self, CollectError> {
-        let hierarchy = Hierarchy::find(&options.root)?;
-        let levels = hierarchy.levels(path)?;
-        let mut scope = Self::new(&hierarchy, Levels::new(&levels)?, path.to_owned(), options);
+    /// Where there is no version 2 of control groups, and where its folders can't be listed.
+    pub(super) fn open(path: &str, options: &ScopeOptions, hosts: &mut GroupHosts) -> Result<Self, CollectError> {
+        let shared = hosts.parts(options)?;
+        let levels = Levels::new(&shared.facts.hierarchy.levels(path)?)?;
+        let mut scope = Self::new(shared, levels, path.to_owned(), options);
         let found = scope.walk();
         if let (Some(error), true) = (&found.failure, found.groups.is_empty()) {
             return Err(CollectError(format!(
                 "can't meter control group {path:?}: {error}; run as root, or as its owner"
             )));
         }
-        if found.groups.is_empty() {
-            return Err(CollectError(missing(path, &levels, &hierarchy)));
-        }
-        scope.take(found)?;
+        scope.take(found);
         Ok(scope)
     }
 
@@ -117,75 +112,65 @@ impl Cgroups {
     ///
     /// # Errors
     /// Where the unit does not run, or where there are several of that name.
-    pub fn open_unit(name: &str, options: &ScopeOptions) -> Result<Self, CollectError> {
-        let hierarchy = Hierarchy::find(&options.root)?;
-        let path = unit::find(name, &hierarchy.folder)?;
+    pub(super) fn open_unit(name: &str, options: &ScopeOptions, hosts: &mut GroupHosts) -> Result<Self, CollectError> {
+        let shared = hosts.parts(options)?;
+        let path = unit::find(name, &shared.facts.hierarchy.folder)?;
         let levels: Vec<&str> = path.split('/').collect();
-        let mut scope = Self::new(&hierarchy, Levels::literal(&levels), path.clone(), options);
+        let mut scope = Self::new(shared, Levels::literal(&levels), path.clone(), options);
         let found = scope.walk();
-        scope.take(found)?;
+        scope.take(found);
         Ok(scope)
     }
 
-    fn new(hierarchy: &Hierarchy, levels: Levels, asked: String, options: &ScopeOptions) -> Self {
-        let root = &options.root;
-        let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap_or(u64::MAX);
-        let keep_open = limit.saturating_sub(OTHER_FILES) / FILES_EACH;
+    fn new(shared: SharedParts, levels: Levels, asked: String, options: &ScopeOptions) -> Self {
+        let mut watch = shared.watch.borrow_mut();
+        let (listener, descriptor) = (watch.listener(), watch.descriptor());
+        drop(watch);
         Self {
             levels,
             asked,
             asked_in: options.asked.clone(),
-            naming: Naming::new(options, Machine::host(root)),
-            boot: Machine::boot(root),
-            shared: Shared {
-                root: hierarchy.folder.clone(),
-                old_memory: hierarchy.old_memory.clone(),
-                machine: Machine::new(root),
-                namespaces: Namespaces::new(root, &options.interfaces),
-                limits: LimitCache::default(),
-                drm: Drm::new(root),
-                shares: None,
-                is_nvidia_stuck: false,
-                looked: None,
-                once: Once::default(),
-                buffer: Vec::new(),
-            },
-            watch: Watch::new(),
+            naming: Naming::new(options, Rc::clone(&shared.facts.host)),
+            shared,
+            listener,
+            descriptor,
             groups: BTreeMap::new(),
             ids: HashMap::new(),
             renamed: 0,
-            nvidia: NvidiaShares::find(root),
             above: Above::default(),
             gone: Vec::new(),
             missed: Missed::default(),
-            keep_open: usize::try_from(keep_open).unwrap_or(usize::MAX),
-            looked: false,
+            looked: None,
         }
     }
 
     /// Takes what was heard, and the groups that came and went by it.
-    fn hear(&mut self) -> Result<Vec<u64>, CollectError> {
-        let heard = self.watch.take();
-        let is_deaf = self.watch.descriptor().is_none();
+    fn hear(&mut self, at: Monotonic) -> Vec<u64> {
+        let mut watch = self.shared.watch.borrow_mut();
+        let (heard, is_deaf) = (watch.take(self.listener, at), watch.is_deaf());
+        drop(watch);
         if is_deaf || !heard.groups.is_empty() {
             let changed = |group: &&mut Group| is_deaf || heard.groups.binary_search(&group.inode).is_ok();
             self.groups.values_mut().filter(changed).for_each(|group| group.empty = false);
         }
         if heard.folders {
             let found = self.walk();
-            self.take(found)?;
+            self.take(found);
         }
-        Ok(heard.groups)
+        heard.groups
     }
 
-    fn walk(&mut self) -> Found {
-        let watch = &mut self.watch;
-        self.levels.walk(&self.shared.root, &mut |folder| watch.folder(folder))
+    fn walk(&self) -> Found {
+        let watch = &mut *self.shared.watch.borrow_mut();
+        let mut folders = WatchedFolders { watch, listener: self.listener };
+        self.levels.walk(&self.shared.facts.hierarchy.folder, &mut folders)
     }
 
     /// Takes over what a walk found: groups that came, groups that went.
-    fn take(&mut self, found: Found) -> Result<(), CollectError> {
-        let once = &mut self.shared.once;
+    fn take(&mut self, found: Found) {
+        let shared = self.shared.clone();
+        let (mut readers, mut watch) = (shared.readers.borrow_mut(), shared.watch.borrow_mut());
+        let once = &mut readers.once;
         let complete = found.failure.is_none();
         once.part(&self.asked, "folders of control groups", found.failure.map_or(Ok(()), Err));
         // After a failure what is missing may be there all the same; the next look at its files tells.
@@ -208,20 +193,19 @@ impl Cgroups {
         for (inode, path) in coming {
             let names = self.usable_names(&path);
             self.ids.insert(names.instance.clone(), path.clone());
-            let folder = self.shared.root.join(OsString::from_vec(unspelled(&path)));
-            self.watch.group(&folder, inode);
-            let keep = self.groups.len() < self.keep_open;
-            let life = format!("{}:{inode}", self.boot);
-            let group = Group::new(folder, Place::Group(path.as_str().into()), inode, names, life, self.looked, keep);
+            let folder = readers.root.join(OsString::from_vec(unspelled(&path)));
+            watch.group(self.listener, &folder, inode);
+            let life = format!("{}:{inode}", shared.facts.boot);
+            let (place, born) = (Place::Group(path.as_str().into()), self.looked.is_some());
+            let group = Group::new(folder, place, inode, names, life, born, readers.may_keep_open());
             self.groups.insert(path, group);
         }
-        // The limit is one of the user, and scopes may be thousands.
-        if let Some(error) = self.watch.take_problem()
+        // The limit is one of the user, and it is said once.
+        if let Some(error) = watch.take_problem()
             && !WATCH_PROBLEM_LOGGED.swap(true, Ordering::Relaxed)
         {
-            tracing::warn!(%error, "can't watch control groups, and lists them at each look; raise fs.inotify.max_user_watches and max_user_instances with sysctl");
+            tracing::warn!(%error, "can't watch control groups, and lists them at each sample, so that groups which end between two samples may lack their last CPU time; raise fs.inotify.max_user_watches and max_user_instances with sysctl, and restart");
         }
-        Ok(())
     }
 
     /// The names of the group at `path`, which no other group of the scope has. What had to be replaced is logged.
@@ -267,9 +251,13 @@ impl Cgroups {
     /// Looks at all groups, or at those that are new and those that were `heard` of, by their inodes in order. Drops
     /// those that are no more.
     fn look(&mut self, at: Monotonic, all: bool, heard: &[u64]) -> Vec<Observed> {
-        let shared = &mut self.shared;
-        shared.shares = self.nvidia.look(at);
-        shared.is_nvidia_stuck = self.nvidia.is_stuck();
+        if self.groups.is_empty() && self.gone.is_empty() && self.missed.groups == 0 {
+            self.looked = Some(at);
+            return Vec::new();
+        }
+        let shared = Rc::clone(&self.shared.readers);
+        let shared = &mut *shared.borrow_mut();
+        shared.begin(at, self.looked);
         if all {
             self.above.read(self.groups.values().map(|group| &*group.folder), &shared.root, &mut shared.buffer);
         }
@@ -291,30 +279,33 @@ impl Cgroups {
             self.ids.remove(group.instance());
             self.gone.push((path, group));
         }
-        self.tell_missed(at);
+        self.tell_missed(at, shared);
         if all {
             self.above.settle();
             self.groups.values_mut().for_each(Group::settle);
         }
-        let shared = &mut self.shared;
-        self.looked = true;
-        shared.looked = Some(at);
+        self.looked = Some(at);
         seen
     }
-}
 
-impl Cgroups {
     /// Logs what was not read at most of those that are gone: the first at once, further ones together after a while, so
     /// that whoever makes and removes groups does not fill the log.
-    fn tell_missed(&mut self, at: Monotonic) {
+    fn tell_missed(&mut self, at: Monotonic, shared: &mut Readers) {
         for (path, gone) in self.gone.drain(..) {
-            let shared = &mut self.shared;
             shared.once.forget(gone.instance());
             if let Some(most) = self.above.missed(&gone, self.groups.values(), at, shared) {
                 self.missed.add(path, most);
             }
         }
         self.missed.log(at);
+    }
+}
+
+impl Drop for Cgroups {
+    fn drop(&mut self) {
+        if let Ok(mut watch) = self.shared.watch.try_borrow_mut() {
+            watch.forget(self.listener);
+        }
     }
 }
 
@@ -350,12 +341,12 @@ impl Missed {
 
 impl Scope for Cgroups {
     fn read(&mut self, at: Monotonic) -> Result<Vec<Observed>, CollectError> {
-        let heard = self.hear()?;
+        let heard = self.hear(at);
         Ok(self.look(at, true, &heard))
     }
 
     fn glance(&mut self, at: Monotonic) -> Result<Vec<Observed>, CollectError> {
-        let heard = self.hear()?;
+        let heard = self.hear(at);
         Ok(self.look(at, false, &heard))
     }
 
@@ -371,8 +362,24 @@ impl Scope for Cgroups {
         self.groups.values().map(|group| (group.instance().to_owned(), group.last.place.clone())).collect()
     }
 
+    fn is_absent(&self) -> bool {
+        self.groups.is_empty()
+    }
+
+    fn absence(&self) -> String {
+        let hierarchy = &self.shared.facts.hierarchy;
+        hierarchy
+            .levels(&self.asked)
+            .map_or_else(|error| error.to_string(), |levels| missing(&self.asked, &levels, hierarchy))
+    }
+
     fn urgency(&self) -> Option<BorrowedFd<'_>> {
-        self.watch.descriptor()
+        let is_deaf = self.shared.watch.try_borrow().is_ok_and(|watch| watch.is_deaf());
+        self.descriptor.as_ref().filter(|_| !is_deaf).map(|descriptor| descriptor.as_fd())
+    }
+
+    fn is_urgent(&mut self, at: Monotonic) -> bool {
+        self.shared.watch.borrow_mut().concerns(self.listener, at)
     }
 }
 
@@ -408,8 +415,9 @@ fn missing(path: &str, levels: &[&str], hierarchy: &Hierarchy) -> String {
     )
 }
 
+/// The first names in a folder: they are compared with what was asked for, and tenants make as many as they like.
 fn folders(folder: &std::path::Path) -> Vec<String> {
-    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten().take(MAX_NAMES_COMPARED);
     let mut names: Vec<String> = entries
         .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
         .map(|entry| spelled(entry.file_name().as_bytes()).into_owned())

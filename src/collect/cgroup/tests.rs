@@ -13,12 +13,22 @@ fn options(root: &str, template: Option<&str>) -> ScopeOptions {
     }
 }
 
+fn open(pattern: &str, options: &ScopeOptions) -> Result<Cgroups, CollectError> {
+    Cgroups::open(pattern, options, &mut GroupHosts::default())
+}
+
 fn read(pattern: &str, template: Option<&str>) -> Vec<Observed> {
-    Cgroups::open(pattern, &options("unified", template)).unwrap().read(Duration::from_secs(7)).unwrap()
+    open(pattern, &options("unified", template)).unwrap().read(Duration::from_secs(7)).unwrap()
 }
 
 fn refusal(pattern: &str, template: Option<&str>) -> String {
-    Cgroups::open(pattern, &options("unified", template)).unwrap_err().to_string()
+    match open(pattern, &options("unified", template)) {
+        Ok(scope) => {
+            assert!(scope.is_absent());
+            scope.absence()
+        }
+        Err(error) => error.to_string(),
+    }
 }
 
 #[test]
@@ -53,7 +63,7 @@ fn a_group_without_the_memory_controller_has_no_memory_figure() {
 
 #[test]
 fn a_unit_is_its_group() {
-    let mut unit = Cgroups::open_unit("nginx", &options("unified", None)).unwrap();
+    let mut unit = Cgroups::open_unit("nginx", &options("unified", None), &mut GroupHosts::default()).unwrap();
     assert_eq!(unit.read(Duration::ZERO).unwrap()[0].instance, "node1/system.slice/nginx.service");
 }
 
@@ -71,7 +81,7 @@ fn what_can_not_be_metered_is_told_with_the_fix() {
         let error = refusal(pattern, None);
         assert!(error.contains(expected), "{pattern}: {error}");
     }
-    let old = Cgroups::open("x", &options("v1", None)).unwrap_err().to_string();
+    let old = open("x", &options("v1", None)).unwrap_err().to_string();
     assert!(old.contains("version 1 only (at /sys/fs/cgroup/cpu,cpuacct)"), "{old}");
 }
 
@@ -100,7 +110,7 @@ fn groups_come_and_go() {
     make("one", 1);
     let options =
         ScopeOptions { root: root.to_owned(), instance: Some("{name}".parse().unwrap()), ..ScopeOptions::default() };
-    let mut scope = Cgroups::open("a/*", &options).unwrap();
+    let mut scope = open("a/*", &options).unwrap();
     type Seen = Vec<(String, u64, bool, u128)>;
     let seconds = Duration::from_secs;
     let seen = |observed: Vec<Observed>| -> Seen {
@@ -153,7 +163,7 @@ fn gpu_time_is_that_of_the_processes_below_also_of_those_that_ended() {
     gpu_process(root, 21, 2, 7);
     gpu_process(root, 22, 3, 9);
     let options = ScopeOptions { root: root.to_owned(), ..ScopeOptions::default() };
-    let mut scope = Cgroups::open("a", &options).unwrap();
+    let mut scope = open("a", &options).unwrap();
     let mut used = |at: u64| -> Vec<(String, u64)> {
         let seen = scope.read(Duration::from_secs(at)).unwrap().remove(0).reading.gpu.unwrap();
         seen.into_iter().map(|(client, time)| (client, time.used.as_secs())).collect()
@@ -168,4 +178,41 @@ fn gpu_time_is_that_of_the_processes_below_also_of_those_that_ended() {
 #[test]
 fn without_a_gpu_nobody_is_asked_for_one() {
     assert!(read("system.slice/*", None).iter().all(|seen| seen.reading.gpu.is_none()));
+}
+
+#[test]
+fn scopes_share_one_watch_and_wait_for_groups_that_are_not_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path();
+    std::fs::create_dir_all(root.join("proc/self")).unwrap();
+    std::fs::write(root.join("proc/self/mountinfo"), "30 23 0:26 / /cg rw - cgroup2 cgroup2 rw").unwrap();
+    let make = |path: &str| {
+        std::fs::create_dir_all(root.join("cg").join(path)).unwrap();
+        std::fs::write(root.join("cg").join(path).join("cpu.stat"), "usage_usec 1").unwrap();
+    };
+    make("a");
+    let options = ScopeOptions { root: root.to_owned(), ..ScopeOptions::default() };
+    let mut hosts = GroupHosts::default();
+    let mut open = |path: &str| Cgroups::open(path, &options, &mut hosts).unwrap();
+    let mut scopes = ["a", "b", "b/*", "c*"].map(&mut open);
+    let descriptors: std::collections::HashSet<i32> =
+        scopes.iter().map(|scope| std::os::fd::AsRawFd::as_raw_fd(&scope.urgency().unwrap())).collect();
+    assert_eq!(descriptors.len(), 1);
+    let seen = |scopes: &mut [Cgroups; 4], at: u64| {
+        scopes.each_mut().map(|scope| scope.read(Duration::from_secs(at)).unwrap().len())
+    };
+    assert_eq!(seen(&mut scopes, 1), [1, 0, 0, 0]);
+    assert!(scopes[1].is_absent() && scopes[1].absence().contains("there is no control group b"));
+    make("b");
+    make("c1");
+    let urgent = scopes.each_mut().map(|scope| scope.is_urgent(Duration::from_secs(2)));
+    assert_eq!(urgent, [false, true, true, true]);
+    assert_eq!(seen(&mut scopes, 2), [1, 1, 0, 1]);
+    make("b/x");
+    assert_eq!(seen(&mut scopes, 3), [1, 1, 1, 1]);
+    std::fs::remove_dir_all(root.join("cg/b")).unwrap();
+    assert_eq!(seen(&mut scopes, 4), [1, 0, 0, 1]);
+    make("b");
+    make("b/y");
+    assert_eq!(seen(&mut scopes, 5), [1, 1, 1, 1]);
 }

@@ -11,7 +11,8 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::group::{Group, Shared, cpu_used};
+use super::group::{Group, cpu_used};
+use super::shared::Readers;
 use crate::clock::Monotonic;
 use crate::collect::kernel_file::KernelFile;
 
@@ -31,7 +32,12 @@ impl Above {
     /// Reads them, before the groups are looked at. What was read before that is kept until [`Above::settle`].
     pub(super) fn read<'g>(&mut self, folders: impl Iterator<Item = &'g Path>, root: &Path, buffer: &mut Vec<u8>) {
         self.fresh.clear();
+        let mut last: Option<&Path> = None;
         for folder in folders.filter_map(Path::parent) {
+            // Groups come in the order of their paths. Paths are compared part by part, which costs more than bytes.
+            if last.replace(folder).is_some_and(|last| last.as_os_str() == folder.as_os_str()) {
+                continue;
+            }
             // The root's figure comes from other counters.
             if folder == root || !folder.starts_with(root) || self.fresh.contains_key(folder) {
                 continue;
@@ -58,7 +64,7 @@ impl Above {
         gone: &Group,
         groups: impl Iterator<Item = &'g Group>,
         at: Monotonic,
-        shared: &mut Shared,
+        shared: &mut Readers,
     ) -> Option<Duration> {
         if gone.empty {
             return None;

@@ -5,11 +5,14 @@ use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io;
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
-use std::os::unix::fs::{DirEntryExt, MetadataExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 use rustix::io::Errno;
 
+use super::listing::Listing;
+use super::watch::{GroupWatch, Listener, Names};
 use crate::collect::CollectError;
 use crate::collect::kernel_file::is_gone;
 use crate::collect::pattern::{is_glob, unreadable};
@@ -22,7 +25,7 @@ pub(super) struct Levels(Vec<Level>);
 #[derive(Debug, Clone, PartialEq)]
 enum Level {
     Literal(String),
-    Pattern(glob::Pattern),
+    Pattern(Rc<glob::Pattern>),
     /// `**`: any number of levels, none too.
     Any,
 }
@@ -37,11 +40,36 @@ pub(super) struct Found {
     pub(super) failure: Option<io::Error>,
 }
 
+/// The folders of control groups as a walk needs them.
+pub(super) trait Folders {
+    /// Listens to groups of these names that come and go in `folder`.
+    fn watch(&mut self, folder: &Path, names: Names<'_>);
+    /// What is in `folder`.
+    fn list(&mut self, folder: &Path) -> Rc<Listing>;
+}
+
+/// The folders as one scope watches them.
+#[derive(Debug)]
+pub(super) struct WatchedFolders<'w> {
+    pub(super) watch: &'w mut GroupWatch,
+    pub(super) listener: Listener,
+}
+
+impl Folders for WatchedFolders<'_> {
+    fn watch(&mut self, folder: &Path, names: Names<'_>) {
+        self.watch.folder(self.listener, folder, names);
+    }
+
+    fn list(&mut self, folder: &Path) -> Rc<Listing> {
+        self.watch.list(folder)
+    }
+}
+
 impl Levels {
     pub(super) fn new(levels: &[&str]) -> Result<Self, CollectError> {
         let level = |text: &&str| match *text {
             "**" => Ok(Level::Any),
-            text if is_glob(text) => glob::Pattern::new(text).map(Level::Pattern),
+            text if is_glob(text) => glob::Pattern::new(text).map(|pattern| Level::Pattern(Rc::new(pattern))),
             text => Ok(Level::Literal(text.to_owned())),
         };
         let refuse = |text: &&str, error: &glob::PatternError| CollectError(unreadable(text, error));
@@ -60,10 +88,9 @@ impl Levels {
         self.0.iter().any(|level| !matches!(level, Level::Literal(_)))
     }
 
-    /// The groups under `root` that match. `watch` hears of every folder in which a match may appear, before that is
-    /// listed.
-    pub(super) fn walk(&self, root: &Path, watch: &mut dyn FnMut(&Path)) -> Found {
-        let mut walk = Walk { found: Found::default(), watch };
+    /// The groups under `root` that match. Every folder in which a match may appear is watched before it is listed.
+    pub(super) fn walk(&self, root: &Path, folders: &mut dyn Folders) -> Found {
+        let mut walk = Walk { found: Found::default(), folders };
         let inode = fs::metadata(root).map_or(0, |data| data.ino());
         walk.step(&self.0, &mut root.to_owned(), &mut String::new(), inode);
         walk.found
@@ -72,7 +99,7 @@ impl Levels {
 
 struct Walk<'w> {
     found: Found,
-    watch: &'w mut dyn FnMut(&Path),
+    folders: &'w mut dyn Folders,
 }
 
 impl Walk<'_> {
@@ -84,12 +111,12 @@ impl Walk<'_> {
         if *level == Level::Any {
             self.step(rest, folder, path, inode);
         }
-        (self.watch)(folder);
         match level {
             Level::Literal(name) => {
                 // As it stands, or as ids and messages spell it.
                 let names = [OsString::from(name), OsString::from_vec(unspelled(name))];
                 for name in names.iter().take(if names[0] == names[1] { 1 } else { 2 }) {
+                    self.folders.watch(folder, Names::Named(name));
                     match fs::metadata(folder.join(name)) {
                         Ok(data) if data.is_dir() => {
                             self.enter(rest, folder, path, name, data.ino());
@@ -101,15 +128,19 @@ impl Walk<'_> {
                 }
             }
             Level::Pattern(pattern) => {
-                for (name, inode) in self.list(folder) {
-                    if pattern.matches(&spelled(name.as_bytes())) {
-                        self.enter(rest, folder, path, &name, inode);
+                self.folders.watch(folder, Names::Matching(pattern));
+                let text = pattern.as_str();
+                let prefix = text.split(['*', '?', '[']).next().unwrap_or_default();
+                for listed in self.list(folder).with_prefix(prefix) {
+                    if pattern.matches(&listed.spelled) {
+                        self.enter(rest, folder, path, &listed.name, listed.inode);
                     }
                 }
             }
             Level::Any => {
-                for (name, inode) in self.list(folder) {
-                    self.enter(levels, folder, path, &name, inode);
+                self.folders.watch(folder, Names::Any);
+                for listed in self.list(folder).with_prefix("") {
+                    self.enter(levels, folder, path, &listed.name, listed.inode);
                 }
             }
         }
@@ -127,26 +158,13 @@ impl Walk<'_> {
         path.truncate(length);
     }
 
-    /// The folders in `folder`.
-    fn list(&mut self, folder: &Path) -> Vec<(OsString, u64)> {
-        let mut found = Vec::new();
-        let entries = match fs::read_dir(folder) {
-            Ok(entries) => entries,
-            Err(error) => {
-                self.failed(error);
-                return found;
-            }
-        };
-        for entry in entries {
-            match entry {
-                Ok(entry) if entry.file_type().is_ok_and(|kind| kind.is_dir()) => {
-                    found.push((entry.file_name(), entry.ino()));
-                }
-                Ok(_) => {}
-                Err(error) => self.failed(error),
-            }
+    fn list(&mut self, folder: &Path) -> Rc<Listing> {
+        let listing = self.folders.list(folder);
+        if let Some(error) = listing.failure() {
+            let same = error.raw_os_error().map_or_else(|| error.kind().into(), io::Error::from_raw_os_error);
+            self.failed(same);
         }
-        found
+        listing
     }
 
     fn failed(&mut self, error: io::Error) {
@@ -162,6 +180,17 @@ impl Walk<'_> {
 mod tests {
     use super::*;
 
+    /// Folders that nobody watches.
+    struct Unwatched;
+
+    impl Folders for Unwatched {
+        fn watch(&mut self, _: &Path, _: Names<'_>) {}
+
+        fn list(&mut self, folder: &Path) -> Rc<Listing> {
+            Rc::new(Listing::of(folder))
+        }
+    }
+
     fn found(pattern: &str) -> Vec<String> {
         let root = tempfile::tempdir().unwrap();
         for path in ["a.slice/x.service", "a.slice/y.service", "a.slice/z.scope", "b.slice/sub/x.service", "c"] {
@@ -169,7 +198,7 @@ mod tests {
         }
         fs::write(root.path().join("cpu.stat"), "").unwrap();
         let levels: Vec<&str> = pattern.split('/').filter(|level| !level.is_empty()).collect();
-        let found = Levels::new(&levels).unwrap().walk(root.path(), &mut |_| {});
+        let found = Levels::new(&levels).unwrap().walk(root.path(), &mut Unwatched);
         assert!(found.failure.is_none());
         found.groups.into_keys().collect()
     }
@@ -181,6 +210,8 @@ mod tests {
         assert_eq!(found("**/x.service"), ["a.slice/x.service", "b.slice/sub/x.service"]);
         assert_eq!(found("b.slice/**"), ["b.slice", "b.slice/sub", "b.slice/sub/x.service"]);
         assert_eq!(found("[bc]*"), ["b.slice", "c"]);
+        assert_eq!(found("a.slice/[xy].*"), ["a.slice/x.service", "a.slice/y.service"]);
+        assert_eq!(found("a.slice/y.s?rvice"), ["a.slice/y.service"]);
         assert_eq!(found("a.slice"), ["a.slice"]);
         assert_eq!(found("a.slice/none"), [""; 0]);
         assert_eq!(found(""), [""]);
@@ -193,7 +224,7 @@ mod tests {
             fs::create_dir_all(root.path().join(OsStr::from_bytes(name)).join("x")).unwrap();
         }
         let found = |levels: &[&str]| -> Vec<String> {
-            Levels::new(levels).unwrap().walk(root.path(), &mut |_| {}).groups.into_keys().collect()
+            Levels::new(levels).unwrap().walk(root.path(), &mut Unwatched).groups.into_keys().collect()
         };
         assert_eq!(found(&["a*", "x"]), ["a%0A/x", "a%25FF/x", "a%FF/x"]);
         assert_eq!(found(&["a%25FF"]), ["a%25FF"], "as ids spell it");

@@ -27,7 +27,7 @@ use std::time::Duration;
 
 use self::table::{Problems, Table};
 use super::metered::{Labels, Owner};
-use super::{Asked, CollectError, NamePattern, ScopeOptions, ScopeSpec, Source};
+use super::{Asked, CollectError, HostReaders, NamePattern, Scope, ScopeOptions, ScopeSpec, Source};
 use crate::limited_read::read_limited_text;
 
 /// The largest configuration that is read: room for tens of thousands of scopes.
@@ -108,18 +108,64 @@ impl ScopeConfig {
         }
     }
 
-    /// Opens it; `user` is billed where the scope does not say who.
+    /// Opens it among others of the agent; `user` is billed where the scope does not say who.
     ///
     /// # Errors
-    /// As [`ScopeSpec::open`] has them, with the place in the configuration file.
-    pub fn open(&self, user: &str) -> Result<Source, CollectError> {
+    /// As [`ScopeSpec::open_sharing`] has them, with the place in the configuration file.
+    pub fn open(&self, user: &str, readers: &HostReaders) -> Result<Source, CollectError> {
         let owner = Owner { user: user.to_owned(), org: None, labels: Arc::new(self.labels.clone()) };
-        let scope = self.spec.open(&self.options).map_err(|error| match &self.options.asked {
-            Asked::CommandLine => error,
-            Asked::File(place) => CollectError(format!("{place}: {error}")),
-        })?;
+        let scope = self.spec.open_sharing(&self.options, readers).map_err(|error| self.placed(&error.to_string()))?;
         Ok(Source { name: self.name(), scope, owner })
     }
+}
+
+impl ScopeConfig {
+    /// A fault of the scope, with its place in the configuration file.
+    fn placed(&self, fault: &str) -> CollectError {
+        CollectError(match &self.options.asked {
+            Asked::CommandLine => fault.to_owned(),
+            Asked::File(place) => format!("{place}: {fault}"),
+        })
+    }
+}
+
+/// Scopes that are not there of which each is logged; the others are counted.
+const MAX_ABSENT_LOGGED: usize = 20;
+
+/// Logs which scopes have nothing to meter yet: they are metered once there is something. A tenant who is not there must
+/// not keep the others from being metered.
+///
+/// # Errors
+/// Where nothing at all is there, so that the names are probably wrong.
+pub fn log_absent<'a>(scopes: impl IntoIterator<Item = (&'a ScopeConfig, &'a dyn Scope)>) -> Result<(), CollectError> {
+    let (mut absent, mut count, mut any_present) = (Vec::new(), 0_usize, false);
+    for (config, scope) in scopes {
+        if !scope.is_absent() {
+            any_present = true;
+            continue;
+        }
+        count += 1;
+        if absent.len() < MAX_ABSENT_LOGGED {
+            absent.push((config, scope));
+        }
+    }
+    if !any_present && let Some((config, scope)) = absent.first() {
+        return Err(config.placed(&scope.absence()));
+    }
+    for (config, scope) in &absent {
+        tracing::warn!(
+            scope = config.shown(),
+            "nothing is metered for it yet: {}; it is once it is there",
+            scope.absence()
+        );
+    }
+    if count > absent.len() {
+        tracing::warn!(
+            scopes = count - absent.len(),
+            "further scopes of which nothing is there yet are not logged one by one"
+        );
+    }
+    Ok(())
 }
 
 impl CollectConfig {

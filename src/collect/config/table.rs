@@ -1,6 +1,6 @@
 //! Tables of TOML, read value by value, with the place of each fault.
 
-use std::cell::RefCell;
+use std::cell::{OnceCell, RefCell};
 use std::fmt::Display;
 use std::ops::Range;
 use std::str::FromStr;
@@ -19,18 +19,26 @@ const LONGEST: Duration = Duration::from_secs(366 * 24 * 3600 * 100);
 /// The shortest pause between two looks.
 const SHORTEST: Duration = Duration::from_millis(10);
 
+/// Bytes between two positions of a text whose line and column are remembered.
+const POSITION_STEP: usize = 512;
+
+/// A line and a column, both from 1; columns count characters.
+type Position = (usize, usize);
+
 /// Faults, as they are found.
 #[derive(Debug)]
 pub(super) struct Problems<'t> {
     file: &'t str,
     text: &'t str,
+    /// The position of every [`POSITION_STEP`]th byte: a hundred thousand scopes are asked where they stand.
+    positions: OnceCell<Vec<Position>>,
     /// Each with the place where it is.
     said: RefCell<Vec<(usize, String)>>,
 }
 
 impl<'t> Problems<'t> {
     pub(super) const fn new(file: &'t str, text: &'t str) -> Self {
-        Self { file, text, said: RefCell::new(Vec::new()) }
+        Self { file, text, positions: OnceCell::new(), said: RefCell::new(Vec::new()) }
     }
 
     /// A fault of the file as a whole.
@@ -43,9 +51,15 @@ impl<'t> Problems<'t> {
     }
 
     fn place(&self, span: &Range<usize>) -> String {
-        let before = self.text.get(..span.start).unwrap_or(self.text);
-        let line = before.matches('\n').count() + 1;
-        let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
+        let bytes = self.text.as_bytes();
+        let positions = self.positions.get_or_init(|| {
+            let step =
+                |position: &mut Position, piece: &[u8]| Some(std::mem::replace(position, behind(*position, piece)));
+            bytes.chunks(POSITION_STEP).scan((1, 1), step).collect()
+        });
+        let step = (span.start / POSITION_STEP).min(positions.len().saturating_sub(1));
+        let before = bytes.get(step * POSITION_STEP..span.start.min(bytes.len())).unwrap_or_default();
+        let (line, column) = behind(positions.get(step).copied().unwrap_or((1, 1)), before);
         format!("{}:{line}:{column}", self.file)
     }
 
@@ -55,6 +69,16 @@ impl<'t> Problems<'t> {
         said.sort_by_key(|(place, _)| *place);
         said.into_iter().map(|(_, problem)| problem).collect()
     }
+}
+
+/// The position behind `bytes`, which stand at `position`.
+fn behind(position: Position, bytes: &[u8]) -> Position {
+    bytes.iter().fold(position, |(line, column), byte| match byte {
+        b'\n' => (line + 1, 1),
+        // What goes on with a character is none of its own.
+        0x80..=0xbf => (line, column),
+        _ => (line, column + 1),
+    })
 }
 
 /// The table that `text` is; `None`, with the fault said, where it is none.

@@ -149,3 +149,22 @@ fn a_relative_state_is_beside_the_file() {
     let binary = CollectConfig::load(&path).unwrap_err().to_string();
     assert!(binary.contains("no UTF-8 text"), "{binary}");
 }
+
+#[test]
+fn places_in_a_large_file_are_right() {
+    let mut text = String::new();
+    let mut places = Vec::new();
+    for number in 0..500 {
+        text += "# é\n";
+        let indent = "é = 1 ".len() * (number % 3);
+        text += &" ".repeat(indent);
+        places.push(format!("c.toml:{}:{}", 3 * number + 2, indent + 1));
+        text += &format!("[[scope]]\nscope = \"cgroup:{number}\"\n");
+    }
+    let found: Vec<String> = parse(&text)
+        .scopes
+        .iter()
+        .map(|scope| if let Asked::File(place) = &scope.options.asked { place.clone() } else { String::new() })
+        .collect();
+    assert_eq!(found, places);
+}

@@ -132,8 +132,8 @@ struct Process {
     /// What it has open could not be listed.
     denied: bool,
     pause: Duration,
-    /// Its descriptors of GPUs, as their folder names them.
-    files: Vec<String>,
+    /// What is told of its descriptors of GPUs.
+    files: Vec<PathBuf>,
     /// It was in the instance when that was last looked at, or began since.
     own: bool,
 }
@@ -185,8 +185,7 @@ impl DrmClients {
                 if self.late.is_some() || process.files.is_empty() {
                     break;
                 }
-                let files = process.files.iter().map(|name| folder.join("fdinfo").join(name)).collect();
-                match shared.read(files) {
+                match shared.read(process.files.clone()) {
                     Ok(texts) => {
                         if add(&mut self.clients, process.own, texts, at, from_zero) || listed {
                             break;
@@ -211,7 +210,7 @@ impl DrmClients {
 impl Process {
     fn relist(&mut self, folder: &Path, at: Monotonic, shared: &mut Drm) {
         self.denied = false;
-        match gpu_files(&folder.join("fd")) {
+        match gpu_files_of_process(folder) {
             Ok(files) => self.files = files,
             Err(error) if is_gone(&error) => self.files.clear(),
             Err(error) => {
@@ -259,10 +258,24 @@ fn add(
     as_known
 }
 
-/// The descriptors in `folder` that lead to a GPU.
-fn gpu_files(folder: &Path) -> io::Result<Vec<String>> {
-    let mut found = Vec::new();
-    for entry in fs::read_dir(folder)?.flatten() {
+/// What is told of the descriptors of a process that lead to a GPU. Where its first thread ended, the others have them.
+fn gpu_files_of_process(folder: &Path) -> io::Result<Vec<PathBuf>> {
+    if let Some(files) = gpu_files(folder)? {
+        return Ok(files);
+    }
+    for thread in fs::read_dir(folder.join("task")).into_iter().flatten().flatten() {
+        if let Ok(Some(files)) = gpu_files(&thread.path()) {
+            return Ok(files);
+        }
+    }
+    Ok(Vec::new())
+}
+
+/// The same of the thread in `folder`; `None` where it has no descriptor at all.
+fn gpu_files(folder: &Path) -> io::Result<Option<Vec<PathBuf>>> {
+    let (mut found, mut has_any) = (Vec::new(), false);
+    for entry in fs::read_dir(folder.join("fd"))?.flatten() {
+        has_any = true;
         let path = match fs::read_link(entry.path()) {
             Ok(path) => path,
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => return Err(error),
@@ -273,10 +286,10 @@ fn gpu_files(folder: &Path) -> io::Result<Vec<String>> {
             // Descriptors are numbers.
             && let Ok(name) = entry.file_name().into_string()
         {
-            found.push(name);
+            found.push(folder.join("fdinfo").join(name));
         }
     }
-    Ok(found)
+    Ok(has_any.then_some(found))
 }
 
 /// When a process began, since the boot.

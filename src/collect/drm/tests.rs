@@ -81,6 +81,25 @@ fn a_client_counts_once_and_stays_when_it_is_closed() {
     assert_eq!(look(&mut shared, &mut clients, 700, &[]), [one(7, 2050, 0)], "8 was last seen at 100");
 }
 
+/// The first thread of a process may end before the others, and has nothing open then.
+#[test]
+fn a_client_of_a_process_whose_first_thread_ended_counts() {
+    let proc = Proc::new();
+    proc.process(10, 1);
+    fs::remove_file(proc.folder(10).join("fd/0")).unwrap();
+    let thread = proc.folder(10).join("task/11");
+    for folder in ["fd", "fdinfo"] {
+        fs::create_dir_all(thread.join(folder)).unwrap();
+    }
+    proc.process(12, 1);
+    proc.client(12, 5, 7, 1000, 50);
+    for file in ["fd/5", "fdinfo/5"] {
+        fs::rename(proc.folder(12).join(file), thread.join(file)).unwrap();
+    }
+    let (mut shared, mut clients) = (Drm::new(proc.0.path()), DrmClients::default());
+    assert_eq!(look(&mut shared, &mut clients, 100, &[10]), [one(7, 1050, 0)]);
+}
+
 #[test]
 fn a_client_that_is_opened_later_is_found_and_loses_nothing() {
     let proc = Proc::new();

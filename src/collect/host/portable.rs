@@ -42,7 +42,7 @@ impl PortableHost {
         let name = super::host_name().unwrap_or_default();
         let refuse = |error: sysinfo::Error| CollectError(format!("can't meter this host: {error:?}"));
         Ok(Self {
-            names: Naming::new(options, name).of_host(),
+            names: Naming::new(options, name.into()).of_host(),
             interfaces: options.interfaces.clone(),
             mounts: options.mounts.clone(),
             devices: options.devices.clone(),

@@ -37,6 +37,13 @@ impl Gauge {
         self.seconds = seconds;
     }
 
+    /// The same, where that is longer.
+    pub(super) const fn widen(&mut self, seconds: f64) {
+        if seconds > self.seconds {
+            self.seconds = seconds;
+        }
+    }
+
     pub(super) fn average(&self) -> f64 {
         if self.seconds > 0.0 { self.weighted / self.seconds } else { self.held }
     }

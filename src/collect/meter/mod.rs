@@ -205,6 +205,11 @@ impl Meter {
         &self.chain
     }
 
+    /// Begins the open period at `second`, where that is later.
+    pub(super) const fn skip_to(&mut self, second: i64) {
+        self.chain.skip_to(second);
+    }
+
     pub(super) fn into_parts(self) -> (Identity, Chain) {
         (self.identity, self.chain)
     }
@@ -324,6 +329,15 @@ impl Chain {
         let seconds = end.saturating_sub(self.start) as f64;
         self.period.memory.spread(seconds);
         self.period.storage.spread(seconds);
+    }
+
+    /// Makes averages of a period that ends at `end` those of the whole period, where it is longer than what was seen of
+    /// it: a job of a third of a second holds memory for no whole one.
+    #[allow(clippy::cast_precision_loss)]
+    pub(super) const fn widen_gauges(&mut self, end: i64) {
+        let seconds = end.saturating_sub(self.start) as f64;
+        self.period.memory.widen(seconds);
+        self.period.storage.widen(seconds);
     }
 
     fn forget_counters(&mut self, reading: &Reading) {

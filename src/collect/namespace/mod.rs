@@ -5,8 +5,8 @@
 //! into its files decides it. What is in the host's namespace has no counters of its own: its traffic is the host's, and
 //! not metered here.
 //!
-//! A namespace is watched through one of its processes, its witness. All processes are asked where they are at the first
-//! sample, when a witness ends or goes elsewhere, and again after a pause that grows to some seconds.
+//! A namespace is watched through one of its threads, its witness. All threads are asked where they are, since each may be
+//! in a namespace of its own, and nothing can be asked of a process whose first thread ended: at the first sample, when a witness ends or goes elsewhere, and again after a pause that grows to some seconds.
 //!
 //! The file with the counters stays open, which keeps them readable after the last process of the namespace ended. (It
 //! keeps the namespace too, until the next sample.)
@@ -173,7 +173,7 @@ impl NamespaceTraffic {
         self.is_partial
     }
 
-    /// The counters as of now. `processes` lists all of the instance's processes.
+    /// The counters as of now. `processes` lists all of the instance's processes, with each thread by its number.
     pub(super) fn read(
         &mut self,
         shared: &mut Namespaces,
@@ -182,9 +182,11 @@ impl NamespaceTraffic {
         buffer: &mut Vec<u8>,
     ) -> io::Result<BTreeMap<String, Traffic>> {
         let mut traffic = BTreeMap::new();
-        let moved: Vec<u64> =
-            self.held.iter().filter(|(inode, held)| !held.is_in(**inode)).map(|(id, _)| *id).collect();
-        let mut is_round = !moved.is_empty() || self.held.is_empty() || at >= self.next_round;
+        let mut is_round = self.held.is_empty() || at >= self.next_round;
+        // Nothing is counted in the host's namespace, so that its witness is asked in rounds alone.
+        let asked = self.held.iter().filter(|(_, held)| is_round || held.counters.is_some());
+        let moved: Vec<u64> = asked.filter(|(inode, held)| !held.is_in(**inode)).map(|(inode, _)| *inode).collect();
+        is_round |= !moved.is_empty();
         let places = if is_round { self.places(shared, &processes()?, at)? } else { HashMap::new() };
         for inode in moved {
             match places.get(&inode) {

@@ -92,8 +92,11 @@ impl ProcessTree {
                 "can't meter pid:{number}: it is a thread of process {process}; meter pid:{process}"
             )));
         }
-        let names =
-            Naming::new(options, Machine::host(root)).of(Some(&spelled(&found.name)), &format!("pid:{number}"), None);
+        let names = Naming::new(options, Machine::host(root).into()).of(
+            Some(&spelled(&found.name)),
+            &format!("pid:{number}"),
+            None,
+        );
         names.replaced.iter().for_each(|why| tracing::warn!(process = number, "it is metered under another id: {why}"));
         let pid = i32::try_from(number).ok().and_then(Pid::from_raw).filter(|_| root == Path::new("/"));
         let mut tree = Self {
@@ -173,7 +176,8 @@ impl Scope for ProcessTree {
         let (cpus, memory_total) = self.limits(at);
         let mut processes: Vec<u32> = look.entries.keys().map(|id| id.0).collect();
         processes.sort_unstable();
-        let network = self.traffic.read(&mut self.namespaces, at, || Ok(processes.clone()), &mut self.buffer);
+        let threads = || Ok(self.walker.threads(&processes));
+        let network = self.traffic.read(&mut self.namespaces, at, threads, &mut self.buffer);
         let gpu =
             self.drm.is_present(at).then(|| self.clients.read(&mut self.drm, at, None, &processes, &mut self.buffer));
         let shares = self.nvidia.look(at);

@@ -105,3 +105,20 @@ fn gpu_time_is_that_of_the_tree() {
     client(10, 1, 50);
     assert_eq!(used(), 52);
 }
+
+#[test]
+fn a_process_whose_first_thread_ended_has_its_memory() {
+    let proc = Proc::new();
+    proc.process(10, 1, 100, 0);
+    let stat = fs::read_to_string(proc.folder(10).join("stat")).unwrap();
+    fs::write(proc.folder(10).join("stat"), stat.replace(" S 1 ", " Z 1 ").replace(" 20 0 1 0 ", " 20 0 2 0 "))
+        .unwrap();
+    fs::write(proc.folder(10).join("statm"), "0 0 0 0 0 0 0").unwrap();
+    for (thread, statm) in [("10", "0 0 0 0 0 0 0"), ("11", "900 100 30 1 0 5 0")] {
+        fs::create_dir_all(proc.folder(10).join("task").join(thread)).unwrap();
+        fs::write(proc.folder(10).join("task").join(thread).join("statm"), statm).unwrap();
+    }
+    let mut tree = proc.open(10).unwrap();
+    let seen = tree.read(Duration::ZERO).unwrap().remove(0);
+    assert_eq!(seen.reading.memory_used, Some(100 * rustix::param::page_size() as u64));
+}

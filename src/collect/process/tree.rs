@@ -90,7 +90,11 @@ impl Walker {
             let own =
                 KernelFile::reopened(self.folder(number).join("statm")).read_at_once(&mut self.buffer).and_then(pages);
             look.lacks_memory |= own.as_ref().is_err_and(|error| !is_gone(error));
-            let own = own.unwrap_or_default();
+            let mut own = own.unwrap_or_default();
+            if own == Pages::default() && !stat.ended {
+                // Where the first thread ended, only the others have the memory of the process.
+                own = self.pages_of_threads(number);
+            }
             look.pages.private += own.private;
             look.pages.shared = look.pages.shared.max(own.shared);
             if self.lists {
@@ -102,10 +106,33 @@ impl Walker {
         Ok(())
     }
 
+    /// The memory of a process as its other threads have it.
+    fn pages_of_threads(&mut self, number: u32) -> Pages {
+        for thread in entries(&self.folder(number).join("task")) {
+            let mut file = KernelFile::reopened(thread.path().join("statm"));
+            match file.read_at_once(&mut self.buffer).and_then(pages) {
+                Ok(found) if found != Pages::default() => return found,
+                _ => {}
+            }
+        }
+        Pages::default()
+    }
+
+    /// All threads of `processes`, by their numbers.
+    pub(super) fn threads(&self, processes: &[u32]) -> Vec<u32> {
+        let mut found = processes.to_vec();
+        for number in processes {
+            let threads = entries(&self.folder(*number).join("task"));
+            let numbers = threads.filter_map(|thread| thread.file_name().to_str()?.parse::<u32>().ok());
+            found.extend(numbers.filter(|thread| thread != number));
+        }
+        found
+    }
+
     /// The children of every thread.
     fn children(&mut self, number: u32, mut found: impl FnMut(u32)) {
         // A process that ends meanwhile has none.
-        for thread in fs::read_dir(self.folder(number).join("task")).into_iter().flatten().flatten() {
+        for thread in entries(&self.folder(number).join("task")) {
             let mut file = KernelFile::reopened(thread.path().join("children"));
             let text = file.read(&mut self.buffer).unwrap_or_default();
             text.split_ascii_whitespace().filter_map(|child| child.parse().ok()).for_each(&mut found);
@@ -122,4 +149,9 @@ impl Walker {
         }
         Ok(found)
     }
+}
+
+/// What is in a folder; nothing where it is gone.
+fn entries(folder: &Path) -> impl Iterator<Item = fs::DirEntry> + use<> {
+    fs::read_dir(folder).into_iter().flatten().flatten()
 }

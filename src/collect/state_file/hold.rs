@@ -3,12 +3,16 @@
 //! The one beside it is there before the state is, and stays when the state is replaced. It can be removed by hand, and
 //! another name of the state (a hard link) has another one beside it. So the state's own file is locked too, each one
 //! that is put in its place, and those that were replaced as long as they have another name.
+//!
+//! The file beside it holds the digests of the state that is there and of the one that takes its place, so that an older
+//! copy that was put back is known as that.
 
 use std::fs::{File, OpenOptions, TryLockError};
-use std::io;
+use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 
 use super::{StateFileError, refuse};
+use crate::events::EventId;
 use crate::files::{self, with_suffix};
 
 /// Replaced states with other names that are kept locked; whoever makes more of them makes snapshots.
@@ -24,7 +28,14 @@ pub(super) struct Hold {
     state: Option<File>,
     /// Those that were replaced and have other names.
     old: Vec<File>,
+    /// The digest of the state that was saved last.
+    last: Option<String>,
 }
+
+/// Two digests, each with its line end.
+const DIGESTS_BYTES: u64 = 2 * 33;
+/// In place of the digest of a state that is not there.
+const NO_DIGEST: &str = "--------------------------------";
 
 impl Hold {
     /// Takes the state at `path`, which may not be there yet.
@@ -32,7 +43,37 @@ impl Hold {
         let beside = with_suffix(path, ".lock");
         let lock = lock_beside(path, &beside)?;
         let state = if cfg!(unix) { own_state(path)? } else { None };
-        Ok(Self { path: path.to_owned(), beside, lock, state, old: Vec::new() })
+        Ok(Self { path: path.to_owned(), beside, lock, state, old: Vec::new(), last: None })
+    }
+
+    /// Whether the state that holds these bytes is the one that was saved last, as far as it is known.
+    pub(super) fn is_last(&mut self, bytes: &[u8]) -> bool {
+        let mut known = String::new();
+        // What no digest was written to was made by an earlier version, or by hand.
+        let is_read = (&self.lock).take(DIGESTS_BYTES).read_to_string(&mut known).is_ok();
+        let digest = EventId::of(bytes).to_string();
+        let is_last = !is_read || known.is_empty() || known.lines().any(|line| line == digest);
+        self.last = Some(digest);
+        is_last
+    }
+
+    /// Notes which state is about to be put in place. Whatever ends the process before or behind that, the state that
+    /// is there is one of the two that are named.
+    pub(super) fn announce(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let next = EventId::of(bytes).to_string();
+        let last = self.last.replace(next.clone());
+        self.write_digests(last.as_deref().unwrap_or(NO_DIGEST), &next)?;
+        self.lock.sync_data()
+    }
+
+    fn write_digests(&self, last: &str, next: &str) -> io::Result<()> {
+        (&self.lock).seek(SeekFrom::Start(0))?;
+        (&self.lock).write_all(format!("{last}\n{next}\n").as_bytes())
+    }
+
+    /// The state was moved away, and is none any more.
+    pub(super) fn let_go_of_state(&mut self) {
+        (self.state, self.last) = (None, None);
     }
 
     /// Makes sure that it is ours still, before it is replaced.
@@ -60,6 +101,11 @@ impl Hold {
 
     /// `fresh` is the state now.
     pub(super) fn replaced_by(&mut self, fresh: File) {
+        if let Some(digest) = &self.last
+            && let Err(error) = self.write_digests(NO_DIGEST, digest)
+        {
+            tracing::debug!(%error, "the state before this one would be gone on with too");
+        }
         if !cfg!(unix) {
             return;
         }
@@ -80,7 +126,7 @@ impl Hold {
 }
 
 fn lock_beside(path: &Path, beside: &Path) -> Result<File, StateFileError> {
-    let opened = files::open_private(beside, OpenOptions::new().write(true).create(true).truncate(false));
+    let opened = files::open_private(beside, OpenOptions::new().read(true).write(true).create(true).truncate(false));
     let lock = opened.map_err(|error| refuse(beside, error))?;
     match lock.try_lock() {
         Ok(()) => Ok(lock),

@@ -109,6 +109,29 @@ fn states_of_a_newer_version_another_host_and_the_future_are_put_aside() {
     assert!(open(&path, 100).put_aside.is_none(), "an hour ahead is a clock that was set");
 }
 
+/// From a backup, or by a tool that keeps folders alike: what was metered since would be billed again.
+#[test]
+fn an_older_copy_that_is_put_back_is_put_aside() {
+    let (_folder, path) = holding(&kept(&here(), &[], 5));
+    let opened = open(&path, 10);
+    assert!(opened.continuation.is_some(), "nothing is known of what was saved last");
+    opened.file.save(&kept(&here(), &[], 11)).unwrap();
+    let copy = std::fs::read(&path).unwrap();
+    opened.file.save(&kept(&here(), &[], 12)).unwrap();
+    drop(opened);
+    std::fs::write(&path, &copy).unwrap();
+    let opened = open(&path, 25);
+    assert_eq!(opened.put_aside.as_ref().unwrap().1, StateFault::OlderCopy);
+    assert!(opened.continuation.is_none());
+    opened.file.save(&kept(&here(), &[], 26)).unwrap();
+    drop(opened);
+    assert!(open(&path, 27).continuation.is_some(), "the new one is gone on with");
+
+    std::fs::write(&path, &copy).unwrap();
+    std::fs::remove_file(with_suffix(&path, ".lock")).unwrap();
+    assert!(open(&path, 28).continuation.is_some(), "who removes the lock asks for it");
+}
+
 #[test]
 fn several_are_put_aside_in_one_second() {
     let (_folder, path) = holding(b"one");

@@ -36,14 +36,14 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Monotonic;
-use crate::events::EncodedEvent;
+use crate::events::{EncodedEvent, MetricSet};
 use crate::publish::delivery::{Deferral, Delivery, Ending, Outlook};
 use crate::publish::intake::{Intake, Taken};
 use crate::publish::lanes::Lanes;
 use crate::publish::report::Report;
 use crate::publish::suspects::Suspects;
 use crate::publish::worker::{Round, Waiting, Worker};
-use crate::threshold::ThresholdManager;
+use crate::threshold::{MeasuredEvent, ThresholdManager};
 use crate::transport::{BoxFuture, Failure, FailureKind, Reach};
 
 pub use terms::{Keeper, PipelineError, PipelineOptions, Progress, Stop};
@@ -91,7 +91,10 @@ impl Pipeline {
 
     /// How many thresholds the event exceeds. Who is to be told of it is told by [`Pipeline::tell`].
     pub(in crate::publish) fn violations(&self, event: &EncodedEvent) -> u64 {
-        self.thresholds.as_ref().map_or(0, |manager| manager.observe(event.event()).len() as u64)
+        self.thresholds.as_ref().map_or(0, |manager| {
+            let not_metered = MetricSet::not_metered_in(event.body());
+            manager.observe(MeasuredEvent::new(event.event(), not_metered)).len() as u64
+        })
     }
 
     /// Tells what follows from the events since the last time. A notification that fails stops nothing.
@@ -154,6 +157,7 @@ impl Pipeline {
             closed = self.delivery.sink().close() => report.errors.extend(closed.err().map(|failure| failure.message)),
             () = close_time => {}
         }
+        report.no_longer_held = self.delivery.sink().lost_events();
         Ok(report)
     }
 }

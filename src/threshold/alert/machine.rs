@@ -2,9 +2,10 @@
 
 use super::silence::silence_of;
 use super::{AlertKind, AlertReason, ThresholdAlert, alert_id};
-use crate::events::{UsageEvent, UsagePeriod};
+use crate::events::UsagePeriod;
 use crate::threshold::config::{ThresholdConfig, ThresholdViolation};
 use crate::threshold::evaluate::Compiled;
+use crate::threshold::measured::MeasuredEvent;
 use crate::threshold::states::NoData;
 
 /// Where it stands. The end of all is no state at all: what is well needs none.
@@ -54,7 +55,7 @@ pub(super) struct Alert {
 
 impl Alert {
     /// All is well with `event`; no event came before.
-    pub(super) fn new(compiled: &Compiled, event: &UsageEvent) -> Self {
+    pub(super) fn new(compiled: &Compiled, event: MeasuredEvent<'_>) -> Self {
         Self {
             threshold: compiled.config.id.as_str().into(),
             user: event.user_id.as_str().into(),
@@ -73,8 +74,9 @@ impl Alert {
         }
     }
 
-    /// Takes in an event that the threshold applies to and that is newer than those before it.
-    pub(super) fn hear(&mut self, compiled: &Compiled, event: &UsageEvent, out: &mut Vec<ThresholdAlert>) {
+    /// Takes in an event that the threshold applies to and that is newer than those before it. One of which the metric was
+    /// not metered tells that the instance is not silent, and nothing else.
+    pub(super) fn hear(&mut self, compiled: &Compiled, event: MeasuredEvent<'_>, out: &mut Vec<ThresholdAlert>) {
         let config = &compiled.config;
         let gap = event.period.start.saturating_sub(self.last.end);
         if gap > silence_of(config, self.last) && no_data(config) != NoData::Keep {
@@ -83,9 +85,10 @@ impl Alert {
         let contiguous = gap <= length(self.last).max(length(event.period));
         self.user = event.user_id.as_str().into();
         self.last = event.period;
-        self.value = compiled.current(event);
-        self.timestamp = event.timestamp;
-
+        let known = compiled.known(event);
+        if let Some(value) = known {
+            (self.value, self.timestamp) = (value, event.timestamp);
+        }
         let over = compiled.exceeded(event);
         if matches!(self.phase, Phase::Firing | Phase::FiringSilent) {
             self.go_on(compiled, event, out);
@@ -94,6 +97,9 @@ impl Alert {
         if self.phase == Phase::Silent {
             self.tell(config, &event.instance_id, AlertKind::Resolved, Some(AlertReason::DataBack), out);
             self.end(config);
+        }
+        if known.is_none() {
+            return;
         }
         if !over {
             self.end(config);
@@ -117,7 +123,7 @@ impl Alert {
     }
 
     /// What fires, with another event: it is over, or told again, or simply goes on.
-    fn go_on(&mut self, compiled: &Compiled, event: &UsageEvent, out: &mut Vec<ThresholdAlert>) {
+    fn go_on(&mut self, compiled: &Compiled, event: MeasuredEvent<'_>, out: &mut Vec<ThresholdAlert>) {
         let (config, instance) = (&compiled.config, &*event.instance_id);
         let back = (self.phase == Phase::FiringSilent).then_some(AlertReason::DataBack);
         self.phase = Phase::Firing;

@@ -67,6 +67,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::events::MetricSet;
     use crate::events::tests::sample;
     use crate::threshold::alert::AlertRecord;
     use crate::threshold::{ANY, ActionType, NoData, ResourceType, ThresholdConfig, ThresholdType};
@@ -100,7 +101,7 @@ mod tests {
                 event.period = UsagePeriod { start, end: start + 30 };
                 event.timestamp = event.period.end;
                 let told = long.observe(&set, &event);
-                let over = set.exceeds_any(&event.user_id, &event.instance_id, &event.metrics);
+                let over = set.concerns_any(&event.user_id, &event.instance_id, &event.metrics, MetricSet::NONE);
                 let quick = if over { None } else { short.pass(&set, short.keys().of(&event.instance_id), event.period) };
                 passed += usize::from(quick.is_some());
                 let quick = quick.unwrap_or_else(|| short.observe(&set, &event));

@@ -12,9 +12,10 @@ use super::seen::{Order, Seen};
 use super::silence::silence_of;
 use super::undecided::{RunOrder, Undecided};
 use super::{AlertKind, AlertReason, InstanceKey, ThresholdAlert};
-use crate::events::{UsageEvent, UsagePeriod};
+use crate::events::UsagePeriod;
 use crate::threshold::config::ThresholdConfig;
 use crate::threshold::evaluate::{Compiled, ThresholdSet};
+use crate::threshold::measured::MeasuredEvent;
 use crate::threshold::states::NoData;
 
 /// Silence is looked for when the stream's time has advanced by so many seconds.
@@ -158,7 +159,8 @@ impl AlertStates {
 
     /// What `event` changes, sorted by threshold id; then what the advance of the stream's time changes on other
     /// instances, sorted by instance and threshold id.
-    pub fn observe(&mut self, set: &ThresholdSet, event: &UsageEvent) -> Vec<ThresholdAlert> {
+    pub fn observe<'e>(&mut self, set: &ThresholdSet, event: impl Into<MeasuredEvent<'e>>) -> Vec<ThresholdAlert> {
+        let event = event.into();
         if set.has_states() { self.observe_exceeded(set, event, &set.exceeded(event)) } else { Vec::new() }
     }
 
@@ -166,7 +168,7 @@ impl AlertStates {
     pub(in crate::threshold) fn observe_exceeded(
         &mut self,
         set: &ThresholdSet,
-        event: &UsageEvent,
+        event: MeasuredEvent<'_>,
         exceeded: &[usize],
     ) -> Vec<ThresholdAlert> {
         let mut out = Vec::new();
@@ -194,13 +196,13 @@ impl AlertStates {
         self.order.as_ref().map_or(0, |order| order.watch.late_events())
     }
 
-    fn note_late(&mut self, set: &ThresholdSet, event: &UsageEvent, key: InstanceKey, exceeded: &[usize]) {
+    fn note_late(&mut self, set: &ThresholdSet, event: MeasuredEvent<'_>, key: InstanceKey, exceeded: &[usize]) {
         let Some(RunOrder { watch, seen, .. }) = &mut self.order else { return };
         if seen.last_end(key).is_some_and(|end| event.period.end <= end) {
             return;
         }
         for compiled in exceeded.iter().filter_map(|at| set.get(*at)).filter(|it| it.clear.is_some()) {
-            watch.late(self.seen.keys(), compiled, event);
+            watch.late(self.seen.keys(), compiled, event.event());
         }
     }
 
@@ -233,7 +235,13 @@ impl AlertStates {
         }
     }
 
-    fn hear(&mut self, set: &ThresholdSet, event: &UsageEvent, exceeded: &[usize], out: &mut Vec<ThresholdAlert>) {
+    fn hear(
+        &mut self,
+        set: &ThresholdSet,
+        event: MeasuredEvent<'_>,
+        exceeded: &[usize],
+        out: &mut Vec<ThresholdAlert>,
+    ) {
         let concerns = |compiled: &&Compiled| compiled.clear.is_some();
         let mut began = exceeded.iter().filter_map(|index| set.get(*index)).filter(concerns).peekable();
         let mut watchers = set.watchers().peekable();
@@ -271,7 +279,7 @@ impl AlertStates {
             if let Some(RunOrder { watch, .. }) = &mut self.order
                 && compiled.exceeded(event)
             {
-                watch.in_order(self.seen.keys(), compiled, event, alert.since, alert.phase == Phase::Firing);
+                watch.in_order(self.seen.keys(), compiled, event.event(), alert.since, alert.phase == Phase::Firing);
             }
         }
         instance.alerts.retain(|alert| alert.phase != Phase::Over);

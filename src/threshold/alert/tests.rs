@@ -4,8 +4,10 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::events::tests::sample;
-use crate::events::{UsageEvent, UsagePeriod};
-use crate::threshold::{ANY, ActionType, NoData, ResourceType, ThresholdConfig, ThresholdSet, ThresholdType};
+use crate::events::{MetricSet, UsageEvent, UsagePeriod};
+use crate::threshold::{
+    ANY, ActionType, MeasuredEvent, NoData, ResourceType, ThresholdConfig, ThresholdSet, ThresholdType,
+};
 use crate::units::TimeSpan;
 
 const START: i64 = 1_626_350_400;
@@ -521,4 +523,27 @@ proptest! {
         }
         prop_assert_eq!(states.active(), unbroken.active());
     }
+}
+
+/// What is not known neither begins nor ends anything, and nobody is silent who says so.
+#[test]
+fn a_metric_that_was_not_metered_neither_fires_nor_clears() {
+    let config =
+        ThresholdConfig { hold: span(60), no_data: Some(NoData::Alert), no_data_after: span(60), ..cpu("cpu") };
+    let set = set([config]);
+    let mut states = AlertStates::new(1);
+    let mut hear = |n: i64, cpu: Option<f64>| {
+        let event = event("web", n, cpu.unwrap_or_default());
+        let not_metered = if cpu.is_some() { MetricSet::NONE } else { MetricSet::CPU };
+        kinds(&states.observe(&set, MeasuredEvent::new(&event, not_metered)))
+    };
+    assert_eq!(hear(0, None), []);
+    assert_eq!(hear(1, Some(90.0)), [(AlertKind::Pending, 60)]);
+    assert_eq!(hear(2, None), [], "it neither fires nor ends what is pending");
+    assert_eq!(hear(3, Some(90.0)), [(AlertKind::Firing, 120)]);
+    for n in 4..20 {
+        assert_eq!(hear(n, None), [], "it fires on, and the instance is not silent");
+    }
+    assert_eq!(hear(20, Some(10.0)), [(AlertKind::Resolved, 630)]);
+    assert_eq!(hear(21, None), []);
 }

@@ -4,7 +4,7 @@
 //! the byte's highest bit, so that the number of trailing zeros says where the first such byte stands. Bits above the
 //! first may be wrong, since a borrow or a carry runs upwards; nothing looks at them.
 
-use crate::events::{MAX_ID_BYTES, is_refused_in_id};
+use crate::events::{MAX_ID_BYTES, MetricSet, is_refused_in_id};
 use crate::validate::id_characters::id_oddity;
 
 const EVERY: u64 = 0x0101_0101_0101_0101;
@@ -27,7 +27,7 @@ pub(super) struct Cursor<'a> {
 }
 
 /// A number with a fraction, as it is written.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Default, Clone, Copy)]
 pub(super) struct Figure<'a> {
     text: &'a [u8],
     whole: u64,
@@ -53,11 +53,24 @@ impl<'a> Cursor<'a> {
         self.rest.first().copied()
     }
 
+    #[inline(always)]
+    pub(super) fn starts_with(&self, text: &'static str) -> bool {
+        self.rest.starts_with(text.as_bytes())
+    }
+
     /// Moves behind `text`, which has to stand here.
     #[inline(always)]
     pub(super) fn expect(&mut self, text: &'static str) -> Option<()> {
         self.rest = self.rest.strip_prefix(text.as_bytes())?;
         Some(())
+    }
+
+    /// Moves behind spaces and tabs.
+    #[inline(always)]
+    pub(super) fn skip_blanks(&mut self) {
+        while let [b' ' | b'\t', rest @ ..] = self.rest {
+            self.rest = rest;
+        }
     }
 
     #[inline(always)]
@@ -172,6 +185,24 @@ impl<'a> Cursor<'a> {
         }
         self.rest = rest.get(1..)?;
         Some(id)
+    }
+
+    /// The rest of an array of names of metrics in the order of an event, one at least, with `comma` between them.
+    pub(super) fn metrics(&mut self, comma: &'static str) -> Option<MetricSet> {
+        let (names, mut found, mut from) = (MetricSet::all_names(), MetricSet::NONE, 0);
+        loop {
+            self.expect("\"")?;
+            let behind = |name: &str| self.rest.strip_prefix(name.as_bytes())?.strip_prefix(b"\"");
+            let mut later = names.iter().enumerate().skip(from);
+            let (place, rest) = later.find_map(|(place, name)| Some((place, behind(name)?)))?;
+            (self.rest, from) = (rest, place + 1);
+            found = found.union(MetricSet::at(place));
+            if let Some(rest) = self.rest.strip_prefix(b"]") {
+                self.rest = rest;
+                return Some(found);
+            }
+            self.expect(comma)?;
+        }
     }
 
     /// The end of a line or of the text.

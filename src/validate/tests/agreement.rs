@@ -3,11 +3,11 @@
 use proptest::prelude::*;
 
 use super::{RULES, exact, rows, sample_text};
-use crate::events::tests::any_event;
+use crate::events::tests::{any_event, sample};
 use crate::events::{EncodedEvent, UsageEvent, to_compact_json};
 use crate::validate::{
-    Finding, Severity, agrees, deliverable_event, event_findings, event_implausible, exact_findings_with, glance,
-    is_valid, line_findings, threshold_findings,
+    EventView, Finding, Severity, agrees, deliverable_event, event_findings, event_implausible, exact_findings_with,
+    glance, is_valid, line_findings, threshold_findings,
 };
 
 /// Events with odd values here and there.
@@ -118,6 +118,23 @@ fn shuffled(text: &str) -> String {
     serde_json::from_str::<serde_json::Value>(text).map_or_else(|_| text.to_owned(), |value| value.to_string())
 }
 
+/// The object in `text` with its fields in the order of `picks`, where it can be read: one that is picked again stands
+/// there again, and one that is never picked is missing.
+fn in_order(text: &str, picks: &[usize], blank: &str) -> String {
+    let Ok(serde_json::Value::Object(fields)) = serde_json::from_str(text) else { return text.to_owned() };
+    let fields: Vec<_> = fields.iter().collect();
+    let picked = picks.iter().filter_map(|pick| fields.get(*pick)).map(|(name, value)| {
+        format!("{blank}\"{name}\"{blank}:{blank}{}{blank}", in_order(&value.to_string(), picks, blank))
+    });
+    format!("{{{}}}", picked.collect::<Vec<_>>().join(","))
+}
+
+/// Each of eight fields once in any order, or now and then something else.
+fn picks() -> impl Strategy<Value = Vec<usize>> {
+    let each = Just((0..8).collect::<Vec<usize>>()).prop_shuffle();
+    prop_oneof![6 => each, 1 => proptest::collection::vec(0..9usize, 0..10)]
+}
+
 /// Numbers of every form, and what is none.
 fn number() -> impl Strategy<Value = String> {
     prop_oneof![
@@ -209,6 +226,28 @@ proptest! {
         let text = with_numbers(&numbers);
         prop_assert!(agrees(text.as_bytes(), &RULES), "{}", text);
         prop_assert!(agrees(spaced(&text).as_bytes(), &RULES), "{}", text);
+    }
+
+    #[test]
+    fn all_readers_agree_in_whatever_order_the_fields_stand(
+        text in prop_oneof![odd_text(), odd_event().prop_map(|event| to_compact_json(&event).unwrap_or_else(|_| sample_text()))],
+        picks in picks(),
+        blank in proptest::sample::select(&["", "", " ", "\t ", "\r", "\u{a0}"][..]),
+        end in proptest::sample::select(&["", "\n", "\r\n", " \n", ","][..]),
+    ) {
+        let text = format!("{}{end}", in_order(&text, &picks, blank));
+        prop_assert!(agrees(text.as_bytes(), &RULES), "{}", text);
+    }
+
+    /// That the scanner reads such lines itself, and not only agrees by turning them away.
+    #[test]
+    fn sound_events_are_scanned_in_whatever_order_the_fields_stand(
+        picks in Just((0..8).collect::<Vec<usize>>()).prop_shuffle(),
+        blank in proptest::sample::select(&["", " ", "\t "][..]),
+    ) {
+        let text = in_order(&sample_text(), &picks, blank);
+        let view = EventView::at_start(text.as_bytes(), &RULES).map(|(view, length)| (view.metrics, length));
+        prop_assert_eq!(view, Some((sample().metrics, text.len())));
     }
 
     #[test]

@@ -1,13 +1,33 @@
 //! Each fault of an event.
 
 use super::{RULES, rows, sample_text, with};
+use crate::events::MetricSet;
 use crate::events::tests::sample;
-use crate::validate::{Code, event_findings, line_findings};
+use crate::validate::{Code, EventView, agrees, event_findings, line_findings};
 
 #[test]
 fn what_could_not_be_measured_is_a_field_of_the_format() {
     let named = with("1626350430}}", "1626350430},\"labels\":{},\"not_metered\":[\"storage_gb\",\"gpu_seconds\"]}");
     assert!(rows(&named).is_empty(), "{:?}", rows(&named));
+}
+
+#[test]
+fn the_scanner_reads_which_metrics_were_not_metered() {
+    let scanned = |behind: &str| {
+        let line = sample_text().replacen("1626350430}}", &format!("1626350430}}{behind}}}"), 1);
+        assert!(agrees(line.as_bytes(), &RULES), "{line}");
+        EventView::at_start(line.as_bytes(), &RULES).map(|(view, _)| view.not_metered)
+    };
+    assert_eq!(scanned(""), Some(MetricSet::NONE));
+    assert_eq!(scanned(",\"not_metered\":[\"storage_gb\"]"), Some(MetricSet::STORAGE));
+    let two = MetricSet::CPU.union(MetricSet::GPU);
+    assert_eq!(scanned(",\"not_metered\":[\"cpu_seconds\",\"cpu_percent_avg\",\"gpu_seconds\"]"), Some(two));
+    for other in
+        ["[]", "[\"gpu_seconds\",\"storage_gb\"]", "[\"storage_gb\",\"storage_gb\"]", "[\"storage\"]", "[1]", "null"]
+    {
+        assert_eq!(scanned(&format!(",\"not_metered\":{other}")), None, "{other}");
+    }
+    assert_eq!(scanned(",\"labels\":{}"), None);
 }
 
 #[test]
@@ -39,6 +59,7 @@ fn each_fault_of_an_event_is_one_finding() {
         (":30,", ":18446744073709551615,", "implausible-time", "/metrics/cpu_seconds"),
         (":30,", ":3841,", "implausible-time", "/metrics/cpu_seconds"),
         (":30,\"cpu_percent_avg\":12.5", ":30721,\"cpu_percent_avg\":100", "implausible-time", "/metrics/cpu_seconds"),
+        (":30,\"cpu_percent_avg\":12.5", ":3000,\"cpu_percent_avg\":0.0", "implausible-time", "/metrics/cpu_seconds"),
         ("1626350400", "0", "implausible-period", "/period/start"),
         ("1626350400", "1623672029", "implausible-period", "/period/start"),
         ("\"user_123456\"", "\" \"", "unreadable-id", "/user_id"),

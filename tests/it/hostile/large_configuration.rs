@@ -24,6 +24,43 @@ fn configuration(parent: &ControlGroup, round: usize, count: usize) -> String {
     text
 }
 
+/// Who is not there must not keep the others from being metered, at a start or at a reload.
+#[test]
+fn absent_scopes_keep_nobody_from_being_metered() {
+    let Some(parent) = ControlGroup::new("absent") else { return };
+    let honest = parent.child("honest");
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("collect.toml");
+    let mut text = configuration(&parent, 0, 0);
+    for number in 0..2_000 {
+        let path = parent.path();
+        write!(text, "[[scope]]\nscope = \"cgroup:{path}/gone{number}\"\n").unwrap();
+        write!(text, "[[scope]]\nscope = \"cgroup:{path}/later{number}-*\"\ninstance_id = \"{{name}}\"\n").unwrap();
+    }
+    std::fs::write(&file, &text).unwrap();
+    let mut command = formusage_process();
+    command.args(["collect", "--no-state", "--config"]).arg(&file);
+    let mut meter = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn_guarded();
+    let mut lines = BufReader::new(meter.stdout.take().unwrap()).lines();
+    let mut instance = || serde_json::from_str::<UsageEvent>(&lines.next().unwrap().unwrap()).unwrap().instance_id;
+    assert_eq!(instance(), "honest");
+    let instances = std::fs::read_dir(format!("/proc/{}/fd", meter.id())).unwrap();
+    let instances = instances.flatten().filter_map(|entry| std::fs::read_link(entry.path()).ok());
+    assert!(
+        instances.filter(|path| path.ends_with("anon_inode:inotify")).count() <= 2,
+        "one, and a copy to wait for it"
+    );
+    let later = parent.child("later1999-a");
+    while instance() != "later1999-a" {}
+    signal(&meter, "TERM");
+    let mut words = String::new();
+    std::io::Read::read_to_string(&mut meter.stderr.take().unwrap(), &mut words).unwrap();
+    assert!(meter.wait().unwrap().success(), "{words}");
+    assert!(words.contains("there is no control group") && words.contains("further scopes"), "{words}");
+    assert!(words.lines().count() < 50, "{words}");
+    drop((honest, later));
+}
+
 #[test]
 fn samples_go_on_while_thousands_of_scopes_are_opened() {
     // A reload that takes as long has seconds enough to see whether samples are taken in them.

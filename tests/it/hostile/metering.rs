@@ -176,6 +176,36 @@ fn a_disguised_interface_behind_a_decoy_is_billed() {
     decoy.kill().unwrap();
 }
 
+/// Nothing can be asked of a process whose first thread ended, and each thread may be in a network of its own.
+#[test]
+fn traffic_of_threads_is_billed_though_the_first_one_ended() {
+    let Some(group) = ControlGroup::new("leader") else { return };
+    let Some(mut container) = Container::start(&group) else { return };
+    // The only process that stays in the container's namespace, by a thread that is not its first.
+    let leaderless = "import ctypes, os, sys, threading, time
+def stay():
+    print(\"ready\", flush=True)
+    sys.stdin.read()
+threading.Thread(target=stay).start()
+ctypes.CDLL(None).syscall(60 if os.uname().machine == \"x86_64\" else 93, 0)";
+    let pid = container.child.id();
+    let script = format!("exec nsenter -t {pid} -n python3 -c '{leaderless}'");
+    let Some(mut threads) = until_ready(group.command(&script)) else { return };
+    if let Err(why) = container.plug() {
+        return not_run(format!("no virtual cable can be laid: {why}"));
+    }
+    // The sender is elsewhere, so that the thread alone leads to the namespace.
+    let elsewhere = ControlGroup::new("elsewhere").unwrap();
+    std::fs::write(elsewhere.folder().join("cgroup.procs"), pid.to_string()).unwrap();
+    let spec: ScopeSpec = format!("cgroup:{}", group.path()).parse().unwrap();
+    let mut scope = spec.open(&ScopeOptions::default()).unwrap();
+    let before: u64 = traffic(scope.as_mut()).iter().map(|(_, total)| total.sent).sum();
+    container.send();
+    let after: u64 = traffic(scope.as_mut()).iter().map(|(_, total)| total.sent).sum();
+    assert!(after - before >= MEGABYTES << 20, "{before} {after}");
+    threads.kill().unwrap();
+}
+
 #[test]
 fn what_passes_between_namespaces_of_one_tenant_is_billed_once() {
     let Some(group) = ControlGroup::new("nested") else { return };

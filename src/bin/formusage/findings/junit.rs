@@ -37,6 +37,13 @@ impl Suites {
         self.case(remark.file, case);
     }
 
+    /// Adds a test that could not be made.
+    pub(crate) fn skip(&mut self, remark: &Remark<'_>) {
+        let mut status = TestCaseStatus::skipped();
+        status.set_message(remark.message).set_type(remark.rule);
+        self.case(remark.file, TestCase::new(format!("{} is evaluated", remark.rule), status));
+    }
+
     /// A file that was looked at; `failure` says why it could not be read.
     pub(crate) fn file(&mut self, file: &str, failure: Option<&str>) {
         if let Some(why) = failure {

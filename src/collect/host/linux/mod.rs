@@ -59,7 +59,7 @@ impl LinuxHost {
     pub fn open(options: &ScopeOptions) -> Result<Self, CollectError> {
         let root = &options.root;
         let file = |path| KernelFile::kept(root.join(path));
-        let names = Naming::new(options, Machine::host(root)).of_host();
+        let names = Naming::new(options, Machine::host(root).into()).of_host();
         let mut host = Self {
             names,
             boot: Machine::boot(root),

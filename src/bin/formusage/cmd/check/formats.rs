@@ -7,6 +7,7 @@ use form_usage_events::units::{figure, rfc3339};
 use form_usage_events::validate::Severity;
 
 use super::nagios::{Peaks, Service};
+use super::not_evaluated::Lack;
 use super::report::Totals;
 use super::states::Firing;
 use crate::cli::CheckFormat;
@@ -65,6 +66,20 @@ impl Format {
     /// The text for a line that is no valid event.
     pub(super) fn invalid(&mut self, file: &str, line: u64, fault: &str) -> String {
         self.remark(&Remark { rule: INVALID, line, ..unreadable(file, fault) })
+    }
+
+    /// The text for a threshold that events could not be held against. It is a warning, and no violation.
+    pub(super) fn not_evaluated(&mut self, threshold: &str, lack: &Lack) -> String {
+        let words = lack.words(threshold);
+        let place = unreadable(&lack.file, &words);
+        let remark = Remark { rule: threshold, severity: Severity::Warning, line: lack.line, ..place };
+        match self {
+            Self::Junit(suites) => {
+                suites.skip(&remark);
+                String::new()
+            }
+            _ => self.remark(&remark),
+        }
     }
 
     fn remark(&mut self, remark: &Remark<'_>) -> String {

@@ -4,6 +4,7 @@ mod cases;
 mod formats;
 pub(crate) mod interrupt;
 mod nagios;
+mod not_evaluated;
 mod report;
 mod sieve;
 mod states;
@@ -14,10 +15,13 @@ use std::io::IsTerminal as _;
 use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
-use form_usage_events::events::{Line, LinePart, LineReader, Sifted, UsageEvent, UsagePeriod, sift};
-use form_usage_events::threshold::{InstanceKey, NoData, ThresholdAlert, ThresholdManager, ThresholdSet};
+use form_usage_events::events::{Line, LinePart, LineReader, MetricSet, Sifted, UsagePeriod, sift};
+use form_usage_events::threshold::{
+    InstanceKey, MeasuredEvent, NoData, ThresholdAlert, ThresholdManager, ThresholdSet,
+};
 use form_usage_events::transport::ConnectOptions;
 
+use self::not_evaluated::NotEvaluated;
 use self::report::{Report, Totals};
 use self::sieve::Unremarkable;
 use self::states::{NAMED, States};
@@ -70,6 +74,7 @@ fn check(args: &CheckArgs) -> anyhow::Result<Exit> {
         events: EventReader::new(&args.lines),
         max_line_bytes: args.lines.max_line_bytes,
         totals: Totals::default(),
+        not_evaluated: NotEvaluated::default(),
     };
     let inputs = Input::or_stdin(&args.files);
     if inputs.contains(&Input::Stdin) && !std::io::stdin().is_terminal() {
@@ -124,6 +129,8 @@ struct Check {
     events: EventReader,
     max_line_bytes: usize,
     totals: Totals,
+    /// Thresholds on metrics that were not metered.
+    not_evaluated: NotEvaluated,
 }
 
 impl Check {
@@ -158,7 +165,9 @@ impl Check {
         }
         self.totals.alerts =
             (self.thresholds.has_states() || self.totals.alerts.is_some()).then(|| self.states.totals());
-        self.report.finish(&self.totals, &self.states.firing(&self.thresholds), &self.read)?;
+        self.not_evaluated.warn();
+        let firing = self.states.firing(&self.thresholds);
+        self.report.finish(&self.totals, &firing, &self.not_evaluated, &self.read)?;
         // Behind the report: what was not reported is reported again.
         self.save()
     }
@@ -291,12 +300,15 @@ impl Check {
             }
         }
         match self.events.read(name, line.bytes, line.number) {
-            Ok(event) => self.event(name, line.number, &event),
+            Ok(event) => {
+                let not_metered = MetricSet::not_metered_in(line.bytes);
+                self.event(name, line.number, MeasuredEvent::new(&event, not_metered))
+            }
             Err(faults) => self.invalid(name, line.number, &faults),
         }
     }
 
-    fn event(&mut self, name: &str, line: u64, event: &UsageEvent) -> anyhow::Result<()> {
+    fn event(&mut self, name: &str, line: u64, event: MeasuredEvent<'_>) -> anyhow::Result<()> {
         self.take_over_changes(name, line)?;
         self.totals.events += 1;
         let alerts = self.states.observe(&self.thresholds, event, self.max_skew);
@@ -308,7 +320,12 @@ impl Check {
             }
         }
         if let Some(peaks) = self.report.peaks() {
-            peaks.observe(&event.user_id, &event.instance_id, &event.metrics);
+            peaks.observe(&event.user_id, &event.instance_id, &event.metrics, event.not_metered());
+        }
+        let not_evaluated = self.thresholds.not_evaluated(&event.user_id, &event.instance_id, event.not_metered());
+        self.totals.not_metered += u64::from(!not_evaluated.is_empty());
+        for (config, metric) in not_evaluated {
+            self.not_evaluated.add(name, line, &config.id, metric);
         }
         let seen = self.report.event(&self.thresholds, &self.states, name, line, event)?;
         self.alerts(name, line, &alerts)?;

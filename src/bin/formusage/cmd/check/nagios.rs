@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use form_usage_events::events::UsageMetrics;
+use form_usage_events::events::{MetricSet, UsageMetrics};
 use form_usage_events::threshold::{AlertSeverity, ThresholdConfig, ThresholdSet, ThresholdViolation};
 use form_usage_events::units::figure;
 
@@ -39,9 +39,9 @@ impl Peaks {
     }
 
     /// Takes in an event of this user and instance.
-    pub(super) fn observe(&self, user_id: &str, instance_id: &str, metrics: &UsageMetrics) {
+    pub(super) fn observe(&self, user_id: &str, instance_id: &str, metrics: &UsageMetrics, not_metered: MetricSet) {
         for (place, largest) in &self.largest {
-            if let Some(value) = self.set.current_at(*place, user_id, instance_id, metrics) {
+            if let Some(value) = self.set.current_at(*place, user_id, instance_id, metrics, not_metered) {
                 largest.fetch_max(value.max(0.0).to_bits().saturating_add(1), Ordering::Relaxed);
             }
         }
@@ -115,7 +115,7 @@ impl Service {
             // What could not be looked at is worse than a warning: nobody knows.
             totals if totals.invalid_lines + totals.unreadable + totals.untold > 0 => (3, "UNKNOWN"),
             totals if totals.violations > 0 || totals.alerts.is_some_and(|it| it.fires()) => (1, "WARNING"),
-            totals if totals.out_of_order > 0 => (3, "UNKNOWN"),
+            totals if totals.out_of_order + totals.not_metered > 0 => (3, "UNKNOWN"),
             _ => (0, "OK"),
         }
     }

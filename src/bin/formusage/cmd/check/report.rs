@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use form_usage_events::events::UsageEvent;
 use form_usage_events::threshold::{
-    AlertKind, AlertReason, AlertSeverity, AlertState, AlertStatus, Explanation, Reason, ThresholdAlert,
+    AlertKind, AlertReason, AlertSeverity, AlertState, AlertStatus, Explanation, MeasuredEvent, Reason, ThresholdAlert,
     ThresholdConfig, ThresholdSet, ThresholdViolation,
 };
 use form_usage_events::units::TimeSpan;
@@ -13,6 +13,7 @@ use serde::Serialize;
 
 use super::formats::Format;
 use super::nagios::Peaks;
+use super::not_evaluated::NotEvaluated;
 use super::states::{AlertTotals, Firing, NAMED, States, in_words_at_most};
 use super::table::{Table, number, time};
 use crate::cli::CheckFormat;
@@ -39,6 +40,9 @@ pub(super) struct Totals {
     /// Events over a limit that came behind newer ones of their instance, where a threshold might have fired with them.
     #[serde(skip_serializing_if = "is_zero")]
     pub(super) out_of_order: u64,
+    /// Events that lack a metric which a threshold for them is on, so that it is not known whether they exceed it.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub(super) not_metered: u64,
     /// Where thresholds have states.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) alerts: Option<AlertTotals>,
@@ -92,6 +96,12 @@ impl Totals {
         }
         if self.out_of_order > 0 {
             words += &format!("; {} out of order, so that more may have fired", count(self.out_of_order, "event"));
+        }
+        if self.not_metered > 0 {
+            words += &format!(
+                "; {} not evaluated in full: a metric with a threshold was not metered",
+                count(self.not_metered, "event")
+            );
         }
         if self.untold > 0 {
             words += &format!("; {} not told", count(self.untold, "alert"));
@@ -161,7 +171,7 @@ struct Explained<'a> {
     threshold: &'a str,
     outcome: &'static str,
     metric: &'static str,
-    /// In `unit`; null where the threshold is for somebody else.
+    /// In `unit`; null where the threshold is for somebody else, or the metric was not metered.
     current_value: Option<f64>,
     threshold_value: f64,
     unit: &'a str,
@@ -278,7 +288,7 @@ impl Report {
         states: &States,
         file: &str,
         line: u64,
-        event: &UsageEvent,
+        event: MeasuredEvent<'_>,
     ) -> anyhow::Result<Seen> {
         let mut seen = Seen::default();
         let mut count = |config: &ThresholdConfig| {
@@ -360,13 +370,13 @@ impl Report {
         states: &States,
         file: &str,
         line: u64,
-        event: &UsageEvent,
+        event: MeasuredEvent<'_>,
     ) -> anyhow::Result<()> {
         let (mut exceeded, mut within, mut others) = (Vec::new(), Vec::new(), Vec::new());
         let (mut more_within, mut more_others) = (0u64, 0u64);
         for why in thresholds.explain(event) {
             match why.reason {
-                Reason::Exceeded { .. } => exceeded.push(why),
+                Reason::Exceeded { .. } | Reason::NotMetered => exceeded.push(why),
                 Reason::Within { .. } if within.len() < LISTED => within.push(why),
                 Reason::Within { .. } => more_within += 1,
                 Reason::OtherUser | Reason::OtherInstance | Reason::Disabled if others.len() < LISTED => {
@@ -375,7 +385,7 @@ impl Report {
                 Reason::OtherUser | Reason::OtherInstance | Reason::Disabled => more_others += 1,
             }
         }
-        let UsageEvent { instance_id, user_id, timestamp, .. } = event;
+        let UsageEvent { instance_id, user_id, timestamp, .. } = event.event();
         let head = format!("{file}:{line}: instance {instance_id}, user {user_id}, {}", time(*timestamp));
         self.out.text(&format!("{}\n", printable(&head)))?;
         let width = exceeded.iter().chain(&within).chain(&others).map(|why| why.config.id.chars().count()).max();
@@ -385,6 +395,7 @@ impl Report {
                 Reason::Exceeded { percentage: f64::MAX, .. } => ("EXCEEDED", String::new()),
                 Reason::Exceeded { percentage, .. } => ("EXCEEDED", format!(", by {} %", number(percentage))),
                 Reason::Within { .. } => ("within", String::new()),
+                Reason::NotMetered => ("unknown", String::new()),
                 Reason::OtherUser | Reason::OtherInstance => ("not for it", String::new()),
                 Reason::Disabled => ("disabled", String::new()),
             };
@@ -417,9 +428,12 @@ impl Report {
         &mut self,
         totals: &Totals,
         firing: &[Firing],
+        not_evaluated: &NotEvaluated,
         files: &[(String, Option<String>)],
     ) -> anyhow::Result<()> {
         if let Some(tool) = &mut self.tool {
+            let unknown: String = not_evaluated.each().map(|(id, lack)| tool.not_evaluated(id, lack)).collect();
+            self.out.text(&unknown)?;
             let end = tool.end(totals, firing, files)?;
             self.out.text(&end)?;
         }
@@ -450,7 +464,7 @@ impl<'a> Explained<'a> {
         let (current_value, percentage) = match why.reason {
             Reason::Exceeded { current, percentage } => (Some(current), Some(percentage)),
             Reason::Within { current } => (Some(current), None),
-            Reason::OtherUser | Reason::OtherInstance | Reason::Disabled => (None, None),
+            Reason::NotMetered | Reason::OtherUser | Reason::OtherInstance | Reason::Disabled => (None, None),
         };
         Self {
             file,

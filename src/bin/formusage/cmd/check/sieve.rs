@@ -1,11 +1,11 @@
-//! The first look of `check` at many events: those that are valid and exceed nothing are only counted, or where
+//! The first look of `check` at many events: those that are valid, exceed nothing and lack nothing are only counted, or where
 //! thresholds have states, noted by their instance and period.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
 use form_usage_events::clock::{Clock, SystemClock};
-use form_usage_events::events::{Sieve, UsageMetrics, UsagePeriod, Verdict};
+use form_usage_events::events::{MetricSet, Sieve, UsageEvent, UsageMetrics, UsagePeriod, Verdict};
 use form_usage_events::threshold::{InstanceKey, InstanceKeys, ThresholdManager, ThresholdSet};
 use form_usage_events::validate::{EventRules, EventView, clean_event};
 
@@ -51,10 +51,11 @@ impl Unremarkable {
         user_id: &str,
         instance_id: &str,
         metrics: &UsageMetrics,
+        not_metered: MetricSet,
         period: UsagePeriod,
     ) -> Verdict<(InstanceKey, UsagePeriod)> {
         if let Some(peaks) = &self.peaks {
-            peaks.observe(user_id, instance_id, metrics);
+            peaks.observe(user_id, instance_id, metrics, not_metered);
         }
         self.keys.map_or(Verdict::Pass, |keys| Verdict::Note((keys.of(instance_id), period)))
     }
@@ -77,27 +78,25 @@ impl Sieve for Unremarkable {
 
     fn start(&self, text: &[u8]) -> Option<(usize, Verdict<Self::Note>)> {
         let (event, length) = EventView::at_start(text, &self.rules())?;
-        let exceeds = self.hold.load(Ordering::Relaxed)
-            || self.thresholds.exceeds_any(event.user_id, event.instance_id, &event.metrics);
-        Some((
-            length,
-            if exceeds {
-                Verdict::Hold
-            } else {
-                self.passed(event.user_id, event.instance_id, &event.metrics, event.period)
-            },
-        ))
+        let EventView { user_id, instance_id, metrics, period, not_metered, .. } = event;
+        let concerns = self.hold.load(Ordering::Relaxed)
+            || self.thresholds.concerns_any(user_id, instance_id, &metrics, not_metered);
+        let verdict =
+            if concerns { Verdict::Hold } else { self.passed(user_id, instance_id, &metrics, not_metered, period) };
+        Some((length, verdict))
     }
 
     fn line(&self, line: &[u8]) -> Verdict<Self::Note> {
         if self.hold.load(Ordering::Relaxed) {
             return Verdict::Hold;
         }
-        match clean_event(line, &self.rules()) {
-            Some(event) if !self.thresholds.exceeds_any(&event.user_id, &event.instance_id, &event.metrics) => {
-                self.passed(&event.user_id, &event.instance_id, &event.metrics, event.period)
-            }
-            _ => Verdict::Hold,
+        let Some(UsageEvent { user_id, instance_id, metrics, period, .. }) = clean_event(line, &self.rules()) else {
+            return Verdict::Hold;
+        };
+        let not_metered = MetricSet::not_metered_in(line);
+        if self.thresholds.concerns_any(&user_id, &instance_id, &metrics, not_metered) {
+            return Verdict::Hold;
         }
+        self.passed(&user_id, &instance_id, &metrics, not_metered, period)
     }
 }

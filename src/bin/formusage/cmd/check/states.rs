@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use form_usage_events::clock::{Clock, Monotonic, SystemClock};
-use form_usage_events::events::{UsageEvent, UsagePeriod};
+use form_usage_events::events::UsagePeriod;
 use form_usage_events::threshold::{
     AlertCounts, AlertFile, AlertFileError, AlertKind, AlertRecord, AlertSeverity, AlertState, AlertStates,
-    AlertStatus, InstanceKey, InstanceKeys, Kept, Notifier, OutOfOrder, ThresholdAlert, ThresholdManager, ThresholdSet,
-    watch,
+    AlertStatus, InstanceKey, InstanceKeys, Kept, MeasuredEvent, Notifier, OutOfOrder, ThresholdAlert,
+    ThresholdManager, ThresholdSet, watch,
 };
 use form_usage_events::transport::ConnectOptions;
 use serde::Serialize;
@@ -127,7 +127,12 @@ impl States {
     }
 
     /// What an event changes, unless it ends more than `max_skew` seconds in the future.
-    pub(super) fn observe(&mut self, set: &ThresholdSet, event: &UsageEvent, max_skew: i64) -> Vec<ThresholdAlert> {
+    pub(super) fn observe(
+        &mut self,
+        set: &ThresholdSet,
+        event: MeasuredEvent<'_>,
+        max_skew: i64,
+    ) -> Vec<ThresholdAlert> {
         if set.has_states() && event.period.end > SystemClock.unix_seconds().saturating_add(max_skew) {
             self.states.count_late();
             return Vec::new();

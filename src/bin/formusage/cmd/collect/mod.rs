@@ -11,7 +11,7 @@ use std::time::SystemTime;
 
 use form_usage_events::clock::SystemClock;
 use form_usage_events::collect::{
-    Agent, Continuation, Now, Opened, Origin, Snapshot, Source, StateFile, refuse_overlaps,
+    Agent, Continuation, HostReaders, Now, Opened, Origin, Snapshot, Source, StateFile, log_absent, refuse_overlaps,
 };
 
 use self::run::Collector;
@@ -32,7 +32,8 @@ const FINISH_TIME: std::time::Duration = std::time::Duration::from_millis(9_500)
 pub(crate) fn run(args: &CollectArgs) -> anyhow::Result<Exit> {
     mind_stdout();
     let settings = Settings::read(args)?;
-    let sources = open(&settings)?;
+    let readers = HostReaders::default();
+    let sources = open(&settings, &readers)?;
     setup::block_on(async {
         let shutdown = Shutdown::listen(Ending {
             finish_time: FINISH_TIME,
@@ -49,7 +50,7 @@ pub(crate) fn run(args: &CollectArgs) -> anyhow::Result<Exit> {
         let state = settings.state.as_deref().filter(|_| writes == Writes::Events);
         let opened = state.map(|path| StateFile::open(path, &origin, Now::of(clock))).transpose()?;
         let (agent, closing, file) = start(sources, &settings, opened, Now::of(clock));
-        let mut collector = Collector::new(agent, clock, origin, file, closing)?;
+        let mut collector = Collector::new(agent, readers, clock, origin, file, closing)?;
         collector.count = args.count;
         collector.writes = writes;
         collector.screen = screen;
@@ -59,9 +60,12 @@ pub(crate) fn run(args: &CollectArgs) -> anyhow::Result<Exit> {
 }
 
 /// Opens every scope that is asked for.
-fn open(settings: &Settings) -> anyhow::Result<Vec<Source>> {
-    let sources = settings.scopes.iter().map(|scope| scope.open(&settings.user)).collect::<Result<Vec<_>, _>>()?;
-    refuse_overlaps(settings.scopes.iter().zip(&sources).map(|(scope, source)| (scope, &*source.scope)))?;
+fn open(settings: &Settings, readers: &HostReaders) -> anyhow::Result<Vec<Source>> {
+    let opened = settings.scopes.iter().map(|scope| scope.open(&settings.user, readers));
+    let sources = opened.collect::<Result<Vec<_>, _>>()?;
+    let scopes = settings.scopes.iter().zip(&sources).map(|(scope, source)| (scope, &*source.scope));
+    refuse_overlaps(scopes.clone())?;
+    log_absent(scopes)?;
     Ok(sources)
 }
 

@@ -7,7 +7,9 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use form_usage_events::clock::Clock;
-use form_usage_events::collect::{Agent, Plan, Scope, ScopeConfig, ScopeId, ScopeSpec, refuse_overlaps};
+use form_usage_events::collect::{
+    Agent, HostReaders, Plan, Scope, ScopeConfig, ScopeId, ScopeSpec, log_absent, refuse_overlaps,
+};
 use tokio::task::JoinHandle;
 
 use super::settings::Settings;
@@ -55,7 +57,13 @@ impl Reload {
     }
 
     /// Goes on with what was read; `scopes` are those that there are. A fault leaves everything as it is.
-    pub(super) fn open(&mut self, settings: anyhow::Result<Settings>, scopes: &[(ScopeId, ScopeConfig)]) {
+    pub(super) fn open(
+        &mut self,
+        settings: anyhow::Result<Settings>,
+        scopes: &[(ScopeId, ScopeConfig)],
+        readers: &HostReaders,
+    ) {
+        readers.forget_facts();
         *self = match settings {
             Ok(wanted) => {
                 let mut known: HashMap<ScopeSpec, Vec<(ScopeId, ScopeConfig)>> = HashMap::new();
@@ -79,7 +87,7 @@ impl Reload {
     }
 
     /// Opens scopes for a moment.
-    pub(super) fn open_some(&mut self, agent: &Agent, clock: &dyn Clock) {
+    pub(super) fn open_some(&mut self, agent: &Agent, clock: &dyn Clock, readers: &HostReaders) {
         let Self::Opening(mut opening) = std::mem::take(self) else { return };
         let until = clock.monotonic().saturating_add(TURN);
         while let Some(scope) = opening.wanted.scopes.get(opening.plan.len()) {
@@ -90,7 +98,7 @@ impl Reload {
             let known = opening.known.get(&scope.spec).and_then(|same| same.iter().find(|(_, known)| known == scope));
             let step = match known {
                 Some((id, _)) => Ok(Plan::Keep(*id)),
-                None => scope.open(&opening.wanted.user).map(Plan::Open),
+                None => scope.open(&opening.wanted.user, readers).map(Plan::Open),
             };
             match step {
                 Ok(step) => opening.plan.push(step),
@@ -123,7 +131,7 @@ impl Opening {
             Plan::Open(source) => Some((scope, &*source.scope)),
             Plan::Keep(id) => kept.get(id).map(|it| (scope, *it)),
         });
-        match refuse_overlaps(scopes) {
+        match refuse_overlaps(scopes.clone()).and_then(|()| log_absent(scopes)) {
             Ok(()) => Reload::Ready(Box::new((wanted, plan))),
             Err(error) => refused(&error.into()),
         }

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use form_usage_events::clock::{Clock, Monotonic};
-use form_usage_events::collect::{Agent, Metered, Now, Origin, Saved, ScopeConfig, ScopeId, StateFile, Tick};
+use form_usage_events::collect::{
+    Agent, HostReaders, Metered, Now, Origin, Saved, ScopeConfig, ScopeId, StateFile, Tick,
+};
 
 use super::reload::Reload;
 use super::settings::Settings;
@@ -23,12 +25,16 @@ const LONGEST_REST: Duration = Duration::from_millis(50);
 /// What one run of the command holds.
 pub(super) struct Collector<'a> {
     agent: Agent,
+    /// What its scopes share.
+    readers: HostReaders,
     clock: &'a dyn Clock,
     origin: Origin,
     keeps_state: bool,
     writer: Writer,
     /// Events that are closed and not handed to the writer yet.
     pending: Vec<String>,
+    /// Whether a state of this process was handed to the writer.
+    kept: bool,
     /// Whether the state can't be saved, which was said.
     unsaved: bool,
     /// How many periods to close.
@@ -51,6 +57,7 @@ enum End {
 impl<'a> Collector<'a> {
     pub(super) fn new(
         agent: Agent,
+        readers: HostReaders,
         clock: &'a dyn Clock,
         origin: Origin,
         file: Option<StateFile>,
@@ -60,11 +67,13 @@ impl<'a> Collector<'a> {
         let writer = Writer::start(file)?;
         Ok(Self {
             agent,
+            readers,
             clock,
             origin,
             keeps_state,
             writer,
             pending: closing,
+            kept: false,
             unsaved: false,
             count: None,
             writes: Writes::Events,
@@ -120,9 +129,9 @@ impl<'a> Collector<'a> {
                     continue;
                 }
                 // Whoever makes and empties groups without end holds up no sample.
-                scope = urgencies.next(), if !pause.is_zero() && rest.is_zero() => {
+                scopes = urgencies.next(), if !pause.is_zero() && rest.is_zero() => {
                     let began = self.clock.monotonic();
-                    let tick = self.agent.glance(scope, self.now());
+                    let tick = self.agent.glance(&scopes, self.now());
                     self.take(tick)?;
                     let now = self.clock.monotonic();
                     let took = now.saturating_sub(began);
@@ -145,12 +154,12 @@ impl<'a> Collector<'a> {
                     continue;
                 }
                 wanted = reload.reading() => {
-                    reload.open(wanted, &scopes);
+                    reload.open(wanted, &scopes, &self.readers);
                     continue;
                 }
                 // Last, so that nothing else waits for it longer than a moment.
                 () = std::future::ready(()), if reload.is_opening() && !pause.is_zero() => {
-                    reload.open_some(&self.agent, self.clock);
+                    reload.open_some(&self.agent, self.clock, &self.readers);
                     // Signals are heard by the runtime, which has a turn now.
                     tokio::task::yield_now().await;
                     continue;
@@ -215,8 +224,11 @@ impl<'a> Collector<'a> {
     }
 
     fn submit(&mut self) -> anyhow::Result<()> {
-        // Before the first look the kept state is the one that counts.
-        if !self.writer.is_busy() && !self.pending.is_empty() && self.agent.has_begun() {
+        // The first look is kept at once: with a long period, much is used before the first event. Before that look the
+        // kept state is the one that counts.
+        let is_due = !self.pending.is_empty() || self.keeps_state && !self.kept;
+        if !self.writer.is_busy() && is_due && self.agent.has_begun() {
+            self.kept = true;
             let lines = std::mem::take(&mut self.pending);
             let states = self.keeps_state.then(|| {
                 let agent = self.agent.snapshot();
