@@ -41,7 +41,8 @@ pub struct Report {
     pub attempts: u64,
     /// Of these, those after a failed one.
     pub retries: u64,
-    /// Attempts whose reply never came.
+    /// Requests whose reply never came. Each was sent again under the same ids, at once or as a retry, so that a
+    /// destination that keeps repeats may hold the events of so many requests twice.
     pub unknown: u64,
     /// Of the delivered events of this run and of earlier ones, those that the destination is known to have dropped since
     /// (streams with `discard: old`). More may be: it is a lower bound.
