@@ -231,6 +231,11 @@ pub trait Sink: Send + Sync + fmt::Debug {
     /// A failure that concerns the attempt as a whole. Otherwise one outcome for each event, in the order of `events`.
     fn send<'a>(&'a self, events: &'a [EncodedEvent]) -> BoxFuture<'a, Result<Vec<Outcome>, Failure>>;
 
+    /// How many acknowledged events the destination holds no longer, as far as it is known once the sink is closed.
+    fn lost_events(&self) -> u64 {
+        0
+    }
+
     /// Makes what was taken durable and ends: files are synced, connections closed.
     ///
     /// # Errors

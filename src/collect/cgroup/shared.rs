@@ -82,12 +82,10 @@ impl GroupHosts {
     /// # Errors
     /// Where there is no version 2 of control groups.
     pub(super) fn parts(&mut self, options: &ScopeOptions) -> Result<SharedParts, CollectError> {
-        if !self.hosts.contains_key(&options.root) {
+        let host = self.hosts.entry(options.root.clone()).or_insert_with(|| {
             let watch = Rc::new(RefCell::new(GroupWatch::new()));
-            let host = GroupHost { facts: None, watch, readers: HashMap::new() };
-            self.hosts.insert(options.root.clone(), host);
-        }
-        let host = self.hosts.get_mut(&options.root).ok_or_else(|| CollectError("no host".to_owned()))?;
+            GroupHost { facts: None, watch, readers: HashMap::new() }
+        });
         let facts = match &host.facts {
             Some(facts) => Rc::clone(facts),
             None => Rc::clone(host.facts.insert(Rc::new(Facts::read(&options.root)?))),

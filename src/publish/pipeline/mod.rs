@@ -156,6 +156,7 @@ impl Pipeline {
             closed = self.delivery.sink().close() => report.errors.extend(closed.err().map(|failure| failure.message)),
             () = close_time => {}
         }
+        report.no_longer_held = self.delivery.sink().lost_events();
         Ok(report)
     }
 }
