@@ -1,8 +1,10 @@
 //! The processes of a control group and of those below it.
 
+use std::collections::HashMap;
 use std::ffi::CString;
 use std::fs;
 use std::io;
+use std::ops::Range;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -57,24 +59,14 @@ fn list(folder: PathBuf, found: &mut Vec<PathBuf>) {
     }
 }
 
-/// All threads of the group in `folder` and of those below it, however deep they lie: one descriptor at a time, since
-/// whoever owns the group decides on its depth. Threads of another PID namespace have no number here.
-///
-/// Not processes: each thread may be in a namespace of its own, the first one of a process may have ended, after which
-/// nothing can be asked of the process, and a threaded group names no processes.
-pub(super) fn all_threads(folder: &Path) -> io::Result<Vec<u32>> {
-    let mut found = Vec::new();
-    let none_if_gone = |error: io::Error| if is_gone(&error) { Ok(()) } else { Err(error) };
-    if let Err(error) = descend(folder, &mut found) {
-        none_if_gone(error)?;
-    }
-    // The first one is mostly the one that made the others.
-    found.sort_unstable();
-    found.dedup();
-    Ok(found)
-}
-
-fn descend(folder: &Path, found: &mut Vec<u32>) -> io::Result<()> {
+/// Adds all threads of the group in `folder` and of those below it, however deep they lie: one descriptor at a time, since
+/// whoever owns the group decides on its depth. Threads of another PID namespace have no number here. Of each group with
+/// others below it, `subtrees` gets where its threads and theirs stand, by the inode of its folder.
+pub(super) fn add_threads_below(
+    folder: &Path,
+    found: &mut Vec<u32>,
+    subtrees: &mut HashMap<u64, Range<usize>>,
+) -> io::Result<()> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let mut current = rustix::fs::open(folder, flags, Mode::empty())?;
     if has_no_folder(&current) {
@@ -85,27 +77,39 @@ fn descend(folder: &Path, found: &mut Vec<u32>) -> io::Result<()> {
     {
         return Ok(());
     }
+    let first = found.len();
+    let mut begun = vec![(inode(&current), first)];
     let (mut levels, mut groups) = (vec![visit(&current, found)?], 0);
     while let Some(level) = levels.last_mut() {
         match level.pop() {
-            Some(_) if groups >= MAX_GROUPS || found.len() >= MAX_THREADS => return Ok(()),
+            Some(_) if groups >= MAX_GROUPS || found.len() - first >= MAX_THREADS => break,
             Some(name) => {
                 groups += 1;
                 // One that is no more has no threads.
                 if let Ok(below) = openat(&current, name, flags, Mode::empty()) {
+                    begun.push((inode(&below), found.len()));
                     levels.push(visit(&below, found).unwrap_or_default());
                     current = below;
                 }
             }
             None => {
                 levels.pop();
+                if let Some((inode, start)) = begun.pop() {
+                    subtrees.insert(inode, start..found.len());
+                }
                 if !levels.is_empty() {
                     current = openat(&current, "..", flags, Mode::empty())?;
                 }
             }
         }
     }
+    // Where there were too many.
+    subtrees.extend(begun.into_iter().map(|(inode, start)| (inode, start..found.len())));
     Ok(())
+}
+
+fn inode(folder: &OwnedFd) -> u64 {
+    rustix::fs::fstat(folder).map_or(0, |status| status.st_ino)
 }
 
 /// Adds the threads of a group, and gives the names of those below it.
@@ -165,7 +169,10 @@ mod tests {
         fs::write(root.path().join("beside/cgroup.threads"), "7\n").unwrap();
         let mut expected: Vec<u32> = (100..100 + deep).collect();
         expected.insert(0, 7);
-        assert_eq!(all_threads(root.path()).unwrap(), expected);
-        assert_eq!(all_threads(&root.path().join("none")).unwrap(), [0; 0]);
+        let (mut found, mut groups) = (Vec::new(), HashMap::new());
+        add_threads_below(root.path(), &mut found, &mut groups).unwrap();
+        found.sort_unstable();
+        assert_eq!(found, expected);
+        assert!(is_gone(&add_threads_below(&root.path().join("none"), &mut found, &mut groups).unwrap_err()));
     }
 }

@@ -23,7 +23,6 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
-use std::rc::Rc;
 use std::time::Duration;
 
 use self::link_reader::{LinkReader, Pending};
@@ -31,6 +30,7 @@ use self::links::Interface;
 use super::Traffic;
 use super::kernel_file::{KernelFile, is_gone};
 use super::net_dev::interfaces;
+use super::open_files::KeptFiles;
 use super::pattern::NamePattern;
 use super::spelling::spelled;
 use crate::clock::Monotonic;
@@ -57,9 +57,6 @@ pub(super) struct Namespaces {
     wanted: Vec<NamePattern>,
     /// `None` for the files of a test, behind which there are no namespaces.
     reader: Option<LinkReader>,
-    /// Who keeps a file open has a part of this.
-    open: Rc<()>,
-    max_open: usize,
     /// It was logged that namespaces can't be entered, or that an instance has too many.
     denied: bool,
     too_many: bool,
@@ -73,21 +70,8 @@ impl Namespaces {
         // The host's is that of process 1; who may not look there is taken to be in it.
         let of = |process: &str| namespace_of(&proc.join(process)).ok();
         let host = of("1").or_else(|| of("self"));
-        let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap_or(u64::MAX);
-        let max_open = usize::try_from(limit / 4).unwrap_or(usize::MAX);
-        let open = Rc::default();
         let reader = (root == Path::new("/")).then(LinkReader::default);
-        Self {
-            proc,
-            host,
-            wanted: wanted.to_vec(),
-            reader,
-            open,
-            max_open,
-            denied: false,
-            too_many: false,
-            shares_host: false,
-        }
+        Self { proc, host, wanted: wanted.to_vec(), reader, denied: false, too_many: false, shares_host: false }
     }
 
     fn log_denied(&mut self, error: &io::Error) {
@@ -143,7 +127,7 @@ struct Held {
     /// It was found at the first sample of an instance that had been there before.
     old: bool,
     /// Kept while its file is open.
-    _open: Option<Rc<()>>,
+    _kept: Option<KeptFiles>,
 }
 
 /// An interface.
@@ -323,13 +307,12 @@ impl NamespaceTraffic {
 impl Held {
     fn new(shared: &Namespaces, inode: u64, process: PathBuf, old: bool) -> Self {
         let path = process.join("net/dev");
-        let may_keep = Rc::strong_count(&shared.open) < shared.max_open;
-        let open = may_keep.then(|| Rc::clone(&shared.open));
-        let file = if may_keep { KernelFile::kept(path) } else { KernelFile::reopened(path) };
         let is_host = inode == INITIAL_NAMESPACE || shared.host == Some(inode);
+        let kept = if is_host { None } else { KeptFiles::reserve(1) };
+        let file = if kept.is_some() { KernelFile::kept(path) } else { KernelFile::reopened(path) };
         let counters = (!is_host).then_some(file);
         let interfaces = HashMap::new();
-        Self { process, counters, interfaces, pending: None, is_refused: false, outdated: false, old, _open: open }
+        Self { process, counters, interfaces, pending: None, is_refused: false, outdated: false, old, _kept: kept }
     }
 
     /// Whether the witness is still there.
