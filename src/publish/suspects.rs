@@ -17,8 +17,10 @@ pub(super) struct Suspects {
     /// The latest round in which the destination took something.
     taken: RoundNumber,
     suspects: HashMap<RoundNumber, Suspect>,
-    /// The round in which the youngest suspect was first refused.
+    /// The round in which the youngest suspect was first refused, of those whose instance is not known to be refused.
     youngest: RoundNumber,
+    /// How many suspects are of an instance that is known to be refused.
+    known: usize,
 }
 
 #[derive(Debug)]
@@ -29,6 +31,8 @@ struct Suspect {
     is_final: bool,
     /// How often it was refused.
     times: u32,
+    /// Events of its instance were refused before, while others went through: it says nothing about the destination.
+    is_known: bool,
 }
 
 impl Suspects {
@@ -44,10 +48,17 @@ impl Suspects {
     }
 
     /// An event was refused in a round, for the first time in `first`; `is_final` where it was as if the destination were
-    /// set up wrong. Whether that counts against it: others went through since it last did.
-    pub(super) fn refuse(&mut self, first: RoundNumber, is_final: bool) -> bool {
-        self.youngest = self.youngest.max(first);
-        let suspect = self.suspects.entry(first).or_insert(Suspect { counted: first, is_final, times: 0 });
+    /// set up wrong, `is_known` where its instance is known to be refused. Whether that counts against it: others went
+    /// through since it last did.
+    pub(super) fn refuse(&mut self, first: RoundNumber, is_final: bool, is_known: bool) -> bool {
+        let suspects = &mut self.suspects;
+        let suspect = suspects.entry(first).or_insert_with(|| {
+            self.known += usize::from(is_known);
+            if !is_known {
+                self.youngest = self.youngest.max(first);
+            }
+            Suspect { counted: first, is_final, times: 0, is_known }
+        });
         suspect.is_final = is_final;
         suspect.times = suspect.times.saturating_add(1);
         let counts = self.taken > suspect.counted;
@@ -57,7 +68,8 @@ impl Suspects {
 
     /// The event first refused in `first` is settled, or failed in another way.
     pub(super) fn clear(&mut self, first: RoundNumber) {
-        self.suspects.remove(&first);
+        let suspect = self.suspects.remove(&first);
+        self.known -= usize::from(suspect.is_some_and(|suspect| suspect.is_known));
     }
 
     /// How many suspects there are.
@@ -67,7 +79,7 @@ impl Suspects {
 
     /// Whether nothing has gone through since an event was refused: it may be the destination.
     pub(super) fn may_be_everything(&self) -> bool {
-        !self.suspects.is_empty() && self.taken <= self.youngest
+        self.suspects.len() > self.known && self.taken <= self.youngest
     }
 
     /// Whether all of them were refused as if the destination were set up wrong.
@@ -94,14 +106,29 @@ mod tests {
     fn refusal_counts_once_for_what_went_through_since() {
         let mut suspects = Suspects::default();
         let (first, other) = (suspects.begin_round(), suspects.begin_round());
-        assert!(!suspects.refuse(first, true), "nothing else was sent");
+        assert!(!suspects.refuse(first, true, false), "nothing else was sent");
         assert!(suspects.may_be_everything() && !suspects.have_more_to_show());
         suspects.note_taken(other);
         assert!(!suspects.may_be_everything() && suspects.have_more_to_show());
-        assert!(suspects.refuse(first, true) && !suspects.refuse(first, true));
+        assert!(suspects.refuse(first, true, false) && !suspects.refuse(first, true, false));
         let third = suspects.begin_round();
         suspects.note_taken(third);
-        assert!(suspects.refuse(first, true));
+        assert!(suspects.refuse(first, true, false));
+    }
+
+    #[test]
+    fn event_of_an_instance_that_is_refused_says_nothing_about_the_destination() {
+        let mut suspects = Suspects::default();
+        let (other, behind) = (suspects.begin_round(), suspects.begin_round());
+        suspects.note_taken(other);
+        assert!(!suspects.refuse(behind, true, true));
+        assert!(!suspects.may_be_everything() && suspects.are_final());
+        let unknown = suspects.begin_round();
+        suspects.refuse(unknown, true, false);
+        assert!(suspects.may_be_everything());
+        suspects.clear(unknown);
+        suspects.clear(behind);
+        assert!(!suspects.may_be_everything());
     }
 
     #[test]
@@ -109,18 +136,18 @@ mod tests {
         let mut suspects = Suspects::default();
         let (before, first) = (suspects.begin_round(), suspects.begin_round());
         suspects.note_taken(before);
-        assert!(!suspects.refuse(first, true) && suspects.may_be_everything());
+        assert!(!suspects.refuse(first, true, false) && suspects.may_be_everything());
     }
 
     #[test]
     fn destination_that_stops_taking_is_told_from_an_event() {
         let mut suspects = Suspects::default();
         let rounds: Vec<RoundNumber> = (0..4).map(|_| suspects.begin_round()).collect();
-        assert!(!suspects.refuse(rounds[0], true));
+        assert!(!suspects.refuse(rounds[0], true, false));
         suspects.note_taken(rounds[1]);
-        assert!(suspects.refuse(rounds[0], true) && !suspects.may_be_everything());
+        assert!(suspects.refuse(rounds[0], true, false) && !suspects.may_be_everything());
         // From here on everything is refused.
-        assert!(!suspects.refuse(rounds[2], true) && !suspects.refuse(rounds[3], true));
+        assert!(!suspects.refuse(rounds[2], true, false) && !suspects.refuse(rounds[3], true, false));
         assert!(suspects.may_be_everything() && !suspects.have_more_to_show());
         suspects.clear(rounds[2]);
         suspects.clear(rounds[3]);

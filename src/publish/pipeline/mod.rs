@@ -26,6 +26,7 @@ mod refusals;
 mod terms;
 
 use std::any::Any;
+use std::collections::HashSet;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
@@ -138,6 +139,7 @@ impl Pipeline {
             suspects: Suspects::default(),
             last_refusal: None,
             counted_known: false,
+            refused_instances: HashSet::new(),
         };
         let result = run.drive(intake, progress).await;
         // Whatever ended the run: no attempt goes on behind the report's back.
@@ -193,6 +195,8 @@ struct Run<'a> {
     last_refusal: Option<Failure>,
     /// [`Run::count_known_refusals`] was done in this run.
     counted_known: bool,
+    /// Instances of which an event was refused while others went through, by [`refusals::instance_key`].
+    refused_instances: HashSet<u64>,
 }
 
 /// A round that came to its end, or panicked.

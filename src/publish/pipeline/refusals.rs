@@ -3,10 +3,23 @@
 //! A refused event goes on alone, round after round. The others of its batch go back, those of its instance wait behind
 //! it. While nothing has gone through since a refusal, one event is sent at a time: a batch would only be halved.
 
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+
 use super::{PipelineError, Run};
+use crate::publish::intake::Taken;
 use crate::publish::lanes::Batch;
 use crate::publish::worker::Worker;
 use crate::transport::{BatchLimits, Failure, FailureKind};
+
+/// Instances that are known to be refused; of further ones each event is judged for itself.
+const MAX_REFUSED_INSTANCES: usize = 1 << 16;
+
+/// What tells instances apart, in few bytes.
+fn instance_key(event: &Taken) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    event.encoded.event().instance_id.hash(&mut hasher);
+    hasher.finish()
+}
 
 impl<'a> Run<'a> {
     /// How much the next batch may hold.
@@ -25,10 +38,17 @@ impl<'a> Run<'a> {
         if is_final {
             self.last_refusal = Some(failure.clone());
         }
-        if !self.suspects.refuse(first, is_final) {
+        let Some(event) = worker.batch.events.first_mut() else { return Ok(()) };
+        let instance = instance_key(event);
+        let is_known = is_final && self.refused_instances.contains(&instance);
+        // Those behind an event that was refused while others went through share its fate, which counts once.
+        let is_next = is_known && event.history.refusals == 0;
+        if !self.suspects.refuse(first, is_final, is_known) && !is_next {
             return Ok(());
         }
-        let Some(event) = worker.batch.events.first_mut() else { return Ok(()) };
+        if is_final && self.refused_instances.len() < MAX_REFUSED_INSTANCES {
+            self.refused_instances.insert(instance);
+        }
         let refusals = event.history.refusals.saturating_add(1);
         event.history.refusals = refusals;
         if refusals < self.pipeline.options.poison_after {
@@ -136,6 +156,7 @@ impl<'a> Run<'a> {
             let message =
                 format!("refused {refusals} times, while other events went through or as the only one: {cause}");
             if let Some(event) = worker.batch.events.pop() {
+                self.refused_instances.insert(instance_key(&event));
                 self.bury(&event, &Failure::destination(message), u64::from(refusals))?;
             }
             self.clear_suspicion(&mut worker);
