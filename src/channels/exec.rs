@@ -19,6 +19,8 @@ const EXCERPT: usize = 300;
 /// How much of a program's standard error is kept to take the excerpt from; the rest is read and dropped, so that the
 /// program is not held up.
 const KEPT_BYTES: u64 = 8 << 10;
+/// How long a program's standard error is read on after its end, where something that it started holds it open.
+const LAST_WORDS: Duration = Duration::from_millis(100);
 
 /// Runs a program for each group of alerts.
 #[derive(Debug)]
@@ -72,17 +74,28 @@ impl ExecSink {
                 let _ = stdin.shutdown().await;
             }
         };
-        let hear = async {
-            match stderr {
-                Some(stderr) => excerpt_and_drain(stderr).await,
-                None => Ok(Vec::new()),
+        let mut said = Vec::new();
+        let run = async {
+            let mut hear = std::pin::pin!(async {
+                match stderr {
+                    Some(stderr) => excerpt_and_drain(stderr, &mut said).await,
+                    None => Ok(()),
+                }
+            });
+            let mut end = std::pin::pin!(async { tokio::join!(talk, child.wait()).1 });
+            tokio::select! {
+                status = &mut end => {
+                    // What it said is in the pipe by now. Whatever it started and left running keeps the pipe open.
+                    let _ = tokio::time::timeout(LAST_WORDS, hear).await;
+                    status
+                }
+                heard = &mut hear => {
+                    heard?;
+                    end.await
+                }
             }
         };
-        let run = async {
-            let ((), said, status) = tokio::join!(talk, hear, child.wait());
-            std::io::Result::Ok((status?, said?))
-        };
-        let (status, said) = match tokio::time::timeout(self.timeout, run).await {
+        let status = match tokio::time::timeout(self.timeout, run).await {
             Ok(Ok(ended)) => ended,
             Ok(Err(error)) => return Err(Failure::service(format!("the program {program:?} was lost: {error}"))),
             Err(_) => {
@@ -103,11 +116,10 @@ impl ExecSink {
 }
 
 /// The first bytes of `stderr`, which is read to its end.
-async fn excerpt_and_drain(mut stderr: ChildStderr) -> std::io::Result<Vec<u8>> {
-    let mut kept = Vec::new();
-    (&mut stderr).take(KEPT_BYTES).read_to_end(&mut kept).await?;
+async fn excerpt_and_drain(mut stderr: ChildStderr, kept: &mut Vec<u8>) -> std::io::Result<()> {
+    (&mut stderr).take(KEPT_BYTES).read_to_end(kept).await?;
     tokio::io::copy(&mut stderr, &mut tokio::io::sink()).await?;
-    Ok(kept)
+    Ok(())
 }
 
 /// The program and what it started, which are killed when this is dropped.

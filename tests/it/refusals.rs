@@ -261,11 +261,14 @@ fn instances_that_are_refused_hold_up_no_others_however_many() {
     // A tenant that the service does not know any more, with more instances than there are workers.
     let service =
         Service::start(|request, _| if holds(request, "gone-") { (404, "", "no such tenant") } else { TAKEN });
-    let gone = (0..300).map(|n| line(&format!("gone-{n}"), 0));
-    let lines: Vec<String> = gone.chain((0..20).map(|n| line(&format!("vm-{n}"), 0))).collect();
-    let state = tempfile::tempdir().unwrap();
-    let ended = publish(state.path(), &service, &["--concurrency", "4"], &lines);
-    assert_eq!((ended.code, ended.totals()), (Some(1), (20, 0, 300)), "{} {}", ended.report, ended.stderr);
+    // And with more than a run holds of others.
+    for count in [300, 4_500] {
+        let gone = (0..count).map(|n| line(&format!("gone-{n}"), 0));
+        let lines: Vec<String> = gone.chain((0..20).map(|n| line(&format!("vm-{n}"), 0))).collect();
+        let state = tempfile::tempdir().unwrap();
+        let ended = publish(state.path(), &service, &["--concurrency", "4", "--drain-timeout", "60s"], &lines);
+        assert_eq!((ended.code, ended.totals()), (Some(1), (20, 0, count)), "{} {}", ended.report, ended.stderr);
+    }
     assert!(subjects(&service.taken()).iter().all(|instance| instance.starts_with("vm-")));
 }
 

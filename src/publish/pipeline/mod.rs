@@ -60,6 +60,9 @@ const CLOSE_TIME: Duration = Duration::from_secs(1);
 /// the processor's cache before it is sent, and to fetch it back takes longer than to send it.
 const READY: usize = 128;
 
+/// Refused events that are held beside [`PipelineOptions::max_events`] others; each has a worker.
+const MAX_REFUSED_BESIDE: usize = 1 << 15;
+
 /// So many rounds are settled, and so many events taken, before anything else is looked at.
 const AT_ONCE: usize = 64;
 
@@ -277,7 +280,9 @@ impl<'a> Run<'a> {
     }
 
     fn has_room(&self) -> bool {
-        let others = self.held.saturating_sub(self.lanes.stuck());
+        // Nor does what is refused itself take anybody's room: a crowd of instances that nobody wants would block all.
+        let refused = self.suspects.len().min(MAX_REFUSED_BESIDE);
+        let others = self.held.saturating_sub(self.lanes.stuck()).saturating_sub(refused);
         others < self.pipeline.options.max_events && self.bytes < self.pipeline.options.max_bytes
     }
 

@@ -6,7 +6,7 @@ use async_nats::jetstream::kv::{Operation, Store, Watch};
 use tokio_stream::StreamExt as _;
 
 use super::text::Texts;
-use super::{Loaded, SourceError};
+use super::{Loaded, MAX_FILE_BYTES, SourceError};
 use crate::transport::nats::{Allowance, Connector, Link};
 use crate::transport::{ConnectOptions, NatsAddress};
 
@@ -105,10 +105,15 @@ impl Bucket {
             return Ok(None);
         }
         let mut values = std::collections::BTreeMap::new();
+        let mut room = MAX_FILE_BYTES;
         if info.state.messages > 0 {
             let mut entries = open.store.watch_with_history(">").await.map_err(|error| error.to_string())?;
             while let Some(entry) = entries.next().await {
                 let entry = entry.map_err(|error| error.to_string())?;
+                // All versions of all keys count: who overwrites one again and again has them read too.
+                room = room.checked_sub(entry.value.len() as u64).ok_or_else(|| {
+                    format!("its values are larger than {} MiB together, with their history", MAX_FILE_BYTES >> 20)
+                })?;
                 match entry.operation {
                     Operation::Put => values.insert(entry.key, entry.value.to_vec()),
                     Operation::Delete | Operation::Purge => values.remove(&entry.key),

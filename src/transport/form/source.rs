@@ -19,6 +19,8 @@ const POLL_MESSAGES: usize = 1_000;
 const POLL_BYTES: usize = 4 << 20;
 /// How much of a reply is looked at to see that it is no list.
 const MAX_OTHER_REPLY: usize = 64 << 10;
+/// As much may come before a list's first message has ended: the largest message, four digits a byte, and blanks.
+const MAX_FIRST_MESSAGE: usize = 16 << 20;
 
 /// Reads the messages of one topic and sub-topic from the first one on.
 ///
@@ -157,7 +159,7 @@ impl FormSource {
                 return Ok(Asked::List(Box::new(open), found));
             }
             text.extend_from_slice(&chunk);
-            if !listing && text.len() > MAX_OTHER_REPLY {
+            if text.len() > if listing { MAX_FIRST_MESSAGE } else { MAX_OTHER_REPLY } {
                 return Err(client::no_list(&self.client, &text, WHAT, &open.url));
             }
         }
