@@ -11,10 +11,11 @@ use rustix::fs::{Dir, FileType, Mode, OFlags, openat};
 
 use crate::clock::Monotonic;
 use crate::collect::kernel_file::{KernelFile, is_gone, read_in};
+use crate::collect::namespace::Threads;
 
 /// Groups below a container's are made when it starts.
 const REFRESHED: Duration = Duration::from_secs(10);
-/// Groups and threads that are listed of one instance; who has more of them is metered through these.
+/// Groups and threads that are listed of one instance; who has more of them is metered through these, and flagged.
 const MAX_GROUPS: usize = 1 << 16;
 const MAX_THREADS: usize = 1 << 18;
 
@@ -24,14 +25,21 @@ pub(super) struct Members {
     folders: Vec<PathBuf>,
     listed: Option<Monotonic>,
     processes: Vec<u32>,
+    lacks_groups: bool,
+    lacks_processes: bool,
 }
 
 impl Members {
+    /// Whether there were more groups or processes at the last look, or some that have no number here.
+    pub(super) const fn is_partial(&self) -> bool {
+        self.lacks_groups || self.lacks_processes
+    }
+
     /// The processes as of now. Those of another PID namespace have no number here, and are left out.
     pub(super) fn processes(&mut self, folder: &Path, at: Monotonic, buffer: &mut Vec<u8>) -> &[u32] {
         if self.listed.is_none_or(|when| at >= when.saturating_add(REFRESHED)) {
             self.folders.clear();
-            list(folder.to_owned(), &mut self.folders);
+            self.lacks_groups = !list(folder.to_owned(), &mut self.folders);
             self.listed = Some(at);
         }
         self.processes.clear();
@@ -39,42 +47,51 @@ impl Members {
             // A group that is no more has none; a threaded one has those of its root.
             let mut file = KernelFile::reopened(folder.join("cgroup.procs"));
             let text = file.read(buffer).unwrap_or_default();
-            self.processes
-                .extend(text.lines().filter_map(|line| line.parse::<u32>().ok()).filter(|number| *number > 0));
+            self.processes.extend(text.lines().filter_map(|line| line.parse::<u32>().ok()));
         }
+        let listed = self.processes.len();
+        self.processes.retain(|number| *number > 0);
+        self.lacks_processes = self.processes.len() < listed || listed > MAX_THREADS;
+        self.processes.truncate(MAX_THREADS);
         &self.processes
     }
 }
 
-/// The folders below one, each behind those above it. What lies deeper than a path can say is left out.
-fn list(folder: PathBuf, found: &mut Vec<PathBuf>) {
+/// The folders below one, each behind those above it. What lies deeper than a path can say is left out. `false` where
+/// there are too many.
+fn list(folder: PathBuf, found: &mut Vec<PathBuf>) -> bool {
     let mut waiting = vec![folder];
-    while let Some(folder) = waiting.pop().filter(|_| found.len() < MAX_GROUPS) {
+    while let Some(folder) = waiting.pop() {
+        if found.len() >= MAX_GROUPS {
+            return false;
+        }
         let entries = fs::read_dir(&folder).into_iter().flatten().flatten();
         let folders = entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
         waiting.extend(folders.map(|entry| entry.path()));
         found.push(folder);
     }
+    true
 }
 
 /// All threads of the group in `folder` and of those below it, however deep they lie: one descriptor at a time, since
-/// whoever owns the group decides on its depth. Threads of another PID namespace have no number here.
+/// whoever owns the group decides on its depth. Threads of another PID namespace have no number here: then, and where there are too many, the list
+/// is partial.
 ///
 /// Not processes: each thread may be in a namespace of its own, the first one of a process may have ended, after which
 /// nothing can be asked of the process, and a threaded group names no processes.
-pub(super) fn all_threads(folder: &Path) -> io::Result<Vec<u32>> {
-    let mut found = Vec::new();
+pub(super) fn all_threads(folder: &Path) -> io::Result<Threads> {
+    let mut found = Threads::default();
     let none_if_gone = |error: io::Error| if is_gone(&error) { Ok(()) } else { Err(error) };
-    if let Err(error) = descend(folder, &mut found) {
+    if let Err(error) = descend(folder, MAX_GROUPS, &mut found) {
         none_if_gone(error)?;
     }
     // The first one is mostly the one that made the others.
-    found.sort_unstable();
-    found.dedup();
+    found.numbers.sort_unstable();
+    found.numbers.dedup();
     Ok(found)
 }
 
-fn descend(folder: &Path, found: &mut Vec<u32>) -> io::Result<()> {
+fn descend(folder: &Path, most: usize, found: &mut Threads) -> io::Result<()> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let mut current = rustix::fs::open(folder, flags, Mode::empty())?;
     if has_no_folder(&current) {
@@ -88,7 +105,10 @@ fn descend(folder: &Path, found: &mut Vec<u32>) -> io::Result<()> {
     let (mut levels, mut groups) = (vec![visit(&current, found)?], 0);
     while let Some(level) = levels.last_mut() {
         match level.pop() {
-            Some(_) if groups >= MAX_GROUPS || found.len() >= MAX_THREADS => return Ok(()),
+            Some(_) if groups >= most || found.numbers.len() >= MAX_THREADS => {
+                found.is_partial = true;
+                return Ok(());
+            }
             Some(name) => {
                 groups += 1;
                 // One that is no more has no threads.
@@ -109,7 +129,7 @@ fn descend(folder: &Path, found: &mut Vec<u32>) -> io::Result<()> {
 }
 
 /// Adds the threads of a group, and gives the names of those below it.
-fn visit(group: &OwnedFd, found: &mut Vec<u32>) -> io::Result<Vec<CString>> {
+fn visit(group: &OwnedFd, found: &mut Threads) -> io::Result<Vec<CString>> {
     add_threads(group, found)?;
     if has_no_folder(group) {
         return Ok(Vec::new());
@@ -132,17 +152,25 @@ fn has_no_folder(folder: &OwnedFd) -> bool {
     rustix::fs::fstat(folder).is_ok_and(|status| status.st_nlink == 2)
 }
 
-fn add_threads(group: &OwnedFd, found: &mut Vec<u32>) -> io::Result<()> {
+fn add_threads(group: &OwnedFd, found: &mut Threads) -> io::Result<()> {
     match read_in(group, "cgroup.threads") {
         Ok(text) => {
-            let lines =
-                text.split(|byte| *byte == b'\n').filter_map(|line| std::str::from_utf8(line).ok()?.parse().ok());
-            found.extend(lines.filter(|number: &u32| *number > 0));
+            for number in text.split(|byte| *byte == b'\n').filter_map(number) {
+                if number > 0 {
+                    found.numbers.push(number);
+                } else {
+                    found.is_partial = true;
+                }
+            }
         }
         Err(error) if is_gone(&error) || error.kind() == io::ErrorKind::Unsupported => {}
         Err(error) => return Err(error),
     }
     Ok(())
+}
+
+fn number(line: &[u8]) -> Option<u32> {
+    std::str::from_utf8(line).ok()?.parse().ok()
 }
 
 #[cfg(test)]
@@ -165,7 +193,15 @@ mod tests {
         fs::write(root.path().join("beside/cgroup.threads"), "7\n").unwrap();
         let mut expected: Vec<u32> = (100..100 + deep).collect();
         expected.insert(0, 7);
-        assert_eq!(all_threads(root.path()).unwrap(), expected);
-        assert_eq!(all_threads(&root.path().join("none")).unwrap(), [0; 0]);
+        let found = all_threads(root.path()).unwrap();
+        assert_eq!(found.numbers, expected);
+        assert!(found.is_partial, "some have no number here");
+        let mut found = Threads::default();
+        descend(root.path(), 1, &mut found).unwrap();
+        assert!(found.is_partial && found.numbers.len() <= 1, "there are more groups");
+        let found = all_threads(&root.path().join("none")).unwrap();
+        assert!(found.numbers.is_empty() && !found.is_partial);
+        let found = all_threads(&root.path().join("beside")).unwrap();
+        assert!(found.numbers == [7] && !found.is_partial);
     }
 }

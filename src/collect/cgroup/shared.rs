@@ -21,7 +21,7 @@ use crate::collect::{CollectError, ScopeOptions};
 /// Files that a process may have open beside those of groups: sockets, the spool, the figures.
 const OTHER_FILES: u64 = 256;
 /// Files that a group keeps open.
-const FILES_EACH: u64 = 4;
+const FILES_EACH: u64 = 5;
 
 /// What the scopes of one agent share, by the root under which `/proc` and `/sys` stand.
 #[derive(Debug, Default)]

@@ -9,6 +9,8 @@ mod ids;
 mod large_configuration;
 #[cfg(target_os = "linux")]
 mod metering;
+#[cfg(target_os = "linux")]
+mod network;
 mod queue;
 mod servers;
 mod waits;
