@@ -1,4 +1,9 @@
-//! A connection to a mail server that fails once the server has sent more than a limit.
+//! A connection to a mail server that fails once the server has sent more than a limit, and that hands over one line at a
+//! time.
+//!
+//! The mail library reads ahead, and takes what it read before TLS began for something said within TLS: whoever is on the
+//! way could put answers of his own before those of the server (STARTTLS response injection). What stands behind a line
+//! end therefore stays here, for the TLS library to refuse.
 
 use std::io;
 use std::net::SocketAddr;
@@ -11,18 +16,24 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 /// What a server may send in one conversation, TLS included. For a mail it is a few kilobytes; the mail library keeps a line
 /// that does not end.
 const MAX_BYTES: usize = 256 << 10;
+/// So many bytes are read at a time.
+const PIECE_BYTES: usize = 4 << 10;
 
-/// A stream whose reads fail once its other side has sent more than a conversation about one mail takes.
+/// A stream whose reads end with each line, and fail once its other side has sent more than a conversation about one mail
+/// takes.
 #[derive(Debug)]
 pub(super) struct LimitedStream<S> {
     inner: S,
     peer: SocketAddr,
     bytes_left: usize,
+    /// What was read and not handed over: it begins at `handed_over`.
+    read_ahead: Vec<u8>,
+    handed_over: usize,
 }
 
 impl<S> LimitedStream<S> {
     pub(super) const fn new(inner: S, peer: SocketAddr) -> Self {
-        Self { inner, peer, bytes_left: MAX_BYTES }
+        Self { inner, peer, bytes_left: MAX_BYTES, read_ahead: Vec::new(), handed_over: 0 }
     }
 }
 
@@ -32,17 +43,25 @@ impl<S: AsyncRead + Unpin> AsyncRead for LimitedStream<S> {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let before = buffer.filled().len();
-        ready!(Pin::new(&mut self.inner).poll_read(context, buffer))?;
-        let count = buffer.filled().len().saturating_sub(before);
-        match self.bytes_left.checked_sub(count) {
-            Some(left) => self.bytes_left = left,
-            None => {
-                buffer.set_filled(before);
+        let this = &mut *self;
+        if this.handed_over == this.read_ahead.len() {
+            let mut piece = [0; PIECE_BYTES];
+            let mut read = ReadBuf::new(&mut piece);
+            ready!(Pin::new(&mut this.inner).poll_read(context, &mut read))?;
+            let Some(left) = this.bytes_left.checked_sub(read.filled().len()) else {
                 let message = format!("it sent more than {} KiB, which no mail server has to say", MAX_BYTES >> 10);
                 return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, message)));
-            }
+            };
+            this.bytes_left = left;
+            this.read_ahead.clear();
+            this.read_ahead.extend_from_slice(read.filled());
+            this.handed_over = 0;
         }
+        let rest = this.read_ahead.get(this.handed_over..).unwrap_or_default();
+        let line = memchr::memchr(b'\n', rest).map_or(rest, |end| rest.get(..=end).unwrap_or(rest));
+        let handed = line.get(..buffer.remaining()).unwrap_or(line);
+        buffer.put_slice(handed);
+        this.handed_over += handed.len();
         Poll::Ready(Ok(()))
     }
 }

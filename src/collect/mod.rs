@@ -41,6 +41,8 @@ mod net_dev;
 mod nvidia;
 #[cfg(all(feature = "collect", target_os = "linux"))]
 mod once;
+#[cfg(all(feature = "collect", target_os = "linux"))]
+mod open_files;
 mod overlap;
 #[cfg(feature = "collect")]
 mod pattern;

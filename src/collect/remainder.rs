@@ -107,7 +107,8 @@ impl Remainders {
         let id_of = |owner: &str| format!("{prefix}+{owner}{SUFFIX}");
         let (user, org) = (identity.user_id(), identity.org_id());
         let owner = EventId::of(format!("{user}\n{}", org.unwrap_or_default()).as_bytes()).to_string();
-        let mut id = id_of(&format!("{}-", owner.get(..8).unwrap_or_default()));
+        // The whole digest: of a part of it, a tenant finds a name that has the same as another one's.
+        let mut id = id_of(&format!("{owner}-"));
         let mut billed = Identity::new(id.clone(), user.to_owned(), org.map(str::to_owned));
         if !self.sums.contains_key(&id) {
             let sums = self.sums.range(prefix.clone()..).take_while(|(other, _)| other.starts_with(prefix.as_str()));

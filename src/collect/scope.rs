@@ -174,10 +174,10 @@ impl ScopeSpec {
     }
 
     /// The same for a scope of an agent with many: what they have in common is had once, and control groups that are not
-    /// there yet are waited for ([`Scope::is_absent`]).
+    /// there yet, or may not be read, are waited for ([`Scope::is_absent`]). A process that is not there never will be.
     ///
     /// # Errors
-    /// As [`ScopeSpec::open`] has them, but for control groups that are not there.
+    /// As [`ScopeSpec::open`] has them, but for what is not there.
     #[cfg_attr(not(target_os = "linux"), allow(unused_variables))]
     pub fn open_sharing(&self, options: &ScopeOptions, readers: &HostReaders) -> Result<Box<dyn Scope>, CollectError> {
         #[cfg(target_os = "linux")]
@@ -189,12 +189,40 @@ impl ScopeSpec {
             #[cfg(target_os = "linux")]
             Self::Unit(unit) => Ok(Box::new(super::cgroup::Cgroups::open_unit(unit, options, &mut groups)?)),
             #[cfg(target_os = "linux")]
-            Self::Process(number) => Ok(Box::new(super::process::ProcessTree::open(*number, options)?)),
+            Self::Process(number) => match super::process::ProcessTree::open(*number, options) {
+                Ok(tree) => Ok(Box::new(tree)),
+                Err(error) => Ok(Box::new(AbsentProcess(error))),
+            },
             #[cfg(not(target_os = "linux"))]
             Self::Cgroup(_) | Self::Unit(_) | Self::Process(_) => Err(CollectError(format!(
                 "can't meter {self}: there are no control groups and no /proc on this system; meter the host"
             ))),
         }
+    }
+}
+
+/// A process that is not there, which keeps no other scope from being metered.
+#[cfg(target_os = "linux")]
+#[derive(Debug)]
+struct AbsentProcess(CollectError);
+
+#[cfg(target_os = "linux")]
+impl Scope for AbsentProcess {
+    fn read(&mut self, _at: crate::clock::Monotonic) -> Result<Vec<super::Observed>, CollectError> {
+        Ok(Vec::new())
+    }
+
+    /// Its number may be another one's by the time that it is looked for again.
+    fn is_over(&self) -> bool {
+        true
+    }
+
+    fn is_absent(&self) -> bool {
+        true
+    }
+
+    fn absence(&self) -> String {
+        self.0.to_string()
     }
 }
 

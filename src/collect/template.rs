@@ -60,6 +60,9 @@ struct Facts<'a> {
     host: &'a str,
 }
 
+/// What stands in every substitute id and in no other id of a host's instances, whatever they are called: who knows the
+/// path of somebody's group could compute its digest and call a group so.
+const DIGEST_MARK: &str = "/digest:";
 /// Characters of an id that can't be used that messages show.
 const SHOWN: usize = 64;
 
@@ -138,7 +141,11 @@ impl Naming {
         let own = || path.map_or_else(|| self.host.to_string(), |path| format!("{}/{path}", self.host));
         let filled = |template: &Option<InstanceTemplate>| template.as_ref().map(|template| template.fill(facts));
         let mut replaced = Vec::new();
-        let mut usable = |which: &str, id: String, of: Option<&str>| match check_id(&id) {
+        let check = |id: &str| match check_id(id) {
+            Ok(()) if id.contains(DIGEST_MARK) => Err("ids with a digest stand for others".to_owned()),
+            result => result,
+        };
+        let mut usable = |which: &str, id: String, of: Option<&str>| match check(&id) {
             // How the host is called is for its operator to say.
             Err(why) if path.is_some() => {
                 let other = self.digest(of.unwrap_or(&id));
@@ -155,9 +162,9 @@ impl Naming {
     }
 
     /// The id of what has the path `path`, where its own can't be used: the host and a digest of the path, so that it is
-    /// the same whenever it is made and no other host has it.
+    /// the same whenever it is made, no other host has it, and nothing on this host can be called so.
     pub(super) fn digest(&self, path: &str) -> String {
-        format!("{}/{}", self.host, EventId::of(path.as_bytes()))
+        format!("{}{DIGEST_MARK}{}", self.host, EventId::of(path.as_bytes()))
     }
 }
 
@@ -258,7 +265,7 @@ mod tests {
         let long = "x".repeat(255);
         let names = naming.of(Some(&long), &format!("a/{long}"), Some(&"y".repeat(300)));
         assert_eq!(names.instance, naming.digest(&format!("a/{long}")));
-        assert!(names.instance.starts_with("node1/") && names.instance.len() == 38, "{}", names.instance);
+        assert!(names.instance.starts_with("node1/digest:") && names.instance.len() == 45, "{}", names.instance);
         assert_eq!(names.user.unwrap(), naming.digest(&"y".repeat(300)));
         assert!(
             names.replaced[0].contains(&names.instance) && names.replaced[0].contains("263 bytes"),
@@ -266,6 +273,25 @@ mod tests {
             names.replaced
         );
         assert_eq!(names.replaced.len(), 2);
+    }
+
+    #[test]
+    fn nobody_is_called_as_the_substitute_of_another() {
+        let template = |text: &str| Some(text.parse().unwrap());
+        let options = ScopeOptions {
+            instance: template("{host}/{name}"),
+            user: template("{host}/{parent}"),
+            ..ScopeOptions::default()
+        };
+        let naming = Naming::new(&options, "node1".into());
+        let taken = naming.digest("V/web");
+        let name = taken.strip_prefix("node1/").unwrap();
+        for name in [name.to_owned(), format!("{name}+0-short-lived")] {
+            let names = naming.of(Some(&name), &format!("T/{name}"), Some(&name));
+            assert_eq!(names.instance, naming.digest(&format!("T/{name}")), "its own, and not that of V/web");
+            assert_ne!(names.user.unwrap(), format!("node1/{name}"));
+            assert_eq!(names.replaced.len(), 2);
+        }
     }
 
     #[test]

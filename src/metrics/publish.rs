@@ -33,7 +33,7 @@ const COUNTERS: [(&str, &str, Total); 13] = [
     ("publish_threshold_violations", "Threshold violations seen", |it| it.violations),
     ("publish_attempts", "Attempts to deliver", |it| it.attempts),
     ("publish_retries", "Attempts after a failed one", |it| it.retries),
-    ("publish_replies_unknown", "Attempts whose reply never came", |it| it.unknown),
+    ("publish_replies_unknown", "Requests whose reply never came", |it| it.unknown),
     ("publish_breaker_opened", "Times that the circuit breaker opened", |it| it.breaker.map_or(0, |b| b.opened)),
     ("publish_breaker_transitions", "Times that the circuit breaker went from one state to another", |it| {
         it.breaker.map_or(0, |b| b.transitions)

@@ -82,7 +82,8 @@ pub struct DeliveryStats {
     pub retries: u64,
     /// Events that were acknowledged.
     pub delivered: u64,
-    /// Attempts whose reply never came; they were made again with the same bytes.
+    /// Requests whose reply never came; they were made again with the same bytes, as another attempt or, where a kept
+    /// connection had ended, at once in the same one.
     pub unknown: u64,
     /// Events whose delivery was put off, each time that it was.
     pub deferred: u64,
@@ -178,7 +179,7 @@ impl Delivery {
             attempts: read(&self.counters.attempts),
             retries: read(&self.counters.retries),
             delivered: read(&self.counters.delivered),
-            unknown: read(&self.counters.unknown),
+            unknown: read(&self.counters.unknown) + self.sink.lost_replies(),
             deferred: read(&self.counters.deferred),
             breaker_opened: self.breaker.as_ref().map_or(0, CircuitBreaker::times_opened),
         }

@@ -41,8 +41,13 @@ pub struct Report {
     pub attempts: u64,
     /// Of these, those after a failed one.
     pub retries: u64,
-    /// Attempts whose reply never came.
+    /// Requests whose reply never came. Each was sent again under the same ids, at once or as a retry, so that a
+    /// destination that keeps repeats may hold the events of so many requests twice.
     pub unknown: u64,
+    /// Of the delivered events of this run and of earlier ones, those that the destination is known to have dropped since
+    /// (streams with `discard: old`). More may be: it is a lower bound.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub no_longer_held: u64,
     /// How often the circuit breaker opened.
     pub breaker_opened: u64,
     /// Why events are left undelivered, where some are.
@@ -79,6 +84,11 @@ impl Resumed {
     fn is_empty(&self) -> bool {
         *self == Self::default()
     }
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)] // serde calls it so
+const fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 impl Report {

@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::course::Course;
 use super::delivery::{Delivery, Ending};
+use super::intake::Taken;
 use super::lanes::Batch;
 use super::suspects::RoundNumber;
 use crate::clock::Monotonic;
@@ -164,6 +165,17 @@ impl<'a> Waiting<'a> {
     pub(super) fn hurry(&mut self) {
         let workers = std::mem::take(&mut self.workers).into_values();
         self.workers = workers.zip(0..).map(|(worker, n)| ((Monotonic::ZERO, n), worker)).collect();
+    }
+
+    /// The first event of each batch.
+    pub(super) fn first_events(&mut self) -> impl Iterator<Item = &mut Taken> {
+        self.workers.values_mut().filter_map(|worker| worker.batch.events.first_mut())
+    }
+
+    /// Whether the first event of each batch was refused in an earlier run, in a way that counted against it.
+    pub(super) fn are_refused_before(&self) -> bool {
+        let mut firsts = self.workers.values().filter_map(|worker| worker.batch.events.first());
+        firsts.all(|event| event.history.refusals > 0)
     }
 
     /// All of them.

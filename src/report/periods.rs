@@ -1,9 +1,11 @@
 //! Which periods of an instance were seen: what tells a repeat from a conflict, and where gaps and overlaps are.
 //!
 //! Periods that follow one another without a gap form a chain, and a period in it costs 16 bytes, whatever its length.
-//! Chains that do not overlap form a layer; a sound stream has one. What overlaps goes into a layer above, so that a
-//! look at each layer's nearest chain finds every period that shares a key. The order in which periods come does not
-//! matter. An instance with a single event has no chain: reports of a million instances have many of those.
+//! While an instance's events come in order, all of them are one chain: a gap, another input or another owner is a
+//! separator in it, of 16 bytes too. Once one comes out of order, chains are taken apart at their separators. Chains
+//! that do not overlap then form a layer. What overlaps goes into a layer above, so that a look at each layer's nearest
+//! chain finds every period that shares a key. The order in which periods come does not matter. An instance with a
+//! single event has no chain: reports of a million instances have many of those.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap, VecDeque};
@@ -12,6 +14,9 @@ use crate::events::UsagePeriod;
 
 /// So many periods a chain holds at most: a full one has no room to spare.
 const CHAIN: usize = 4096;
+
+/// The line of an entry that is a separator.
+const SEPARATOR: u32 = u32::MAX;
 
 /// Where an event stood in the input.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,7 +44,7 @@ pub(super) enum Periods {
     #[default]
     Empty,
     One(OnePeriod),
-    /// A sound stream that came in order.
+    /// A stream that came in order, with or without gaps.
     Chain(Box<Chain>),
     Layers(Box<Layers>),
 }
@@ -63,18 +68,46 @@ pub(super) struct Chain {
     /// What the entries' starts are counted from.
     origin: i64,
     end: i64,
-    owner: u32,
-    input: u32,
+    /// Of the entries before the first separator.
+    first: Source,
+    /// Of the entries behind the last separator.
+    last: Source,
     entries: VecDeque<Entry>,
 }
 
-/// A period: it ends where the next entry, or the chain, says.
+/// Where periods came from, and who is billed for them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Source {
+    owner: u32,
+    input: u32,
+}
+
+/// A period, or a separator: it ends where the next entry, or the chain, says.
 #[derive(Debug, Clone, Copy)]
 struct Entry {
     /// Seconds from the chain's origin.
     start: i32,
+    /// [`SEPARATOR`], or the line of the period's event.
     line: u32,
+    /// Of the event; of a separator the source of the entries behind it.
     digest: u64,
+}
+
+impl Entry {
+    fn new(start: i32, spot: Spot, digest: u64) -> Self {
+        Self { start, line: spot.line.min(SEPARATOR - 1), digest }
+    }
+
+    fn separator(start: i32, source: Source) -> Self {
+        Self { start, line: SEPARATOR, digest: u64::from(source.owner) << 32 | u64::from(source.input) }
+    }
+
+    /// The source of what is behind it; `None` where it is a period.
+    #[allow(clippy::cast_possible_truncation)] // taken apart as it was put together
+    fn source_behind(&self) -> Option<Source> {
+        let source = Source { owner: (self.digest >> 32) as u32, input: self.digest as u32 };
+        (self.line == SEPARATOR).then_some(source)
+    }
 }
 
 /// A period and who is billed for it.
@@ -86,8 +119,9 @@ pub(super) struct Owned {
 
 impl Chain {
     fn new(period: UsagePeriod, owner: u32, digest: u64, spot: Spot) -> Self {
-        let entries = VecDeque::from([Entry { start: 0, line: spot.line, digest }]);
-        Self { origin: period.start, end: period.end, owner, input: spot.input, entries }
+        let source = Source { owner, input: spot.input };
+        let entries = VecDeque::from([Entry::new(0, spot, digest)]);
+        Self { origin: period.start, end: period.end, first: source, last: source, entries }
     }
 
     fn start(&self) -> i64 {
@@ -98,23 +132,49 @@ impl Chain {
     fn push(&mut self, period: UsagePeriod, owner: u32, digest: u64, spot: Spot) -> bool {
         let fits = self.end == period.start && self.takes(owner, spot.input, 1);
         let Some(start) = self.offset(period.start).filter(|_| fits) else { return false };
-        self.entries.push_back(Entry { start, line: spot.line, digest });
+        self.add(Entry::new(start, spot, digest));
         self.end = period.end;
         true
     }
 
-    /// Where the event with this digest stands, if its period is one of the chain.
-    fn repeated(&self, period: UsagePeriod, digest: u64) -> Option<Spot> {
-        let (found, entry) = self.entry(period.start).filter(|_| period.start < self.end)?;
-        (found == period && entry.digest == digest).then_some(Spot { input: self.input, line: entry.line })
+    /// Adds a period that begins at or behind the chain's end, with a separator where it needs one; whether it fitted in.
+    fn append(&mut self, period: UsagePeriod, owner: u32, digest: u64, spot: Spot) -> bool {
+        if self.push(period, owner, digest, spot) {
+            return true;
+        }
+        let fits = self.end <= period.start && self.entries.len() + 2 <= CHAIN;
+        let offsets = self.offset(self.end).zip(self.offset(period.start)).filter(|_| fits);
+        let Some((end, start)) = offsets else { return false };
+        self.last = Source { owner, input: spot.input };
+        self.add(Entry::separator(end, self.last));
+        self.add(Entry::new(start, spot, digest));
+        self.end = period.end;
+        true
     }
 
-    /// The entry that holds the second `at`, which lies within the chain.
-    fn entry(&self, at: i64) -> Option<(UsagePeriod, &Entry)> {
+    /// Adds an entry, with little room to spare: a report has one chain for each of a million instances.
+    fn add(&mut self, entry: Entry) {
+        if self.entries.len() == self.entries.capacity() {
+            self.entries.reserve_exact((self.entries.len() / 4).max(3));
+        }
+        self.entries.push_back(entry);
+    }
+
+    /// Where the event with this digest stands, if its period is one of the chain.
+    fn repeated(&self, period: UsagePeriod, digest: u64) -> Option<Spot> {
+        let (found, at) = self.entry(period.start).filter(|_| period.start < self.end)?;
+        let entry = self.entries.get(at)?;
+        let source = || self.entries.range(..at).rev().find_map(Entry::source_behind).unwrap_or(self.first);
+        (found == period && entry.digest == digest).then(|| Spot { input: source().input, line: entry.line })
+    }
+
+    /// The period of the chain that holds the second `at`, which is no earlier than the chain's start, and its place.
+    fn entry(&self, at: i64) -> Option<(UsagePeriod, usize)> {
         let after = self.entries.partition_point(|entry| self.start_of(entry) <= at);
-        let entry = self.entries.get(after.checked_sub(1)?)?;
+        let place = after.checked_sub(1)?;
+        let entry = self.entries.get(place).filter(|entry| entry.source_behind().is_none())?;
         let end = self.entries.get(after).map_or(self.end, |next| self.start_of(next));
-        Some((UsagePeriod { start: self.start_of(entry), end }, entry))
+        Some((UsagePeriod { start: self.start_of(entry), end }, place))
     }
 
     fn start_of(&self, entry: &Entry) -> i64 {
@@ -126,15 +186,36 @@ impl Chain {
     }
 
     fn takes(&self, owner: u32, input: u32, more: usize) -> bool {
-        self.owner == owner && self.input == input && self.entries.len() + more <= CHAIN
+        self.last == Source { owner, input } && self.entries.len() + more <= CHAIN
+    }
+
+    /// Its entries, each with its period (a separator's may be empty) and its source.
+    fn entries(&self) -> impl Iterator<Item = (&Entry, UsagePeriod, Source)> {
+        let ends = self.entries.iter().skip(1).map(|next| self.start_of(next)).chain([self.end]);
+        let mut source = self.first;
+        self.entries.iter().zip(ends).map(move |(entry, end)| {
+            source = entry.source_behind().unwrap_or(source);
+            (entry, UsagePeriod { start: self.start_of(entry), end }, source)
+        })
     }
 
     fn periods(&self) -> impl Iterator<Item = Owned> {
-        let ends = self.entries.iter().skip(1).map(|next| self.start_of(next)).chain([self.end]);
-        self.entries
-            .iter()
-            .zip(ends)
-            .map(|(entry, end)| Owned { period: UsagePeriod { start: self.start_of(entry), end }, owner: self.owner })
+        let periods = self.entries().filter(|(entry, ..)| entry.source_behind().is_none());
+        periods.map(|(_, period, source)| Owned { period, owner: source.owner })
+    }
+
+    /// The chains between its separators, by their starts.
+    fn taken_apart(self) -> BTreeMap<i64, Self> {
+        if self.entries.iter().all(|entry| entry.source_behind().is_none()) {
+            return BTreeMap::from([(self.start(), self)]);
+        }
+        let mut chains: BTreeMap<i64, Self> = BTreeMap::new();
+        for (entry, period, Source { owner, input }) in self.entries() {
+            if entry.source_behind().is_none() {
+                put(&mut chains, period, owner, entry.digest, Spot { input, line: entry.line });
+            }
+        }
+        chains
     }
 }
 
@@ -159,14 +240,14 @@ impl Periods {
                 self.insert(period, owner, digest, spot)
             }
             Self::Chain(chain) => {
-                if chain.push(period, owner, digest, spot) {
+                if chain.append(period, owner, digest, spot) {
                     return Known::New;
                 }
                 if let Some(first) = chain.repeated(period, digest) {
                     return Known::Repeat(first);
                 }
                 let Self::Chain(chain) = std::mem::take(self) else { return Known::New };
-                let mut layers = Box::new(Layers(vec![BTreeMap::from([(chain.start(), *chain)])]));
+                let mut layers = Box::new(Layers(vec![chain.taken_apart()]));
                 let known = layers.insert(period, owner, digest, spot);
                 *self = Self::Layers(layers);
                 known
@@ -188,9 +269,13 @@ impl Periods {
         match self {
             Self::Empty => None,
             Self::One(one) => Some(one.owner),
-            Self::Chain(chain) => Some(chain.owner),
+            Self::Chain(chain) => {
+                let owner = chain.first.owner;
+                let mut separators = chain.entries.iter().filter_map(Entry::source_behind);
+                separators.all(|source| source.owner == owner).then_some(owner)
+            }
             Self::Layers(layers) => {
-                let mut owners = layers.0.iter().flat_map(BTreeMap::values).map(|chain| chain.owner);
+                let mut owners = layers.0.iter().flat_map(BTreeMap::values).map(|chain| chain.last.owner);
                 let first = owners.next()?;
                 owners.all(|owner| owner == first).then_some(first)
             }
@@ -206,17 +291,15 @@ impl Layers {
         for (index, layer) in self.0.iter().enumerate() {
             let before = layer.range(..=start).next_back().map(|(_, chain)| chain).filter(|chain| chain.end > start);
             if let Some(chain) = before {
-                match chain.entry(start) {
-                    Some((found, entry)) if found == period => {
-                        let first = Spot { input: chain.input, line: entry.line };
-                        if entry.digest == digest {
-                            return Known::Repeat(first);
-                        }
-                        if known == Known::New {
-                            known = Known::Conflict(first);
-                        }
+                let found = chain.entry(start).filter(|(found, _)| *found == period);
+                if let Some(entry) = found.and_then(|(_, place)| chain.entries.get(place)) {
+                    let first = Spot { input: chain.last.input, line: entry.line };
+                    if entry.digest == digest {
+                        return Known::Repeat(first);
                     }
-                    _ => {}
+                    if known == Known::New {
+                        known = Known::Conflict(first);
+                    }
                 }
             } else if free.is_none() && layer.range(start..).next().is_none_or(|(next, _)| *next >= end) {
                 free = Some(index);
@@ -257,11 +340,10 @@ impl Layers {
 /// Puts a period into a layer that is free there: at an end of a chain where one fits.
 fn put(layer: &mut BTreeMap<i64, Chain>, period: UsagePeriod, owner: u32, digest: u64, spot: Spot) {
     let UsagePeriod { start, end } = period;
-    let entry = |offset| Entry { start: offset, line: spot.line, digest };
     if let Some((_, chain)) = layer.range_mut(..start).next_back()
         && chain.push(period, owner, digest, spot)
     {
-        let joins = layer.get(&end).is_some_and(|next| next.owner == owner && next.input == spot.input);
+        let joins = layer.get(&end).is_some_and(|next| next.last == Source { owner, input: spot.input });
         if joins {
             join(layer, end);
         }
@@ -272,7 +354,7 @@ fn put(layer: &mut BTreeMap<i64, Chain>, period: UsagePeriod, owner: u32, digest
         && let Some(offset) = chain.offset(start)
         && let Some(mut chain) = layer.remove(&end)
     {
-        chain.entries.push_front(entry(offset));
+        chain.entries.push_front(Entry::new(offset, spot, digest));
         layer.insert(start, chain);
         return;
     }
@@ -283,7 +365,7 @@ fn put(layer: &mut BTreeMap<i64, Chain>, period: UsagePeriod, owner: u32, digest
 fn join(layer: &mut BTreeMap<i64, Chain>, at: i64) {
     let Some(next) = layer.remove(&at) else { return };
     if let Some((_, chain)) = layer.range_mut(..at).next_back()
-        && chain.takes(next.owner, next.input, next.entries.len())
+        && chain.takes(next.last.owner, next.last.input, next.entries.len())
     {
         let moved: Option<Vec<Entry>> = next
             .entries
@@ -353,11 +435,37 @@ mod tests {
         assert_eq!(periods.sorted(&[]).count(), 5);
     }
 
+    /// A period costs 16 bytes, what lacks between two periods 16 more, and another input or owner as much.
+    #[test]
+    fn gaps_inputs_and_owners_in_order_need_no_tree() {
+        let mut periods = Periods::default();
+        for n in 0..20i64 {
+            let period = UsagePeriod { start: n * 100, end: n * 100 + if n % 3 == 0 { 100 } else { 30 } };
+            let spot = Spot { input: (n / 10) as u32, line: 7 };
+            assert_eq!(periods.insert(period, (n / 15) as u32, n.unsigned_abs(), spot), Known::New);
+        }
+        let Periods::Chain(chain) = &periods else { panic!("{periods:?}") };
+        assert!(chain.entries.capacity() <= 42, "{}", chain.entries.capacity());
+        let second = |n: i64| UsagePeriod { start: n * 100, end: n * 100 + 30 };
+        assert_eq!(periods.insert(second(19), 1, 19, spot(9)), Known::Repeat(Spot { input: 1, line: 7 }));
+        assert_eq!(periods.insert(second(1), 0, 1, spot(9)), Known::Repeat(Spot { input: 0, line: 7 }));
+        assert_eq!(periods.only_owner(), None);
+        assert_eq!(periods.sorted(&[0, 1]).count(), 20);
+        // Into a gap, which takes the chain apart.
+        assert_eq!(periods.insert(UsagePeriod { start: 140, end: 150 }, 0, 5, spot(9)), Known::New);
+        assert_eq!(periods.insert(second(16), 1, 99, spot(9)), Known::Conflict(Spot { input: 1, line: 7 }));
+        assert_eq!(periods.sorted(&[0, 1]).count(), 22);
+    }
+
     proptest! {
         #[test]
         fn agrees_with_a_map_of_all_keys(
-            events in proptest::collection::vec((0i64..40, 1i64..6, 0u64..2, 0u32..2), 0..120)
+            events in proptest::collection::vec((0i64..40, 1i64..6, 0u64..2, 0u32..2), 0..120),
+            ordered in 0usize..120,
         ) {
+            let mut events = events;
+            let ordered = ordered.min(events.len());
+            events[..ordered].sort_unstable();
             let mut periods = Periods::default();
             let mut naive: HashMap<(i64, i64), Vec<u64>> = HashMap::new();
             let mut distinct = Vec::new();
@@ -365,7 +473,7 @@ mod tests {
                 let period = UsagePeriod { start, end: start + length };
                 let digest = content * 2 + u64::from(owner);
                 let seen = naive.entry((start, start + length)).or_default();
-                let known = periods.insert(period, owner, digest, spot(line));
+                let known = periods.insert(period, owner, digest, Spot { input: line / 16, line });
                 if seen.contains(&digest) {
                     prop_assert!(matches!(known, Known::Repeat(_)));
                     continue;

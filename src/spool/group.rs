@@ -277,7 +277,7 @@ impl Store {
         };
         let (used, free) = usage(&self.connection).map_err(|error| self.refuse(error))?;
         if used.saturating_add(coming) > self.options.max_bytes.saturating_add(beyond) {
-            return Ok(Some(SpoolError::LimitReached { path: path(), used, limit: self.options.max_bytes }));
+            return Ok(Some(SpoolError::LimitReached { path: path(), coming, used, limit: self.options.max_bytes }));
         }
         let Some((total, left)) = reserve::disk(&self.path) else { return Ok(None) };
         // What is in the log goes into the file before the log can be used anew; so does what is coming, and its index.

@@ -200,11 +200,13 @@ pub enum SpoolError {
     Store(StoreError),
     /// It holds as much as it may.
     #[error(
-        "the spool {path} is full: {used} bytes of {limit} are in use by all destinations together (formusage spool status --spool {path} says by which); it takes more when events are delivered, dead letters purged (formusage dlq purge --spool {path}) or --spool-max-bytes is raised"
+        "the spool {path} is full: {coming} more bytes do not fit, since {used} of {limit} are in use by all destinations together (formusage spool status --spool {path} says by which); it takes more when events are delivered, dead letters purged (formusage dlq purge --spool {path}) or --spool-max-bytes is raised"
     )]
     LimitReached {
         /// The file.
         path: PathBuf,
+        /// Bytes of the events that were to be taken, all of them or none.
+        coming: u64,
         /// Bytes in use.
         used: u64,
         /// The most there may be.

@@ -231,6 +231,17 @@ pub trait Sink: Send + Sync + fmt::Debug {
     /// A failure that concerns the attempt as a whole. Otherwise one outcome for each event, in the order of `events`.
     fn send<'a>(&'a self, events: &'a [EncodedEvent]) -> BoxFuture<'a, Result<Vec<Outcome>, Failure>>;
 
+    /// How many replies never came of requests that the sink itself sent again at once, as part of the same attempt: as
+    /// many requests may have reached the destination twice. 0 where attempts are never repeated by the sink.
+    fn lost_replies(&self) -> u64 {
+        0
+    }
+
+    /// How many acknowledged events the destination holds no longer, as far as it is known once the sink is closed.
+    fn lost_events(&self) -> u64 {
+        0
+    }
+
     /// Makes what was taken durable and ends: files are synced, connections closed.
     ///
     /// # Errors

@@ -185,13 +185,8 @@ impl ImplausibleWatch {
     /// The counters of `event` that only grew for the last 32 events of its instance and more, as those do that are never
     /// reset. To be called with every event.
     pub fn running_totals(&mut self, event: &UsageEvent) -> Implausible {
-        let counters = Counters {
-            cpu_seconds: event.metrics.cpu_seconds,
-            gpu_seconds: event.metrics.gpu_seconds,
-            network_egress_mb: event.metrics.network_egress_mb,
-            network_ingress_mb: event.metrics.network_ingress_mb,
-        };
-        let Some(watched) = self.watched(event) else { return Implausible::default() };
+        let counters = counters_of(event);
+        let Some(watched) = self.watched(event, &counters) else { return Implausible::default() };
         let running = watched.growth.running_totals(&counters);
         let bits = (0..).zip(running).map(|(n, running)| u32::from(running) * (Implausible::RUNNING_TOTAL << n));
         Implausible(bits.sum())
@@ -203,7 +198,7 @@ impl ImplausibleWatch {
         if found.is_empty() {
             return Vec::new();
         }
-        let Some(watched) = self.watched(event) else {
+        let Some(watched) = self.watched(event, &counters_of(event)) else {
             if std::mem::replace(&mut self.full_reported, true) {
                 return Vec::new();
             }
@@ -220,7 +215,7 @@ impl ImplausibleWatch {
     }
 
     /// What is known of the event's instance; `None` where there is no room for it.
-    fn watched(&mut self, event: &UsageEvent) -> Option<&mut Watched> {
+    fn watched(&mut self, event: &UsageEvent, counters: &Counters) -> Option<&mut Watched> {
         let key = self.hasher.hash_one(&*event.instance_id);
         if self.instances.len() >= MAX_INSTANCES && !self.full && !self.instances.contains_key(&key) {
             // Those of which nothing was reported are the ones to be forgotten.
@@ -233,8 +228,18 @@ impl ImplausibleWatch {
         if self.full {
             return self.instances.get_mut(&key);
         }
-        let new = || Watched { reported: Implausible::default(), growth: Growth::new(&Counters::default()) };
+        // Counted from the first event of the instance, as `validate` does: it is no growth.
+        let new = || Watched { reported: Implausible::default(), growth: Growth::new(counters) };
         Some(self.instances.entry(key).or_insert_with(new))
+    }
+}
+
+const fn counters_of(event: &UsageEvent) -> Counters {
+    Counters {
+        cpu_seconds: event.metrics.cpu_seconds,
+        gpu_seconds: event.metrics.gpu_seconds,
+        network_egress_mb: event.metrics.network_egress_mb,
+        network_ingress_mb: event.metrics.network_ingress_mb,
     }
 }
 
@@ -243,6 +248,7 @@ mod tests {
     use super::*;
     use crate::events::tests::sample;
     use crate::events::{UsagePeriod, to_compact_json};
+    use crate::validate::continuity::MAX_GROWTH;
 
     const RULES: EventRules = EventRules { now: 1_700_000_000, max_skew: 300 };
 
@@ -318,13 +324,19 @@ mod tests {
     fn a_counter_that_is_never_reset_is_reported_once() {
         let mut watch = ImplausibleWatch::default();
         let mut reported = Vec::new();
+        let mut events_at_report = 0;
         for n in 0..100 {
             let mut event = sample();
             event.metrics.cpu_seconds = 1000 + n;
             let found = watch.running_totals(&event);
             reported.extend(watch.unreported(&event, found, &RULES).iter().map(ToString::to_string));
+            events_at_report += u64::from(reported.is_empty());
         }
-        assert_eq!(reported.len(), 1);
+        assert_eq!(
+            (reported.len(), events_at_report),
+            (1, u64::from(MAX_GROWTH)),
+            "after 32 that grew, as in validate"
+        );
         assert!(reported[0].contains("running-total") && reported[0].contains("metrics.cpu_seconds"), "{reported:?}");
     }
 

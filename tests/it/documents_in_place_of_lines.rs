@@ -72,6 +72,12 @@ fn other_formats_and_other_documents_are_called_what_they_are() {
     let folder = TempDir::new().unwrap();
     let csv = file(&folder, "usage.csv", "time,instance,cpu\n1,a,2\n2,b,3\n");
     is_refused_by_all(&folder, &csv, &["is CSV, not events in JSON"; 3]);
+    let two_columns = file(&folder, "two.csv", "instance_id,cpu_seconds\na,2\nb,3\n");
+    is_refused_by_all(&folder, &two_columns, &["is CSV, not events in JSON"; 3]);
+    let output = formusage().args(["validate", "--format", "ndjson"]).arg(&two_columns).output().unwrap();
+    let findings = String::from_utf8(output.stdout).unwrap();
+    assert_eq!((output.status.code(), findings.lines().count()), (Some(1), 1), "{findings}");
+    assert!(findings.contains("CSV"), "{findings}");
     let config = file(&folder, "collect.toml", "[[scope]]\nscope = \"host\"\n");
     is_refused_by_all(&folder, &config, &["formusage collect --config"; 3]);
     let thresholds = file(&folder, "t.json", THRESHOLD);
@@ -89,6 +95,13 @@ fn standard_input_is_told_the_same() {
         .code(2)
         .stderr(contains("pipe it through jq -c '.[]'"));
     formusage().arg("report").write_stdin(pretty).assert().code(2).stderr(contains("pipe it through jq -c ."));
+    // Thresholds are read from a file alone.
+    formusage()
+        .args(["publish", "--to", "file:/dev/null"])
+        .write_stdin(THRESHOLD)
+        .assert()
+        .code(2)
+        .stderr(contains("use --thresholds FILE").and(contains("--thresholds -").not()));
 }
 
 #[test]

@@ -421,9 +421,11 @@ fn a_stream_that_drops_events_is_named_and_what_it_dropped_is_counted() {
     let server = NatsServer::start();
     make(&server, Config { max_messages_per_subject: 1, ..stream("S", DAY) });
     publish(&server.url("/usage_events"))
+        .args(["--report", "json"])
         .write_stdin(lines("a", 3))
         .assert()
         .code(0)
+        .stdout(contains("\"no_longer_held\":2"))
         .stderr(contains("keeps 1 events of a subject").and(contains("at least 2 of these events")));
     let server = NatsServer::start();
     make(&server, Config { max_age: DAY, max_messages: 10, discard: DiscardPolicy::New, ..stream("S", DAY) });

@@ -1,7 +1,9 @@
 //! What `publish` has read from a pipe is in the spool, or still in the pipe: nobody else has it.
 #![cfg(unix)]
 
+use std::fs::{File, OpenOptions};
 use std::io::{BufRead, BufReader, PipeReader, Read, Write};
+use std::path::Path;
 use std::process::Stdio;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -48,22 +50,11 @@ impl Bench {
 
     /// A publisher that reads the pipe; its spool is full when this returns.
     fn publish_until_full(&self) -> RunningProcess {
-        let limit = ["--spool-max-bytes", "200KB"];
-        let mut publisher = self.publisher().args(limit).stderr(Stdio::piped()).spawn_guarded();
-        let mut log = BufReader::new(publisher.stderr.take().unwrap());
-        let mut said = String::new();
-        while !said.contains("nothing more is read until the spool takes it") {
-            said.clear();
-            assert_ne!(log.read_line(&mut said).unwrap(), 0, "the publisher has ended");
-        }
-        std::thread::spawn(move || std::io::copy(&mut log, &mut std::io::sink()));
-        publisher
+        fills_its_spool(self.publisher(), "200KB")
     }
 
     fn spooled(&self) -> String {
-        let mut command = formusage_process();
-        command.env("FORMUSAGE_STATE_DIR", self.folder.path()).args(["spool", "export"]);
-        String::from_utf8(command.output().unwrap().stdout).unwrap()
+        spooled_in(self.folder.path())
     }
 
     /// Returns when what was written is in the spool or in the pipe. It is to be so for as long as the spool is full.
@@ -87,6 +78,25 @@ impl Bench {
         let all: String = self.lines.concat();
         assert!(spooled + &rest == all, "what was written is in the spool or in the pipe, once and in order");
     }
+}
+
+/// Runs `publisher` with a spool of this size until that is full.
+fn fills_its_spool(mut publisher: std::process::Command, limit: &str) -> RunningProcess {
+    let mut publisher = publisher.args(["--spool-max-bytes", limit]).stderr(Stdio::piped()).spawn_guarded();
+    let mut log = BufReader::new(publisher.stderr.take().unwrap());
+    let mut said = String::new();
+    while !said.contains("nothing more is read until the spool takes it") {
+        said.clear();
+        assert_ne!(log.read_line(&mut said).unwrap(), 0, "the publisher has ended");
+    }
+    std::thread::spawn(move || std::io::copy(&mut log, &mut std::io::sink()));
+    publisher
+}
+
+fn spooled_in(state: &Path) -> String {
+    let mut command = formusage_process();
+    command.env("FORMUSAGE_STATE_DIR", state).args(["spool", "export"]);
+    String::from_utf8(command.output().unwrap().stdout).unwrap()
 }
 
 #[test]
@@ -122,4 +132,45 @@ fn publishers_that_follow_each_other_on_a_fifo_lose_nothing() {
         publisher.wait_with_output().unwrap();
     }
     bench.nothing_is_lost();
+}
+
+#[test]
+fn fifo_of_the_units_loses_nothing_over_restarts_of_either_side() {
+    let folder = tempfile::tempdir().unwrap();
+    let fifo = folder.path().join("events");
+    assert!(std::process::Command::new("mkfifo").arg(&fifo).status().unwrap().success());
+    // As systemd's socket unit has it: open for both, whoever else comes and goes.
+    let held = OpenOptions::new().read(true).write(true).open(&fifo).unwrap();
+    let all: Arc<Vec<String>> = Arc::new(lines("a", 5_000).split_inclusive('\n').map(str::to_owned).collect());
+    let writer = std::thread::spawn({
+        let (all, fifo) = (all.clone(), fifo.clone());
+        move || {
+            // A meter that is started again for every forty lines.
+            for some in all.chunks(40) {
+                let mut meter = OpenOptions::new().write(true).open(&fifo).unwrap();
+                some.iter().for_each(|line| meter.write_all(line.as_bytes()).unwrap());
+            }
+        }
+    });
+    // The destination is down for so long that each publisher fills its spool before it is started again.
+    for limit in ["200KB", "300KB", "400KB"] {
+        let mut command = formusage_process();
+        command.args(["publish", "--to", NOWHERE, "--drain-timeout", "1s"]).stdin(held.try_clone().unwrap());
+        command.env("FORMUSAGE_STATE_DIR", folder.path()).stdout(Stdio::null());
+        let publisher = fills_its_spool(command, limit);
+        signal(&publisher, "TERM");
+        publisher.wait_with_output().unwrap();
+    }
+    let mut pipe = File::open(&fifo).unwrap();
+    let rest = std::thread::spawn(move || {
+        let mut rest = String::new();
+        pipe.read_to_string(&mut rest).unwrap();
+        rest
+    });
+    writer.join().unwrap();
+    drop(held);
+    let spooled = spooled_in(folder.path());
+    let found = spooled.clone() + &rest.join().unwrap();
+    assert!(spooled.lines().count() > 300, "{} lines are in the spool", spooled.lines().count());
+    assert!(found == all.concat(), "what was written is in the spool or in the pipe, once and in order");
 }

@@ -176,6 +176,34 @@ fn refusal_of_the_only_event_is_left_to_people() {
     }
 }
 
+/// Whatever its place among the others in the run in which it was refused first.
+#[test]
+fn refused_event_that_is_left_alone_is_a_dead_letter_after_so_many_empty_runs() {
+    for place in [0, 2] {
+        let (service, state) = (refusing(404), tempfile::tempdir().unwrap());
+        let mut lines = vec![line("a", 0), line("b", 0)];
+        lines.insert(place, line("bad", 0));
+        let options = ["--concurrency", "1", "--cloudevents-mode", "structured", "--poison-after", "4"];
+        let first = publish(state.path(), &service, &options, &lines);
+        assert_eq!(first.totals(), (2, 0, 1), "{} {}", first.report, first.stderr);
+        for run in 2.. {
+            let ended = publish(state.path(), &service, &options, &[]);
+            assert_eq!(ended.code, Some(1), "{place} {run}: {} {}", ended.report, ended.stderr);
+            if ended.totals().1 == 1 {
+                assert!(ended.stderr.contains("refused 4 times") && ended.stderr.contains("404"), "{}", ended.stderr);
+                break;
+            }
+            assert!(run < 4, "{} {}", ended.report, ended.stderr);
+            assert_eq!(ended.totals(), (0, 0, 1), "{} {}", ended.report, ended.stderr);
+        }
+        assert_eq!(publish(state.path(), &service, &options, &[]).code, Some(0));
+        // Among new events that are all refused nobody is counted: it is the destination.
+        let wrong = Service::start(|_, _| (404, "", ""));
+        let ended = publish(state.path(), &wrong, &options, &[line("a", 1), line("b", 1)]);
+        assert_eq!((ended.code, ended.totals()), (Some(2), (0, 0, 2)), "{} {}", ended.report, ended.stderr);
+    }
+}
+
 #[test]
 fn destination_that_refuses_everything_is_named_and_nothing_is_dead() {
     let lines: Vec<String> = (0..40).flat_map(|n| (0..5).map(move |k| line(&format!("vm-{n}"), k))).collect();

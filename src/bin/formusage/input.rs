@@ -132,7 +132,8 @@ impl Input {
     /// Why `command` can't read this input, and what to do.
     fn objection(&self, what: NotEventLines, command: &str) -> String {
         let file = match self {
-            Self::Stdin => "-".into(),
+            // What is no event is read from a file alone: `-` means nothing to the options that are advised.
+            Self::Stdin => "FILE".into(),
             Self::File(path) => shell_word(&path.to_string_lossy()).into_owned(),
         };
         let command_line =

@@ -3,11 +3,10 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::path::PathBuf;
-use std::rc::Rc;
 use std::time::Duration;
 
 use super::limits::{Limits, is_fresh};
-use super::members::{Members, all_threads};
+use super::members::Members;
 use super::no_memory;
 use super::shared::Readers;
 use crate::clock::Monotonic;
@@ -15,9 +14,13 @@ use crate::collect::drm::DrmClients;
 use crate::collect::kernel_file::{KernelFile, is_gone};
 use crate::collect::namespace::NamespaceTraffic;
 use crate::collect::nvidia::share_of;
+use crate::collect::open_files::KeptFiles;
 use crate::collect::template::Names;
 use crate::collect::{GpuTime, Observed, Place, Reading, Traffic};
 use crate::events::MetricSet;
+
+/// Files of a group that are kept open.
+const FILES: u64 = 3;
 
 /// One group.
 #[derive(Debug)]
@@ -37,21 +40,14 @@ pub(super) struct Group {
     used: Option<Duration>,
     /// What was seen at the last look.
     pub(super) last: Observed,
-    _open: Option<Rc<()>>,
+    _kept: Option<KeptFiles>,
 }
 
 impl Group {
-    /// `born`: it was made after the scope's last look. Where there is `open`, its files stay so.
-    pub(super) fn new(
-        folder: PathBuf,
-        place: Place,
-        inode: u64,
-        names: Names,
-        life: String,
-        born: bool,
-        open: Option<Rc<()>>,
-    ) -> Self {
-        let file = |name| match open {
+    /// `born`: it was made after the scope's last look. Its files stay open where so many may be.
+    pub(super) fn new(folder: PathBuf, place: Place, inode: u64, names: Names, life: String, born: bool) -> Self {
+        let kept = KeptFiles::reserve(FILES);
+        let file = |name| match kept {
             Some(_) => KernelFile::kept(folder.join(name)),
             None => KernelFile::reopened(folder.join(name)),
         };
@@ -68,7 +64,7 @@ impl Group {
             used: None,
             last: Observed { instance, life, born, user, org, place, reading: Reading::default() },
             folder,
-            _open: open,
+            _kept: kept,
         }
     }
 
@@ -162,8 +158,9 @@ impl Group {
     }
 
     fn network(&mut self, at: Monotonic, shared: &mut Readers) -> Option<BTreeMap<String, Traffic>> {
-        let folder = &self.folder;
-        let network = self.traffic.read(&mut shared.namespaces, at, || all_threads(folder), &mut shared.buffer);
+        let (folder, inode, subtrees) = (&self.folder, self.inode, &mut shared.subtrees);
+        let threads = || subtrees.threads(folder, inode);
+        let network = self.traffic.read(&mut shared.namespaces, at, threads, &mut shared.buffer);
         shared.once.part(&self.last.instance, "network", network)
     }
 }

@@ -1,8 +1,10 @@
 //! The processes of a control group and of those below it.
 
+use std::collections::HashMap;
 use std::ffi::CString;
 use std::fs;
 use std::io;
+use std::ops::Range;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -11,11 +13,11 @@ use rustix::fs::{Dir, FileType, Mode, OFlags, openat};
 
 use crate::clock::Monotonic;
 use crate::collect::kernel_file::{KernelFile, is_gone, read_in};
-use crate::collect::namespace::Threads;
 
 /// Groups below a container's are made when it starts.
 const REFRESHED: Duration = Duration::from_secs(10);
-/// Groups and threads that are listed of one instance; who has more of them is metered through these, and flagged.
+/// Groups and threads that are listed of one instance; who has more of them is metered through these, and what needs the
+/// list is named as not metered.
 const MAX_GROUPS: usize = 1 << 16;
 const MAX_THREADS: usize = 1 << 18;
 
@@ -39,7 +41,7 @@ impl Members {
     pub(super) fn processes(&mut self, folder: &Path, at: Monotonic, buffer: &mut Vec<u8>) -> &[u32] {
         if self.listed.is_none_or(|when| at >= when.saturating_add(REFRESHED)) {
             self.folders.clear();
-            self.lacks_groups = !list(folder.to_owned(), &mut self.folders);
+            self.lacks_groups = !list(folder.to_owned(), MAX_GROUPS, &mut self.folders);
             self.listed = Some(at);
         }
         self.processes.clear();
@@ -58,11 +60,11 @@ impl Members {
 }
 
 /// The folders below one, each behind those above it. What lies deeper than a path can say is left out. `false` where
-/// there are too many.
-fn list(folder: PathBuf, found: &mut Vec<PathBuf>) -> bool {
+/// there are more than `most`.
+fn list(folder: PathBuf, most: usize, found: &mut Vec<PathBuf>) -> bool {
     let mut waiting = vec![folder];
     while let Some(folder) = waiting.pop() {
-        if found.len() >= MAX_GROUPS {
+        if found.len() >= most {
             return false;
         }
         let entries = fs::read_dir(&folder).into_iter().flatten().flatten();
@@ -73,25 +75,15 @@ fn list(folder: PathBuf, found: &mut Vec<PathBuf>) -> bool {
     true
 }
 
-/// All threads of the group in `folder` and of those below it, however deep they lie: one descriptor at a time, since
-/// whoever owns the group decides on its depth. Threads of another PID namespace have no number here: then, and where there are too many, the list
-/// is partial.
-///
-/// Not processes: each thread may be in a namespace of its own, the first one of a process may have ended, after which
-/// nothing can be asked of the process, and a threaded group names no processes.
-pub(super) fn all_threads(folder: &Path) -> io::Result<Threads> {
-    let mut found = Threads::default();
-    let none_if_gone = |error: io::Error| if is_gone(&error) { Ok(()) } else { Err(error) };
-    if let Err(error) = descend(folder, MAX_GROUPS, &mut found) {
-        none_if_gone(error)?;
-    }
-    // The first one is mostly the one that made the others.
-    found.numbers.sort_unstable();
-    found.numbers.dedup();
-    Ok(found)
-}
-
-fn descend(folder: &Path, most: usize, found: &mut Threads) -> io::Result<()> {
+/// Adds all threads of the group in `folder` and of those below it, however deep they lie: one descriptor at a time, since
+/// whoever owns the group decides on its depth. Threads of another PID namespace have no number here and are listed as 0, and so is what is left out
+/// where there are too many. Of each group with
+/// others below it, `subtrees` gets where its threads and theirs stand, by the inode of its folder.
+pub(super) fn add_threads_below(
+    folder: &Path,
+    found: &mut Vec<u32>,
+    subtrees: &mut HashMap<u64, Range<usize>>,
+) -> io::Result<()> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let mut current = rustix::fs::open(folder, flags, Mode::empty())?;
     if has_no_folder(&current) {
@@ -102,34 +94,46 @@ fn descend(folder: &Path, most: usize, found: &mut Threads) -> io::Result<()> {
     {
         return Ok(());
     }
+    let first = found.len();
+    let mut begun = vec![(inode(&current), first)];
     let (mut levels, mut groups) = (vec![visit(&current, found)?], 0);
     while let Some(level) = levels.last_mut() {
         match level.pop() {
-            Some(_) if groups >= most || found.numbers.len() >= MAX_THREADS => {
-                found.is_partial = true;
-                return Ok(());
+            Some(_) if groups >= MAX_GROUPS || found.len() - first >= MAX_THREADS => {
+                found.push(0);
+                break;
             }
             Some(name) => {
                 groups += 1;
                 // One that is no more has no threads.
                 if let Ok(below) = openat(&current, name, flags, Mode::empty()) {
+                    begun.push((inode(&below), found.len()));
                     levels.push(visit(&below, found).unwrap_or_default());
                     current = below;
                 }
             }
             None => {
                 levels.pop();
+                if let Some((inode, start)) = begun.pop() {
+                    subtrees.insert(inode, start..found.len());
+                }
                 if !levels.is_empty() {
                     current = openat(&current, "..", flags, Mode::empty())?;
                 }
             }
         }
     }
+    // Where there were too many.
+    subtrees.extend(begun.into_iter().map(|(inode, start)| (inode, start..found.len())));
     Ok(())
 }
 
+fn inode(folder: &OwnedFd) -> u64 {
+    rustix::fs::fstat(folder).map_or(0, |status| status.st_ino)
+}
+
 /// Adds the threads of a group, and gives the names of those below it.
-fn visit(group: &OwnedFd, found: &mut Threads) -> io::Result<Vec<CString>> {
+fn visit(group: &OwnedFd, found: &mut Vec<u32>) -> io::Result<Vec<CString>> {
     add_threads(group, found)?;
     if has_no_folder(group) {
         return Ok(Vec::new());
@@ -152,16 +156,11 @@ fn has_no_folder(folder: &OwnedFd) -> bool {
     rustix::fs::fstat(folder).is_ok_and(|status| status.st_nlink == 2)
 }
 
-fn add_threads(group: &OwnedFd, found: &mut Threads) -> io::Result<()> {
+fn add_threads(group: &OwnedFd, found: &mut Vec<u32>) -> io::Result<()> {
     match read_in(group, "cgroup.threads") {
         Ok(text) => {
-            for number in text.split(|byte| *byte == b'\n').filter_map(number) {
-                if number > 0 {
-                    found.numbers.push(number);
-                } else {
-                    found.is_partial = true;
-                }
-            }
+            let lines = text.split(|byte| *byte == b'\n');
+            found.extend(lines.filter_map(|line| std::str::from_utf8(line).ok()?.parse::<u32>().ok()));
         }
         Err(error) if is_gone(&error) || error.kind() == io::ErrorKind::Unsupported => {}
         Err(error) => return Err(error),
@@ -169,13 +168,18 @@ fn add_threads(group: &OwnedFd, found: &mut Threads) -> io::Result<()> {
     Ok(())
 }
 
-fn number(line: &[u8]) -> Option<u32> {
-    std::str::from_utf8(line).ok()?.parse().ok()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn too_many_groups_are_told_from_all() {
+        let root = tempfile::tempdir().unwrap();
+        fs::create_dir(root.path().join("one")).unwrap();
+        for (most, is_whole) in [(1, false), (2, true)] {
+            assert_eq!(list(root.path().to_owned(), most, &mut Vec::new()), is_whole);
+        }
+    }
 
     #[test]
     fn lists_threads_deeper_than_a_path_can_say_with_one_descriptor() {
@@ -193,15 +197,10 @@ mod tests {
         fs::write(root.path().join("beside/cgroup.threads"), "7\n").unwrap();
         let mut expected: Vec<u32> = (100..100 + deep).collect();
         expected.insert(0, 7);
-        let found = all_threads(root.path()).unwrap();
-        assert_eq!(found.numbers, expected);
-        assert!(found.is_partial, "some have no number here");
-        let mut found = Threads::default();
-        descend(root.path(), 1, &mut found).unwrap();
-        assert!(found.is_partial && found.numbers.len() <= 1, "there are more groups");
-        let found = all_threads(&root.path().join("none")).unwrap();
-        assert!(found.numbers.is_empty() && !found.is_partial);
-        let found = all_threads(&root.path().join("beside")).unwrap();
-        assert!(found.numbers == [7] && !found.is_partial);
+        let (mut found, mut groups) = (Vec::new(), HashMap::new());
+        add_threads_below(root.path(), &mut found, &mut groups).unwrap();
+        found.sort_unstable();
+        assert_eq!(found.split_off(deep as usize), expected, "behind one without a number for each");
+        assert!(is_gone(&add_threads_below(&root.path().join("none"), &mut found, &mut groups).unwrap_err()));
     }
 }

@@ -23,6 +23,7 @@ mod members;
 mod names;
 mod no_memory;
 mod shared;
+mod subtrees;
 mod unit;
 mod unread;
 mod walk;
@@ -45,7 +46,7 @@ pub(super) use self::limits::GroupLimits;
 pub(super) use self::shared::GroupHosts;
 use self::shared::{Readers, SharedParts};
 use self::unread::Above;
-use self::walk::{Found, Levels, WatchedFolders};
+use self::walk::{Found, Levels, MAX_NESTED, WatchedFolders};
 use self::watch::Listener;
 use super::spelling::{spelled, unspelled};
 use super::template::{Names, Naming};
@@ -56,6 +57,8 @@ use crate::clock::Monotonic;
 const MISSED_LOGGED_EVERY: Duration = Duration::from_secs(10);
 /// Groups whose id had to be replaced that are logged: whoever makes groups must not fill the log.
 const MAX_RENAMED_LOGGED: usize = 32;
+/// How often a systemd unit that does not run is looked for.
+const UNIT_SEARCHED_EVERY: Duration = Duration::from_secs(2);
 /// Entries of a folder that are looked at for a name that was meant.
 const MAX_NAMES_COMPARED: usize = 4096;
 /// Whether it was logged that groups can't be watched.
@@ -86,6 +89,19 @@ pub struct Cgroups {
     missed: Missed,
     /// When it was last sampled.
     looked: Option<Monotonic>,
+    /// The unit whose group it is.
+    unit: Option<UnitSearch>,
+    /// Why groups may be missing, as of the last walk.
+    failure: Option<String>,
+    /// It was logged that groups lie too deep.
+    too_deep: bool,
+}
+
+/// A systemd unit, and when it is looked for again while it does not run.
+#[derive(Debug)]
+struct UnitSearch {
+    name: String,
+    next: Monotonic,
 }
 
 impl Cgroups {
@@ -93,30 +109,25 @@ impl Cgroups {
     /// see [`Scope::is_absent`].
     ///
     /// # Errors
-    /// Where there is no version 2 of control groups, and where its folders can't be listed.
+    /// Where there is no version 2 of control groups, and where the pattern can't be read.
     pub(super) fn open(path: &str, options: &ScopeOptions, hosts: &mut GroupHosts) -> Result<Self, CollectError> {
         let shared = hosts.parts(options)?;
         let levels = Levels::new(&shared.facts.hierarchy.levels(path)?)?;
         let mut scope = Self::new(shared, levels, path.to_owned(), options);
         let found = scope.walk();
-        if let (Some(error), true) = (&found.failure, found.groups.is_empty()) {
-            return Err(CollectError(format!(
-                "can't meter control group {path:?}: {error}; run as root, or as its owner"
-            )));
-        }
         scope.take(found);
         Ok(scope)
     }
 
-    /// The group of a systemd unit, of the system or of a user.
+    /// The group of a systemd unit, of the system or of a user. A unit that does not run is waited for.
     ///
     /// # Errors
-    /// Where the unit does not run, or where there are several of that name.
+    /// Where there is no version 2 of control groups, and where that is no unit's name.
     pub(super) fn open_unit(name: &str, options: &ScopeOptions, hosts: &mut GroupHosts) -> Result<Self, CollectError> {
         let shared = hosts.parts(options)?;
-        let path = unit::find(name, &shared.facts.hierarchy.folder)?;
-        let levels: Vec<&str> = path.split('/').collect();
-        let mut scope = Self::new(shared, Levels::literal(&levels), path.clone(), options);
+        let unit = unit::full_name(name)?;
+        let mut scope = Self::new(shared, Levels::literal(&[]), unit.clone(), options);
+        scope.unit = Some(UnitSearch { name: unit, next: Monotonic::ZERO });
         let found = scope.walk();
         scope.take(found);
         Ok(scope)
@@ -141,6 +152,9 @@ impl Cgroups {
             gone: Vec::new(),
             missed: Missed::default(),
             looked: None,
+            unit: None,
+            failure: None,
+            too_deep: false,
         }
     }
 
@@ -153,14 +167,25 @@ impl Cgroups {
             let changed = |group: &&mut Group| is_deaf || heard.groups.binary_search(&group.inode).is_ok();
             self.groups.values_mut().filter(changed).for_each(|group| group.empty = false);
         }
-        if heard.folders {
+        let is_search_due = self.groups.is_empty() && self.unit.as_ref().is_some_and(|unit| at >= unit.next);
+        if heard.folders || is_search_due {
+            if let Some(unit) = self.unit.as_mut().filter(|_| is_search_due) {
+                unit.next = at.saturating_add(UNIT_SEARCHED_EVERY);
+            }
             let found = self.walk();
             self.take(found);
         }
         heard.groups
     }
 
-    fn walk(&self) -> Found {
+    /// Looks for the groups. A unit that does not run is looked for anew, since it may come back in another slice.
+    fn walk(&mut self) -> Found {
+        if let Some(unit) = self.unit.as_ref().filter(|_| self.groups.is_empty()) {
+            match unit::find(&unit.name, &self.shared.facts.hierarchy.folder) {
+                Ok(path) => self.levels = Levels::literal(&path.split('/').collect::<Vec<_>>()),
+                Err(_) => return Found::default(),
+            }
+        }
         let watch = &mut *self.shared.watch.borrow_mut();
         let mut folders = WatchedFolders { watch, listener: self.listener };
         self.levels.walk(&self.shared.facts.hierarchy.folder, &mut folders)
@@ -172,6 +197,14 @@ impl Cgroups {
         let (mut readers, mut watch) = (shared.readers.borrow_mut(), shared.watch.borrow_mut());
         let once = &mut readers.once;
         let complete = found.failure.is_none();
+        self.failure = found.failure.as_ref().map(ToString::to_string);
+        if found.is_too_deep && !std::mem::replace(&mut self.too_deep, true) {
+            tracing::warn!(
+                scope = self.asked,
+                "groups more than {MAX_NESTED} levels below what ** begins with have no events of their own: they are in the \
+                 figures of those above them"
+            );
+        }
         once.part(&self.asked, "folders of control groups", found.failure.map_or(Ok(()), Err));
         // After a failure what is missing may be there all the same; the next look at its files tells.
         let goes =
@@ -197,7 +230,7 @@ impl Cgroups {
             watch.group(self.listener, &folder, inode);
             let life = format!("{}:{inode}", shared.facts.boot);
             let (place, born) = (Place::Group(path.as_str().into()), self.looked.is_some());
-            let group = Group::new(folder, place, inode, names, life, born, readers.may_keep_open());
+            let group = Group::new(folder, place, inode, names, life, born);
             self.groups.insert(path, group);
         }
         // The limit is one of the user, and it is said once.
@@ -368,6 +401,14 @@ impl Scope for Cgroups {
 
     fn absence(&self) -> String {
         let hierarchy = &self.shared.facts.hierarchy;
+        if let Some(unit) = &self.unit
+            && let Err(error) = unit::find(&unit.name, &hierarchy.folder)
+        {
+            return error.to_string();
+        }
+        if let Some(error) = &self.failure {
+            return format!("can't list control groups for {:?}: {error}; run as root, or as their owner", self.asked);
+        }
         hierarchy
             .levels(&self.asked)
             .map_or_else(|error| error.to_string(), |levels| missing(&self.asked, &levels, hierarchy))

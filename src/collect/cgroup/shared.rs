@@ -8,6 +8,7 @@ use std::rc::Rc;
 
 use super::hierarchy::Hierarchy;
 use super::limits::LimitCache;
+use super::subtrees::Subtrees;
 use super::watch::GroupWatch;
 use crate::clock::Monotonic;
 use crate::collect::drm::Drm;
@@ -17,11 +18,6 @@ use crate::collect::nvidia::{NvidiaShares, Shares};
 use crate::collect::once::Once;
 use crate::collect::pattern::NamePattern;
 use crate::collect::{CollectError, ScopeOptions};
-
-/// Files that a process may have open beside those of groups: sockets, the spool, the figures.
-const OTHER_FILES: u64 = 256;
-/// Files that a group keeps open.
-const FILES_EACH: u64 = 5;
 
 /// What the scopes of one agent share, by the root under which `/proc` and `/sys` stand.
 #[derive(Debug, Default)]
@@ -76,9 +72,8 @@ pub(super) struct Readers {
     pub(super) looked: Option<Monotonic>,
     pub(super) once: Once,
     pub(super) buffer: Vec<u8>,
-    /// A group that keeps its files open has a part of this.
-    open: Rc<()>,
-    max_open: usize,
+    /// Threads that were listed for one group of the scope that is sampled, and are those of another one as well.
+    pub(super) subtrees: Subtrees,
 }
 
 impl GroupHosts {
@@ -87,12 +82,10 @@ impl GroupHosts {
     /// # Errors
     /// Where there is no version 2 of control groups.
     pub(super) fn parts(&mut self, options: &ScopeOptions) -> Result<SharedParts, CollectError> {
-        if !self.hosts.contains_key(&options.root) {
+        let host = self.hosts.entry(options.root.clone()).or_insert_with(|| {
             let watch = Rc::new(RefCell::new(GroupWatch::new()));
-            let host = GroupHost { facts: None, watch, readers: HashMap::new() };
-            self.hosts.insert(options.root.clone(), host);
-        }
-        let host = self.hosts.get_mut(&options.root).ok_or_else(|| CollectError("no host".to_owned()))?;
+            GroupHost { facts: None, watch, readers: HashMap::new() }
+        });
         let facts = match &host.facts {
             Some(facts) => Rc::clone(facts),
             None => Rc::clone(host.facts.insert(Rc::new(Facts::read(&options.root)?))),
@@ -123,8 +116,6 @@ impl Facts {
 
 impl Readers {
     fn new(root: &Path, hierarchy: &Hierarchy, interfaces: &[NamePattern]) -> Self {
-        let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap_or(u64::MAX);
-        let max_open = limit.saturating_sub(OTHER_FILES) / FILES_EACH;
         Self {
             root: hierarchy.folder.clone(),
             old_memory: hierarchy.old_memory.clone(),
@@ -139,22 +130,17 @@ impl Readers {
             looked: None,
             once: Once::default(),
             buffer: Vec::new(),
-            open: Rc::default(),
-            max_open: usize::try_from(max_open).unwrap_or(usize::MAX),
+            subtrees: Subtrees::default(),
         }
     }
 
     /// Makes ready for a sample at `at` of a scope that was sampled before at `looked`.
     pub(super) fn begin(&mut self, at: Monotonic, looked: Option<Monotonic>) {
         self.looked = looked;
+        self.subtrees.clear();
         if self.shares_at.replace(at) != Some(at) {
             self.shares = self.nvidia.look(at);
             self.is_nvidia_stuck = self.nvidia.is_stuck();
         }
-    }
-
-    /// What a group has that may keep its files open; `None` where there are enough of them.
-    pub(super) fn may_keep_open(&self) -> Option<Rc<()>> {
-        (Rc::strong_count(&self.open) <= self.max_open).then(|| Rc::clone(&self.open))
     }
 }

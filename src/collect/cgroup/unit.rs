@@ -7,8 +7,11 @@ use crate::collect::CollectError;
 /// Units that have processes, and so a group.
 const SUFFIXES: [&str; 5] = [".service", ".scope", ".slice", ".socket", ".mount"];
 
-/// The path of the unit's group below `root`. systemd names groups as it names units, so no bus is needed.
-pub(super) fn find(name: &str, root: &Path) -> Result<String, CollectError> {
+/// The whole name of the unit that people call `name`.
+///
+/// # Errors
+/// Where that is no name of one unit.
+pub(super) fn full_name(name: &str) -> Result<String, CollectError> {
     let name =
         if SUFFIXES.iter().any(|suffix| name.ends_with(suffix)) { name.to_owned() } else { format!("{name}.service") };
     if name.contains('/') || crate::collect::pattern::is_glob(&name) {
@@ -22,7 +25,16 @@ pub(super) fn find(name: &str, root: &Path) -> Result<String, CollectError> {
              or follow all with cgroup:**/{template}@*.{suffix}"
         )));
     }
-    let places = placed(&name, root);
+    Ok(name)
+}
+
+/// The path of the group of the unit with this whole name, below `root`. systemd names groups as it names units, so no bus
+/// is needed.
+///
+/// # Errors
+/// Where it does not run, or where there are several of that name.
+pub(super) fn find(name: &str, root: &Path) -> Result<String, CollectError> {
+    let places = placed(name, root);
     match &places[..] {
         [only] => Ok(only.clone()),
         [] => Err(CollectError(format!(
@@ -108,7 +120,10 @@ mod tests {
         ] {
             fs::create_dir_all(root.path().join(path.replace("USER", &manager))).unwrap();
         }
-        let find = |name: &str| find(name, root.path()).map_err(|error| error.to_string());
+        let find = |name: &str| {
+            let found = full_name(name).and_then(|name| find(&name, root.path()));
+            found.map_err(|error| error.to_string())
+        };
         assert_eq!(find("nginx").unwrap(), "system.slice/nginx.service");
         assert_eq!(find("web@1.service").unwrap(), "system.slice/system-web.slice/web@1.service");
         assert_eq!(find(r"a\x2db").unwrap(), r"system.slice/a\x2db.service");

@@ -30,6 +30,10 @@ enum Level {
     Any,
 }
 
+/// Levels that `**` stands for at most. Whoever owns a group decides on what is below it, and each level is in the figures
+/// of all above it.
+pub(super) const MAX_NESTED: usize = 32;
+
 /// What a walk found.
 #[derive(Debug, Default)]
 pub(super) struct Found {
@@ -38,6 +42,8 @@ pub(super) struct Found {
     pub(super) groups: BTreeMap<String, u64>,
     /// A folder that could not be listed: groups below it may be missing from `groups`.
     pub(super) failure: Option<io::Error>,
+    /// There are groups below [`MAX_NESTED`] levels.
+    pub(super) is_too_deep: bool,
 }
 
 /// The folders of control groups as a walk needs them.
@@ -90,7 +96,7 @@ impl Levels {
 
     /// The groups under `root` that match. Every folder in which a match may appear is watched before it is listed.
     pub(super) fn walk(&self, root: &Path, folders: &mut dyn Folders) -> Found {
-        let mut walk = Walk { found: Found::default(), folders };
+        let mut walk = Walk { found: Found::default(), folders, nested: 0 };
         let inode = fs::metadata(root).map_or(0, |data| data.ino());
         walk.step(&self.0, &mut root.to_owned(), &mut String::new(), inode);
         walk.found
@@ -100,6 +106,8 @@ impl Levels {
 struct Walk<'w> {
     found: Found,
     folders: &'w mut dyn Folders,
+    /// Levels that `**` stands for where the walk is.
+    nested: usize,
 }
 
 impl Walk<'_> {
@@ -137,11 +145,17 @@ impl Walk<'_> {
                     }
                 }
             }
+            Level::Any if self.nested == MAX_NESTED => {
+                // The kernel counts folders as links.
+                self.found.is_too_deep |= fs::metadata(&*folder).is_ok_and(|data| data.nlink() > 2);
+            }
             Level::Any => {
+                self.nested += 1;
                 self.folders.watch(folder, Names::Any);
                 for listed in self.list(folder).with_prefix("") {
                     self.enter(levels, folder, path, &listed.name, listed.inode);
                 }
+                self.nested -= 1;
             }
         }
     }
@@ -215,6 +229,18 @@ mod tests {
         assert_eq!(found("a.slice"), ["a.slice"]);
         assert_eq!(found("a.slice/none"), [""; 0]);
         assert_eq!(found(""), [""]);
+    }
+
+    #[test]
+    fn groups_nested_without_end_are_left_to_those_above_them() {
+        let root = tempfile::tempdir().unwrap();
+        let depth = |levels: usize| {
+            fs::create_dir_all(root.path().join("d/".repeat(levels))).unwrap();
+            let found = Levels::new(&["**"]).unwrap().walk(root.path(), &mut Unwatched);
+            (found.groups.len(), found.is_too_deep)
+        };
+        assert_eq!(depth(MAX_NESTED), (MAX_NESTED + 1, false));
+        assert_eq!(depth(MAX_NESTED + 100), (MAX_NESTED + 1, true));
     }
 
     #[test]

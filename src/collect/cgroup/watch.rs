@@ -65,6 +65,8 @@ pub(super) struct GroupWatch {
     /// The watches of each listener, with the names that it waits for one by one.
     watches: HashMap<Listener, HashMap<i32, Vec<OsString>>>,
     heard: HashMap<Listener, Heard>,
+    /// Those who wait in a folder that this user may not watch: it is listed at each sample.
+    unheard: HashSet<Listener>,
     last_listener: Listener,
     /// When events were last read.
     read_at: Option<Monotonic>,
@@ -86,6 +88,7 @@ impl GroupWatch {
             groups: HashMap::new(),
             watches: HashMap::new(),
             heard: HashMap::new(),
+            unheard: HashSet::new(),
             last_listener: 0,
             read_at: None,
             listings: HashMap::new(),
@@ -159,6 +162,11 @@ impl GroupWatch {
                 Some(watch)
             }
             Err(Errno::NOENT | Errno::NODEV | Errno::NOTDIR | Errno::NAMETOOLONG) => None,
+            // Whoever owns the folder denies it, and nobody else is to be heard less for that.
+            Err(Errno::ACCESS | Errno::PERM) => {
+                self.unheard.insert(listener);
+                None
+            }
             Err(error) => {
                 // Half a watch is worse than none: what it does not hear of would be missed.
                 self.inotify = None;
@@ -175,6 +183,7 @@ impl GroupWatch {
     /// A scope is no more.
     pub(super) fn forget(&mut self, listener: Listener) {
         self.heard.remove(&listener);
+        self.unheard.remove(&listener);
         for (watch, names) in self.watches.remove(&listener).unwrap_or_default() {
             if let Some(folder) = self.folders.get_mut(&watch) {
                 folder.forget(listener, &names);
@@ -230,6 +239,8 @@ impl GroupWatch {
             return Heard { folders: true, groups: Vec::new() };
         }
         let mut heard = self.heard.remove(&listener).unwrap_or_default();
+        // The walk that follows finds out whether it may be watched by now.
+        heard.folders |= self.unheard.remove(&listener);
         heard.groups.sort_unstable();
         heard.groups.dedup();
         heard

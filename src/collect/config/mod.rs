@@ -153,11 +153,8 @@ pub fn log_absent<'a>(scopes: impl IntoIterator<Item = (&'a ScopeConfig, &'a dyn
         return Err(config.placed(&scope.absence()));
     }
     for (config, scope) in &absent {
-        tracing::warn!(
-            scope = config.shown(),
-            "nothing is metered for it yet: {}; it is once it is there",
-            scope.absence()
-        );
+        let later = if scope.is_over() { "" } else { " yet; it is once it is there" };
+        tracing::warn!(scope = config.shown(), "nothing is metered for it{later}: {}", scope.absence());
     }
     if count > absent.len() {
         tracing::warn!(

@@ -9,7 +9,6 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
-use std::rc::Rc;
 
 use super::link_reader::Pending;
 use super::links::{Interface, Listed};
@@ -17,10 +16,11 @@ use super::{INITIAL_NAMESPACE, Namespaces, namespace_of};
 use crate::collect::Traffic;
 use crate::collect::kernel_file::{KernelFile, is_gone};
 use crate::collect::net_dev::interfaces;
+use crate::collect::open_files::KeptFiles;
 use crate::collect::spelling::spelled;
 
 /// Files that a namespace keeps open.
-const FILES_EACH: usize = 2;
+const FILES: u64 = 2;
 
 /// A namespace that a thread of the instance is in, or was.
 #[derive(Debug)]
@@ -53,7 +53,7 @@ pub(super) struct Held {
     /// The same, and its interfaces were not listed since.
     is_unlisted_old: bool,
     /// Kept while its files are open.
-    _open: Option<[Rc<()>; FILES_EACH]>,
+    _kept: Option<KeptFiles>,
 }
 
 /// An interface.
@@ -81,8 +81,8 @@ impl Held {
     /// Holds the namespace `inode`, which `process` was seen in. `None` where it went elsewhere meanwhile.
     pub(super) fn new(shared: &Namespaces, inode: u64, process: PathBuf, old: bool) -> io::Result<Option<Self>> {
         let is_host = inode == INITIAL_NAMESPACE || shared.host == Some(inode);
-        let may_keep = !is_host && Rc::strong_count(&shared.open) + FILES_EACH <= shared.max_open;
-        let open = may_keep.then(|| [(); FILES_EACH].map(|()| Rc::clone(&shared.open)));
+        let kept = if is_host { None } else { KeptFiles::reserve(FILES) };
+        let may_keep = kept.is_some();
         let path = process.join("net/dev");
         let counters = match may_keep.then(|| KernelFile::opened(path.clone())) {
             _ if is_host => None,
@@ -107,7 +107,7 @@ impl Held {
             is_left: false,
             old,
             is_unlisted_old: old,
-            _open: open,
+            _kept: kept,
         };
         Ok(held.is_in(inode).then_some(held))
     }

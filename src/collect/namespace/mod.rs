@@ -28,7 +28,6 @@ use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
-use std::rc::Rc;
 use std::time::Duration;
 
 use self::held::Held;
@@ -60,9 +59,6 @@ pub(super) struct Namespaces {
     wanted: Vec<NamePattern>,
     /// `None` for the files of a test, behind which there are no namespaces.
     reader: Option<LinkReader>,
-    /// Who keeps a file open has a part of this.
-    open: Rc<()>,
-    max_open: usize,
     /// It was logged that namespaces can't be entered, or that an instance has too many.
     denied: bool,
     too_many: bool,
@@ -76,21 +72,8 @@ impl Namespaces {
         // The host's is that of process 1; who may not look there is taken to be in it.
         let of = |process: &str| namespace_of(&proc.join(process)).ok();
         let host = of("1").or_else(|| of("self"));
-        let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap_or(u64::MAX);
-        let max_open = usize::try_from(limit / 4).unwrap_or(usize::MAX);
-        let open = Rc::default();
         let reader = (root == Path::new("/")).then(LinkReader::default);
-        Self {
-            proc,
-            host,
-            wanted: wanted.to_vec(),
-            reader,
-            open,
-            max_open,
-            denied: false,
-            too_many: false,
-            shares_host: false,
-        }
+        Self { proc, host, wanted: wanted.to_vec(), reader, denied: false, too_many: false, shares_host: false }
     }
 
     /// Whether an interface of this name counts, where not all do.

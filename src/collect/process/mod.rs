@@ -53,6 +53,7 @@ const REFRESHED: Duration = Duration::from_secs(10);
 pub struct ProcessTree {
     top: Id,
     names: Names,
+    substitute: String,
     life: String,
     walker: Walker,
     ledger: Ledger,
@@ -92,16 +93,14 @@ impl ProcessTree {
                 "can't meter pid:{number}: it is a thread of process {process}; meter pid:{process}"
             )));
         }
-        let names = Naming::new(options, Machine::host(root).into()).of(
-            Some(&spelled(&found.name)),
-            &format!("pid:{number}"),
-            None,
-        );
+        let (naming, path) = (Naming::new(options, Machine::host(root).into()), format!("pid:{number}"));
+        let names = naming.of(Some(&spelled(&found.name)), &path, None);
         names.replaced.iter().for_each(|why| tracing::warn!(process = number, "it is metered under another id: {why}"));
         let pid = i32::try_from(number).ok().and_then(Pid::from_raw).filter(|_| root == Path::new("/"));
         let mut tree = Self {
             top: (number, found.start),
             names,
+            substitute: naming.digest(&path),
             life: format!("{}:{number}:{}", Machine::boot(root), found.start),
             group: GroupLimits::of_process(root, &walker.folder(number)),
             walker,
@@ -203,6 +202,10 @@ impl Scope for ProcessTree {
         };
         let Names { instance, user, org, .. } = self.names.clone();
         Ok(vec![Observed { instance, life: self.life.clone(), born: false, user, org, place: self.place(), reading }])
+    }
+
+    fn substitute_id(&self, place: &Place) -> Option<String> {
+        matches!(place, Place::Process { .. }).then(|| self.substitute.clone())
     }
 
     fn is_over(&self) -> bool {

@@ -137,6 +137,7 @@ impl Pipeline {
             misdirection: None,
             suspects: Suspects::default(),
             last_refusal: None,
+            counted_known: false,
         };
         let result = run.drive(intake, progress).await;
         // Whatever ended the run: no attempt goes on behind the report's back.
@@ -156,6 +157,7 @@ impl Pipeline {
             closed = self.delivery.sink().close() => report.errors.extend(closed.err().map(|failure| failure.message)),
             () = close_time => {}
         }
+        report.no_longer_held = self.delivery.sink().lost_events();
         Ok(report)
     }
 }
@@ -189,6 +191,8 @@ struct Run<'a> {
     suspects: Suspects,
     /// What an event was last refused by, where it was as if the destination were set up wrong.
     last_refusal: Option<Failure>,
+    /// [`Run::count_known_refusals`] was done in this run.
+    counted_known: bool,
 }
 
 /// A round that came to its end, or panicked.
@@ -247,7 +251,7 @@ impl<'a> Run<'a> {
             // What waits for the network is heard even if work never ends.
             tokio::task::consume_budget().await;
             if !self.give_up.is_cancelled() {
-                self.look_at_what_is_refused();
+                self.look_at_what_is_refused()?;
             }
             if self.give_up.is_cancelled() {
                 intake.close();

@@ -61,35 +61,87 @@ impl<'a> Run<'a> {
 
     /// Where refused events alone are left, a run that ends gives up as soon as a further round would show nothing. Where
     /// nothing went through since one of them was refused, the destination itself may be set up wrong, and somebody has to
-    /// look.
-    pub(super) fn look_at_what_is_refused(&mut self) {
+    /// look, unless all of them were refused in earlier runs while other events went through.
+    pub(super) fn look_at_what_is_refused(&mut self) -> Result<(), PipelineError> {
         let suspects = self.suspects.len();
         let alone = suspects > 0 && self.workers() == suspects && self.lanes.ready() == 0;
         if !alone || !self.suspects.are_final() {
-            return;
+            return Ok(());
         }
         if !self.is_finite() {
             // At the start of a short run others may come in a moment.
             if self.refuses_everything() && self.suspects.were_tried_again() {
                 self.note_misdirection();
             }
-            return;
+            return Ok(());
         }
         // There may be more to try.
         if !self.ended && self.has_room() {
-            return;
+            return Ok(());
         }
         if self.suspects.have_more_to_show() {
             self.waiting.hurry();
-        } else if self.refuses_everything() {
+        } else if self.refuses_everything() && !self.rounds.is_empty() {
+            // What is under way may show more.
+        } else if self.refuses_everything() && !self.waiting.are_refused_before() {
+            self.suspect_the_last_one();
             self.note_misdirection();
-        } else if let Some(refusal) = &self.last_refusal {
+        } else {
+            if self.refuses_everything() && !std::mem::replace(&mut self.counted_known, true) {
+                self.count_known_refusals()?;
+            }
+            self.give_up_on_what_is_refused();
+        }
+        Ok(())
+    }
+
+    fn give_up_on_what_is_refused(&mut self) {
+        if let Some(refusal) = self.last_refusal.as_ref().filter(|_| !self.waiting.is_empty()) {
             let times = self.pipeline.options.poison_after;
             self.report.reason = Some(format!(
                 "{refusal}; other events went through, so that an event which is refused {times} times in this way is a dead letter (--poison-after)"
             ));
             self.give_up.cancel();
         }
+    }
+
+    /// Remembers the only event that is left where the destination took others before it in this run. The destination may
+    /// have begun to refuse everything, so that a person is asked to look; but a later run that has nothing else to send
+    /// need not ask again.
+    fn suspect_the_last_one(&mut self) {
+        if self.suspects.len() != 1 || self.delivered() == 0 {
+            return;
+        }
+        for event in self.waiting.first_events() {
+            event.history.refusals = 1;
+            self.keeper.remember(event);
+        }
+    }
+
+    /// Counts one refusal for each event that was refused before while others went through, and that again is all there
+    /// is to send. Without this a run that has nothing new would fail for ever. Once in a run, so that a destination that
+    /// is set up wrong for an hour costs no event that other events have not spoken against.
+    fn count_known_refusals(&mut self) -> Result<(), PipelineError> {
+        let most = self.pipeline.options.poison_after;
+        for mut worker in std::mem::take(&mut self.waiting).into_workers() {
+            let Some(event) = worker.batch.events.first_mut() else { continue };
+            let refusals = event.history.refusals.saturating_add(1);
+            event.history.refusals = refusals;
+            if refusals < most {
+                self.keeper.remember(event);
+                self.wait_for_next_round(worker);
+                continue;
+            }
+            let cause = self.last_refusal.as_ref().map_or("no reason given", |refusal| &refusal.message);
+            let message =
+                format!("refused {refusals} times, while other events went through or as the only one: {cause}");
+            if let Some(event) = worker.batch.events.pop() {
+                self.bury(&event, &Failure::destination(message), u64::from(refusals))?;
+            }
+            self.clear_suspicion(&mut worker);
+            self.lanes.release(worker.batch);
+        }
+        Ok(())
     }
 
     fn note_misdirection(&mut self) {

@@ -32,6 +32,7 @@ mod silence;
 mod states;
 #[cfg(test)]
 mod tests;
+mod undecided;
 
 use std::fmt;
 

@@ -133,6 +133,11 @@ impl OrderWatch {
         in_doubt.map(|(instance, late)| OutOfOrder { instance, events: late.events }).collect()
     }
 
+    /// Whether events of an instance that were over a limit came out of order so far.
+    pub(super) fn has_late(&self, instance: &str) -> bool {
+        self.late.contains_key(instance)
+    }
+
     /// How many events over a limit came out of order so far.
     pub(super) const fn late_events(&self) -> u64 {
         self.late_events

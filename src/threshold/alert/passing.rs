@@ -51,7 +51,8 @@ impl AlertStates {
         if !set.has_states() {
             return Some(out);
         }
-        if set.watchers().next().is_some() || self.concerned.0.contains(&instance) {
+        let is_undecided = !self.undecided.is_empty() && self.undecided.contains_key(&instance);
+        if set.watchers().next().is_some() || is_undecided || self.concerned.0.contains(&instance) {
             return None;
         }
         if self.is_new(instance, period) {

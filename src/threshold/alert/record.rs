@@ -6,8 +6,9 @@ use serde::{Deserialize, Serialize};
 
 use super::ThresholdAlert;
 use super::machine::{Alert, Phase};
-use super::seen::Seen;
+use super::seen::{PackedPeriod, Seen};
 use super::states::AlertStates;
+use super::undecided::Undecided;
 use crate::events::UsagePeriod;
 use crate::threshold::config::ThresholdConfig;
 use crate::threshold::evaluate::ThresholdSet;
@@ -40,6 +41,17 @@ pub struct AlertRecord {
     salt: String,
     probe: String,
     seen: String,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    undecided: Vec<UndecidedRow>,
+}
+
+/// How a run found an instance that it could not decide on.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct UndecidedRow {
+    instance: Box<str>,
+    before: Option<PackedPeriod>,
+    first: PackedPeriod,
+    alerts: Vec<Row>,
 }
 
 /// One state.
@@ -95,7 +107,9 @@ impl AlertRecord {
             alerts.extend(state.alerts.iter().map(|alert| Row::of(instance, alert)));
         }
         alerts.sort_by(|a, b| (&a.instance, &a.threshold).cmp(&(&b.instance, &b.threshold)));
-        let mut ids: Vec<&str> = alerts.iter().map(|row| &*row.threshold).collect();
+        let undecided: Vec<UndecidedRow> = states.undecided().iter().map(UndecidedRow::of).collect();
+        let of_undecided = undecided.iter().flat_map(|it| &it.alerts);
+        let mut ids: Vec<&str> = alerts.iter().chain(of_undecided).map(|row| &*row.threshold).collect();
         ids.sort_unstable();
         ids.dedup();
         let thresholds = ids.into_iter().filter_map(|id| Some(set.find(id)?.config.clone())).collect();
@@ -113,6 +127,7 @@ impl AlertRecord {
             salt: format!("{:016x}", states.seen.salt()),
             probe: format!("{:016x}", states.seen.probe()),
             seen: states.seen.to_text(),
+            undecided,
         }
     }
 
@@ -153,6 +168,8 @@ impl AlertRecord {
         // Another build may hash in another way. What was seen is forgotten then, and what comes twice not noticed.
         if format!("{:016x}", states.seen.probe()) == self.probe {
             states.seen = Seen::read(salt, &self.seen).ok_or_else(|| damaged("what was seen can't be read"))?;
+            let undecided = self.undecided.into_iter().map(UndecidedRow::into_undecided);
+            states.undecided = undecided.map(|it| (states.seen.keys().of(&it.instance), it)).collect();
         }
         states.watermark = self.watermark;
         (states.clock, states.swept) = (self.clock, self.swept);
@@ -163,6 +180,19 @@ impl AlertRecord {
             states.instances.entry(instance).or_default().alerts.push(alert);
         }
         Ok((states, set))
+    }
+}
+
+impl UndecidedRow {
+    fn of(undecided: &Undecided) -> Self {
+        let Undecided { instance, before, first, alerts } = undecided;
+        let alerts = alerts.iter().map(|alert| Row::of(instance, alert)).collect();
+        Self { instance: instance.clone(), before: *before, first: *first, alerts }
+    }
+
+    fn into_undecided(self) -> Undecided {
+        let alerts = self.alerts.into_iter().map(|row| row.into_alert().1).collect();
+        Undecided { instance: self.instance, before: self.before, first: self.first, alerts }
     }
 }
 

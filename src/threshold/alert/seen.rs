@@ -14,10 +14,13 @@ pub(crate) const FORGET_AFTER: i64 = 7 * 86_400;
 /// The table is first cleared of old entries at this size, and then whenever it has doubled.
 const FIRST_PRUNE: usize = 1_024;
 
-/// A period in 64 bits: 37 of its end, enough for every time of an event, 27 of its length.
+/// A period in 64 bits: 37 of its end, enough for every time of an event, a mark ([`HEARD`]), and 26 of its length.
 const LENGTH_BITS: u32 = 27;
-const MAX_LENGTH: i64 = (1 << LENGTH_BITS) - 1;
+const MAX_LENGTH: i64 = (1 << (LENGTH_BITS - 1)) - 1;
 const MAX_END: i64 = (1 << (64 - LENGTH_BITS)) - 1;
+
+/// Set where the period was heard in this run; never written to a file.
+const HEARD: u64 = 1 << (LENGTH_BITS - 1);
 
 /// What an event is against those that came before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,11 +58,13 @@ pub(super) struct Seen {
     salt: u64,
     last: HashMap<u64, u64>,
     prune_at: usize,
+    /// The earliest new period of each instance in this run; `None` unless [`Seen::note_first_periods`] was called.
+    first: Option<HashMap<u64, u64>>,
 }
 
 impl Seen {
     pub(super) fn new(salt: u64) -> Self {
-        Self { salt, last: HashMap::new(), prune_at: FIRST_PRUNE }
+        Self { salt, last: HashMap::new(), prune_at: FIRST_PRUNE, first: None }
     }
 
     pub(super) const fn salt(&self) -> u64 {
@@ -69,18 +74,54 @@ impl Seen {
     /// Compares, and remembers what is new. `watermark` is the latest time of the stream.
     pub(super) fn note(&mut self, InstanceKey(key): InstanceKey, period: UsagePeriod, watermark: i64) -> Order {
         let packed = pack(period);
-        match self.last.get(&key) {
-            Some(last) if *last == packed => return Order::Repeated,
-            Some(last) if *last >> LENGTH_BITS >= packed >> LENGTH_BITS => return Order::Late,
+        let last = self.last.get(&key).copied();
+        match last {
+            Some(last) if last & !HEARD == packed => return Order::Repeated,
+            Some(last) if last >> LENGTH_BITS >= packed >> LENGTH_BITS => {
+                if let Some(first) = self.first.as_mut().and_then(|first| first.get_mut(&key)) {
+                    *first = packed.min(*first);
+                }
+                return Order::Late;
+            }
             _ => {}
         }
-        self.last.insert(key, packed);
+        self.last.insert(key, packed | HEARD);
+        if let Some(first) = self.first.as_mut().filter(|_| last.is_none_or(|last| last & HEARD == 0)) {
+            first.insert(key, packed);
+        }
         if self.last.len() >= self.prune_at {
             let oldest = pack(UsagePeriod { start: 0, end: watermark.saturating_sub(FORGET_AFTER) }) >> LENGTH_BITS;
             self.last.retain(|_, last| *last >> LENGTH_BITS >= oldest);
             self.prune_at = FIRST_PRUNE.max(2 * self.last.len());
+            if let Some(first) = &mut self.first {
+                first.retain(|key, _| self.last.contains_key(key));
+            }
         }
         Order::New
+    }
+
+    /// From now on remembers the earliest new period of each instance.
+    pub(super) fn note_first_periods(&mut self) {
+        self.last.values_mut().for_each(|last| *last &= !HEARD);
+        self.first = Some(HashMap::new());
+    }
+
+    /// The earliest new period of an instance since [`Seen::note_first_periods`].
+    pub(super) fn first(&self, InstanceKey(key): InstanceKey) -> Option<PackedPeriod> {
+        self.first.as_ref()?.get(&key).copied().map(PackedPeriod)
+    }
+
+    /// The last period of an instance.
+    pub(super) fn last(&self, InstanceKey(key): InstanceKey) -> Option<PackedPeriod> {
+        self.last.get(&key).map(|last| PackedPeriod(last & !HEARD))
+    }
+
+    /// Sets the last period of an instance back to an earlier one, or to none.
+    pub(super) fn set_back(&mut self, InstanceKey(key): InstanceKey, last: Option<PackedPeriod>) {
+        match last {
+            Some(PackedPeriod(last)) => self.last.insert(key, last),
+            None => self.last.remove(&key),
+        };
     }
 
     /// The end of the last period of an instance.
@@ -105,7 +146,7 @@ impl Seen {
         entries.sort_unstable();
         let mut text = String::with_capacity(32 * entries.len());
         for (key, packed) in entries {
-            let _ = write!(text, "{key:016x}{packed:016x}");
+            let _ = write!(text, "{key:016x}{:016x}", packed & !HEARD);
         }
         text
     }
@@ -120,10 +161,41 @@ impl Seen {
             let entry = std::str::from_utf8(entry).ok()?;
             let number = u128::from_str_radix(entry, 16).ok()?;
             let (key, packed) = ((number >> 64) as u64, (number & u128::from(u64::MAX)) as u64);
-            seen.last.insert(key, packed);
+            seen.last.insert(key, packed & !HEARD);
         }
         seen.prune_at = FIRST_PRUNE.max(2 * seen.last.len());
         Some(seen)
+    }
+}
+
+/// A period in 64 bits, which sorts by its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+#[serde(into = "String", try_from = "String")]
+pub(super) struct PackedPeriod(u64);
+
+impl PackedPeriod {
+    pub(super) fn of(period: UsagePeriod) -> Self {
+        Self(pack(period))
+    }
+
+    /// Whether this period ends later than `other`.
+    pub(super) const fn ends_after(self, other: Self) -> bool {
+        self.0 >> LENGTH_BITS > other.0 >> LENGTH_BITS
+    }
+}
+
+impl From<PackedPeriod> for String {
+    /// 16 hex digits, so that readers of JSON that know floats alone keep them.
+    fn from(PackedPeriod(bits): PackedPeriod) -> Self {
+        format!("{bits:016x}")
+    }
+}
+
+impl TryFrom<String> for PackedPeriod {
+    type Error = std::num::ParseIntError;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        u64::from_str_radix(&text, 16).map(|bits| Self(bits & !HEARD))
     }
 }
 

@@ -6,10 +6,11 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::machine::{Alert, Phase, length};
-use super::order::{OrderWatch, OutOfOrder};
+use super::order::OutOfOrder;
 use super::passing::Concerned;
 use super::seen::{Order, Seen};
 use super::silence::silence_of;
+use super::undecided::{RunOrder, Undecided};
 use super::{AlertKind, AlertReason, InstanceKey, ThresholdAlert};
 use crate::events::UsagePeriod;
 use crate::threshold::config::ThresholdConfig;
@@ -114,8 +115,10 @@ pub struct AlertStates {
     generation: u64,
     /// The latest end of a period that was heard here, since these states were made or restored.
     pub(super) newest_here: Option<i64>,
-    /// What came in the wrong order, and what was seen before that was looked at; `None` where nobody asked.
-    order: Option<(OrderWatch, Seen)>,
+    /// What came in the wrong order, and how the run began; `None` unless [`AlertStates::watch_order`] was called.
+    pub(super) order: Option<RunOrder>,
+    /// How earlier runs found the instances that they could not decide on.
+    pub(super) undecided: HashMap<InstanceKey, Undecided>,
 }
 
 /// What is known of an instance.
@@ -123,7 +126,7 @@ pub struct AlertStates {
 pub(super) struct Instance {
     pub(super) alerts: Vec<Alert>,
     /// For which generation of the thresholds, and for which user, the watchers were set.
-    watched: Option<(u64, Box<str>)>,
+    pub(super) watched: Option<(u64, Box<str>)>,
 }
 
 impl AlertStates {
@@ -144,6 +147,7 @@ impl AlertStates {
             generation: 0,
             newest_here: None,
             order: None,
+            undecided: HashMap::new(),
         }
     }
 
@@ -178,29 +182,23 @@ impl AlertStates {
         out
     }
 
-    /// From now on looks whether events that come in the wrong order may hide what would have fired. What an earlier run
-    /// saw may be read again, in its order.
-    pub fn watch_order(&mut self) {
-        self.order = Some((OrderWatch::default(), self.seen.clone()));
-    }
-
     /// The instances of which events came behind newer ones, over a limit and in such a way that a threshold might have
     /// fired with them and did not; sorted. None unless [`AlertStates::watch_order`] was called.
     #[must_use]
     pub fn out_of_order(&self) -> Vec<OutOfOrder<'_>> {
-        self.order.as_ref().map_or_else(Vec::new, |(watch, _)| watch.in_doubt())
+        self.order.as_ref().map_or_else(Vec::new, |order| order.watch.in_doubt())
     }
 
     /// How many events over a limit came behind newer ones of their instance and were not known before, whether that
     /// matters or not; 0 unless [`AlertStates::watch_order`] was called.
     #[must_use]
     pub fn late_over_limit(&self) -> u64 {
-        self.order.as_ref().map_or(0, |(watch, _)| watch.late_events())
+        self.order.as_ref().map_or(0, |order| order.watch.late_events())
     }
 
     fn note_late(&mut self, set: &ThresholdSet, event: MeasuredEvent<'_>, key: InstanceKey, exceeded: &[usize]) {
-        let Some((watch, before)) = &mut self.order else { return };
-        if before.last_end(key).is_some_and(|end| event.period.end <= end) {
+        let Some(RunOrder { watch, seen, .. }) = &mut self.order else { return };
+        if seen.last_end(key).is_some_and(|end| event.period.end <= end) {
             return;
         }
         for compiled in exceeded.iter().filter_map(|at| set.get(*at)).filter(|it| it.clear.is_some()) {
@@ -210,6 +208,7 @@ impl AlertStates {
 
     /// Notes a period of an instance, and with a new one the stream's time advances.
     pub(super) fn is_new(&mut self, instance: InstanceKey, period: UsagePeriod) -> bool {
+        self.revisit_undecided(instance, period);
         let before = self.watermark.unwrap_or(period.end);
         match self.seen.note(instance, period, before) {
             Order::New => {}
@@ -277,7 +276,7 @@ impl AlertStates {
             };
             (alert.heard, alert.heard_wall, alert.restored) = (self.clock, self.wall_clock, false);
             alert.hear(compiled, event, out);
-            if let Some((watch, _)) = &mut self.order
+            if let Some(RunOrder { watch, .. }) = &mut self.order
                 && compiled.exceeded(event)
             {
                 watch.in_order(self.seen.keys(), compiled, event.event(), alert.since, alert.phase == Phase::Firing);
@@ -357,6 +356,15 @@ impl AlertStates {
             state.watched = None;
             !state.alerts.is_empty()
         });
+        for Undecided { instance, alerts, .. } in self.undecided.values_mut() {
+            alerts.retain_mut(|alert| {
+                let was = old.find(&alert.threshold).map(|compiled| &compiled.config);
+                let is = new.find(&alert.threshold).map(|compiled| &compiled.config);
+                // What ends is told by the states above, if it was ever told.
+                alert.reload(was, is, instance, at, &mut Vec::new());
+                alert.phase != Phase::Over
+            });
+        }
         out.sort_by(|a, b| by_place(a).cmp(&by_place(b)));
         out
     }

@@ -7,7 +7,7 @@ use tokio_stream::StreamExt as _;
 
 use super::text::Texts;
 use super::{Loaded, SourceError};
-use crate::transport::nats::{Connector, Link};
+use crate::transport::nats::{Allowance, Connector, Link};
 use crate::transport::{ConnectOptions, NatsAddress};
 
 /// A bucket.
@@ -39,7 +39,8 @@ impl Bucket {
     pub(super) fn new(address: &NatsAddress, options: &ConnectOptions) -> Result<Self, SourceError> {
         let refuse = |why: String| SourceError::one(format!("thresholds can't be read from {address}: {why}"));
         Ok(Self {
-            connector: Connector::new(address, options).map_err(|failure| refuse(failure.message))?,
+            connector: Connector::new(address, options, Allowance::BUCKET)
+                .map_err(|failure| refuse(failure.message))?,
             bucket: address.subject.clone(),
             name: address.to_string(),
             patience: options.timeout,
@@ -55,7 +56,8 @@ impl Bucket {
             Err(_) => Err(format!("no answer within {:?}", self.patience)),
         };
         let values = polled.map_err(|why| {
-            self.open = None;
+            let ended = self.open.take().and_then(|open| open.link.misbehaviour());
+            let why = ended.map_or(why, |failure| failure.message);
             SourceError::one(format!("thresholds can't be read from {}: {why}", self.name))
         })?;
         let Some((values, last)) = values else { return Ok(None) };
@@ -85,13 +87,15 @@ impl Bucket {
     async fn values(&mut self) -> Result<Option<(Vec<(String, Vec<u8>)>, u64)>, String> {
         if self.open.as_ref().is_none_or(|open| !open.link.is_alive()) {
             let link = self.connector.connect().await.map_err(|failure| failure.message)?;
+            let or_misbehaviour =
+                |words: String| link.misbehaviour().map_or(words, |misbehaviour| misbehaviour.message);
             let store = link.context.get_key_value(&self.bucket).await.map_err(|error| {
-                format!(
+                or_misbehaviour(format!(
                     "there is no bucket {:?} to be used: {error}; make it with: nats kv add {}",
                     self.bucket, self.bucket
-                )
+                ))
             })?;
-            let changes = store.watch_all().await.map_err(|error| error.to_string())?;
+            let changes = store.watch_all().await.map_err(|error| or_misbehaviour(error.to_string()))?;
             self.open = Some(Open { link, store, changes });
         }
         let Some(open) = &mut self.open else { return Err("the connection was lost".to_owned()) };

@@ -101,22 +101,30 @@ impl FollowedFile {
     /// Opens the next file, where another one stands under the name by now; whether it did.
     fn move_on(&mut self, lines: &mut PolledLines) -> io::Result<bool> {
         let current = self.current.as_ref().map(|tail| tail.file().id);
-        // Between the two steps of a rotation there may be no file.
-        let Some(metadata) = if_exists(self.path.metadata())? else { return Ok(false) };
-        if current.is_some_and(|id| id.is_none() || id == FileId::of(&metadata)) {
+        let there = if_exists(self.path.metadata())?;
+        let is_there = there.as_ref().is_some_and(|there| current == Some(FileId::of(there)));
+        if is_there || current == Some(None) {
             return Ok(false);
         }
         // Opened before the folder is listed: what stood under the name before this file has another name by then.
-        let Some(mut next) = if_exists(TracedFile::open(&self.path))? else { return Ok(false) };
-        if next.id.is_some()
-            && let Some(skipped) = self.first_unread(next.id)?
-        {
-            match if_exists(TracedFile::open(&skipped.path))? {
-                Some(file) if file.id == Some(skipped.id) => next = file,
-                // It was renamed once more; the next poll finds it under its new name.
-                _ => return Ok(false),
+        let next = if there.is_some() { if_exists(TracedFile::open(&self.path))? } else { None };
+        // There may be no file, between the two steps of a rotation or until its writer makes one (logrotate: nocreate);
+        // those that stood under the name meanwhile are read all the same.
+        let skipped = match next.as_ref().map(|next| next.id) {
+            Some(None) => None,
+            Some(id) => self.first_unread(id)?,
+            // A folder that can't be listed shows once there is a file.
+            None => self.first_unread(None).unwrap_or_default(),
+        };
+        let next = match skipped {
+            Some(skipped) => {
+                let file = if_exists(TracedFile::open(&skipped.path))?;
+                // Otherwise it was renamed once more; the next poll finds it under its new name.
+                file.filter(|file| file.id == Some(skipped.id))
             }
-        }
+            None => next,
+        };
+        let Some(next) = next else { return Ok(false) };
         if let Some(previous) = &mut self.previous {
             previous.add_to(lines, true)?;
         }
@@ -380,6 +388,25 @@ mod tests {
         assert_eq!(polled(&mut file), [""; 0]);
         log.write("x\n");
         assert_eq!(polled(&mut file), ["x"]);
+    }
+
+    #[test]
+    fn reads_what_was_rotated_away_before_the_writer_made_a_new_file() {
+        let log = Log::new();
+        log.write("a\n");
+        let mut file = FollowedFile::open(&log.path).unwrap();
+        assert_eq!(polled(&mut file), ["a"]);
+        log.rotate(false);
+        for line in ["b\n", "c\n"] {
+            log.write(line);
+            log.rotate(false);
+        }
+        assert!(!log.path.exists());
+        append(&log.beside(".3"), "late\n");
+        assert_eq!(polled(&mut file), ["late", "b", "c"]);
+        assert_eq!(polled(&mut file), [""; 0]);
+        log.write("d\n");
+        assert_eq!(polled(&mut file), ["d"]);
     }
 
     #[test]

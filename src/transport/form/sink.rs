@@ -89,4 +89,8 @@ impl Sink for FormSink {
             Ok(outcomes)
         })
     }
+
+    fn lost_replies(&self) -> u64 {
+        self.client.lost_replies()
+    }
 }

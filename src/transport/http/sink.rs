@@ -100,6 +100,10 @@ impl Sink for CloudEventsSink {
             Ok(outcomes)
         })
     }
+
+    fn lost_replies(&self) -> u64 {
+        self.client.lost_replies()
+    }
 }
 
 /// Whether a reply is a page for people.

@@ -10,7 +10,7 @@ mod secret;
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use reqwest::header::{AUTHORIZATION, CONTENT_ENCODING, HeaderMap, HeaderValue, LOCATION, RETRY_AFTER};
@@ -103,6 +103,8 @@ pub(crate) struct HttpClient {
     secrets: Arc<[String]>,
     /// Something there has answered in HTTP before.
     has_answered: Arc<AtomicBool>,
+    /// Requests that a kept connection lost, and that went out again at once.
+    lost_replies: Arc<AtomicU64>,
 }
 
 impl fmt::Debug for HttpClient {
@@ -181,6 +183,7 @@ impl HttpClient {
             peer,
             secrets: in_order(secrets),
             has_answered: Arc::default(),
+            lost_replies: Arc::default(),
         })
     }
 
@@ -212,6 +215,7 @@ impl HttpClient {
             && ended_without_reply(error)
             && let Ok(request) = spare.build_split().1
         {
+            self.note_lost_reply();
             (sent, resent) = (self.unpooled.execute(request).await, true);
         }
         let judged = match sent.map_err(reqwest::Error::without_url) {
@@ -254,6 +258,15 @@ impl HttpClient {
 
     fn accepts(&self, status: StatusCode) -> bool {
         (self.peer.accepts)(status)
+    }
+
+    /// How many requests a kept connection lost without a reply, each of which went out again at once.
+    pub(crate) fn lost_replies(&self) -> u64 {
+        self.lost_replies.load(Ordering::Relaxed)
+    }
+
+    fn note_lost_reply(&self) {
+        self.lost_replies.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Something there has answered in HTTP.

@@ -1,9 +1,11 @@
 //! Connections to a NATS cluster.
 //!
-//! The client's own reconnecting is off: it would send what it still holds on the new connection, behind events that
-//! were lost with the old one, and so break their order. A [`Link`] is one connection; once it is lost, all that waits on
-//! it fails at once, and the next attempt makes a new one, to any server of the cluster.
+//! The client never reconnects: it would send what it still holds on the new connection, behind events that were lost
+//! with the old one, and so break their order. A [`Link`] is one connection; once it is lost, all that waits on it fails
+//! at once, and the next attempt makes a new one, to any server of the cluster. Between the client and the server stands
+//! a [`Relay`], which bounds what the server can do.
 
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -14,14 +16,20 @@ use async_nats::jetstream::context::ContextBuilder;
 use async_nats::{ConnectError, ConnectErrorKind, Event, ServerError};
 use tokio::sync::watch;
 
+use super::dial::{DialError, TlsSettings, dial};
+use super::relay::{Allowance, Relay, ServerFault};
 use super::{UserCredentials, failure};
 use crate::clock::{Clock as _, SystemClock};
+use crate::transport::cause::{innermost, shortage};
+use crate::transport::http_client::excerpt;
 use crate::transport::name;
 use crate::transport::tls::{Roots, client_config};
-use crate::transport::{ConnectOptions, Failure, FailureKind, NatsAddress, NatsServer};
+use crate::transport::{ConnectOptions, Failure, FailureKind, NatsAddress, NatsServer, Reach};
 
 /// The longest that opening a connection may take, whatever the time limit of an attempt.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// So many of the servers that others told of are remembered: each is tried in turn when no other answers.
+const MAX_DISCOVERED: usize = 64;
 /// The longest wait for an answer, as NATS clients have it: a message that was lost with a leader gets none.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 /// A dead connection is noticed after two of these without a sign of life.
@@ -35,6 +43,7 @@ const MAX_UNDER_WAY: usize = 1 << 20;
 pub(crate) struct Connector {
     pub(super) address: NatsAddress,
     options: ConnectOptions,
+    allowance: Allowance,
     /// Servers that others told of.
     discovered: Mutex<Vec<NatsServer>>,
 }
@@ -49,19 +58,24 @@ pub(crate) struct Link {
     pub(super) patience: Duration,
     /// What the server last refused without closing the connection.
     refused: watch::Receiver<Option<String>>,
+    relay: Relay,
     /// Something was acknowledged on it.
     works: AtomicBool,
     abandoned: AtomicBool,
 }
 
 impl Connector {
-    /// Connects to nothing yet.
+    /// Connects to nothing yet. Servers may send what `allowance` says.
     ///
     /// # Errors
     /// A failure of the destination: credentials or certificates that can't be read.
-    pub(crate) fn new(address: &NatsAddress, options: &ConnectOptions) -> Result<Self, Failure> {
-        let connector = Self { address: address.clone(), options: options.clone(), discovered: Mutex::default() };
+    pub(crate) fn new(address: &NatsAddress, options: &ConnectOptions, allowance: Allowance) -> Result<Self, Failure> {
+        let discovered = Mutex::default();
+        let connector = Self { address: address.clone(), options: options.clone(), allowance, discovered };
         connector.client_options()?;
+        if address.tls || options.ca_file.is_some() || options.client_certificate.is_some() {
+            connector.tls_config()?;
+        }
         Ok(connector)
     }
 
@@ -93,44 +107,75 @@ impl Connector {
         }
     }
 
+    /// A connection to the first of the server's addresses that gives one.
     async fn connect_to(&self, server: &NatsServer) -> Result<Link, Failure> {
+        let host = server.host.trim_matches(['[', ']']);
+        let addresses = name::resolve(host, server.port).await.map_err(|unresolved| unresolved.failure())?;
+        let mut failed = None;
+        for address in addresses {
+            match self.connect_at(address, server).await {
+                Ok(link) => return Ok(link),
+                Err(failure) => failed = Some(failure),
+            }
+        }
+        Err(failed.unwrap_or_else(|| Failure::service(format!("the name {host:?} has no address at the moment"))))
+    }
+
+    async fn connect_at(&self, address: SocketAddr, server: &NatsServer) -> Result<Link, Failure> {
         let scheme = if self.address.tls { "tls" } else { "nats" };
         let url = format!("{scheme}://{server}");
+        // Below the limit of the attempt, so that it is said what did not come.
+        let patience = self.options.timeout / 10 * 9;
+        let limit = patience.min(CONNECT_TIMEOUT);
+        let began = SystemClock.monotonic();
+        let config = || self.tls_config();
+        let host = server.host.trim_matches(['[', ']']);
+        let tls = TlsSettings { is_required: self.address.tls, host, config: &config };
+        let dialed = match tokio::time::timeout(limit, dial(address, &tls)).await {
+            Ok(Ok(dialed)) => dialed,
+            Ok(Err(DialError::Settings(failure))) => return Err(failure),
+            Ok(Err(DialError::Connect(error))) => return Err(self.connecting_failed(&error, &url)),
+            Err(_) => return Err(self.connecting_failed(&ConnectErrorKind::TimedOut.into(), &url)),
+        };
+        let relay = Relay::start(dialed, self.allowance).await.map_err(|error| no_loopback(&error, &url))?;
         let (refusals, refused) = watch::channel(None);
         let refusals = Arc::new(refusals);
         let options = self
             .client_options()?
-            // Below the limit of the attempt, so that it is said what did not come.
-            .connection_timeout((self.options.timeout / 10 * 9).min(CONNECT_TIMEOUT))
-            // The first attempt counts: there is no second one.
+            .local_address(SocketAddr::new(relay.address.ip(), 0))
+            .connection_timeout(limit.saturating_sub(SystemClock.monotonic().saturating_sub(began)))
+            // The first attempt counts. One more is made when the connection is lost; the relay turns that away.
             .max_reconnects(1)
             .ignore_discovered_servers()
             .event_callback(move |event| {
                 let refusals = refusals.clone();
                 async move {
                     if let Event::ServerError(ServerError::Other(text)) = event {
-                        refusals.send_replace(Some(text));
+                        refusals.send_replace(Some(excerpt(text.as_bytes())));
                     }
                 }
             });
-        let client = match options.connect(url.as_str()).await {
+        let client = match options.connect(format!("nats://{}", relay.address)).await {
             Ok(client) => client,
-            Err(error) => return Err(self.connecting_failed(&error, server, &url).await),
+            Err(error) => {
+                return Err(match relay.take_fault() {
+                    Some(ServerFault::Misbehaved(what)) => misbehaved(&url, &what).reached(Reach::Unreached),
+                    Some(ServerFault::Io(error)) => {
+                        self.connecting_failed(&ConnectError::with_source(ConnectErrorKind::Io, error), &url)
+                    }
+                    None => self.connecting_failed(&error, &url),
+                });
+            }
         };
         self.discover(&client.server_info().connect_urls);
-        let patience = (self.options.timeout / 10 * 9).min(ANSWER_TIMEOUT);
+        let patience = patience.min(ANSWER_TIMEOUT);
         let context = ContextBuilder::new().timeout(patience).max_ack_inflight(MAX_UNDER_WAY).build(client);
         tracing::debug!(%url, "connected");
-        Ok(Link { context, url, patience, refused, works: AtomicBool::new(false), abandoned: AtomicBool::new(false) })
+        let (works, abandoned) = (AtomicBool::new(false), AtomicBool::new(false));
+        Ok(Link { context, url, patience, refused, relay, works, abandoned })
     }
 
-    async fn connecting_failed(&self, error: &ConnectError, server: &NatsServer, url: &str) -> Failure {
-        // The client hides why a name has no address.
-        if error.kind() == ConnectErrorKind::Dns
-            && let Err(unresolved) = name::resolve(server.host.trim_matches(['[', ']']), server.port).await
-        {
-            return unresolved.failure();
-        }
+    fn connecting_failed(&self, error: &ConnectError, url: &str) -> Failure {
         let failure = failure::of_connecting(error, url, || self.credentials_advice());
         // Which file it is that the server does not take.
         match &self.options.client_certificate {
@@ -140,6 +185,11 @@ impl Connector {
             }
             _ => failure,
         }
+    }
+
+    fn tls_config(&self) -> Result<rustls::ClientConfig, Failure> {
+        let roots = self.options.ca_file.as_deref().map_or(Roots::System, Roots::File);
+        client_config(roots, self.options.client_certificate.as_ref())
     }
 
     fn client_options(&self) -> Result<async_nats::ConnectOptions, Failure> {
@@ -166,12 +216,6 @@ impl Connector {
                 Failure::destination(format!("the credentials file {} holds no credentials", path.display()))
             })?;
         }
-        let roots = self.options.ca_file.as_deref().map(Roots::File);
-        let certificate = self.options.client_certificate.as_ref();
-        // Without `tls://` the server may still ask for TLS; the client then reads the system's roots itself.
-        if let Some(roots) = roots.or((self.address.tls || certificate.is_some()).then_some(Roots::System)) {
-            options = options.tls_client_config(client_config(roots, certificate)?).require_tls(self.address.tls);
-        }
         Ok(options)
     }
 
@@ -195,7 +239,8 @@ impl Connector {
             let (host, port) = text.rsplit_once(':')?;
             Some(NatsServer { host: host.to_owned(), port: port.parse().ok()? })
         };
-        *self.discovered.lock().unwrap_or_else(PoisonError::into_inner) = urls.iter().filter_map(server).collect();
+        *self.discovered.lock().unwrap_or_else(PoisonError::into_inner) =
+            urls.iter().filter_map(server).take(MAX_DISCOVERED).collect();
     }
 }
 
@@ -203,6 +248,11 @@ impl Link {
     /// Whether it may be used.
     pub(crate) fn is_alive(&self) -> bool {
         !self.abandoned.load(Ordering::Relaxed) && self.context.client().connection_state() == State::Connected
+    }
+
+    /// What the server did that ended the connection, where it broke the protocol or a limit.
+    pub(crate) fn misbehaviour(&self) -> Option<Failure> {
+        self.relay.misbehaviour().map(|what| misbehaved(&self.url, &what).reached(Reach::Unknown))
     }
 
     /// Takes it out of use: who waits on it goes on waiting, the next attempt makes another.
@@ -240,6 +290,20 @@ impl Link {
             failure::CREDENTIALS
         )))
     }
+}
+
+fn misbehaved(url: &str, what: &str) -> Failure {
+    Failure::service(format!(
+        "{url} sent {what}, so the connection was ended; it is tried again later: check what listens there, and its log"
+    ))
+}
+
+fn no_loopback(error: &std::io::Error, url: &str) -> Failure {
+    let cause = innermost(error);
+    let advice = shortage(error).unwrap_or("ip link set lo up");
+    Failure::local(format!(
+        "no connection to {url}: this process needs a loopback address to bound what the server sends, and can't use one ({cause}): {advice}"
+    ))
 }
 
 /// Tells of what the server refuses.

@@ -17,9 +17,15 @@ mod options;
 #[cfg(any(feature = "nats", feature = "ping"))]
 mod credentials;
 #[cfg(feature = "nats")]
+mod dial;
+#[cfg(feature = "nats")]
 mod failure;
 #[cfg(feature = "nats")]
 mod link;
+#[cfg(feature = "nats")]
+mod operations;
+#[cfg(feature = "nats")]
+mod relay;
 #[cfg(any(feature = "nats", feature = "ping"))]
 pub(crate) mod settings;
 #[cfg(feature = "nats")]
@@ -34,6 +40,8 @@ pub(crate) use credentials::UserCredentials;
 #[cfg(feature = "nats")]
 pub(crate) use link::{Connector, Link};
 pub use options::{NatsOptions, StreamOptions};
+#[cfg(feature = "nats")]
+pub(crate) use relay::Allowance;
 #[cfg(feature = "nats")]
 pub use sink::NatsSink;
 #[cfg(feature = "nats")]

@@ -10,6 +10,7 @@ use async_nats::jetstream::message::PublishMessage;
 use tokio::sync::Mutex;
 
 use super::link::{Connector, Link};
+use super::relay::Allowance;
 use super::settings::{StreamState, dropped};
 use super::{StreamOptions, failure, stream};
 use crate::events::EncodedEvent;
@@ -41,6 +42,8 @@ pub struct NatsSink {
     worked: AtomicBool,
     /// What was taken and was not known before.
     published: AtomicU64,
+    /// Events that were acknowledged and dropped by the stream meanwhile, as counted at the end.
+    lost: AtomicU64,
     /// A stream that drops what it has acknowledged, and its state before the first event.
     dropping: SyncMutex<Option<(String, StreamState)>>,
 }
@@ -62,7 +65,7 @@ impl NatsSink {
     /// A failure of the destination: credentials or certificates that can't be read.
     pub fn new(address: &NatsAddress, options: &ConnectOptions) -> Result<Self, Failure> {
         Ok(Self {
-            connector: Connector::new(address, options)?,
+            connector: Connector::new(address, options, Allowance::ACKNOWLEDGEMENTS)?,
             create: options.nats.create_stream.clone(),
             subject: address.subject.as_str().into(),
             link: Mutex::default(),
@@ -71,6 +74,7 @@ impl NatsSink {
             doubtful: AtomicBool::new(true),
             worked: AtomicBool::new(false),
             published: AtomicU64::new(0),
+            lost: AtomicU64::new(0),
             dropping: SyncMutex::default(),
         })
     }
@@ -127,6 +131,7 @@ impl NatsSink {
         match stream::state(&link, &name, &self.connector.address.subject).await {
             Ok((after, held)) => {
                 let dropped = dropped(&before, &after, published, held);
+                self.lost.store(dropped.published, Ordering::Relaxed);
                 if dropped.messages > 0 {
                     tracing::warn!(
                         stream = name,
@@ -246,7 +251,7 @@ impl NatsSink {
             true => Some(self.diagnose(link).await),
             false => None,
         };
-        let silence = link.refusal(refused).unwrap_or_else(|| {
+        let silence = link.misbehaviour().or_else(|| link.refusal(refused)).unwrap_or_else(|| {
             Failure::service(format!(
                 "no acknowledgement from {} within {:?}; whether it was taken is unknown, and sending it again is safe",
                 link.url, link.patience
@@ -287,11 +292,13 @@ fn settle(reply: Result<async_nats::jetstream::publish::PublishAck, PublishError
         | PublishErrorKind::MaxAckPending
         | PublishErrorKind::Other => match find::<async_nats::jetstream::Error>(&error) {
             Some(answer) => failure::of_answer(answer, "an event", url),
-            None => Failure::service(format!(
-                "the connection to {url} ended before the event was acknowledged ({}); whether it was taken is unknown, and sending it again is safe",
-                innermost(&error)
-            ))
-            .reached(Reach::Unknown),
+            None => link.misbehaviour().unwrap_or_else(|| {
+                Failure::service(format!(
+                    "the connection to {url} ended before the event was acknowledged ({}); whether it was taken is unknown, and sending it again is safe",
+                    innermost(&error)
+                ))
+                .reached(Reach::Unknown)
+            }),
         },
     };
     Reply::Settled(Outcome::Failed(failure))
@@ -304,6 +311,10 @@ impl Sink for NatsSink {
 
     fn send<'a>(&'a self, events: &'a [EncodedEvent]) -> BoxFuture<'a, Result<Vec<Outcome>, Failure>> {
         Box::pin(self.publish(events))
+    }
+
+    fn lost_events(&self) -> u64 {
+        self.lost.load(Ordering::Relaxed)
     }
 
     fn close(&self) -> BoxFuture<'_, Result<(), Failure>> {

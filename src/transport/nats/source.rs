@@ -9,6 +9,7 @@ use async_nats::jetstream::{self, AckKind, ErrorCode};
 use tokio_stream::StreamExt as _;
 
 use super::link::{Connector, Link};
+use super::relay::Allowance;
 use super::settings::StreamInfo;
 use super::{failure, stream};
 use crate::transport::cause::innermost;
@@ -70,7 +71,7 @@ impl NatsSource {
     /// A failure of the destination: credentials or certificates that can't be read.
     pub fn new(address: &NatsAddress, options: &ConnectOptions) -> Result<Self, Failure> {
         Ok(Self {
-            connector: Connector::new(address, options)?,
+            connector: Connector::new(address, options, Allowance::MESSAGES)?,
             durable: options.nats.consumer.clone(),
             reading: None,
             next: 1,
@@ -166,7 +167,7 @@ impl NatsSource {
 
     async fn piece(&mut self, reading: &mut Reading) -> Result<Polled, Failure> {
         let link = &reading.link;
-        let bytes = POLL_BYTES.max(2 * link.context.client().max_payload());
+        let bytes = POLL_BYTES.max(2 * link.context.client().max_payload().min(Allowance::MAX_MESSAGE));
         let fetch = reading.consumer.fetch().max_messages(POLL_MESSAGES).max_bytes(bytes);
         let polled = self.take(reading, fetch.messages().await).await?;
         if polled != Polled::UpToDate {
@@ -283,7 +284,8 @@ async fn next(batch: &mut Batch, link: &Link) -> Result<Option<jetstream::Messag
 }
 
 fn unreadable(link: &Link, why: &str) -> Failure {
-    Failure::service(format!("the stream at {} can't be read just now: {why}", link.url)).reached(Reach::Unknown)
+    let unreadable = || Failure::service(format!("the stream at {} can't be read just now: {why}", link.url));
+    link.misbehaviour().unwrap_or_else(unreadable).reached(Reach::Unknown)
 }
 
 fn of_consumer(error: &ConsumerError, link: &Link) -> Failure {

@@ -34,7 +34,8 @@ async fn ask<T: DeserializeOwned>(
             if let Some(failure) = link.refusal(true) {
                 return Err(failure);
             }
-            return Err(Failure::service(format!("the connection to {} was lost", link.url)));
+            let lost = || Failure::service(format!("the connection to {} was lost", link.url));
+            return Err(link.misbehaviour().unwrap_or_else(lost));
         }
     };
     match reply {
@@ -43,7 +44,7 @@ async fn ask<T: DeserializeOwned>(
         Err(error) if error.kind() == RequestErrorKind::TimedOut => {
             Err(link.refusal(false).unwrap_or_else(|| failure::of_request(&error, &link.url)))
         }
-        Err(error) => Err(failure::of_request(&error, &link.url)),
+        Err(error) => Err(link.misbehaviour().unwrap_or_else(|| failure::of_request(&error, &link.url))),
     }
 }
 

@@ -40,7 +40,9 @@ pub(in crate::validate) fn other_format(text: &str) -> Option<(&'static str, &'s
         return Some(("XML or HTML", "look at what was downloaded: it may be an error page"));
     }
     let columns = line.split(',').count();
-    (columns >= 3 && line.split(',').all(|name| is_name(name.trim())))
+    // Two words with a comma and a blank between them are more likely prose.
+    let is_header = columns >= 3 || (columns == 2 && !line.contains(char::is_whitespace));
+    (is_header && line.split(',').all(|name| is_name(name.trim())))
         .then_some(("CSV", "write each row as a JSON object on a line"))
 }
 
@@ -71,6 +73,8 @@ mod tests {
             ("# meter\ninterval = \"30s\"", Some("TOML")),
             ("[[scope]]\nscope = \"host\"", Some("TOML")),
             ("time,instance,cpu", Some("CSV")),
+            ("instance_id,cpu_seconds", Some("CSV")),
+            ("1,2", None),
             ("<?xml version=\"1.0\"?>", Some("XML or HTML")),
             ("hello", None),
             ("{\"a\":1}", None),

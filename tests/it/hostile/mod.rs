@@ -9,8 +9,16 @@ mod ids;
 mod large_configuration;
 #[cfg(target_os = "linux")]
 mod metering;
+mod nats;
 #[cfg(target_os = "linux")]
 mod network;
 mod queue;
 mod servers;
 mod waits;
+
+/// The most memory that a process has held, in MiB.
+fn peak_memory(process: &std::process::Child) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", process.id())).unwrap();
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    peak.trim().trim_end_matches(" kB").parse::<u64>().unwrap() >> 10
+}

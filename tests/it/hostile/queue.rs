@@ -8,8 +8,9 @@ use std::process::Stdio;
 use predicates::str::contains;
 use serde_json::json;
 
+use super::peak_memory;
 use crate::form_queue::USAGE_EVENTS;
-use crate::support::{RunningProcess, ServedQueue, SpawnGuarded as _, formusage, formusage_process, line};
+use crate::support::{ServedQueue, SpawnGuarded as _, formusage, formusage_process, line};
 
 const JSON: &str = "content-type: application/json\r\n";
 
@@ -25,13 +26,6 @@ fn with_few_files(db: &Path) -> ServedQueue {
 
 fn write(content: &[u8]) -> Vec<u8> {
     json!({"Write": {"content": content, "topic": USAGE_EVENTS}}).to_string().into_bytes()
-}
-
-/// The most memory that a process has held, in MiB.
-fn peak_memory(process: &RunningProcess) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{}/status", process.id())).unwrap();
-    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
-    peak.trim().trim_end_matches(" kB").parse::<u64>().unwrap() >> 10
 }
 
 #[test]

@@ -8,8 +8,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::json;
 
+use super::waits::servers::begin_starttls;
 use crate::channels::Bench;
-use crate::ping::servers::{issue, tcp, tls};
+use crate::ping::servers::{issue, tcp, tls, tls_config};
 use crate::support::{formusage, line};
 
 /// The program with so little address space that what grows without a limit ends it.
@@ -94,10 +95,27 @@ fn mail_server_whose_line_never_ends_costs_no_memory() {
         }
     }
     let issued = issue("127.0.0.1", 2020, 2090);
-    for (tls_mode, server) in [("none", tcp(flood)), ("implicit", tls(&issued, flood))] {
+    let config = tls_config(&issued);
+    let behind_starttls = tcp(move |mut connection| {
+        begin_starttls(&mut connection, b"");
+        let tls = rustls::ServerConnection::new(config.clone()).unwrap();
+        flood(rustls::StreamOwned::new(tls, connection));
+    });
+    let in_place_of_tls = tcp(|mut connection| {
+        begin_starttls(&mut connection, b"");
+        // The head of a handshake record, again and again.
+        while connection.write_all(&b"\x16\x03\x03\x00\x04\x02\x00\xff\xff".repeat(10_000)).is_ok() {}
+    });
+    let servers = [
+        ("none", tcp(flood), "it sent more than 256 KiB"),
+        ("implicit", tls(&issued, flood), "it sent more than 256 KiB"),
+        ("starttls", behind_starttls, "it sent more than 256 KiB"),
+        ("starttls", in_place_of_tls, "message buffer full"),
+    ];
+    for (tls_mode, server, expected) in servers {
         let mut smtp = json!({ "host": "127.0.0.1", "port": server.port(), "tls": tls_mode,
             "from": "meter@example.org", "to": ["ops@example.org"] });
-        if tls_mode == "implicit" {
+        if tls_mode != "none" {
             smtp["ca_file"] = "root.pem".into();
         }
         let bench = Bench::new(r#""Notify""#, &json!({ "channels": { "ops": { "smtp": smtp } } }).to_string());
@@ -106,8 +124,34 @@ fn mail_server_whose_line_never_ends_costs_no_memory() {
         command.current_dir(bench.path("")).args(["channels", "test", "ops", "--channels", "channels.json"]);
         let output = command.output().unwrap();
         let said = words(&output);
-        assert!(output.status.code() == Some(1) && said.contains("it sent more than 256 KiB"), "{tls_mode}: {said}");
+        assert!(output.status.code() == Some(1) && said.contains(expected), "{tls_mode}: {said}");
     }
+}
+
+#[test]
+fn answers_put_before_tls_are_not_taken_for_the_mail_servers() {
+    let issued = issue("127.0.0.1", 2020, 2090);
+    let config = tls_config(&issued);
+    let server = tcp(move |mut connection| {
+        // Somebody on the way adds what the server would say to EHLO, so that all later answers come one too early.
+        begin_starttls(&mut connection, b"250 mail\r\n");
+        let tls = rustls::ServerConnection::new(config.clone()).unwrap();
+        let mut connection = BufReader::new(rustls::StreamOwned::new(tls, connection));
+        let mut line = String::new();
+        // The server itself refuses every receiver.
+        while matches!(connection.read_line(&mut line), Ok(1..)) {
+            let answer = if line.starts_with("RCPT") { "550 nobody here\r\n" } else { "250 mail\r\n" };
+            let _ = connection.get_mut().write_all(answer.as_bytes()).and_then(|()| connection.get_mut().flush());
+            line.clear();
+        }
+    });
+    let smtp = json!({ "host": "127.0.0.1", "port": server.port(), "tls": "starttls", "ca_file": "root.pem",
+        "from": "meter@example.org", "to": ["ops@example.org"] });
+    let bench = Bench::new(r#""Notify""#, &json!({ "channels": { "ops": { "smtp": smtp } } }).to_string());
+    bench.file("root.pem", &issued.root_pem);
+    let output = bench.channels(&["test", "ops"]).output().unwrap();
+    let said = words(&output);
+    assert!(output.status.code() == Some(1) && !said.contains("nobody here"), "{said}");
 }
 
 #[test]

@@ -1,10 +1,11 @@
 //! Servers that keep their clients waiting: every wait has a limit, and a signal ends every command in time.
 
-mod servers;
+mod locks;
+pub(super) mod servers;
 mod stages;
 
 use std::fs::OpenOptions;
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
 use std::net::SocketAddr;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
@@ -16,7 +17,8 @@ use form_usage_events::threshold::{ThresholdReader, ThresholdSource};
 use form_usage_events::transport::ConnectOptions;
 use rustix::process::{Pid, Signal, kill_process};
 
-use self::servers::{MISBEHAVIOURS, Misbehaviour, NATS, SMTP, serve};
+use self::servers::{MISBEHAVIOURS, Misbehaviour, NATS, SMTP, STARTTLS, begin_starttls, serve};
+use crate::ping::servers::{issue, tls_config};
 use crate::support::{RunningProcess, SpawnGuarded as _, formusage, formusage_process, line, signal};
 
 /// How long a command may take to end after a signal.
@@ -98,6 +100,13 @@ impl Case {
                     address.port()
                 ),
             ),
+            (
+                "starttls",
+                format!(
+                    r#"{{"smtp":{{"host":"127.0.0.1","port":{},"tls":"starttls","from":"m@example.org","to":["o@example.org"]}}}}"#,
+                    address.port()
+                ),
+            ),
             ("exec", r#"{"exec":{"command":["/bin/sh","-c","echo >fifo; exec cat fifo"]}}"#.to_owned()),
             ("queue", r#"{"queue":{"to":"form://ADDRESS/alerts"}}"#.to_owned()),
             ("nats", r#"{"queue":{"to":"nats://ADDRESS/alerts"}}"#.to_owned()),
@@ -118,6 +127,16 @@ impl Case {
 
     fn env(mut self, name: &str, value: &str) -> Self {
         self.command.env(name, value);
+        self
+    }
+
+    /// Its channel for STARTTLS trusts this authority.
+    fn trusting(self, root_pem: &str) -> Self {
+        std::fs::write(self.folder.path().join("root.pem"), root_pem).unwrap();
+        let path = self.folder.path().join("starttls.json");
+        let channels = std::fs::read_to_string(&path).unwrap();
+        std::fs::write(&path, channels.replace(r#""tls":"starttls""#, r#""tls":"starttls","ca_file":"root.pem""#))
+            .unwrap();
         self
     }
 
@@ -256,6 +275,30 @@ fn signal_ends_every_command_that_waits_for_nats_or_mail() {
         cases.push(Case::new(words, manner, DELIVERED));
         cases.push(Case::new("channels test ops --channels smtp.json", manner, BY_SIGNAL));
         cases.push(Case::new("check t.json events --channels smtp.json", manner, CHECKED));
+    }
+    let of_starttls = [
+        ("publish --drain-timeout 3s --to file:out --thresholds t.json --channels starttls.json", DELIVERED),
+        ("channels test ops --channels starttls.json", BY_SIGNAL),
+        ("check t.json events --channels starttls.json", CHECKED),
+    ];
+    let issued = issue("127.0.0.1", 2020, 2090);
+    for (words, promise) in of_starttls {
+        cases.extend(STARTTLS.map(|manner| Case::new(words, manner, promise)));
+        let config = tls_config(&issued);
+        let (address, engaged) = serve(move |client, engaged| {
+            begin_starttls(client, b"");
+            let tls = rustls::ServerConnection::new(config.clone()).unwrap();
+            let mut client = rustls::StreamOwned::new(tls, client.try_clone().unwrap());
+            let _ = client.read(&mut [0; 512]);
+            engaged();
+            while client.write_all(b"2").and_then(|()| client.flush()).is_ok() {
+                let _ = client.sock.set_read_timeout(Some(Duration::from_millis(50)));
+                if matches!(client.read(&mut [0]), Ok(0)) {
+                    return;
+                }
+            }
+        });
+        cases.push(Case::at(words, "drips behind TLS", address, engaged, promise).trusting(&issued.root_pem));
     }
     let words = "publish --drain-timeout 3s --to file:out --thresholds t.json --channels smtps.json";
     cases.push(Case::new(words, MISBEHAVIOURS[0], DELIVERED));

@@ -104,11 +104,8 @@ pub(crate) fn https(
     tls(issued, move |connection| answer_http(connection, &answer))
 }
 
-/// The same as [`tcp`], behind TLS.
-pub(crate) fn tls(
-    issued: &Issued,
-    serve: impl Fn(rustls::StreamOwned<rustls::ServerConnection, TcpStream>) + Send + Sync + 'static,
-) -> SocketAddr {
+/// How a server with this certificate speaks TLS.
+pub(crate) fn tls_config(issued: &Issued) -> Arc<rustls::ServerConfig> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let config = rustls::ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
@@ -116,7 +113,15 @@ pub(crate) fn tls(
         .with_no_client_auth()
         .with_single_cert(issued.chain.clone(), PrivateKeyDer::Pkcs8(issued.key.clone().into()))
         .unwrap();
-    let config = Arc::new(config);
+    Arc::new(config)
+}
+
+/// The same as [`tcp`], behind TLS.
+pub(crate) fn tls(
+    issued: &Issued,
+    serve: impl Fn(rustls::StreamOwned<rustls::ServerConnection, TcpStream>) + Send + Sync + 'static,
+) -> SocketAddr {
+    let config = tls_config(issued);
     tcp(move |connection| {
         let tls = rustls::ServerConnection::new(config.clone()).unwrap();
         serve(rustls::StreamOwned::new(tls, connection));

@@ -32,6 +32,7 @@ use crate::events::MetricSet;
 #[derive(Debug)]
 pub struct LinuxHost {
     names: Names,
+    substitute: String,
     boot: String,
     stat: KernelFile,
     memory: KernelFile,
@@ -59,9 +60,10 @@ impl LinuxHost {
     pub fn open(options: &ScopeOptions) -> Result<Self, CollectError> {
         let root = &options.root;
         let file = |path| KernelFile::kept(root.join(path));
-        let names = Naming::new(options, Machine::host(root).into()).of_host();
+        let naming = Naming::new(options, Machine::host(root).into());
         let mut host = Self {
-            names,
+            names: naming.of_host(),
+            substitute: naming.digest("host"),
             boot: Machine::boot(root),
             stat: file("proc/stat"),
             memory: file("proc/meminfo"),
@@ -86,6 +88,10 @@ impl LinuxHost {
 }
 
 impl Scope for LinuxHost {
+    fn substitute_id(&self, place: &Place) -> Option<String> {
+        (*place == Place::Host).then(|| self.substitute.clone())
+    }
+
     fn instances(&self) -> Vec<(String, Place)> {
         vec![(self.names.instance.clone(), Place::Host)]
     }

@@ -115,6 +115,7 @@ impl DirectPost {
     /// Sends a request that a kept connection has lost, without a byte of a reply, once more on a connection of its own. A
     /// server that closes kept connections does so under a request now and then; that is no attempt.
     async fn send_anew(&self, request: Vec<u8>, start: usize, what: &str) -> Result<Text, Failure> {
+        self.client.note_lost_reply();
         let result = match self.connect().await {
             Ok(mut pooled) => {
                 let sent = pooled.connection.send(request.get(start..).unwrap_or_default()).await;

@@ -78,6 +78,44 @@ pub(super) const SMTP: [(&str, Misbehaviour); 3] = [
     }),
 ];
 
+/// Mail servers that offer STARTTLS and let it come to nothing.
+pub(super) const STARTTLS: [(&str, Misbehaviour); 2] = [
+    ("never answers the greeting of TLS", |client, engaged| {
+        begin_starttls(client, b"");
+        take_request(client);
+        engaged();
+        wait_for_client_to_leave(client);
+    }),
+    ("drips in TLS", |client, engaged| {
+        // The head of a handshake record of 16 KiB.
+        begin_starttls(client, b"");
+        let _ = client.write_all(b"\x16\x03\x03\x3f\xff");
+        take_request(client);
+        engaged();
+        drip(client, b"\x02");
+    }),
+];
+
+/// The conversation in clear text until TLS begins; `more` comes with the permission to begin.
+pub(in crate::hostile) fn begin_starttls(client: &mut TcpStream, more: &[u8]) {
+    let mut said = Vec::new();
+    let mut wait_for = |client: &mut TcpStream, words: &str| {
+        let mut byte = [0];
+        while !String::from_utf8_lossy(&said).contains(words) {
+            if !matches!(client.read(&mut byte), Ok(1)) {
+                return;
+            }
+            said.push(byte[0]);
+        }
+    };
+    let _ = client.write_all(b"220 ready\r\n");
+    wait_for(client, "EHLO");
+    wait_for(client, "\r\n");
+    let _ = client.write_all(b"250-mail\r\n250 STARTTLS\r\n");
+    wait_for(client, "STARTTLS\r\n");
+    let _ = client.write_all(&[b"220 go ahead\r\n", more].concat());
+}
+
 pub(super) fn take_request(client: &mut TcpStream) {
     let _ = client.read(&mut [0; 4096]);
 }
@@ -87,7 +125,7 @@ pub(super) fn wait_for_client_to_leave(client: &mut TcpStream) {
 }
 
 /// Sends `byte` now and then until the client leaves.
-fn drip(client: &mut TcpStream, byte: &[u8]) {
+pub(super) fn drip(client: &mut TcpStream, byte: &[u8]) {
     let _ = client.set_read_timeout(Some(Duration::from_millis(50)));
     while client.write_all(byte).is_ok() && !matches!(client.read(&mut [0]), Ok(0)) {}
 }

@@ -2,7 +2,7 @@
 
 use std::io::Write as _;
 use std::os::unix::net::UnixDatagram;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -11,7 +11,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use super::servers::{MISBEHAVIOURS, serve, take_request, wait_for_client_to_leave};
 use super::{END_TIME, START_TIME, ended_within};
-use crate::support::{SpawnGuarded as _, formusage_process, line, not_run, signal};
+use crate::support::{RunningProcess, SpawnGuarded as _, formusage_process, line, lines, not_run, signal};
 
 const THRESHOLD: &str =
     r#"{"id":"a","resource_type":"Cpu","threshold_type":{"Percentage":{"value":99}},"action":"Log","user_id":"*"}"#;
@@ -28,36 +28,64 @@ fn unshare(namespaces: &[&'static str]) -> Option<Command> {
     Some(command)
 }
 
+/// A publisher whose thresholds server answered once, and hangs since it was asked to read them again.
+struct HungReload {
+    folder: tempfile::TempDir,
+    publisher: RunningProcess,
+    input: ChildStdin,
+}
+
+impl HungReload {
+    fn start() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let answered = Arc::new(AtomicBool::new(false));
+        let (address, engaged) = serve(move |client, engaged| {
+            take_request(client);
+            if answered.swap(true, Ordering::Relaxed) {
+                engaged();
+                return wait_for_client_to_leave(client);
+            }
+            let _ = write!(client, "HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{THRESHOLD}", THRESHOLD.len());
+        });
+        let socket = folder.path().join("notify");
+        let notified = UnixDatagram::bind(&socket).unwrap();
+        notified.set_read_timeout(Some(START_TIME)).unwrap();
+        let mut command = formusage_process();
+        command.args(["publish", "--to", "file:out", "--thresholds", &format!("http://{address}/t")]);
+        command.current_dir(folder.path()).env("NOTIFY_SOCKET", &socket);
+        let mut publisher = command.stdin(Stdio::piped()).stderr(Stdio::piped()).spawn_guarded();
+        let mut input = publisher.stdin.take().unwrap();
+        writeln!(input, "{}", line("web-1", 0)).unwrap();
+        let mut message = [0; 64];
+        let length = notified.recv(&mut message).unwrap();
+        assert_eq!(&message[..length], b"READY=1");
+        signal(&publisher, "HUP");
+        engaged.recv_timeout(START_TIME).unwrap();
+        Self { folder, publisher, input }
+    }
+
+    /// It ends in time, and has delivered so many events.
+    fn ends_with(publisher: RunningProcess, folder: &tempfile::TempDir, events: i64) {
+        let output = ended_within(publisher, END_TIME).expect("it ends in time");
+        assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+        assert_eq!(std::fs::read_to_string(folder.path().join("out")).unwrap(), lines("web-1", events));
+    }
+}
+
 #[test]
-fn thresholds_server_that_hangs_at_a_reload_does_not_hold_up_the_end() {
-    let folder = tempfile::tempdir().unwrap();
-    let answered = Arc::new(AtomicBool::new(false));
-    let (address, engaged) = serve(move |client, engaged| {
-        take_request(client);
-        if answered.swap(true, Ordering::Relaxed) {
-            engaged();
-            return wait_for_client_to_leave(client);
-        }
-        let _ = write!(client, "HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{THRESHOLD}", THRESHOLD.len());
-    });
-    let socket = folder.path().join("notify");
-    let notified = UnixDatagram::bind(&socket).unwrap();
-    notified.set_read_timeout(Some(START_TIME)).unwrap();
-    let mut command = formusage_process();
-    command.args(["publish", "--to", "file:out", "--thresholds", &format!("http://{address}/t")]);
-    command.current_dir(folder.path()).env("NOTIFY_SOCKET", &socket);
-    let mut publisher = command.stdin(Stdio::piped()).stderr(Stdio::piped()).spawn_guarded();
-    let mut input = publisher.stdin.take().unwrap();
-    writeln!(input, "{}", line("web-1", 0)).unwrap();
-    let mut message = [0; 64];
-    let length = notified.recv(&mut message).unwrap();
-    assert_eq!(&message[..length], b"READY=1");
-    signal(&publisher, "HUP");
-    engaged.recv_timeout(START_TIME).unwrap();
+fn thresholds_server_that_hangs_at_a_reload_does_not_hold_up_a_signal() {
+    let HungReload { folder, publisher, input } = HungReload::start();
     signal(&publisher, "TERM");
-    let output = ended_within(publisher, END_TIME).expect("it ends in time");
-    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
-    assert_eq!(std::fs::read_to_string(folder.path().join("out")).unwrap(), line("web-1", 0) + "\n");
+    HungReload::ends_with(publisher, &folder, 1);
+    drop(input);
+}
+
+#[test]
+fn thresholds_server_that_hangs_at_a_reload_does_not_hold_up_the_end_of_input() {
+    let HungReload { folder, publisher, mut input } = HungReload::start();
+    writeln!(input, "{}", line("web-1", 1)).unwrap();
+    drop(input);
+    HungReload::ends_with(publisher, &folder, 2);
 }
 
 #[test]

@@ -186,11 +186,8 @@ impl Check {
         }
         let events = counted(self.totals.out_of_order, "event over a limit came", "events over a limit came");
         let of = counted(out_of_order.len() as u64, "instance", "instances");
-        let elsewhere = if self.states.are_kept() {
-            "; check what was sorted without --state, or with a new state file, because the one of this run is past it"
-        } else {
-            ""
-        };
+        let elsewhere =
+            if self.states.are_kept() { " and check them with the same --state FILE, before newer events" } else { "" };
         let words = format!(
             "{events} behind newer ones of {of}: {names}; thresholds with states (such as `for`) leave out what comes late, so \
              that it is not known whether one of them would have fired; sort the events by their periods, such as with: jq \
