@@ -207,6 +207,19 @@ fn a_program_that_takes_too_long_is_killed_with_what_it_started() {
     assert!(state.is_empty() || state.contains(") Z "), "{state}");
 }
 
+/// What a program starts and leaves running on purpose keeps its standard error open.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_program_that_leaves_a_child_running_has_done_its_work() {
+    let exec = r#"{"channels":{"ops":{"exec":{"command":["sh","-c","cat > /dev/null; echo run >> runs; sleep 30 & echo $! > child; exit 0"],"timeout_seconds":2}}}}"#;
+    let bench = Bench::new(r#""Notify""#, exec);
+    bench.publish(1).args(["--allow-exec"]).assert().code(0).stderr(contains("did not end").not());
+    assert_eq!(std::fs::read_to_string(bench.path("runs")).unwrap(), "run\n");
+    let child = std::fs::read_to_string(bench.path("child")).unwrap().trim().parse().unwrap();
+    let child = rustix::process::Pid::from_raw(child).unwrap();
+    rustix::process::kill_process(child, rustix::process::Signal::TERM).unwrap();
+}
+
 #[test]
 fn a_name_that_nothing_is_bound_to_is_an_error_before_anything_is_sent() {
     let bench = Bench::new(r#""Notify""#, r#"{"channels":{"opps":{"exec":{"command":["true"]}}}}"#);
