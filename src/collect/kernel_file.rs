@@ -52,6 +52,12 @@ impl KernelFile {
         Self { path, file: None, keep: true, foreign: None }
     }
 
+    /// The same, opened at once: what it tells of is what is there now.
+    pub(super) fn opened(path: PathBuf) -> io::Result<Self> {
+        let file = open(&path).map_err(|error| named(&path, &error))?;
+        Ok(Self { file: Some(file), ..Self::kept(path) })
+    }
+
     /// Opened for each reading.
     pub(super) const fn reopened(path: PathBuf) -> Self {
         Self { path, file: None, keep: false, foreign: None }

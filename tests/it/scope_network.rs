@@ -34,8 +34,7 @@ impl Container {
     pub(crate) fn start(group: &ControlGroup) -> Option<Self> {
         // /sys of its own namespace, as container runtimes mount it.
         let script = "exec unshare -n -m sh -c 'mount -t sysfs sysfs /sys && echo ready $$ || exit 1
-            read go && bash -c \"head -c $((64 << 20)) /dev/zero >/dev/tcp/$go\" && echo sent
-            read end'";
+            while read go; do bash -c \"head -c $((64 << 20)) /dev/zero >/dev/tcp/$go\" && echo sent; done'";
         let mut command = group.command(script);
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn_guarded();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
@@ -83,7 +82,12 @@ impl Container {
         if output.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&output.stderr).into_owned()) }
     }
 
-    /// Has it send so many megabytes to this host.
+    /// The host's end of the cable.
+    pub(crate) fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// Has it send so many megabytes to this host, as often as it is asked.
     pub(crate) fn send(&mut self) {
         let listener = TcpListener::bind((self.address.as_str(), 0)).unwrap();
         let port = listener.local_addr().unwrap().port();

@@ -106,9 +106,9 @@ impl Group {
         let limits = self.limits.map_or(Limits { cpus: 0.0, memory: 0 }, |(_, limits)| limits);
         let (gpus_busy, gpu) = self.gpus(at, shared);
         let network = self.network(at, shared);
-        let not_metered = MetricSet::NETWORK
-            .only_if(self.traffic.is_partial())
-            .union(MetricSet::GPU.only_if(self.clients.is_partial() || shared.is_nvidia_stuck));
+        let not_metered = MetricSet::NETWORK.only_if(self.traffic.is_partial()).union(
+            MetricSet::GPU.only_if(self.clients.is_partial() || self.members.is_partial() || shared.is_nvidia_stuck),
+        );
         let reading = Reading {
             at,
             cpu,

@@ -8,6 +8,7 @@ use std::path::Path;
 
 use super::members::add_threads_below;
 use crate::collect::kernel_file::is_gone;
+use crate::collect::namespace::Threads;
 
 /// What was listed in one sample of one scope.
 #[derive(Debug, Default)]
@@ -29,9 +30,9 @@ impl Subtrees {
     ///
     /// Not processes: each thread may be in a namespace of its own, the first one of a process may have ended, after which
     /// nothing can be asked of the process, and a threaded group names no processes.
-    pub(super) fn threads(&mut self, folder: &Path, inode: u64) -> io::Result<Vec<u32>> {
+    pub(super) fn threads(&mut self, folder: &Path, inode: u64) -> io::Result<Threads> {
         let known = self.groups.get(&inode).and_then(|range| self.threads.get(range.clone()));
-        let mut threads = if let Some(known) = known {
+        let mut numbers = if let Some(known) = known {
             known.to_vec()
         } else {
             let start = self.threads.len();
@@ -42,9 +43,11 @@ impl Subtrees {
             self.threads.get(start..).unwrap_or_default().to_vec()
         };
         // The first one is mostly the one that made the others.
-        threads.sort_unstable();
-        threads.dedup();
-        Ok(threads)
+        numbers.sort_unstable();
+        numbers.dedup();
+        let is_partial = numbers.first() == Some(&0);
+        numbers.retain(|number| *number > 0);
+        Ok(Threads { numbers, is_partial })
     }
 }
 
@@ -68,10 +71,19 @@ mod tests {
         let mut subtrees = Subtrees::default();
         let mut listed = |folder: &Path| {
             let threads = subtrees.threads(folder, fs::metadata(folder).unwrap().ino()).unwrap();
-            (threads, subtrees.threads.len())
+            assert!(!threads.is_partial);
+            (threads.numbers, subtrees.threads.len())
         };
         for (first, folder) in (1..).zip(&folders) {
             assert_eq!(listed(folder), ((first..=40).collect(), 40), "no list but the first");
         }
+    }
+
+    #[test]
+    fn threads_without_a_number_make_the_list_partial() {
+        let root = tempfile::tempdir().unwrap();
+        fs::write(root.path().join("cgroup.threads"), "0\n7\n0\n").unwrap();
+        let threads = Subtrees::default().threads(root.path(), 1).unwrap();
+        assert!(threads.numbers == [7] && threads.is_partial, "{threads:?}");
     }
 }

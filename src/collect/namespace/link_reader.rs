@@ -9,7 +9,7 @@ use std::os::fd::{AsFd as _, OwnedFd};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TryRecvError, sync_channel};
 use std::time::Duration;
 
-use super::links::{Interface, interfaces_of};
+use super::links::{Listed, interfaces_of};
 
 /// How long a sample waits for an answer, as long as answers come in time.
 const PATIENCE: Duration = Duration::from_millis(100);
@@ -17,13 +17,13 @@ const PATIENCE: Duration = Duration::from_millis(100);
 const QUESTIONS: usize = 256;
 
 /// The answer to come.
-pub(super) type Pending = Receiver<io::Result<Vec<Interface>>>;
+pub(super) type Pending = Receiver<io::Result<Listed>>;
 
 #[derive(Debug)]
 struct Question {
     namespace: File,
     others: Vec<OwnedFd>,
-    answer: SyncSender<io::Result<Vec<Interface>>>,
+    answer: SyncSender<io::Result<Listed>>,
 }
 
 /// Asks the thread, which is started by the first question.
@@ -45,7 +45,7 @@ impl LinkReader {
     }
 
     /// The answer, if it has come or comes within a moment.
-    pub(super) fn answer(&mut self, pending: &Pending) -> Option<io::Result<Vec<Interface>>> {
+    pub(super) fn answer(&mut self, pending: &Pending) -> Option<io::Result<Listed>> {
         let answer = if self.late {
             pending.try_recv().map_err(|error| error == TryRecvError::Disconnected)
         } else {

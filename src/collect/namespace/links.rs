@@ -2,11 +2,14 @@
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
+use std::os::unix::fs::MetadataExt as _;
 use std::time::Duration;
 
 use rustix::net::sockopt::{Timeout, set_socket_timeout};
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, recv, send, socket_with};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
+
+use crate::collect::Traffic;
 
 // Numbers of linux/netlink.h, linux/rtnetlink.h, linux/if_link.h, linux/net_namespace.h and linux/if.h.
 const NLMSG_ERROR: u16 = 2;
@@ -19,10 +22,9 @@ const NLM_F_REQUEST: u16 = 1;
 const NLM_F_DUMP: u16 = 0x300;
 const IFLA_IFNAME: u16 = 3;
 const IFLA_LINKINFO: u16 = 18;
-const IFLA_EXT_MASK: u16 = 29;
+const IFLA_STATS64: u16 = 23;
 const IFLA_LINK_NETNSID: u16 = 37;
 const IFLA_INFO_KIND: u16 = 1;
-const RTEXT_FILTER_SKIP_STATS: u32 = 8;
 const NETNSA_NSID: u16 = 1;
 const NETNSA_FD: u16 = 3;
 const IFF_LOOPBACK: u32 = 8;
@@ -78,9 +80,21 @@ const INNER: [&[u8]; 37] = [
     b"xfrm",
 ];
 
+/// What is known of a namespace by who is in it.
+#[derive(Debug)]
+pub(super) struct Listed {
+    pub(super) interfaces: Vec<Interface>,
+    /// The inode of its file with the counters.
+    pub(super) counters: Option<u64>,
+}
+
 /// An interface of a namespace.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Interface {
+    /// Its number, which stays whatever it is called.
+    pub(super) index: i32,
+    /// What passed it.
+    pub(super) passed: Traffic,
     /// Its name, as the kernel has it.
     pub(super) name: Vec<u8>,
     /// What passes it leaves or enters the namespace, and passes no other interface of it that is counted.
@@ -93,7 +107,7 @@ pub(super) struct Interface {
 
 /// Moves this thread into the network namespace, and lists its interfaces. What leads to one of the namespaces `others`
 /// does not lead out: it is counted there, where it leaves that one.
-pub(super) fn interfaces_of(namespace: BorrowedFd<'_>, others: &[OwnedFd]) -> io::Result<Vec<Interface>> {
+pub(super) fn interfaces_of(namespace: BorrowedFd<'_>, others: &[OwnedFd]) -> io::Result<Listed> {
     move_into_link_name_space(namespace, Some(LinkNameSpaceType::Network))?;
     let flags = SocketFlags::CLOEXEC;
     // Without a protocol it is NETLINK_ROUTE, which is number 0.
@@ -107,12 +121,15 @@ pub(super) fn interfaces_of(namespace: BorrowedFd<'_>, others: &[OwnedFd]) -> io
     } else {
         Vec::new()
     };
-    Ok(links.into_iter().map(|link| link.judged(&near)).collect())
+    let counters = std::fs::metadata("/proc/thread-self/net/dev").ok().map(|known| known.ino());
+    Ok(Listed { interfaces: links.into_iter().map(|link| link.judged(&near)).collect(), counters })
 }
 
 /// What a message says of a link.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Link {
+    index: i32,
+    passed: Traffic,
     name: Vec<u8>,
     kind: Option<Vec<u8>>,
     /// The number of the namespace with its other end, where that is another one.
@@ -129,7 +146,8 @@ impl Link {
             // A device.
             (None, None) => true,
         };
-        Interface { name: self.name, leads_out, is_virtual: self.kind.is_some(), is_loopback: self.is_loopback }
+        let Self { index, passed, name, .. } = self;
+        Interface { index, passed, name, leads_out, is_virtual: self.kind.is_some(), is_loopback: self.is_loopback }
     }
 }
 
@@ -137,7 +155,6 @@ impl Link {
 fn links(socket: &OwnedFd, buffer: &mut [u8]) -> io::Result<Vec<Link>> {
     let mut request = head(RTM_GETLINK, NLM_F_REQUEST | NLM_F_DUMP);
     request.extend([0; LINK_HEAD]);
-    attribute(&mut request, IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS);
     let mut found = Vec::new();
     ask(socket, request, buffer, RTM_NEWLINK, &mut |body| found.extend(link(body)))?;
     Ok(found)
@@ -220,10 +237,12 @@ fn message(bytes: &[u8]) -> Option<(u16, &[u8], &[u8])> {
 
 fn link(body: &[u8]) -> Option<Link> {
     let flags = int(body.get(8..)?)?.cast_unsigned();
-    let mut link = Link { is_loopback: flags & IFF_LOOPBACK != 0, ..Link::default() };
+    let index = int(body.get(4..)?)?;
+    let mut link = Link { index, is_loopback: flags & IFF_LOOPBACK != 0, ..Link::default() };
     for (kind, value) in attributes(body.get(LINK_HEAD..)?) {
         match kind {
             IFLA_IFNAME => link.name = text(value),
+            IFLA_STATS64 => link.passed = passed(value).unwrap_or_default(),
             IFLA_LINK_NETNSID => link.far = int(value),
             IFLA_LINKINFO => {
                 link.kind = attributes(value).find(|(kind, _)| *kind == IFLA_INFO_KIND).map(|(_, value)| text(value));
@@ -232,6 +251,12 @@ fn link(body: &[u8]) -> Option<Link> {
         }
     }
     Some(link)
+}
+
+/// The bytes in the figures of a link: behind the numbers of packets that were received and sent.
+fn passed(value: &[u8]) -> Option<Traffic> {
+    let figure = |at: usize| value.get(at..)?.first_chunk().map(|bytes| u64::from_ne_bytes(*bytes));
+    Some(Traffic { received: figure(16)?, sent: figure(24)? })
 }
 
 /// The attributes in a message or in an attribute, with their values.
@@ -280,7 +305,7 @@ mod tests {
 
     fn judged(kind: Option<&str>, far: Option<i32>, is_loopback: bool) -> bool {
         let kind = kind.map(|kind| kind.as_bytes().to_vec());
-        Link { name: b"x".to_vec(), kind, far, is_loopback }.judged(&[3]).leads_out
+        Link { name: b"x".to_vec(), kind, far, is_loopback, ..Link::default() }.judged(&[3]).leads_out
     }
 
     #[test]
@@ -299,7 +324,15 @@ mod tests {
     fn lists_the_links_of_this_threads_namespace() {
         let Ok(namespace) = std::fs::File::open("/proc/self/ns/net") else { return };
         let Ok(found) = interfaces_of(namespace.as_fd(), &[]) else { return };
-        assert!(found.iter().any(|link| link.is_loopback && !link.leads_out), "{found:?}");
+        assert!(found.interfaces.iter().any(|link| link.is_loopback && !link.leads_out), "{found:?}");
+        assert_eq!(found.counters, std::fs::metadata("/proc/self/net/dev").ok().map(|known| known.ino()));
+        // Whatever passed until then is in the file by now.
+        let text = std::fs::read("/proc/self/net/dev").unwrap();
+        let after: Vec<_> = crate::collect::net_dev::interfaces(&text).unwrap().collect();
+        for link in &found.interfaces {
+            let (_, now) = after.iter().find(|(name, _)| *name == link.name).unwrap();
+            assert!(now.sent >= link.passed.sent && now.received >= link.passed.received, "{link:?} {now:?}");
+        }
     }
 
     #[test]

@@ -6,11 +6,18 @@
 //! not metered here.
 //!
 //! A namespace is watched through one of its threads, its witness. All threads are asked where they are, since each may be
-//! in a namespace of its own, and nothing can be asked of a process whose first thread ended: at the first sample, when a witness ends or goes elsewhere, and again after a pause that grows to some seconds.
+//! in a namespace of its own, and nothing can be asked of a process whose first thread ended: at the first sample, when a
+//! witness ends or goes elsewhere, and again after a pause that grows to some seconds.
 //!
 //! The file with the counters stays open, which keeps them readable after the last process of the namespace ended. (It
-//! keeps the namespace too, until the next sample.)
+//! keeps the namespace too, until the next sample.) A socket goes on sending from a namespace that its process left: as
+//! long as there is one, the namespace counts on. Where no thread of the instance is left either, whose socket that is
+//! can't be known, and the network is named as not metered.
+//!
+//! A witness may go elsewhere while the file is opened. So it is asked again afterwards, and the thread that lists
+//! interfaces, which is in the namespace, says which file is the right one.
 
+mod held;
 mod link_reader;
 mod links;
 
@@ -18,32 +25,27 @@ mod links;
 pub(super) use links::fuzz_answer;
 
 use std::collections::{BTreeMap, HashMap};
-use std::fs::File;
 use std::io;
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use self::link_reader::{LinkReader, Pending};
-use self::links::Interface;
+use self::held::Held;
+use self::link_reader::LinkReader;
 use super::Traffic;
-use super::kernel_file::{KernelFile, is_gone};
-use super::net_dev::interfaces;
-use super::open_files::KeptFiles;
+use super::kernel_file::is_gone;
 use super::pattern::NamePattern;
-use super::spelling::spelled;
 use crate::clock::Monotonic;
 
-/// Pauses between two rounds that ask all processes of an instance where they are.
+/// Pauses between two rounds that ask all threads of an instance where they are.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LAST_PAUSE: Duration = Duration::from_secs(10);
-/// What a process adds to the pause, so that an instance with very many does not cost more than others.
-const PAUSE_FOR_PROCESS: Duration = Duration::from_micros(500);
+/// What a thread adds to the pause, so that an instance with very many does not cost more than others.
+const PAUSE_FOR_THREAD: Duration = Duration::from_micros(500);
 /// The inode of the machine's first network namespace, since Linux 6.18; before that no namespace has it.
 const INITIAL_NAMESPACE: u64 = 0xefff_fff9;
-/// With so many processes at most, all are also asked when there is a new interface.
-const FEW_PROCESSES: usize = 1024;
+/// With so many threads at most, all are also asked when there is a new interface.
+const FEW_THREADS: usize = 1024;
 /// Namespaces of one instance.
 const MAX_NAMESPACES: usize = 256;
 
@@ -74,6 +76,11 @@ impl Namespaces {
         Self { proc, host, wanted: wanted.to_vec(), reader, denied: false, too_many: false, shares_host: false }
     }
 
+    /// Whether an interface of this name counts, where not all do.
+    fn is_wanted(&self, name: &str) -> bool {
+        self.wanted.iter().any(|pattern| pattern.matches(name))
+    }
+
     fn log_denied(&mut self, error: &io::Error) {
         if !std::mem::replace(&mut self.denied, true) {
             tracing::warn!(
@@ -94,6 +101,15 @@ fn namespace_of(process: &Path) -> io::Result<u64> {
     inode.ok_or_else(|| io::Error::other(format!("{} is no network namespace", link.display())))
 }
 
+/// The threads of an instance.
+#[derive(Debug, Default)]
+pub(super) struct Threads {
+    /// By their numbers.
+    pub(super) numbers: Vec<u32>,
+    /// There are more, or some that have no number here.
+    pub(super) is_partial: bool,
+}
+
 /// One instance's traffic.
 #[derive(Debug, Default)]
 pub(super) struct NamespaceTraffic {
@@ -102,48 +118,13 @@ pub(super) struct NamespaceTraffic {
     /// When processes are asked again, and the pause behind that.
     next_round: Monotonic,
     pause: Duration,
-    /// How many processes there were.
-    processes: usize,
+    /// How many threads there were in the last round, and whether there were more.
+    threads: usize,
+    lacks_threads: bool,
     /// Some of what passes is not counted.
     is_partial: bool,
     /// Whether the instance was there before the first sample, so that nobody knows which of its traffic is new.
     old: bool,
-}
-
-/// A namespace that a process of the instance is in.
-#[derive(Debug)]
-struct Held {
-    /// The folder in `/proc` of the witness.
-    process: PathBuf,
-    /// `None` for the host's.
-    counters: Option<KernelFile>,
-    /// By name.
-    interfaces: HashMap<Vec<u8>, Known>,
-    pending: Option<Pending>,
-    /// Its interfaces could not be listed, so that nobody knows which of them count.
-    is_refused: bool,
-    /// Its interfaces are to be listed again.
-    outdated: bool,
-    /// It was found at the first sample of an instance that had been there before.
-    old: bool,
-    /// Kept while its file is open.
-    _kept: Option<KeptFiles>,
-}
-
-/// An interface.
-#[derive(Debug)]
-struct Known {
-    /// `INTERFACE@NAMESPACE`: a namespace that comes after another one has interfaces of its own.
-    key: String,
-    /// Whether it counts; `None` as long as nobody has answered.
-    counts: Option<bool>,
-    is_loopback: bool,
-    /// It was there at the first sample of an instance that had been there before.
-    old: bool,
-    /// What it showed when it was first seen, which is what it starts from.
-    first: Traffic,
-    started: bool,
-    seen: bool,
 }
 
 impl NamespaceTraffic {
@@ -157,70 +138,99 @@ impl NamespaceTraffic {
         self.is_partial
     }
 
-    /// The counters as of now. `processes` lists all of the instance's processes, with each thread by its number.
+    /// The counters as of now. `threads` lists all of the instance's threads.
     pub(super) fn read(
         &mut self,
         shared: &mut Namespaces,
         at: Monotonic,
-        mut processes: impl FnMut() -> io::Result<Vec<u32>>,
+        mut threads: impl FnMut() -> io::Result<Threads>,
         buffer: &mut Vec<u8>,
     ) -> io::Result<BTreeMap<String, Traffic>> {
         let mut traffic = BTreeMap::new();
+        self.is_partial = false;
         let mut is_round = self.held.is_empty() || at >= self.next_round;
-        // Nothing is counted in the host's namespace, so that its witness is asked in rounds alone.
-        let asked = self.held.iter().filter(|(_, held)| is_round || held.counters.is_some());
+        // Nothing is counted in the host's namespace, and one that was left has no witness, so that these are asked for in
+        // rounds alone.
+        let asked = self.held.iter().filter(|(_, held)| is_round || !(held.is_host() || held.is_left));
         let moved: Vec<u64> = asked.filter(|(inode, held)| !held.is_in(**inode)).map(|(inode, _)| *inode).collect();
         is_round |= !moved.is_empty();
-        let places = if is_round { self.places(shared, &processes()?, at)? } else { HashMap::new() };
+        let had_threads = self.threads > 0;
+        let places = if is_round { self.places(shared, &threads()?, at)? } else { HashMap::new() };
         for inode in moved {
-            match places.get(&inode) {
-                Some(process) => {
-                    if let Some(held) = self.held.get_mut(&inode) {
-                        held.process.clone_from(process);
-                    }
+            let Some(held) = self.held.get_mut(&inode) else { continue };
+            match (places.get(&inode), held.has_sockets(buffer)) {
+                (Some(process), _) => {
+                    held.process.clone_from(process);
+                    held.is_left = false;
                 }
-                None => {
-                    // No process is left in it. What is left of the counters is part of this sample.
-                    if let Some(mut held) = self.held.remove(&inode) {
-                        held.update(shared, inode, buffer, &mut traffic)?;
+                (None, Some(true)) => {
+                    // What passed until its last thread ended counts in any case.
+                    if self.threads == 0 && had_threads {
+                        held.update(shared, inode, buffer)?;
+                        held.add_to(&mut traffic);
                     }
+                    held.is_left = true;
+                }
+                (None, sockets) => {
+                    // No thread is left in it. What is left of the counters is part of this sample.
+                    held.update(shared, inode, buffer)?;
+                    held.add_to(&mut traffic);
+                    self.is_partial |= held.is_partial || sockets.is_none() && !held.is_host() && self.threads > 0;
+                    self.held.remove(&inode);
                 }
             }
         }
         if is_round {
-            self.enter(shared, places);
+            self.enter(shared, places)?;
         }
-        self.list_interfaces(shared);
-        for (inode, held) in &mut self.held {
-            held.update(shared, *inode, buffer, &mut traffic)?;
+        let has_threads = self.threads > 0;
+        for (inode, held) in self.held.iter_mut().filter(|(_, held)| has_threads || !held.is_left) {
+            held.update(shared, *inode, buffer)?;
         }
         // New interfaces have to be listed before it is known whether they count. What lies at their other end may be new
         // as well.
-        if self.held.values().any(Held::has_unknown) {
-            if !is_round && self.processes <= FEW_PROCESSES {
-                is_round = true;
-                let places = self.places(shared, &processes()?, at)?;
-                self.enter(shared, places);
-            }
-            self.list_interfaces(shared);
-            self.held.values_mut().for_each(|held| held.start(&mut traffic));
+        if !is_round
+            && self.threads <= FEW_THREADS
+            && self.held.values().any(|held| held.has_undecided() && !held.is_left)
+        {
+            is_round = true;
+            let places = self.places(shared, &threads()?, at)?;
+            self.enter(shared, places)?;
+        }
+        self.list_interfaces(shared);
+        let is_mistaken = self.held.values().any(|held| held.is_mistaken);
+        if is_mistaken {
+            self.held.retain(|_, held| !held.is_mistaken);
+            self.next_round = at;
+        }
+        for held in self.held.values_mut().filter(|held| has_threads || !held.is_left) {
+            held.add_to(&mut traffic);
         }
         if is_round {
             self.old = false;
         }
-        self.is_partial = self.held.len() >= MAX_NAMESPACES
-            || self.held.values().any(|held| held.counters.is_none() || held.is_refused);
+        self.is_partial |= is_mistaken
+            || self.lacks_threads
+            || self.held.len() >= MAX_NAMESPACES
+            || self.held.values().any(|held| {
+                let is_refused = held.is_refused && shared.wanted.is_empty();
+                held.is_host()
+                    || is_refused
+                    || held.is_partial
+                    || held.is_left && (!has_threads || held.has_undecided())
+            });
         Ok(traffic)
     }
 
-    /// Where the processes are: a witness for each namespace.
-    fn places(&mut self, shared: &Namespaces, processes: &[u32], at: Monotonic) -> io::Result<HashMap<u64, PathBuf>> {
+    /// Where the threads are: a witness for each namespace.
+    fn places(&mut self, shared: &Namespaces, threads: &Threads, at: Monotonic) -> io::Result<HashMap<u64, PathBuf>> {
         self.pause = (2 * self.pause).clamp(FIRST_PAUSE, LAST_PAUSE);
-        let count = u32::try_from(processes.len()).unwrap_or(u32::MAX);
-        self.processes = processes.len();
-        self.next_round = at.saturating_add(self.pause).saturating_add(PAUSE_FOR_PROCESS.saturating_mul(count));
+        let count = u32::try_from(threads.numbers.len()).unwrap_or(u32::MAX);
+        self.threads = threads.numbers.len();
+        self.lacks_threads = threads.is_partial;
+        self.next_round = at.saturating_add(self.pause).saturating_add(PAUSE_FOR_THREAD.saturating_mul(count));
         let mut places = HashMap::new();
-        for number in processes {
+        for number in &threads.numbers {
             let process = shared.proc.join(number.to_string());
             match namespace_of(&process) {
                 Ok(inode) => {
@@ -237,7 +247,7 @@ impl NamespaceTraffic {
     }
 
     /// Holds the namespaces that are new.
-    fn enter(&mut self, shared: &mut Namespaces, places: HashMap<u64, PathBuf>) {
+    fn enter(&mut self, shared: &mut Namespaces, places: HashMap<u64, PathBuf>) -> io::Result<()> {
         let before = self.held.len();
         for (inode, process) in places {
             if self.held.contains_key(&inode) {
@@ -252,8 +262,13 @@ impl NamespaceTraffic {
                 }
                 break;
             }
-            let held = Held::new(shared, inode, process, self.old);
-            if held.counters.is_none() && !std::mem::replace(&mut shared.shares_host, true) {
+            let Some(held) = Held::new(shared, inode, process, self.old)? else {
+                // Where its witness went is asked at the next sample.
+                self.next_round = Duration::ZERO;
+                self.is_partial = true;
+                continue;
+            };
+            if held.is_host() && !std::mem::replace(&mut shared.shares_host, true) {
                 tracing::info!(
                     "the network of instances in the host's network namespace is not metered: the kernel counts it for the \
                      host alone"
@@ -266,151 +281,41 @@ impl NamespaceTraffic {
             self.pause = Duration::ZERO;
         }
         for held in self.held.values_mut() {
-            // What does not count may do so when its other end went elsewhere, and what counts may lead to one that came.
-            let settled = held.interfaces.values().all(|known| known.counts == Some(true) || known.is_loopback);
-            held.outdated |= came || !settled;
+            // What counts may lead to a namespace that came.
+            held.outdated |= came || !held.is_settled();
         }
+        Ok(())
     }
 
     /// Asks for the interfaces of those namespaces where they are not known, and takes what was answered.
     fn list_interfaces(&mut self, shared: &mut Namespaces) {
         let wanted: Vec<u64> =
-            self.held.iter().filter(|(_, held)| held.is_to_be_listed(shared)).map(|(inode, _)| *inode).collect();
+            self.held.iter().filter(|(_, held)| held.is_to_be_listed()).map(|(inode, _)| *inode).collect();
         for inode in wanted {
             let Some(reader) = &mut shared.reader else {
                 self.held.values_mut().for_each(Held::take_names);
                 continue;
             };
-            let others = self.held.iter().filter(|(other, held)| **other != inode && held.counters.is_some());
+            let others = self.held.iter().filter(|(other, held)| **other != inode && !held.is_host());
             let others: Vec<OwnedFd> =
                 others.filter_map(|(inode, held)| held.open(*inode).ok()).map(OwnedFd::from).collect();
             let Some(held) = self.held.get_mut(&inode) else { continue };
             match held.open(inode) {
-                Ok(namespace) => held.pending = reader.ask(namespace, others),
+                Ok(namespace) => held.ask(reader.ask(namespace, others)),
                 // It ends; the next sample finds that out.
                 Err(error) if is_gone(&error) => {}
-                Err(error) => held.take_list(Err(error), shared),
+                Err(error) => held.take_list(inode, Err(error), shared),
             }
             held.outdated = held.pending.is_none();
         }
-        for held in self.held.values_mut() {
+        for (inode, held) in &mut self.held {
             if let Some(pending) = &held.pending
                 && let Some(answer) = shared.reader.as_mut().and_then(|reader| reader.answer(pending))
             {
                 held.pending = None;
-                held.take_list(answer, shared);
+                held.take_list(*inode, answer, shared);
             }
         }
-    }
-}
-
-impl Held {
-    fn new(shared: &Namespaces, inode: u64, process: PathBuf, old: bool) -> Self {
-        let path = process.join("net/dev");
-        let is_host = inode == INITIAL_NAMESPACE || shared.host == Some(inode);
-        let kept = if is_host { None } else { KeptFiles::reserve(1) };
-        let file = if kept.is_some() { KernelFile::kept(path) } else { KernelFile::reopened(path) };
-        let counters = (!is_host).then_some(file);
-        let interfaces = HashMap::new();
-        Self { process, counters, interfaces, pending: None, is_refused: false, outdated: false, old, _kept: kept }
-    }
-
-    /// Whether the witness is still there.
-    fn is_in(&self, inode: u64) -> bool {
-        namespace_of(&self.process).is_ok_and(|now| now == inode)
-    }
-
-    /// Opens the namespace.
-    fn open(&self, inode: u64) -> io::Result<File> {
-        let file = File::open(self.process.join("ns/net"))?;
-        // The number of a process that ended may have been given to another one.
-        if file.metadata()?.ino() == inode { Ok(file) } else { Err(io::ErrorKind::NotFound.into()) }
-    }
-
-    fn has_unknown(&self) -> bool {
-        !self.is_refused && self.interfaces.values().any(|known| known.counts.is_none())
-    }
-
-    fn is_to_be_listed(&self, shared: &Namespaces) -> bool {
-        let lacks = self.has_unknown() || self.outdated && !self.interfaces.is_empty();
-        lacks && self.counters.is_some() && self.pending.is_none() && shared.wanted.is_empty()
-    }
-
-    /// Takes over which interfaces count.
-    fn take_list(&mut self, listed: io::Result<Vec<Interface>>, shared: &mut Namespaces) {
-        match listed {
-            Ok(listed) => {
-                self.is_refused = false;
-                for interface in listed {
-                    if let Some(known) = self.interfaces.get_mut(&interface.name) {
-                        known.counts = Some(interface.leads_out);
-                        known.is_loopback = interface.is_loopback;
-                        // What began at zero here is new where the instance was looked at before.
-                        if interface.is_virtual && !known.old && !known.started {
-                            known.first = Traffic::default();
-                        }
-                    }
-                }
-            }
-            Err(error) => {
-                shared.log_denied(&error);
-                self.is_refused = true;
-            }
-        }
-    }
-
-    /// Where nothing but names is known, all but loopback count.
-    fn take_names(&mut self) {
-        for (name, known) in &mut self.interfaces {
-            known.counts.get_or_insert(name != b"lo");
-        }
-    }
-
-    /// Reads the counters, and adds those that count.
-    fn update(
-        &mut self,
-        shared: &Namespaces,
-        inode: u64,
-        buffer: &mut Vec<u8>,
-        found: &mut BTreeMap<String, Traffic>,
-    ) -> io::Result<()> {
-        let Some(file) = &mut self.counters else { return Ok(()) };
-        let text = match file.read_bytes(buffer) {
-            Ok(text) => text,
-            Err(error) if is_gone(&error) => return Ok(()),
-            Err(error) => return Err(error),
-        };
-        for (name, traffic) in interfaces(text)? {
-            if !self.interfaces.contains_key(name) {
-                self.interfaces.insert(name.to_owned(), Known::new(name, inode, self.old, traffic, &shared.wanted));
-            }
-            let Some(known) = self.interfaces.get_mut(name) else { continue };
-            known.seen = true;
-            if known.started && known.counts == Some(true) {
-                found.insert(known.key.clone(), traffic);
-            }
-        }
-        self.interfaces.retain(|_, known| std::mem::take(&mut known.seen));
-        self.old = false;
-        self.start(found);
-        Ok(())
-    }
-
-    /// Begins to count what is found to count, from what it showed when it was first seen.
-    fn start(&mut self, found: &mut BTreeMap<String, Traffic>) {
-        for known in self.interfaces.values_mut() {
-            if known.counts == Some(true) && !std::mem::replace(&mut known.started, true) {
-                found.insert(known.key.clone(), known.first);
-            }
-        }
-    }
-}
-
-impl Known {
-    fn new(name: &[u8], inode: u64, old: bool, first: Traffic, wanted: &[NamePattern]) -> Self {
-        let spelled = spelled(name);
-        let counts = (!wanted.is_empty()).then(|| wanted.iter().any(|pattern| pattern.matches(&spelled)));
-        Self { key: format!("{spelled}@{inode}"), counts, is_loopback: false, old, first, started: false, seen: false }
     }
 }
 
@@ -418,7 +323,7 @@ impl Known {
 mod tests {
     use super::*;
     use std::fs;
-    use std::os::unix::fs::symlink;
+    use std::os::unix::fs::{MetadataExt as _, symlink};
 
     const HEAD: &str = "Inter-| Receive | Transmit\n face |bytes\n";
 
@@ -433,8 +338,62 @@ mod tests {
         fs::write(folder.join("net/dev"), format!("{HEAD}{lo}{}", eth0.unwrap_or_default())).unwrap();
     }
 
+    /// A socket goes on sending from a namespace that its process left.
+    #[test]
+    fn a_namespace_that_was_left_counts_while_a_socket_is_in_it() {
+        let root = tempfile::tempdir().unwrap();
+        let root = root.path();
+        let sockets = |count: u32| fs::write(root.join("proc/20/net/sockstat"), format!("sockets: used {count}\n"));
+        process(root, 20, "7", Some(5));
+        sockets(1).unwrap();
+        let mut shared = Namespaces::new(root, &[]);
+        let (mut traffic, mut second) = (NamespaceTraffic::new(false), 0);
+        let mut read = |processes: &[u32]| {
+            second += 60;
+            let at = Duration::from_secs(second);
+            let found = traffic.read(&mut shared, at, || Ok(of(processes)), &mut Vec::new()).unwrap();
+            (found.into_iter().map(|(name, it)| (name, it.received)).collect::<Vec<_>>(), traffic.is_partial())
+        };
+        let one = |received| vec![("eth0@7".to_owned(), received)];
+        process(root, 21, "9", None);
+        assert_eq!(read(&[20, 21]), (one(5), false));
+        // Its files tell of the namespace that they were opened in.
+        process(root, 20, "7", Some(50));
+        fs::remove_file(root.join("proc/20/ns/net")).unwrap();
+        assert_eq!(read(&[20, 21]), (one(50), false));
+        process(root, 20, "7", Some(60));
+        fs::remove_file(root.join("proc/20/ns/net")).unwrap();
+        assert_eq!(read(&[]), (one(60), true), "whose it is can't be known");
+        assert_eq!(read(&[]), (vec![], true));
+        assert_eq!(read(&[21]), (one(60), false));
+        sockets(0).unwrap();
+        assert_eq!(read(&[21]), (one(60), false), "its last figures");
+        assert_eq!(read(&[21]), (vec![], false));
+    }
+
     fn bytes(traffic: &BTreeMap<String, Traffic>) -> Vec<(&str, u64, u64)> {
         traffic.iter().map(|(name, traffic)| (name.as_str(), traffic.received, traffic.sent)).collect()
+    }
+
+    fn of(numbers: &[u32]) -> Threads {
+        Threads { numbers: numbers.to_vec(), is_partial: false }
+    }
+
+    /// The witness of a namespace may go elsewhere between the question where it is and the opening of its files.
+    #[test]
+    fn counters_of_another_namespace_are_never_taken() {
+        let root = tempfile::tempdir().unwrap();
+        process(root.path(), 20, "7", Some(5));
+        let mut shared = Namespaces::new(root.path(), &[]);
+        let folder = root.path().join("proc/20");
+        assert!(Held::new(&shared, 8, folder.clone(), false).unwrap().is_none(), "it is in 7 by now");
+        let file = fs::metadata(folder.join("net/dev")).unwrap();
+        let mut held = Held::new(&shared, 7, folder, false).unwrap().unwrap();
+        for (counters, is_mistaken) in [(file.ino(), false), (file.ino() + 1, true)] {
+            let listed = links::Listed { interfaces: vec![], counters: Some(counters) };
+            held.take_list(7, Ok(listed), &mut shared);
+            assert_eq!(held.is_mistaken, is_mistaken);
+        }
     }
 
     /// Without the kernel behind it: all but `lo` count, from what they show at first.
@@ -450,7 +409,7 @@ mod tests {
         let mut second = 0;
         let mut read = |traffic: &mut NamespaceTraffic, processes: &[u32]| {
             second += 60;
-            traffic.read(&mut shared, Duration::from_secs(second), || Ok(processes.to_vec()), &mut buffer).unwrap()
+            traffic.read(&mut shared, Duration::from_secs(second), || Ok(of(processes)), &mut buffer).unwrap()
         };
         assert_eq!(bytes(&read(&mut traffic, &[])), [], "no process yet");
         assert_eq!(bytes(&read(&mut traffic, &[20])), [], "no interface yet");

@@ -36,7 +36,7 @@ use super::cgroup::GroupLimits;
 use super::drm::{Drm, DrmClients};
 use super::kernel_file::read_text_once;
 use super::machine::{Machine, count_of};
-use super::namespace::{NamespaceTraffic, Namespaces};
+use super::namespace::{NamespaceTraffic, Namespaces, Threads};
 use super::nvidia::{NvidiaShares, share_of};
 use super::once::Once;
 use super::spelling::spelled;
@@ -175,7 +175,7 @@ impl Scope for ProcessTree {
         let (cpus, memory_total) = self.limits(at);
         let mut processes: Vec<u32> = look.entries.keys().map(|id| id.0).collect();
         processes.sort_unstable();
-        let threads = || Ok(self.walker.threads(&processes));
+        let threads = || Ok(Threads { numbers: self.walker.threads(&processes), is_partial: false });
         let network = self.traffic.read(&mut self.namespaces, at, threads, &mut self.buffer);
         let gpu =
             self.drm.is_present(at).then(|| self.clients.read(&mut self.drm, at, None, &processes, &mut self.buffer));

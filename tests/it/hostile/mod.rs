@@ -10,6 +10,8 @@ mod large_configuration;
 #[cfg(target_os = "linux")]
 mod metering;
 mod nats;
+#[cfg(target_os = "linux")]
+mod network;
 mod queue;
 mod servers;
 mod waits;

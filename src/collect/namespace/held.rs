@@ -1,0 +1,327 @@
+//! A network namespace that an instance is in, with its interfaces.
+//!
+//! An interface is told by its number: whoever owns the namespace may give it any name at any time, also the one that
+//! another interface had at the last sample. The file with the counters has names alone. So where names changed, where a
+//! counter went back, and from time to time, the kernel is asked for numbers, names and counters together.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::PathBuf;
+
+use super::link_reader::Pending;
+use super::links::{Interface, Listed};
+use super::{INITIAL_NAMESPACE, Namespaces, namespace_of};
+use crate::collect::Traffic;
+use crate::collect::kernel_file::{KernelFile, is_gone};
+use crate::collect::net_dev::interfaces;
+use crate::collect::open_files::KeptFiles;
+use crate::collect::spelling::spelled;
+
+/// Files that a namespace keeps open.
+const FILES: u64 = 2;
+
+/// A namespace that a thread of the instance is in, or was.
+#[derive(Debug)]
+pub(super) struct Held {
+    /// The folder in `/proc` of the witness.
+    pub(super) process: PathBuf,
+    /// `None` for the host's.
+    counters: Option<KernelFile>,
+    /// Tells how many sockets there are. `None` where it could not be opened.
+    sockets: Option<KernelFile>,
+    /// By name.
+    interfaces: HashMap<Vec<u8>, Known>,
+    pub(super) pending: Option<Pending>,
+    /// The list was asked for in this sample, so that its counters are newer than those of the file.
+    is_fresh: bool,
+    /// Its interfaces could not be listed, so that nobody knows which of them count.
+    pub(super) is_refused: bool,
+    /// Its interfaces can be listed, as far as is known.
+    can_list: bool,
+    /// Its interfaces are to be listed again.
+    pub(super) outdated: bool,
+    /// Some of what passed in the last sample is not counted.
+    pub(super) is_partial: bool,
+    /// The file is of another namespace: the witness went elsewhere while it was opened.
+    pub(super) is_mistaken: bool,
+    /// No thread of the instance is in it, but a socket is.
+    pub(super) is_left: bool,
+    /// It was found at the first sample of an instance that had been there before, and not read since.
+    old: bool,
+    /// The same, and its interfaces were not listed since.
+    is_unlisted_old: bool,
+    /// Kept while its files are open.
+    _kept: Option<KeptFiles>,
+}
+
+/// An interface.
+#[derive(Debug)]
+struct Known {
+    /// `INTERFACE@NAMESPACE`, by the name that it had first: a namespace that comes after another one has interfaces of
+    /// its own.
+    key: String,
+    /// Its number, where that was listed.
+    index: Option<i32>,
+    /// Whether it counts; `None` as long as nobody has answered.
+    counts: Option<bool>,
+    is_loopback: bool,
+    /// It was there at the first sample of an instance that had been there before.
+    old: bool,
+    /// What it showed when it was first seen, which is what it starts from.
+    first: Traffic,
+    /// What it showed last.
+    last: Traffic,
+    started: bool,
+    seen: bool,
+}
+
+impl Held {
+    /// Holds the namespace `inode`, which `process` was seen in. `None` where it went elsewhere meanwhile.
+    pub(super) fn new(shared: &Namespaces, inode: u64, process: PathBuf, old: bool) -> io::Result<Option<Self>> {
+        let is_host = inode == INITIAL_NAMESPACE || shared.host == Some(inode);
+        let kept = if is_host { None } else { KeptFiles::reserve(FILES) };
+        let may_keep = kept.is_some();
+        let path = process.join("net/dev");
+        let counters = match may_keep.then(|| KernelFile::opened(path.clone())) {
+            _ if is_host => None,
+            None => Some(KernelFile::reopened(path)),
+            Some(Ok(file)) => Some(file),
+            Some(Err(error)) if is_gone(&error) => return Ok(None),
+            Some(Err(error)) => return Err(error),
+        };
+        let sockets = may_keep.then(|| KernelFile::opened(process.join("net/sockstat"))).and_then(Result::ok);
+        let held = Self {
+            process,
+            counters,
+            sockets,
+            interfaces: HashMap::new(),
+            pending: None,
+            is_fresh: false,
+            is_refused: false,
+            can_list: shared.reader.is_some(),
+            outdated: false,
+            is_partial: false,
+            is_mistaken: false,
+            is_left: false,
+            old,
+            is_unlisted_old: old,
+            _kept: kept,
+        };
+        Ok(held.is_in(inode).then_some(held))
+    }
+
+    pub(super) const fn is_host(&self) -> bool {
+        self.counters.is_none()
+    }
+
+    /// Whether the witness is still there.
+    pub(super) fn is_in(&self, inode: u64) -> bool {
+        namespace_of(&self.process).is_ok_and(|now| now == inode)
+    }
+
+    /// Opens the namespace.
+    pub(super) fn open(&self, inode: u64) -> io::Result<File> {
+        let file = File::open(self.process.join("ns/net"))?;
+        // The number of a process that ended may have been given to another one.
+        if file.metadata()?.ino() == inode { Ok(file) } else { Err(io::ErrorKind::NotFound.into()) }
+    }
+
+    /// Whether there are sockets in it, which may be used by who is elsewhere. `None` where that can't be told.
+    pub(super) fn has_sockets(&mut self, buffer: &mut Vec<u8>) -> Option<bool> {
+        let text = self.sockets.as_mut()?.read(buffer).ok()?;
+        let used = text.lines().find_map(|line| line.strip_prefix("sockets: used "))?;
+        Some(used.trim().parse::<u64>().ok()? > 0)
+    }
+
+    /// Whether an interface is there of which nobody knows whether it counts, or which number it has.
+    pub(super) fn has_unknown(&self) -> bool {
+        !self.is_refused && self.interfaces.values().any(|known| known.counts.is_none() || known.index.is_none())
+    }
+
+    /// Whether the instance's other namespaces have to be known, which decides what counts.
+    pub(super) fn has_undecided(&self) -> bool {
+        !self.is_refused && self.interfaces.values().any(|known| known.counts.is_none())
+    }
+
+    /// Whether all interfaces count, or never will. What does not count may do so when its other end went elsewhere.
+    /// Loopback has received what it sent; what bears its name and has not is something else.
+    pub(super) fn is_settled(&self) -> bool {
+        let is_settled =
+            |known: &Known| known.counts == Some(true) || known.is_loopback && known.last.sent == known.last.received;
+        self.interfaces.values().all(is_settled)
+    }
+
+    pub(super) fn is_to_be_listed(&self) -> bool {
+        let lacks = self.has_unknown() || self.outdated && !self.interfaces.is_empty();
+        lacks && !self.is_host() && self.pending.is_none() && !self.is_left
+    }
+
+    /// A list of its interfaces was asked for.
+    pub(super) fn ask(&mut self, pending: Option<Pending>) {
+        self.is_fresh = pending.is_some();
+        self.pending = pending;
+    }
+
+    /// Takes over which interfaces there are, and which of them count.
+    pub(super) fn take_list(&mut self, inode: u64, listed: io::Result<Listed>, shared: &mut Namespaces) {
+        let listed = match listed {
+            Ok(listed) => listed,
+            Err(error) => {
+                if shared.wanted.is_empty() {
+                    shared.log_denied(&error);
+                }
+                self.is_refused = true;
+                self.can_list = false;
+                return;
+            }
+        };
+        (self.is_refused, self.can_list) = (false, true);
+        let file = self.counters.as_ref().and_then(KernelFile::file);
+        if let (Some(file), Some(counters)) = (file, listed.counters) {
+            self.is_mistaken = file.metadata().is_ok_and(|known| known.ino() != counters);
+        }
+        let mut before = std::mem::take(&mut self.interfaces);
+        let names: HashMap<i32, Vec<u8>> =
+            before.iter().filter_map(|(name, known)| Some((known.index?, name.clone()))).collect();
+        for interface in listed.interfaces {
+            let known = match names.get(&interface.index) {
+                Some(name) => before.remove(name).map(|known| (known, *name == interface.name)),
+                // Under a name that another one has by now it is new as well.
+                None if before.get(&interface.name).is_some_and(|known| known.index.is_none()) => {
+                    before.remove(&interface.name).map(|known| (known, true))
+                }
+                None => None,
+            };
+            let (mut known, is_same_name) = known.unwrap_or_else(|| {
+                let passed = interface.passed;
+                (Known::new(&interface.name, inode, self.is_unlisted_old, passed, shared), false)
+            });
+            known.take(&interface, is_same_name, self.is_fresh, shared);
+            self.interfaces.insert(interface.name, known);
+        }
+        // What came after the list has no number yet. All others are gone.
+        before.retain(|_, known| known.index.is_none());
+        for (name, known) in before {
+            self.interfaces.entry(name).or_insert(known);
+        }
+        self.is_unlisted_old = false;
+    }
+
+    /// Where nothing but names is known, all but loopback count.
+    pub(super) fn take_names(&mut self) {
+        for (name, known) in &mut self.interfaces {
+            known.counts.get_or_insert(name != b"lo");
+        }
+    }
+
+    /// Reads the counters.
+    pub(super) fn update(&mut self, shared: &Namespaces, inode: u64, buffer: &mut Vec<u8>) -> io::Result<()> {
+        self.is_partial = false;
+        self.is_fresh = false;
+        let Some(file) = &mut self.counters else { return Ok(()) };
+        let text = match file.read_bytes(buffer) {
+            Ok(text) => text,
+            Err(error) if is_gone(&error) => {
+                self.is_partial = true;
+                return Ok(());
+            }
+            Err(error) => return Err(error),
+        };
+        if file.file().is_none() && namespace_of(&self.process).ok() != Some(inode) {
+            // The witness went elsewhere, and the file may be that of where it is.
+            self.is_partial = true;
+            return Ok(());
+        }
+        let can_list = shared.reader.is_some() && !self.is_refused && !self.is_left;
+        self.can_list = can_list;
+        for (name, traffic) in interfaces(text)? {
+            match self.interfaces.get_mut(name) {
+                Some(known) => {
+                    known.seen = true;
+                    if can_list
+                        && known.index.is_some()
+                        && (known.last.sent > traffic.sent || known.last.received > traffic.received)
+                    {
+                        // Another interface has its name, or it counts anew.
+                        self.outdated = true;
+                    } else {
+                        known.last = traffic;
+                    }
+                }
+                None => {
+                    let known = Known::new(name, inode, self.old, traffic, shared);
+                    self.interfaces.insert(name.to_owned(), Known { seen: true, ..known });
+                }
+            }
+        }
+        let mut lost = false;
+        self.interfaces.retain(|_, known| {
+            let seen = std::mem::take(&mut known.seen);
+            let may_be_renamed = can_list && known.index.is_some();
+            self.outdated |= !seen && may_be_renamed;
+            lost |= !seen && !may_be_renamed && known.started;
+            seen || may_be_renamed
+        });
+        // Whether it was renamed is not known.
+        self.is_partial = lost && shared.reader.is_some();
+        self.old = false;
+        Ok(())
+    }
+
+    /// Adds the counters of what counts. What is found to count begins with what it showed when it was first seen.
+    pub(super) fn add_to(&mut self, found: &mut BTreeMap<String, Traffic>) {
+        let counting = |known: &&mut Known| known.counts == Some(true);
+        for known in self.interfaces.values_mut().filter(counting).filter(|known| known.started) {
+            found.insert(known.key.clone(), known.last);
+        }
+        // One without a number may be one that goes on under another name.
+        let can_start = |known: &&mut Known| !known.started && (!self.can_list || known.index.is_some());
+        for known in self.interfaces.values_mut().filter(counting).filter(can_start) {
+            known.started = true;
+            if let (true, Some(index)) = (found.contains_key(&known.key), known.index) {
+                // Its name was another one's before.
+                known.key = format!("{}#{index}", known.key);
+            }
+            found.insert(known.key.clone(), known.first);
+        }
+    }
+}
+
+impl Known {
+    fn new(name: &[u8], inode: u64, old: bool, first: Traffic, shared: &Namespaces) -> Self {
+        let spelled = spelled(name);
+        Self {
+            key: format!("{spelled}@{inode}"),
+            index: None,
+            counts: (!shared.wanted.is_empty()).then(|| shared.is_wanted(&spelled)),
+            is_loopback: false,
+            old,
+            first,
+            last: first,
+            started: false,
+            seen: false,
+        }
+    }
+
+    /// Takes over what the kernel says of it.
+    fn take(&mut self, interface: &Interface, is_same_name: bool, is_fresh: bool, shared: &Namespaces) {
+        self.index = Some(interface.index);
+        self.is_loopback = interface.is_loopback;
+        self.counts = Some(if shared.wanted.is_empty() {
+            interface.leads_out
+        } else {
+            // What counted goes on, whatever it is called by now.
+            self.counts == Some(true) || shared.is_wanted(&spelled(&interface.name))
+        });
+        // What an older list says of an interface is known from the file.
+        if is_fresh || !is_same_name {
+            self.last = interface.passed;
+        }
+        // What began at zero here is new where the instance was looked at before.
+        if shared.wanted.is_empty() && interface.is_virtual && !self.old && !self.started {
+            self.first = Traffic::default();
+        }
+    }
+}
