@@ -154,6 +154,7 @@ impl NamespaceTraffic {
         let asked = self.held.iter().filter(|(_, held)| is_round || !(held.is_host() || held.is_left));
         let moved: Vec<u64> = asked.filter(|(inode, held)| !held.is_in(**inode)).map(|(inode, _)| *inode).collect();
         is_round |= !moved.is_empty();
+        let had_threads = self.threads > 0;
         let places = if is_round { self.places(shared, &threads()?, at)? } else { HashMap::new() };
         for inode in moved {
             let Some(held) = self.held.get_mut(&inode) else { continue };
@@ -164,7 +165,7 @@ impl NamespaceTraffic {
                 }
                 (None, Some(true)) => {
                     // What passed until its last thread ended counts in any case.
-                    if self.threads == 0 && !held.is_left {
+                    if self.threads == 0 && had_threads {
                         held.update(shared, inode, buffer)?;
                         held.add_to(&mut traffic);
                     }

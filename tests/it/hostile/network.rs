@@ -86,7 +86,7 @@ fn an_interface_that_changes_its_name_is_billed_on() {
         if let Err(why) = container.plug() {
             return not_run(format!("no virtual cable can be laid: {why}"));
         }
-        inside(&container, &["link add d0 type dummy"]);
+        inside(&container, &["link add d0 type veth peer name d9"]);
         let mut scope = open(&group, interfaces);
         sent(scope.as_mut());
         let megabytes = MEGABYTES << 20;
