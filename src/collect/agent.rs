@@ -91,6 +91,9 @@ pub struct Agent {
     last: Option<i64>,
     /// When all scopes were last looked at.
     sampled: Monotonic,
+    /// When the next sample in between is due, where the caller says so, and when the interval behind it begins.
+    planned: Option<Monotonic>,
+    next_interval: Monotonic,
     held: bool,
     /// The wall clock was set ahead since the last look: the second that the line would be at otherwise.
     jumped_from: Option<i64>,
@@ -189,6 +192,8 @@ impl Agent {
             opened: begin,
             last: None,
             sampled,
+            planned: None,
+            next_interval: Monotonic::ZERO,
             held: false,
             jumped_from: None,
             earlier: BTreeMap::new(),
@@ -239,9 +244,31 @@ impl Agent {
             return self.line.until(self.begin);
         }
         // Samples of single instances in between put none off.
-        let since = self.line.monotonic().saturating_sub(self.sampled);
-        let next = self.periods.sample_interval.saturating_sub(since);
+        let now = self.line.monotonic();
+        let next = match self.planned {
+            Some(planned) => planned.saturating_sub(now),
+            None => self.periods.sample_interval.saturating_sub(now.saturating_sub(self.sampled)),
+        };
         if self.held { next } else { next.min(self.line.until(self.edge())) }
+    }
+
+    /// Plans the next sample in between, unless one is planned: at the part `random`, 0 to 1, of the next sample interval.
+    /// Who knows when samples come holds memory in between alone. Without it they come at even distances; the ends of
+    /// periods stay where they are.
+    pub fn plan_sample(&mut self, random: f64) {
+        let now = self.line.monotonic();
+        if !self.begun || self.planned.is_some_and(|planned| planned > now) {
+            return;
+        }
+        let interval = self.periods.sample_interval;
+        let mut begin = self.next_interval;
+        // Samples were missed, or another interval was set.
+        if begin.saturating_add(interval) <= now || begin > now.saturating_add(interval) {
+            begin = now;
+        }
+        let part = Duration::try_from_secs_f64(interval.as_secs_f64() * random.clamp(0.0, 1.0)).unwrap_or_default();
+        self.planned = Some(begin.saturating_add(part));
+        self.next_interval = begin.saturating_add(interval);
     }
 
     /// Whether the first look was taken.
@@ -311,6 +338,7 @@ impl Agent {
         self.fleet.close(moment.second, |_| true, events);
         self.fleet.settle(events);
         self.sampled = moment.at;
+        self.next_interval = moment.at;
         self.begun = true;
         Ok(())
     }
@@ -414,6 +442,7 @@ impl Agent {
         if periods != self.periods {
             self.periods = periods;
             self.schedule = self.schedule();
+            self.planned = None;
         }
         if self.begun {
             let mut problems = Vec::new();
@@ -519,11 +548,13 @@ impl Watched {
         }
         let (before, first) = (self.before, !self.looked);
         let is_pattern = self.scope.is_pattern();
+        let lost = self.scope.take_lost_cpu();
         let scope = &*self.scope;
         let substitute = &|place: &super::Place| scope.substitute_id(place);
         let (id, name, owner) = (self.id, &self.name, &self.owner);
         let look = Look { scope: id, name, owner, now, before, first, is_pattern, substitute };
         fleet.take(&look, observed, events, problems);
+        fleet.take_lost(&look, lost);
         (self.before, self.looked) = (Some(now), true);
         Ok(())
     }

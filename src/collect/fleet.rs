@@ -26,7 +26,7 @@ use super::metered::{Labels, Metered, Owner};
 use super::overlap::{Place, Places, clash, contained, twice};
 use super::remainder::{Remainder, Remainders};
 use super::timeline::is_possible_second;
-use super::{Chain, Identity, Meter, Observed};
+use super::{Chain, Identity, LostCpu, Meter, Observed, Reading};
 use crate::clock::Monotonic;
 
 /// How long the chain of an instance that ended is remembered.
@@ -180,9 +180,8 @@ impl Fleet {
         self.looks += 1;
         let looked = self.looks;
         let may_leave_something = !observed.is_empty() || look.first && !self.past.is_empty();
-        if may_leave_something && !self.remainders.knows(look.name) {
-            let place = Place::Group(format!("short-lived instances of {}", look.name).into());
-            self.remainders.know(look.name, (look.substitute)(&place));
+        if may_leave_something {
+            self.know_sums(look);
         }
         let mut present = 0;
         for mut seen in observed {
@@ -222,6 +221,29 @@ impl Fleet {
         if self.population.get(&look.scope).is_some_and(|members| *members != present) {
             let missing = |member: &Member| member.scope == look.scope && member.looked != looked;
             self.retire(missing, true, look.now, events);
+        }
+    }
+
+    /// Adds CPU time of instances that were gone before it was read to the sum of their scope.
+    pub(super) fn take_lost(&mut self, look: &Look<'_>, lost: Vec<LostCpu>) {
+        for LostCpu { user, org, used, cpus } in lost {
+            self.know_sums(look);
+            let (user, org) = (user.unwrap_or_else(|| look.owner.user.clone()), org.or_else(|| look.owner.org.clone()));
+            let latest = look.now.at.saturating_sub(Duration::from_nanos(1));
+            let since = look.before.map_or(latest, |before| before.at.min(latest));
+            let reading = Reading { at: look.now.at, cpu: Some(used), cpus, ..Reading::default() };
+            // Ids that can't be an event's have no instances either.
+            let Ok(identity) = Identity::new(look.name.to_string(), user, org) else { continue };
+            let (identity, mut chain) = Meter::from_birth(identity, look.now.second, since, reading).into_parts();
+            self.remainders.add(look.name, &identity, &look.owner.labels, &mut chain);
+        }
+    }
+
+    /// Has the ids of the scope's sums known.
+    fn know_sums(&mut self, look: &Look<'_>) {
+        if !self.remainders.knows(look.name) {
+            let place = Place::Group(format!("short-lived instances of {}", look.name).into());
+            self.remainders.know(look.name, (look.substitute)(&place));
         }
     }
 

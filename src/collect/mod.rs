@@ -176,6 +176,19 @@ pub struct Observed {
     pub reading: Reading,
 }
 
+/// CPU time of instances that were gone before it was read, as the counter of what contained them proves it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LostCpu {
+    /// Who is billed for it, where a template of the scope says so.
+    pub user: Option<String>,
+    /// The organization of who is billed, likewise.
+    pub org: Option<String>,
+    /// How much, at least.
+    pub used: Duration,
+    /// How many CPUs there are.
+    pub cpus: f64,
+}
+
 /// What is metered: a host, a container, a process, or all containers that a pattern names. Stays on one thread, as the
 /// handles of GPU drivers have to.
 pub trait Scope: fmt::Debug {
@@ -184,6 +197,12 @@ pub trait Scope: fmt::Debug {
     /// # Errors
     /// When nothing can be read at all. A part that fails is `None` in the reading and is logged once.
     fn read(&mut self, at: Monotonic) -> Result<Vec<Observed>, CollectError>;
+
+    /// Takes the CPU time that was lost with instances that are gone, as of the last sample. It is billed with what
+    /// short-lived instances leave.
+    fn take_lost_cpu(&mut self) -> Vec<LostCpu> {
+        Vec::new()
+    }
 
     /// Whether it has ended for good: nothing will be seen of it again.
     fn is_over(&self) -> bool {

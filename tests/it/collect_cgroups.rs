@@ -222,7 +222,8 @@ fn what_was_not_read_of_a_group_that_is_removed_is_said_with_its_bound() {
     let (burned, idle, read) = (above.child("burned"), above.child("idle"), above.child("read"));
     let mut command = formusage_process();
     command.args(["collect", "--no-state", "--interval", "1s", "--instance-id", "{name}", "--scope"]);
-    command.arg(format!("cgroup:{}/*", above.path())).stdin(Stdio::null());
+    // Other groups may be beside them, so that it can not be billed.
+    command.arg(format!("cgroup:{}/[bir]*", above.path())).stdin(Stdio::null());
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn_guarded();
     let mut stdout = BufReader::new(child.stdout.take().unwrap());
     let mut line = String::new();

@@ -490,3 +490,20 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn samples_come_at_random_moments_one_in_each_interval() {
+    let world = world(&[("a", 1, 0)]);
+    let mut agent = Agent::new(vec![source("s", &world)], periods(3), now(0));
+    tick(&mut agent, 0);
+    let mut millis = 0;
+    let mut sample = |random: f64| {
+        agent.plan_sample(random);
+        millis += u64::try_from(agent.wait().as_millis()).unwrap();
+        (millis, tick(&mut agent, millis))
+    };
+    assert_eq!([0.25, 0.9, 0.75].map(&mut sample), [(250, vec![]), (1_900, vec![]), (2_750, vec![])]);
+    assert_eq!(sample(0.5), (3_000, vec![e("a", 0, 3, 0)]), "the end of a period stays where it is");
+    assert_eq!(sample(0.1), (3_500, vec![]), "and puts off no sample");
+    assert_eq!(sample(0.0), (4_000, vec![]));
+}

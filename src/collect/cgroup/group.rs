@@ -74,7 +74,8 @@ impl Group {
 
     /// CPU time between the last look at all groups and the last one at it.
     pub(super) fn used_since_look(&self) -> Duration {
-        self.last.reading.cpu.zip(self.used).map_or(Duration::ZERO, |(now, before)| now.saturating_sub(before))
+        // One that was made since began at zero.
+        self.last.reading.cpu.unwrap_or_default().saturating_sub(self.used.unwrap_or_default())
     }
 
     /// A look at all groups is over.

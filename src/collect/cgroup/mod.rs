@@ -12,8 +12,8 @@
 //!
 //! A group under a group is metered for itself, and is in the figures of the one above. Groups that come and go under a
 //! pattern are followed; `cgroup.events` tells when a group became empty, so that its counters are read once more before
-//! it is removed. What a group consumes between the last look and its end can be lost only if it is removed within the
-//! millisecond in which its last process ends, or while this process is not run; how much that is at most is said.
+//! it is removed. What a group consumes between the last look and its end is not read if it is removed within the
+//! millisecond in which its last process ends, or while this process is not run: [`unread`] says what becomes of it.
 
 mod group;
 mod hierarchy;
@@ -50,13 +50,17 @@ use self::walk::{Found, Levels, MAX_NESTED, WatchedFolders};
 use self::watch::Listener;
 use super::spelling::{spelled, unspelled};
 use super::template::{Names, Naming};
-use super::{Asked, CollectError, Observed, Place, Scope, ScopeOptions};
+use super::{Asked, CollectError, LostCpu, Observed, Place, Scope, ScopeOptions};
 use crate::clock::Monotonic;
 
 /// How often groups whose last CPU time was not read are logged.
 const MISSED_LOGGED_EVERY: Duration = Duration::from_secs(10);
 /// Groups whose id had to be replaced that are logged: whoever makes groups must not fill the log.
 const MAX_RENAMED_LOGGED: usize = 32;
+/// What the groups of a scope may take of the meter's memory, about: the unit of systemd gives the meter 128 MB.
+const MAX_SCOPE_BYTES: usize = 96 << 20;
+const GROUP_BYTES: usize = 9_000;
+const PATH_COPIES: usize = 12;
 /// How often a systemd unit that does not run is looked for.
 const UNIT_SEARCHED_EVERY: Duration = Duration::from_secs(2);
 /// Entries of a folder that are looked at for a name that was meant.
@@ -86,6 +90,8 @@ pub struct Cgroups {
     above: Above,
     /// Those that are gone, until it is told what was not read of them.
     gone: Vec<(String, Group)>,
+    /// What those that are gone used beyond what was read of them, until it is taken.
+    lost: Vec<LostCpu>,
     missed: Missed,
     /// When it was last sampled.
     looked: Option<Monotonic>,
@@ -95,6 +101,17 @@ pub struct Cgroups {
     failure: Option<String>,
     /// It was logged that groups lie too deep.
     too_deep: bool,
+    /// What the groups take of the meter's memory, about, and may take.
+    bytes: usize,
+    max_bytes: usize,
+    /// There were groups that are not metered one by one, which was logged. What came of them is billed already, so that a
+    /// group that is metered from here on starts from what it shows.
+    is_crowded: bool,
+}
+
+/// What a group at `path` takes of the meter's memory, with its instance, about.
+const fn bytes_of(path: &str) -> usize {
+    GROUP_BYTES + PATH_COPIES * path.len()
 }
 
 /// A systemd unit, and when it is looked for again while it does not run.
@@ -150,11 +167,15 @@ impl Cgroups {
             renamed: 0,
             above: Above::default(),
             gone: Vec::new(),
+            lost: Vec::new(),
             missed: Missed::default(),
             looked: None,
             unit: None,
             failure: None,
             too_deep: false,
+            bytes: 0,
+            max_bytes: MAX_SCOPE_BYTES,
+            is_crowded: false,
         }
     }
 
@@ -212,6 +233,7 @@ impl Cgroups {
         for (path, group) in self.groups.extract_if(.., goes) {
             once.forget(group.instance());
             self.ids.remove(group.instance());
+            self.bytes -= bytes_of(&path);
             self.gone.push((path, group));
         }
         // The older ones first: who makes a group later takes nobody's id, whatever the order in which they are found.
@@ -223,16 +245,36 @@ impl Cgroups {
             .map(|(path, id)| (id, path))
             .collect();
         coming.sort_unstable();
+        let mut crowded = BTreeMap::new();
         for (inode, path) in coming {
+            if self.bytes.saturating_add(bytes_of(&path)) > self.max_bytes {
+                if let Some((above, _)) = path.rsplit_once('/') {
+                    crowded
+                        .entry(readers.root.join(OsString::from_vec(unspelled(above))))
+                        .or_insert_with(|| above.to_owned());
+                }
+                continue;
+            }
+            self.bytes += bytes_of(&path);
             let names = self.usable_names(&path);
             self.ids.insert(names.instance.clone(), path.clone());
             let folder = readers.root.join(OsString::from_vec(unspelled(&path)));
             watch.group(self.listener, &folder, inode);
             let life = format!("{}:{inode}", shared.facts.boot);
-            let (place, born) = (Place::Group(path.as_str().into()), self.looked.is_some());
+            let (place, born) = (Place::Group(path.as_str().into()), self.looked.is_some() && !self.is_crowded);
             let group = Group::new(folder, place, inode, names, life, born);
             self.groups.insert(path, group);
         }
+        if !crowded.is_empty() && !std::mem::replace(&mut self.is_crowded, true) {
+            tracing::warn!(
+                scope = self.asked,
+                "it has more control groups than are metered one by one ({}); the CPU time of further ones is in the event \
+                 of the scope whose id ends with short-lived where all groups beside them are the same user's and the \
+                 pattern's, and is NOT metered elsewhere; split the scope, or remove groups",
+                self.groups.len()
+            );
+        }
+        self.above.set_crowded(crowded);
         // The limit is one of the user, and it is said once.
         if let Some(error) = watch.take_problem()
             && !WATCH_PROBLEM_LOGGED.swap(true, Ordering::Relaxed)
@@ -284,7 +326,7 @@ impl Cgroups {
     /// Looks at all groups, or at those that are new and those that were `heard` of, by their inodes in order. Drops
     /// those that are no more.
     fn look(&mut self, at: Monotonic, all: bool, heard: &[u64]) -> Vec<Observed> {
-        if self.groups.is_empty() && self.gone.is_empty() && self.missed.groups == 0 {
+        if self.groups.is_empty() && self.gone.is_empty() && self.missed.groups == 0 && self.above.is_unknown() {
             self.looked = Some(at);
             return Vec::new();
         }
@@ -310,11 +352,12 @@ impl Cgroups {
         });
         for (path, group) in gone {
             self.ids.remove(group.instance());
+            self.bytes -= bytes_of(&path);
             self.gone.push((path, group));
         }
         self.tell_missed(at, shared);
         if all {
-            self.above.settle();
+            self.bill_lost(at, shared);
             self.groups.values_mut().for_each(Group::settle);
         }
         self.looked = Some(at);
@@ -324,13 +367,42 @@ impl Cgroups {
     /// Logs what was not read at most of those that are gone: the first at once, further ones together after a while, so
     /// that whoever makes and removes groups does not fill the log.
     fn tell_missed(&mut self, at: Monotonic, shared: &mut Readers) {
-        for (path, gone) in self.gone.drain(..) {
+        for (path, gone) in std::mem::take(&mut self.gone) {
             shared.once.forget(gone.instance());
-            if let Some(most) = self.above.missed(&gone, self.groups.values(), at, shared) {
+            let is_billed = self.levels.takes_all()
+                && path.rsplit_once('/').is_some_and(|(above, _)| self.owner_below(above).is_some());
+            if is_billed {
+                self.above.note_gone(&path, &gone);
+            } else if let Some(most) = self.above.missed(&gone, self.groups.values(), at, shared) {
                 self.missed.add(path, most);
             }
         }
         self.missed.log(at);
+    }
+
+    /// Bills what groups that are gone have provably used beyond what was read of them.
+    fn bill_lost(&mut self, at: Monotonic, shared: &mut Readers) {
+        if !self.levels.takes_all() {
+            return self.above.settle();
+        }
+        for (above, used) in self.above.proven(self.groups.values()) {
+            if let Some((user, org)) = self.owner_below(&above) {
+                tracing::debug!(group = above, ?used, "groups below it were removed before they were read");
+                self.lost.push(LostCpu { user, org, used, cpus: shared.machine.look(at).cpus });
+            }
+        }
+        self.above.settle_reading_again(&mut shared.buffer);
+    }
+
+    /// Who is billed for groups below the one at `above`, user and organization, where that is the same for all of them;
+    /// nobody where that one is metered, whose figures have it all.
+    fn owner_below(&self, above: &str) -> Option<(Option<String>, Option<String>)> {
+        let owner = |name: &str| {
+            let Names { user, org, .. } = self.names(&format!("{above}/{name}"));
+            (user, org)
+        };
+        let one = owner("a");
+        (!self.groups.contains_key(above) && one == owner("b")).then_some(one)
     }
 }
 
@@ -389,6 +461,10 @@ impl Scope for Cgroups {
 
     fn substitute_id(&self, place: &Place) -> Option<String> {
         if let Place::Group(path) = place { Some(self.naming.digest(path)) } else { None }
+    }
+
+    fn take_lost_cpu(&mut self) -> Vec<LostCpu> {
+        std::mem::take(&mut self.lost)
     }
 
     fn instances(&self) -> Vec<(String, Place)> {

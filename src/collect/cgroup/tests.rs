@@ -216,3 +216,90 @@ fn scopes_share_one_watch_and_wait_for_groups_that_are_not_there() {
     make("b/y");
     assert_eq!(seen(&mut scopes, 5), [1, 1, 1, 1]);
 }
+
+/// A root with an empty hierarchy, and what makes a group in it that has used so many milliseconds.
+fn hierarchy(root: &std::path::Path) -> impl Fn(&str, u64) {
+    std::fs::create_dir_all(root.join("proc/self")).unwrap();
+    std::fs::write(root.join("proc/self/mountinfo"), "30 23 0:26 / /cg rw - cgroup2 cgroup2 rw").unwrap();
+    let root = root.to_owned();
+    move |path: &str, millis: u64| {
+        std::fs::create_dir_all(root.join("cg").join(path)).unwrap();
+        std::fs::write(root.join("cg").join(path).join("cpu.stat"), format!("usage_usec {millis}000")).unwrap();
+    }
+}
+
+#[test]
+fn nobody_takes_the_substitute_of_another_group() {
+    let folder = tempfile::tempdir().unwrap();
+    let set = hierarchy(folder.path());
+    let template = Some("{host}/{name}".parse().unwrap());
+    let options = ScopeOptions { root: folder.path().to_owned(), instance: template, ..ScopeOptions::default() };
+    set("a/T/web", 0);
+    let mut scope = open("a/*/*", &options).unwrap();
+    let digest = scope.naming.digest("a/V/web");
+    set(&format!("a/T/{}", digest.split_once('/').unwrap().1), 0);
+    assert_eq!(scope.read(Duration::from_secs(1)).unwrap().len(), 2);
+    set("a/V/web", 7_000);
+    let seen = scope.read(Duration::from_secs(2)).unwrap();
+    let of_digest: Vec<&Place> = seen.iter().filter(|it| it.instance == digest).map(|it| &it.place).collect();
+    assert_eq!((seen.len(), of_digest), (3, vec![&Place::Group("a/V/web".into())]));
+}
+
+#[test]
+fn cpu_time_of_groups_that_were_removed_unread_is_proven_by_the_group_above() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path();
+    let set = hierarchy(root);
+    let lost = |pattern: &str, user: Option<&str>| -> Vec<u128> {
+        set("T", 1_000);
+        set("T/h0", 10);
+        set("T/stays", 100);
+        let user = user.map(|text| text.parse().unwrap());
+        let options = ScopeOptions { root: root.to_owned(), user, ..ScopeOptions::default() };
+        let mut scope = open(pattern, &options).unwrap();
+        let mut look = |second: u64| -> Vec<u128> {
+            scope.read(Duration::from_secs(second)).unwrap();
+            scope.take_lost_cpu().into_iter().map(|lost| lost.used.as_millis()).collect()
+        };
+        assert_eq!(look(1), [0; 0]);
+        // It went on in a new group, and removed the one before.
+        std::fs::remove_dir_all(root.join("cg/T/h0")).unwrap();
+        set("T/h1", 5);
+        set("T/stays", 400);
+        set("T", 2_000);
+        let seen = look(2);
+        set("T", 3_000);
+        assert_eq!(look(3), [0; 0], "no group went, so that it is the use of processes in the group above");
+        std::fs::remove_dir_all(root.join("cg/T/h1")).unwrap();
+        seen
+    };
+    assert_eq!(lost("T/*", None), [1_000 - 300 - 5]);
+    assert_eq!(lost("T/*", Some("{parent}")), [695]);
+    assert_eq!(lost("T/*", Some("{name}")), [0; 0], "it may be another user's");
+    assert_eq!(lost("T/[hs]*", None), [0; 0], "there may be groups that are not of the scope");
+    assert_eq!(lost("T/**", None), [0; 0], "the group above is metered with all that is below it");
+}
+
+#[test]
+fn groups_beyond_a_number_are_billed_by_the_group_above() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path();
+    let set = hierarchy(root);
+    set("T", 0);
+    let options = ScopeOptions { root: root.to_owned(), ..ScopeOptions::default() };
+    let mut scope = open("T/*", &options).unwrap();
+    scope.max_bytes = 3 * bytes_of("T/g0");
+    let mut look = |second: u64| -> (usize, Vec<u128>) {
+        let seen = scope.read(Duration::from_secs(second)).unwrap().len();
+        (seen, scope.take_lost_cpu().into_iter().map(|lost| lost.used.as_millis()).collect())
+    };
+    assert_eq!(look(1), (0, vec![]));
+    (0..5).for_each(|number| set(&format!("T/g{number}"), 10));
+    assert_eq!(look(2), (3, vec![]));
+    set("T", 1_000);
+    (0..5).for_each(|number| set(&format!("T/g{number}"), 110));
+    assert_eq!(look(3), (3, vec![1_000 - 300]));
+    set("T", 2_000);
+    (0..5).for_each(|number| std::fs::remove_dir_all(root.join(format!("cg/T/g{number}"))).unwrap());
+    assert_eq!(look(4), (0, vec![1_000]));
+}

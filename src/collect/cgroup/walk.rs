@@ -94,6 +94,15 @@ impl Levels {
         self.0.iter().any(|level| !matches!(level, Level::Literal(_)))
     }
 
+    /// Whether all groups under one match where one of them does.
+    pub(super) fn takes_all(&self) -> bool {
+        self.0.last().is_some_and(|level| match level {
+            Level::Literal(_) => false,
+            Level::Pattern(pattern) => pattern.as_str() == "*",
+            Level::Any => true,
+        })
+    }
+
     /// The groups under `root` that match. Every folder in which a match may appear is watched before it is listed.
     pub(super) fn walk(&self, root: &Path, folders: &mut dyn Folders) -> Found {
         let mut walk = Walk { found: Found::default(), folders, nested: 0 };

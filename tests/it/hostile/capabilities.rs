@@ -18,7 +18,7 @@ const USER: &str = "65534";
 const NETWORK: [&str; 2] = ["network_egress_mb", "network_ingress_mb"];
 
 /// The words that run a program as an ordinary user with these capabilities alone.
-fn with_capabilities(capabilities: &[String]) -> Vec<String> {
+pub(super) fn with_capabilities(capabilities: &[String]) -> Vec<String> {
     let names = capabilities.iter().map(|name| format!(",+{}", name.trim_start_matches("CAP_").to_lowercase()));
     let set = format!("-all{}", names.collect::<String>());
     let words = ["setpriv", "--reuid", USER, "--regid", USER, "--clear-groups", "--no-new-privs"];
@@ -27,7 +27,7 @@ fn with_capabilities(capabilities: &[String]) -> Vec<String> {
 }
 
 /// Whether the binary can be run so; every folder above it has to be open to all.
-fn can_run() -> bool {
+pub(super) fn can_run() -> bool {
     let words = with_capabilities(&[]);
     let mut command = Command::new(&words[0]);
     command.args(&words[1..]).args([env!("CARGO_BIN_EXE_formusage"), "--version"]).stdout(Stdio::null());
@@ -63,7 +63,7 @@ fn collect(capabilities: &[String], before: &str, arguments: &[&str]) -> Option<
     Some((lines.map(|line| serde_json::from_str(line).unwrap()).collect(), said))
 }
 
-fn is_not_metered(event: &Value, metric: &str) -> bool {
+pub(super) fn is_not_metered(event: &Value, metric: &str) -> bool {
     event["not_metered"].as_array().is_some_and(|names| names.iter().any(|name| name == metric))
 }
 

@@ -1,9 +1,13 @@
 //! Tenants, servers, clients and files that want to do harm: what each of them can't do.
 
 #[cfg(target_os = "linux")]
+mod absent;
+#[cfg(target_os = "linux")]
 mod capabilities;
 #[cfg(target_os = "linux")]
 mod files;
+#[cfg(target_os = "linux")]
+mod hopping;
 mod ids;
 #[cfg(target_os = "linux")]
 mod large_configuration;

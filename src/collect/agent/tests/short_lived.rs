@@ -1,15 +1,20 @@
 //! Instances that begin and end within one period, thousands of them: billed to the second, in few events.
 
 use super::*;
+use crate::collect::LostCpu;
 use crate::collect::remainder::MAX_SHORT_LIVED;
 
 /// A scope whose sums have an id.
 #[derive(Debug)]
-struct Groups(Fake);
+struct Groups(Fake, Vec<LostCpu>);
 
 impl Scope for Groups {
     fn read(&mut self, at: Monotonic) -> Result<Vec<Observed>, CollectError> {
         self.0.read(at)
+    }
+
+    fn take_lost_cpu(&mut self) -> Vec<LostCpu> {
+        std::mem::take(&mut self.1)
     }
 
     fn substitute_id(&self, place: &Place) -> Option<String> {
@@ -18,7 +23,7 @@ impl Scope for Groups {
 }
 
 fn groups(world: &Rc<RefCell<World>>) -> Source {
-    let scope = Box::new(Groups(Fake { world: Rc::clone(world), ..Fake::default() }));
+    let scope = Box::new(Groups(Fake { world: Rc::clone(world), ..Fake::default() }, Vec::new()));
     Source { name: "s".into(), scope, owner: Owner { user: "u".into(), ..Owner::default() } }
 }
 
@@ -149,4 +154,25 @@ fn many_short_jobs_are_billed_to_the_second() {
     events.extend(agent.finish(now(31_000)).events);
     assert_eq!(seconds(&events), 9);
     assert_eq!(events.iter().map(|it| &*it.event.user_id).collect::<std::collections::BTreeSet<_>>().len(), 1);
+}
+
+#[test]
+fn lost_cpu_time_is_billed_with_the_sum_of_the_scope() {
+    let world = world(&[("long", 1, 0)]);
+    let lost = |user: Option<&str>, millis| LostCpu {
+        user: user.map(str::to_owned),
+        org: None,
+        used: Duration::from_millis(millis),
+        cpus: 2.0,
+    };
+    let all = vec![lost(None, 1_500), lost(None, 1_600), lost(Some("v"), 2_000)];
+    let scope = Box::new(Groups(Fake { world: Rc::clone(&world), ..Fake::default() }, all));
+    let source = Source { name: "s".into(), scope, owner: Owner { user: "u".into(), ..Owner::default() } };
+    let mut agent = Agent::new(vec![source], periods(10), now(1_000));
+    let mut events = agent.tick(now(1_000)).unwrap().events;
+    events.extend(agent.tick(now(10_000)).unwrap().events);
+    let mut billed: Vec<(&str, u64)> =
+        sums(&events).iter().map(|it| (it.event.user_id.as_str(), it.event.metrics.cpu_seconds)).collect();
+    billed.sort_unstable();
+    assert_eq!(billed, [("u", 3), ("v", 2)]);
 }

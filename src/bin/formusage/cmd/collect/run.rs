@@ -167,6 +167,7 @@ impl<'a> Collector<'a> {
                 () = self.clock.sleep(pause) => {}
             }
             let tick = self.agent.tick(self.now())?;
+            self.agent.plan_sample(fastrand::f64());
             let wrote = !tick.events.is_empty();
             self.show(&tick)?;
             self.take(tick)?;
