@@ -20,7 +20,7 @@ mod fdinfo;
 #[cfg(any(fuzzing, all(test, feature = "cli")))]
 pub(super) use fdinfo::fuzz_client;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -40,6 +40,11 @@ const FIRST_PAUSE: Duration = Duration::from_secs(2);
 const LAST_PAUSE: Duration = Duration::from_secs(60);
 /// How long a client that nobody has open is remembered: a descriptor may be on its way to another process.
 const REMEMBERED: Duration = Duration::from_secs(600);
+/// Descriptors that are listed in one sample: of one instance, and of all together. Beyond that each instance has a few,
+/// so that nobody's table keeps the others from being metered.
+const MAX_OF_INSTANCE: usize = 1 << 15;
+const MAX_OF_ALL: usize = 1 << 17;
+const ALWAYS: usize = 512;
 /// Starts of processes are told in ticks.
 const TICK: Duration = Duration::from_millis(10);
 
@@ -53,6 +58,10 @@ pub(super) struct Drm {
     denied: bool,
     /// Reads the files of one process.
     calls: TimedCalls<Vec<io::Result<Vec<u8>>>>,
+    /// Lists the descriptors of one process.
+    lists: TimedCalls<io::Result<GpuFiles>>,
+    /// When descriptors were listed last, and how many in that sample.
+    listed: (Monotonic, usize),
     /// It was said that files do not answer.
     silent: bool,
 }
@@ -65,6 +74,8 @@ impl Drm {
             present: None,
             denied: false,
             calls: TimedCalls::default(),
+            lists: TimedCalls::default(),
+            listed: Default::default(),
             silent: false,
         }
     }
@@ -84,6 +95,27 @@ impl Drm {
                 }
                 Err(if let TimedResult::Late(late) = late { Some(late) } else { None })
             }
+        }
+    }
+
+    /// How many descriptors an instance may have listed now.
+    fn most(&mut self, at: Monotonic) -> usize {
+        if self.listed.0 != at {
+            self.listed = (at, 0);
+        }
+        MAX_OF_ALL.saturating_sub(self.listed.1).clamp(ALWAYS, MAX_OF_INSTANCE)
+    }
+
+    /// The files of GPUs of a process, of whose descriptors at most so many are listed.
+    fn list(&mut self, folder: &Path, most: usize) -> Result<io::Result<GpuFiles>, Option<LateCall>> {
+        let folder = folder.to_owned();
+        match self.lists.call(move || gpu_files_of_process(&folder, most)) {
+            TimedResult::InTime(files) => {
+                self.listed.1 += files.as_ref().map_or(0, |files| files.listed);
+                Ok(files)
+            }
+            TimedResult::Late(late) => Err(Some(late)),
+            TimedResult::NotMade(_) => Err(None),
         }
     }
 
@@ -129,9 +161,13 @@ pub(super) struct DrmClients {
 struct Process {
     /// When its descriptors are listed again.
     list: Monotonic,
-    /// What it has open could not be listed.
+    /// What it has open could not be listed, or not all of it.
     denied: bool,
     pause: Duration,
+    /// It was listed at all.
+    known: bool,
+    /// When the instance was looked at before it came.
+    before: Option<Monotonic>,
     /// What is told of its descriptors of GPUs.
     files: Vec<PathBuf>,
     /// It was in the instance when that was last looked at, or began since.
@@ -157,30 +193,46 @@ impl DrmClients {
         let before = self.looked.or(before);
         self.late.take_if(|late| late.is_over());
         let mut is_partial = self.late.is_some();
-        self.processes.retain(|number, _| processes.contains(number));
+        let mut most = shared.most(at);
+        let present: HashSet<u32> = processes.iter().copied().collect();
+        self.processes.retain(|number, _| present.contains(number));
         for number in processes {
             let folder = shared.proc.join(number.to_string());
             let process = self.processes.entry(*number).or_insert_with(|| Process {
                 list: at,
                 denied: false,
                 pause: FIRST_PAUSE,
+                known: false,
+                before,
                 files: Vec::new(),
                 own: true,
             });
-            let is_new = process.list == at && process.pause == FIRST_PAUSE;
+            let is_new = !process.known;
             let mut listed = false;
             if process.list <= at {
-                process.relist(&folder, at, shared);
+                // What could not be listed is at the next sample.
+                if most == 0 || self.late.is_some() {
+                    is_partial = true;
+                    continue;
+                }
+                self.late = process.relist(&folder, at, &mut most, shared);
+                is_partial |= self.late.is_some();
                 listed = true;
             }
             if is_new && !process.files.is_empty() {
+                let before = process.before;
                 process.own =
                     before.is_none_or(|before| began(&folder, buffer).is_none_or(|began| began + TICK >= before));
             }
-            let from_zero = before.is_some() && process.own;
+            let from_zero = process.own && if is_new { process.before.is_some() } else { before.is_some() };
             for again in [false, true] {
                 if again {
-                    process.relist(&folder, at, shared);
+                    if most == 0 {
+                        is_partial = true;
+                        break;
+                    }
+                    self.late = process.relist(&folder, at, &mut most, shared);
+                    is_partial |= self.late.is_some();
                 }
                 if self.late.is_some() || process.files.is_empty() {
                     break;
@@ -208,19 +260,31 @@ impl DrmClients {
 }
 
 impl Process {
-    fn relist(&mut self, folder: &Path, at: Monotonic, shared: &mut Drm) {
+    /// Lists its descriptors, `most` of them, which it takes its own from. What is left where that does not return in time.
+    fn relist(&mut self, folder: &Path, at: Monotonic, most: &mut usize, shared: &mut Drm) -> Option<LateCall> {
         self.denied = false;
-        match gpu_files_of_process(folder) {
-            Ok(files) => self.files = files,
-            Err(error) if is_gone(&error) => self.files.clear(),
-            Err(error) => {
+        let mut late = None;
+        match shared.list(folder, *most) {
+            Ok(Ok(files)) => {
+                *most = most.saturating_sub(files.listed);
+                self.denied = files.is_cut;
+                self.files = files.found;
+            }
+            Ok(Err(error)) if is_gone(&error) => self.files.clear(),
+            Ok(Err(error)) => {
                 self.denied = true;
                 shared.is_denied(&error);
             }
+            Err(call) => {
+                self.denied = true;
+                late = call;
+            }
         }
+        self.known = true;
         self.list = at.saturating_add(self.pause);
         // Who has a GPU open may open it again.
         self.pause = if self.files.is_empty() { (2 * self.pause).min(LAST_PAUSE) } else { FIRST_PAUSE * 2 };
+        late
     }
 }
 
@@ -258,24 +322,47 @@ fn add(
     as_known
 }
 
-/// What is told of the descriptors of a process that lead to a GPU. Where its first thread ended, the others have them.
-fn gpu_files_of_process(folder: &Path) -> io::Result<Vec<PathBuf>> {
-    if let Some(files) = gpu_files(folder)? {
-        return Ok(files);
-    }
-    for thread in fs::read_dir(folder.join("task")).into_iter().flatten().flatten() {
-        if let Ok(Some(files)) = gpu_files(&thread.path()) {
-            return Ok(files);
-        }
-    }
-    Ok(Vec::new())
+/// What is told of the descriptors of a process that lead to a GPU.
+#[derive(Debug, Default)]
+struct GpuFiles {
+    found: Vec<PathBuf>,
+    /// How many descriptors were listed.
+    listed: usize,
+    /// There are more.
+    is_cut: bool,
 }
 
-/// The same of the thread in `folder`; `None` where it has no descriptor at all.
-fn gpu_files(folder: &Path) -> io::Result<Option<Vec<PathBuf>>> {
-    let (mut found, mut has_any) = (Vec::new(), false);
+/// The files of GPUs of a process, of whose descriptors at most so many are listed. Where its first thread ended, the
+/// others have them.
+fn gpu_files_of_process(folder: &Path, most: usize) -> io::Result<GpuFiles> {
+    let mut files = gpu_files(folder, most)?;
+    if files.listed > 0 {
+        return Ok(files);
+    }
+    for (count, thread) in fs::read_dir(folder.join("task")).into_iter().flatten().flatten().enumerate() {
+        files.listed = count;
+        if count >= most {
+            files.is_cut = true;
+            break;
+        }
+        if let Ok(found) = gpu_files(&thread.path(), most)
+            && found.listed > 0
+        {
+            return Ok(found);
+        }
+    }
+    Ok(files)
+}
+
+/// The same of the thread in `folder`.
+fn gpu_files(folder: &Path, most: usize) -> io::Result<GpuFiles> {
+    let mut files = GpuFiles::default();
     for entry in fs::read_dir(folder.join("fd"))?.flatten() {
-        has_any = true;
+        if files.listed >= most {
+            files.is_cut = true;
+            break;
+        }
+        files.listed += 1;
         let path = match fs::read_link(entry.path()) {
             Ok(path) => path,
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => return Err(error),
@@ -286,10 +373,10 @@ fn gpu_files(folder: &Path) -> io::Result<Option<Vec<PathBuf>>> {
             // Descriptors are numbers.
             && let Ok(name) = entry.file_name().into_string()
         {
-            found.push(folder.join("fdinfo").join(name));
+            files.found.push(folder.join("fdinfo").join(name));
         }
     }
-    Ok(has_any.then_some(found))
+    Ok(files)
 }
 
 /// When a process began, since the boot.

@@ -143,3 +143,40 @@ fn a_machine_without_a_gpu_is_left_alone() {
     fs::create_dir(root.path().join("sys/class/drm/card0")).unwrap();
     assert!(!shared.is_present(seconds(59)) && shared.is_present(seconds(60)), "a driver that is loaded is noticed");
 }
+
+/// A table of descriptors may be shared by hundreds of processes, and each of them is asked for all of it.
+#[test]
+fn descriptors_of_one_instance_keep_no_other_one_from_its_gpu_time() {
+    let proc = Proc::new();
+    for process in [10, 11, 12] {
+        proc.process(process, 1);
+    }
+    proc.client(12, 5, 7, 1000, 50);
+    let (mut shared, mut clients) = (Drm::new(proc.0.path()), DrmClients::default());
+    shared.listed = (seconds(100), MAX_OF_ALL);
+    assert_eq!(shared.most(seconds(100)), ALWAYS, "all others have had theirs");
+    assert_eq!(look(&mut shared, &mut clients, 100, &[12]), [one(7, 1050, 0)]);
+    assert!(!clients.is_partial());
+    assert_eq!(shared.most(seconds(101)), MAX_OF_INSTANCE);
+    // More than may be listed: what was found counts, the figure is flagged, and the rest is listed at the next sample.
+    let files = gpu_files_of_process(&proc.folder(12), 1).unwrap();
+    assert!(files.is_cut && files.listed == 1, "{files:?}");
+    let files = gpu_files_of_process(&proc.folder(12), 2).unwrap();
+    assert!(!files.is_cut && files.found.len() == 1, "{files:?}");
+    for descriptor in 6..=ALWAYS {
+        symlink("/dev/null", proc.folder(10).join(format!("fd/{descriptor}"))).unwrap();
+        symlink("/dev/null", proc.folder(11).join(format!("fd/{descriptor}"))).unwrap();
+    }
+    let (mut shared, mut clients) = (Drm::new(proc.0.path()), DrmClients::default());
+    let mut partial = Vec::new();
+    for second in [100, 101, 102] {
+        shared.listed = (seconds(second), MAX_OF_ALL);
+        look(&mut shared, &mut clients, second, &[10, 11]);
+        partial.push((clients.is_partial(), clients.processes.values().filter(|it| it.known).count()));
+    }
+    assert_eq!(partial[0], (true, 2), "the second one is cut");
+    proc.client(11, 5, 8, 70, 7);
+    shared.listed = (seconds(200), 0);
+    assert_eq!(look(&mut shared, &mut clients, 200, &[10, 11]), [one(8, 77, 0)]);
+    assert!(!clients.is_partial());
+}

@@ -10,8 +10,8 @@
 //! | storage | | not metered |
 //! | GPU time | `/proc/PID/fdinfo`, NVML | of the GPUs' clients that the processes have open; for NVIDIA's driver by shares of time |
 //!
-//! The tree is the process, its children, theirs, and all that was seen in it once, whoever adopts them. What a process
-//! consumes is seen at looks; what can't be known:
+//! The tree is the process, its children, theirs, and all that was seen in it once, whoever adopts them. It is metered
+//! until the last of them ended. What a process consumes is seen at looks; what can't be known:
 //!
 //! - the time between the last look and the end of a process that nobody waits for, or whose parent waited for it before
 //!   the sign of its end (a pidfd) led to a look;
@@ -65,8 +65,10 @@ pub struct ProcessTree {
     drm: Drm,
     clients: DrmClients,
     nvidia: NvidiaShares,
-    /// Tells of the end of the process at the top.
-    end: Option<OwnedFd>,
+    /// Tells of the end of a process: of the one at the top, and of another one after that.
+    end: Option<(Id, OwnedFd)>,
+    /// Whether there are such processes, and not the files of a test.
+    is_real: bool,
     over: bool,
     once: Once,
     buffer: Vec<u8>,
@@ -96,7 +98,6 @@ impl ProcessTree {
         let (naming, path) = (Naming::new(options, Machine::host(root).into()), format!("pid:{number}"));
         let names = naming.of(Some(&spelled(&found.name)), &path, None);
         names.replaced.iter().for_each(|why| tracing::warn!(process = number, "it is metered under another id: {why}"));
-        let pid = i32::try_from(number).ok().and_then(Pid::from_raw).filter(|_| root == Path::new("/"));
         let mut tree = Self {
             top: (number, found.start),
             names,
@@ -112,13 +113,16 @@ impl ProcessTree {
             drm: Drm::new(root),
             clients: DrmClients::default(),
             nvidia: NvidiaShares::find(root),
-            end: pid.and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok()),
+            end: None,
+            is_real: root == Path::new("/"),
             over: false,
             once: Once::default(),
             buffer: Vec::new(),
         };
         // What the tree is by now is known from here on.
-        tree.look()?;
+        if let Some((look, _)) = tree.look()? {
+            tree.watch_end(look.living);
+        }
         Ok(tree)
     }
 
@@ -132,15 +136,26 @@ impl ProcessTree {
         }))
     }
 
+    /// Has the end of `living` lead to a sample, unless another process is waited for that goes on.
+    fn watch_end(&mut self, living: Option<Id>) {
+        if self.end.as_ref().map(|(id, _)| *id) == living {
+            return;
+        }
+        let number = living.filter(|_| self.is_real).and_then(|id| i32::try_from(id.0).ok());
+        let end = number.and_then(Pid::from_raw).and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok());
+        self.end = living.zip(end);
+    }
+
     fn place(&self) -> Place {
         let group = self.group.as_ref().and_then(|group| group.path().map(|path| path.as_ref().into()));
         Place::Process { number: self.top.0, start: self.top.1, group }
     }
 
     /// CPUs and memory that the process may use.
-    fn limits(&mut self, at: Monotonic) -> (f64, u64) {
+    fn limits(&mut self, at: Monotonic, has_top: bool) -> (f64, u64) {
+        // The number of a process that ended may be another one's.
         if let Some((when, cpus, memory)) = self.limits
-            && at < when.saturating_add(REFRESHED)
+            && (at < when.saturating_add(REFRESHED) || !has_top)
         {
             return (cpus, memory);
         }
@@ -167,12 +182,10 @@ impl Scope for ProcessTree {
             self.end = None;
             return Ok(Vec::new());
         };
-        if look.ended {
-            // This is the last there is to see of it.
-            self.over = true;
-            self.end = None;
-        }
-        let (cpus, memory_total) = self.limits(at);
+        // Where all have ended, this is the last there is to see of them.
+        self.over = look.living.is_none();
+        self.watch_end(look.living);
+        let (cpus, memory_total) = self.limits(at, look.has_top);
         let mut processes: Vec<u32> = look.entries.keys().map(|id| id.0).collect();
         processes.sort_unstable();
         let threads = || Ok(Threads { numbers: self.walker.threads(&processes), is_partial: false });
@@ -217,7 +230,7 @@ impl Scope for ProcessTree {
     }
 
     fn urgency(&self) -> Option<BorrowedFd<'_>> {
-        self.end.as_ref().map(AsFd::as_fd)
+        self.end.as_ref().map(|(_, end)| end.as_fd())
     }
 }
 

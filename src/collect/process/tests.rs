@@ -70,6 +70,23 @@ fn a_tree_is_metered_with_those_that_ended() {
 }
 
 #[test]
+fn a_tree_is_metered_until_the_last_of_it_ended() {
+    let proc = Proc::new();
+    proc.process(10, 1, 100, 0);
+    proc.process(11, 10, 5, 0);
+    let mut tree = proc.open(10).unwrap();
+    assert_eq!(millis(&mut tree), 1050);
+    fs::remove_dir_all(proc.folder(10)).unwrap();
+    proc.process(11, 1, 805, 0);
+    assert_eq!(millis(&mut tree), 9050, "the child goes on");
+    assert!(!tree.is_over());
+    let stat = fs::read_to_string(proc.folder(11).join("stat")).unwrap();
+    fs::write(proc.folder(11).join("stat"), stat.replace(" S 1 ", " Z 1 ")).unwrap();
+    assert_eq!(millis(&mut tree), 9050);
+    assert!(tree.is_over());
+}
+
+#[test]
 fn what_is_no_process_is_told() {
     let proc = Proc::new();
     let error = proc.open(7).unwrap_err().to_string();

@@ -17,8 +17,10 @@ pub(super) struct Look {
     pub(super) pages: Pages,
     /// The memory of a process that is there could not be read.
     pub(super) lacks_memory: bool,
-    /// The process at the top ended, and was not waited for yet.
-    pub(super) ended: bool,
+    /// The process at the top goes on.
+    pub(super) has_top: bool,
+    /// One that goes on, the top where that does.
+    pub(super) living: Option<Id>,
 }
 
 /// Looks at trees.
@@ -52,24 +54,21 @@ impl Walker {
     }
 
     /// Looks at the tree below `top`, at parents before their children, and at the `known` ones wherever they are now.
-    /// `None` where the process at the top is no more.
+    /// `None` where none of them is there any more.
     pub(super) fn look(&mut self, top: Id, known: impl Iterator<Item = Id>) -> io::Result<Option<Look>> {
         let mut look = Look::default();
-        match self.stat(top.0)? {
-            Some(stat) if stat.start == top.1 => look.ended = stat.ended,
-            _ => return Ok(None),
-        }
         let by_parent = if self.lists { HashMap::new() } else { self.by_parent()? };
         let mut known: Vec<Id> = known.collect();
         // Numbers grow, mostly: an adopted parent before its children.
         known.sort_unstable_by_key(|(number, start)| (*start, *number));
-        self.descend(top.0, None, &by_parent, &mut look)?;
+        self.descend(top.0, Some(top.1), &by_parent, &mut look)?;
+        look.has_top = look.living == Some(top);
         for id in known {
             if !look.entries.contains_key(&id) {
                 self.descend(id.0, Some(id.1), &by_parent, &mut look)?;
             }
         }
-        Ok(Some(look))
+        Ok(Some(look).filter(|look| !look.entries.is_empty()))
     }
 
     fn descend(
@@ -85,6 +84,9 @@ impl Walker {
             let id = (number, stat.start);
             if start.is_some_and(|start| start != stat.start) || look.entries.contains_key(&id) {
                 continue;
+            }
+            if !stat.ended {
+                look.living.get_or_insert(id);
             }
             look.entries.insert(id, Entry { parent: stat.parent, own: stat.own, waited: stat.waited });
             let own =
