@@ -71,6 +71,7 @@ pub mod fuzzing;
 #[cfg(any(feature = "metrics", feature = "server"))]
 mod http_server;
 pub mod limited_read;
+pub mod log_limit;
 #[cfg(feature = "metrics")]
 pub mod metrics;
 #[cfg(feature = "ping")]

@@ -167,7 +167,7 @@ pub async fn send_trial(
         )
     };
     let violation = ThresholdViolation {
-        config: threshold,
+        config: threshold.into(),
         current_value: 95.0,
         threshold_value: 80.0,
         percentage: 18.75,

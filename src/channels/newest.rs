@@ -224,7 +224,7 @@ mod tests {
     fn alert(instance: &str, kind: AlertKind, at: i64, number: u64) -> ThresholdAlert {
         let limit = ThresholdType::Percentage { value: 80.0 };
         let violation = ThresholdViolation {
-            config: ThresholdConfig::new("cpu", ResourceType::Cpu, limit, ActionType::Notify, ANY),
+            config: ThresholdConfig::new("cpu", ResourceType::Cpu, limit, ActionType::Notify, ANY).into(),
             current_value: 95.0,
             threshold_value: 80.0,
             percentage: 18.75,

@@ -20,8 +20,10 @@ use crate::validate::is_period_implausible;
 /// The most conflicts, and the most implausible periods, that are named; all are counted.
 const NAMED: usize = 1000;
 
-/// What is longer than a hundred years is not taken apart into days: a clock that is centuries ahead would make millions.
-const LONGEST_IN_DAYS: i64 = 36_525 * 86_400;
+/// What is longer than 400 days within the time of the report is not taken apart into days, and is of its first day: each
+/// event from 1970 until today would make 20,000 rows. The sums stay exact, and so do the days where `since` and `until`
+/// leave no more than 400 days of it.
+const LONGEST_IN_DAYS: i64 = 400 * 86_400;
 
 /// So many different lengths of periods are told apart.
 const LENGTHS: usize = 256;

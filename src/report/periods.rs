@@ -4,7 +4,8 @@
 //! While an instance's events come in order, all of them are one chain: a gap, another input or another owner is a
 //! separator in it, of 16 bytes too. Once one comes out of order, chains are taken apart at their separators. Chains
 //! that do not overlap then form a layer. What overlaps goes into a layer above, so that a look at each layer's nearest
-//! chain finds every period that shares a key. The order in which periods come does not matter. An instance with a
+//! chain finds every period that shares a key. What overlaps more often than there may be layers goes into a map, which
+//! costs more memory and little time. The order in which periods come does not matter. An instance with a
 //! single event has no chain: reports of a million instances have many of those.
 
 use std::cmp::Reverse;
@@ -14,6 +15,9 @@ use crate::events::UsagePeriod;
 
 /// So many periods a chain holds at most: a full one has no room to spare.
 const CHAIN: usize = 4096;
+
+/// So many layers there are at most, since each is looked at for each period.
+const MOST_LAYERS: usize = if cfg!(test) { 3 } else { 16 };
 
 /// The line of an entry that is a separator.
 const SEPARATOR: u32 = u32::MAX;
@@ -61,7 +65,20 @@ pub(super) struct OnePeriod {
 
 /// Chains in layers, each by its start; within a layer none overlaps.
 #[derive(Debug, Default)]
-pub(super) struct Layers(Vec<BTreeMap<i64, Chain>>);
+pub(super) struct Layers {
+    layers: Vec<BTreeMap<i64, Chain>>,
+    /// What no layer has room for, by start and end.
+    crowded: BTreeMap<(i64, i64), CrowdedPeriod>,
+}
+
+/// The events of one period, by digest.
+#[derive(Debug)]
+struct CrowdedPeriod {
+    /// Where the event stands that came first.
+    first: Spot,
+    /// Whose each event is, and where it stands.
+    events: BTreeMap<u64, (u32, Spot)>,
+}
 
 #[derive(Debug)]
 pub(super) struct Chain {
@@ -247,7 +264,7 @@ impl Periods {
                     return Known::Repeat(first);
                 }
                 let Self::Chain(chain) = std::mem::take(self) else { return Known::New };
-                let mut layers = Box::new(Layers(vec![chain.taken_apart()]));
+                let mut layers = Box::new(Layers { layers: vec![chain.taken_apart()], crowded: BTreeMap::new() });
                 let known = layers.insert(period, owner, digest, spot);
                 *self = Self::Layers(layers);
                 known
@@ -275,7 +292,10 @@ impl Periods {
                 separators.all(|source| source.owner == owner).then_some(owner)
             }
             Self::Layers(layers) => {
-                let mut owners = layers.0.iter().flat_map(BTreeMap::values).map(|chain| chain.last.owner);
+                let crowded =
+                    layers.crowded.values().flat_map(|period| period.events.values()).map(|(owner, _)| *owner);
+                let chains = layers.layers.iter().flat_map(BTreeMap::values).map(|chain| chain.last.owner);
+                let mut owners = chains.chain(crowded);
                 let first = owners.next()?;
                 owners.all(|owner| owner == first).then_some(first)
             }
@@ -288,7 +308,7 @@ impl Layers {
         let UsagePeriod { start, end } = period;
         let mut known = Known::New;
         let mut free = None;
-        for (index, layer) in self.0.iter().enumerate() {
+        for (index, layer) in self.layers.iter().enumerate() {
             let before = layer.range(..=start).next_back().map(|(_, chain)| chain).filter(|chain| chain.end > start);
             if let Some(chain) = before {
                 let found = chain.entry(start).filter(|(found, _)| *found == period);
@@ -305,23 +325,44 @@ impl Layers {
                 free = Some(index);
             }
         }
-        let index = free.unwrap_or_else(|| {
-            self.0.push(BTreeMap::new());
-            self.0.len() - 1
-        });
-        if let Some(layer) = self.0.get_mut(index) {
+        if let Some(same) = self.crowded.get(&(start, end)) {
+            if let Some((_, first)) = same.events.get(&digest) {
+                return Known::Repeat(*first);
+            }
+            if known == Known::New {
+                known = Known::Conflict(same.first);
+            }
+        }
+        if free.is_none() && self.layers.len() < MOST_LAYERS {
+            self.layers.push(BTreeMap::new());
+            free = Some(self.layers.len() - 1);
+        }
+        if let Some(layer) = free.and_then(|index| self.layers.get_mut(index)) {
             put(layer, period, owner, digest, spot);
+        } else {
+            let new = || CrowdedPeriod { first: spot, events: BTreeMap::new() };
+            self.crowded.entry((start, end)).or_insert_with(new).events.insert(digest, (owner, spot));
         }
         known
     }
 
     fn sorted<'a>(&'a self, rank: &'a [u32]) -> impl Iterator<Item = Owned> + 'a {
-        let mut layers: Vec<_> =
-            self.0.iter().map(|layer| layer.values().flat_map(Chain::periods).peekable()).collect();
         let key = move |owned: &Owned| {
             let rank = usize::try_from(owned.owner).ok().and_then(|owner| rank.get(owner)).copied();
             (owned.period, rank)
         };
+        let crowded = self.crowded.iter().flat_map(|((start, end), same)| {
+            let period = UsagePeriod { start: *start, end: *end };
+            same.events.values().map(move |(owner, _)| Owned { period, owner: *owner })
+        });
+        let mut crowded: Vec<Owned> = crowded.collect();
+        crowded.sort_by_key(key);
+        let chains = self.layers.iter().map(|layer| {
+            let periods: Box<dyn Iterator<Item = Owned> + 'a> = Box::new(layer.values().flat_map(Chain::periods));
+            periods
+        });
+        let crowded: Box<dyn Iterator<Item = Owned> + 'a> = Box::new(crowded.into_iter());
+        let mut layers: Vec<_> = chains.chain([crowded]).map(Iterator::peekable).collect();
         let mut heads: BinaryHeap<_> = layers
             .iter_mut()
             .enumerate()
@@ -403,8 +444,8 @@ mod tests {
                 assert_eq!(known, Known::New);
             }
             let Periods::Layers(layers) = &periods else { panic!("{periods:?}") };
-            assert_eq!((layers.0.len(), layers.0[0].len()), (1, 1));
-            assert_eq!(layers.0[0][&0].entries.len(), 4000);
+            assert_eq!((layers.layers.len(), layers.layers[0].len()), (1, 1));
+            assert_eq!(layers.layers[0][&0].entries.len(), 4000);
             assert_eq!(periods.only_owner(), Some(0));
         }
     }
@@ -455,6 +496,27 @@ mod tests {
         assert_eq!(periods.insert(UsagePeriod { start: 140, end: 150 }, 0, 5, spot(9)), Known::New);
         assert_eq!(periods.insert(second(16), 1, 99, spot(9)), Known::Conflict(Spot { input: 1, line: 7 }));
         assert_eq!(periods.sorted(&[0, 1]).count(), 22);
+    }
+
+    /// Each of 40,000 periods was compared with all before it, for many minutes.
+    #[test]
+    fn nested_periods_and_conflicts_need_few_layers() {
+        let mut periods = Periods::default();
+        for n in 0..20_000i64 {
+            let nested = UsagePeriod { start: n, end: 100_000 - n };
+            assert_eq!(periods.insert(nested, 0, n.unsigned_abs(), spot(1)), Known::New);
+        }
+        let same = UsagePeriod { start: 19_999, end: 80_001 };
+        for n in 20_000..40_000u64 {
+            assert_eq!(periods.insert(same, 1, n, spot(2)), Known::Conflict(spot(1)));
+        }
+        assert_eq!(periods.insert(same, 1, 30_000, spot(3)), Known::Repeat(spot(2)));
+        let Periods::Layers(layers) = &periods else { panic!("no layers") };
+        assert_eq!(layers.layers.len(), MOST_LAYERS);
+        assert_eq!(periods.only_owner(), None);
+        let sorted: Vec<_> = periods.sorted(&[1, 0]).collect();
+        assert_eq!((sorted.len(), sorted[0].period.start), (40_000, 0));
+        assert!(sorted.is_sorted_by_key(|it| (it.period, 1 - it.owner)));
     }
 
     proptest! {

@@ -98,3 +98,38 @@ proptest! {
         prop_assert!(other.html(&[]).unwrap().ends_with("</html>\n"));
     }
 }
+
+/// Each line of 300 bytes made 20,786 rows.
+#[test]
+fn a_period_of_decades_is_a_row_and_exact_within_a_month() {
+    const DAY: i64 = 86_400;
+    let mut event = sample();
+    event.period = UsagePeriod { start: 0, end: 20_000 * DAY };
+    event.metrics.cpu_seconds = 20_000;
+    let sum = |since: Option<i64>, until: Option<i64>| {
+        let by = vec![Dimension::Day, Dimension::Instance];
+        let mut sums = Aggregator::new(Options { by, since, until, ..Options::default() });
+        let input = sums.input("test");
+        sums.add(&event, b"{}", input, 1);
+        sums.finish()
+    };
+    let whole = sum(None, None);
+    assert_eq!((whole.rows().count(), whole.total.cpu_seconds), (1, 20_000));
+    assert_eq!(whole.rows().next().unwrap().value(Dimension::Day), Some("1970-01-01"));
+    assert_eq!(whole.implausible_periods.count, 1);
+    let month = sum(Some(15_000 * DAY), Some(15_030 * DAY));
+    assert_eq!((month.rows().count(), month.total.cpu_seconds), (30, 30));
+    assert!(month.rows().all(|row| row.figures.cpu_seconds == 1));
+}
+
+/// Two events that lie decades apart made as many rows of the gap between them.
+#[test]
+fn a_gap_of_decades_is_of_its_first_day() {
+    let mut early = sample();
+    early.period = UsagePeriod { start: 0, end: 60 };
+    let mut late = sample();
+    late.period = UsagePeriod { start: 1_700_000_000, end: 1_700_000_060 };
+    let report = report(&[early, late], &[Dimension::Day, Dimension::Instance]);
+    assert_eq!(report.rows().count(), 2);
+    assert_eq!(report.total.gap_seconds, 1_700_000_000 - 60);
+}

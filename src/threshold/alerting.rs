@@ -13,7 +13,7 @@ use super::alert::{AlertKind, AlertRecord, AlertStates, ThresholdAlert};
 use super::alert_file::{AlertFile, AlertFileError};
 use super::config::ActionType;
 use super::evaluate::ThresholdSet;
-use super::notify::{self, Notifier};
+use super::notify::{AlertLog, Notifier};
 use super::takeover::{AwaitedStates, StatesElsewhere};
 use crate::clock::Monotonic;
 use crate::errors::UsageEventError;
@@ -63,6 +63,10 @@ pub(super) struct Inner {
     no_save_before: Monotonic,
     pause: Duration,
     retry_at: Option<Monotonic>,
+    pub(super) log: AlertLog,
+    /// How many alerts were lost since that was last considered for the log, and the first of them.
+    lost: u64,
+    first_lost: Option<ThresholdAlert>,
 }
 
 impl Inner {
@@ -77,8 +81,8 @@ impl Inner {
             if self.untold.len() >= MOST_UNTOLD
                 && let Some(lost) = self.untold.pop_front()
             {
-                tracing::error!("an alert is lost, since {MOST_UNTOLD} others wait to be told behind it");
-                notify::log(&lost);
+                self.lost += 1;
+                self.first_lost.get_or_insert(lost);
             }
             self.untold.push_back(alert);
             self.news = true;
@@ -95,6 +99,19 @@ impl Inner {
             alerts.retain(|alert| !(begins(alert) && self.states.go_on_from(theirs, alert)));
         }
         alerts
+    }
+
+    /// Logs that alerts were lost, with the first of them.
+    fn log_lost(&mut self, now: Monotonic) {
+        let Some(first) = self.first_lost.take() else { return };
+        let lost = std::mem::take(&mut self.lost);
+        if self.log.lost.admit(now).is_logged {
+            tracing::error!(
+                lost,
+                "alerts are lost, since {MOST_UNTOLD} others wait to be told behind them; the first:"
+            );
+            self.log.log(&first, now);
+        }
     }
 
     pub(super) const fn heard(&mut self) {
@@ -143,6 +160,9 @@ impl Alerting {
                 no_save_before: Monotonic::ZERO,
                 pause: FIRST_PAUSE,
                 retry_at: None,
+                log: AlertLog::default(),
+                lost: 0,
+                first_lost: None,
             }),
             handing: tokio::sync::Mutex::new(()),
         }
@@ -165,6 +185,7 @@ impl Alerting {
     pub(super) async fn hand_over(&self, notifier: &dyn Notifier, now: Monotonic) -> Result<(), UsageEventError> {
         let _alone = self.handing.lock().await;
         let (mut failures, mut of) = (Vec::new(), 0);
+        self.lock().log_lost(now);
         loop {
             let group: Vec<ThresholdAlert> = {
                 let mut inner = self.lock();
@@ -175,7 +196,7 @@ impl Alerting {
                 break;
             }
             of += group.len();
-            let outcomes = send(notifier, &group).await;
+            let outcomes = self.send(notifier, &group, now).await;
             let mut kept = false;
             let mut settled: HashSet<&str> = HashSet::new();
             for (alert, outcome) in group.iter().zip(outcomes) {
@@ -208,11 +229,29 @@ impl Alerting {
         if failures.is_empty() {
             return Ok(());
         }
-        let count = failures.len();
-        Err(UsageEventError::Other(format!(
-            "{count} of {of} violations could not be handed on: {}",
-            failures.join("; ")
-        )))
+        Err(not_handed_on(&failures, of))
+    }
+
+    /// Logs what is to be logged and hands the rest to the notifier, in one call. How each went, in order.
+    pub(super) async fn send(
+        &self,
+        notifier: &dyn Notifier,
+        group: &[ThresholdAlert],
+        now: Monotonic,
+    ) -> Vec<Result<(), UsageEventError>> {
+        let is_log = |alert: &&ThresholdAlert| alert.violation.config.action == ActionType::Log;
+        {
+            let log = &mut self.lock().log;
+            group.iter().filter(is_log).for_each(|alert| log.log(alert, now));
+        }
+        let others: Vec<ThresholdAlert> = group.iter().filter(|alert| !is_log(alert)).cloned().collect();
+        let outcomes = if others.is_empty() { Vec::new() } else { notifier.notify_alerts(&others).await };
+        let mut outcomes = outcomes.into_iter();
+        let lacking = || Err(UsageEventError::Other("the notifier did not say what became of it".to_owned()));
+        group
+            .iter()
+            .map(|alert| if is_log(&alert) { Ok(()) } else { outcomes.next().unwrap_or_else(lacking) })
+            .collect()
     }
 
     /// What is to be saved now, and where; `None` where it has time. `at_once` saves whatever has changed.
@@ -249,13 +288,14 @@ impl Alerting {
     }
 }
 
-/// Logs what is to be logged and hands the rest to the notifier, in one call. How each went, in order.
-pub(super) async fn send(notifier: &dyn Notifier, group: &[ThresholdAlert]) -> Vec<Result<(), UsageEventError>> {
-    let is_log = |alert: &&ThresholdAlert| alert.violation.config.action == ActionType::Log;
-    group.iter().filter(is_log).for_each(notify::log);
-    let others: Vec<ThresholdAlert> = group.iter().filter(|alert| !is_log(alert)).cloned().collect();
-    let outcomes = if others.is_empty() { Vec::new() } else { notifier.notify_alerts(&others).await };
-    let mut outcomes = outcomes.into_iter();
-    let lacking = || Err(UsageEventError::Other("the notifier did not say what became of it".to_owned()));
-    group.iter().map(|alert| if is_log(&alert) { Ok(()) } else { outcomes.next().unwrap_or_else(lacking) }).collect()
+/// So many failed notifications a message names at most; all are counted.
+const NAMED_FAILURES: usize = 10;
+
+/// The error for `failures`, one message each, of so many that were to be handed on.
+pub(super) fn not_handed_on(failures: &[String], of: usize) -> UsageEventError {
+    let (count, named) = (failures.len(), failures.iter().take(NAMED_FAILURES).map(String::as_str));
+    let named = named.collect::<Vec<_>>().join("; ");
+    let more = count.saturating_sub(NAMED_FAILURES);
+    let more = if more > 0 { format!("; and {more} more") } else { String::new() };
+    UsageEventError::Other(format!("{count} of {of} violations could not be handed on: {named}{more}"))
 }

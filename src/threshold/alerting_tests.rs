@@ -330,3 +330,22 @@ async fn a_second_publisher_goes_on_from_what_the_first_one_told() {
     assert_eq!(told[1], told[2], "{told:?}");
     assert_eq!(told[1].1, AlertKind::Resolved);
 }
+
+#[tokio::test]
+async fn a_flood_of_violations_is_counted_and_hides_no_state() {
+    let log = |id: String| {
+        let limit = ThresholdType::Percentage { value: 80.0 };
+        ThresholdConfig::new(id, ResourceType::Cpu, limit, ActionType::Log, ANY)
+    };
+    let mut configs: Vec<_> = (0..1_000).map(|n| log(format!("plain-{n}"))).collect();
+    configs.push(ThresholdConfig { clear_value: Some(10.0), ..log("stateful".to_owned()) });
+    let (manager, clock) = manager(configs, &Arc::default());
+    send(&manager, 0..3, 95.0).await;
+    let left_out = || manager.alerting.lock().log.left_out();
+    assert_eq!(left_out(), (2_900, 0), "a hundred violations are logged, and the state that fires");
+    clock.advance(Duration::from_secs(60));
+    send(&manager, 3..4, 95.0).await;
+    assert_eq!(left_out(), (900, 0), "those of the minute before were named in one line");
+    manager.finish().await.unwrap();
+    assert_eq!(left_out(), (0, 0));
+}

@@ -1,11 +1,18 @@
 //! What a threshold says, as it stands in a file, and what its violation says.
 
 use std::fmt;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 use super::states::{AlertSeverity, NoData};
 use crate::units::{BYTE_UNITS, TIME_UNITS, TimeSpan, figure};
+
+/// A description has so many bytes at most: alerts carry it.
+pub const MAX_DESCRIPTION_BYTES: usize = 4096;
+
+/// A threshold names so many channels at most.
+pub const MAX_CHANNELS: usize = 64;
 
 /// What `user_id` and `instance_id` say when they mean all of them.
 pub const ANY: &str = "*";
@@ -330,7 +337,7 @@ impl fmt::Display for ActionType {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ThresholdViolation {
     /// The threshold.
-    pub config: ThresholdConfig,
+    pub config: Arc<ThresholdConfig>,
     /// What the event says, in the threshold's own unit ([`ThresholdType::unit`]).
     pub current_value: f64,
     /// The limit, in the same unit.

@@ -11,14 +11,17 @@
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
+use std::sync::Arc;
 
 use super::alert::{FORGET_AFTER, LEAST_SILENCE};
-use super::config::{ResourceType, ThresholdConfig, ThresholdType, ThresholdViolation};
+use super::config::{
+    ActionType, MAX_CHANNELS, MAX_DESCRIPTION_BYTES, ResourceType, ThresholdConfig, ThresholdType, ThresholdViolation,
+};
 use super::explain::Explanation;
 use super::measure::Measure;
 use super::measured::MeasuredEvent;
 use super::states::NoData;
-use crate::events::{MetricSet, UsageMetrics};
+use crate::events::{MAX_ID_BYTES, MetricSet, UsageMetrics};
 use crate::units::TimeSpan;
 
 /// Thresholds, compiled for evaluation. Immutable: a change is a new set.
@@ -39,7 +42,8 @@ pub struct ThresholdSet {
 /// A threshold and how it compares.
 #[derive(Debug, Clone)]
 pub(super) struct Compiled {
-    pub(super) config: ThresholdConfig,
+    /// Shared with its violations, however many wait to be told.
+    pub(super) config: Arc<ThresholdConfig>,
     pub(super) measure: Measure,
     /// How many of the metric's units one of the threshold's is: 60 for `min` against seconds.
     pub(super) scale: f64,
@@ -96,7 +100,7 @@ impl ThresholdSet {
     /// # Errors
     /// All of these that there are: an empty id, an id that stands twice, a value that is negative, infinite or not a
     /// number, a percentage over 100, a percentage of a resource whose events carry none, a unit that does not measure
-    /// the resource, a `clear_value` that is no number from 0 to the limit, a `no_data_after` of nothing or of seven days
+    /// the resource, a text or a list of channels that is too long, a `clear_value` that is no number from 0 to the limit, a `no_data_after` of nothing or of seven days
     /// and more.
     pub fn new(mut configs: Vec<ThresholdConfig>) -> Result<Self, InvalidThresholds> {
         configs.sort_by(|a, b| a.id.cmp(&b.id));
@@ -167,7 +171,7 @@ impl ThresholdSet {
 
     /// The thresholds, sorted by id.
     pub fn configs(&self) -> impl ExactSizeIterator<Item = &ThresholdConfig> {
-        self.thresholds.iter().map(|compiled| &compiled.config)
+        self.thresholds.iter().map(|compiled| &*compiled.config)
     }
 
     /// Whether violations of any threshold that is enabled have states ([`ThresholdConfig::has_states`]).
@@ -223,7 +227,7 @@ impl ThresholdSet {
         let groups = self.groups(user_id, instance_id).filter(|group| not_metered.intersects(group.measure.metric()));
         let mut found: Vec<usize> = groups.flat_map(|group| &group.limits).map(|limit| limit.threshold).collect();
         found.sort_unstable();
-        found.into_iter().filter_map(|at| self.get(at)).map(|it| (&it.config, it.measure.name())).collect()
+        found.into_iter().filter_map(|at| self.get(at)).map(|it| (&*it.config, it.measure.name())).collect()
     }
 
     /// The threshold at a place.
@@ -302,10 +306,21 @@ impl Scope {
     }
 }
 
+/// Of an id that is too long a message shows so much.
+const SHOWN_CHARS: usize = 64;
+
 fn compile(config: ThresholdConfig) -> Result<Compiled, String> {
     let ThresholdConfig { id, resource_type: resource, threshold_type, .. } = &config;
     if id.is_empty() {
         return Err("a threshold has an empty id; give it a name".to_owned());
+    }
+    if let Some(fault) = overlong(&config) {
+        let id: String = id.chars().take(SHOWN_CHARS).collect();
+        return Err(format!("threshold `{id}`: {fault}"));
+    }
+    if config.notification_channels.len() > MAX_CHANNELS {
+        let channels = config.notification_channels.len();
+        return Err(format!("threshold `{id}`: it names {channels} channels, expected at most {MAX_CHANNELS}"));
     }
     let value = threshold_type.value();
     if !value.is_finite() || value < 0.0 {
@@ -338,7 +353,24 @@ fn compile(config: ThresholdConfig) -> Result<Compiled, String> {
         ));
     }
     let clear = config.has_states().then(|| measure.limit(config.clear_value.unwrap_or(value), scale));
-    Ok(Compiled { config, measure, scale, clear })
+    Ok(Compiled { config: Arc::new(config), measure, scale, clear })
+}
+
+/// Which text of a threshold is too long for all the alerts that carry it, and how long it may be.
+fn overlong(config: &ThresholdConfig) -> Option<String> {
+    let ThresholdConfig { id, user_id, instance_id, action, description, notification_channels, .. } = config;
+    let action = if let ActionType::Action(name) = action { name.as_str() } else { "" };
+    let channel = notification_channels.iter().max_by_key(|channel| channel.len());
+    let texts = [
+        ("id", id.as_str(), MAX_ID_BYTES),
+        ("user_id", user_id, MAX_ID_BYTES),
+        ("instance_id", instance_id.as_deref().unwrap_or_default(), MAX_ID_BYTES),
+        ("action", action, MAX_ID_BYTES),
+        ("notification_channels", channel.map_or("", String::as_str), MAX_ID_BYTES),
+        ("description", description.as_deref().unwrap_or_default(), MAX_DESCRIPTION_BYTES),
+    ];
+    let (name, text, most) = texts.into_iter().find(|(_, text, most)| text.len() > *most)?;
+    Some(format!("`{name}` has {} bytes, expected at most {most}", text.len()))
 }
 
 fn no_percentage(id: &str, resource: ResourceType) -> String {

@@ -6,7 +6,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use super::alert::{AlertCounts, ThresholdAlert};
 use super::alert_file::{AlertFile, AlertFileError, Kept};
-use super::alerting::{Alerting, Inner, send};
+use super::alerting::{Alerting, Inner, not_handed_on};
 use super::config::{ThresholdConfig, ThresholdViolation};
 use super::evaluate::ThresholdSet;
 use super::measured::MeasuredEvent;
@@ -79,7 +79,7 @@ impl ThresholdManager {
             source,
             options: ConnectOptions::default(),
             set: RwLock::new(Arc::new(set)),
-            notifier: Arc::new(LogNotifier),
+            notifier: Arc::new(LogNotifier::default()),
             alerting: Alerting::new(fastrand::u64(..)),
             clock: Arc::new(SystemClock),
             max_skew: DEFAULT_MAX_SKEW_SECONDS,
@@ -276,7 +276,7 @@ impl ThresholdManager {
         let of = violations.len();
         let plain = violations.into_iter().filter(|violation| !violation.config.has_states());
         let group: Vec<_> = plain.map(ThresholdAlert::of_violation).collect();
-        let outcomes = send(&*self.notifier, &group).await;
+        let outcomes = self.alerting.send(&*self.notifier, &group, self.clock.monotonic()).await;
         let failed = group.iter().zip(outcomes).filter_map(|(alert, outcome)| {
             outcome.err().map(|error| format!("threshold `{}`: {error}", alert.violation.config.id))
         });
@@ -284,8 +284,7 @@ impl ThresholdManager {
         if failed.is_empty() {
             return Ok(());
         }
-        let count = failed.len();
-        Err(UsageEventError::Other(format!("{count} of {of} violations could not be handed on: {}", failed.join("; "))))
+        Err(not_handed_on(&failed, of))
     }
 
     /// Checks `event` and does what follows.
@@ -383,6 +382,7 @@ impl ThresholdManager {
         self.take_states_over(true);
         let result = self.alerting.hand_over(&*self.notifier, self.clock.monotonic()).await;
         self.save(true).await;
+        self.alerting.lock().log.finish();
         result
     }
 

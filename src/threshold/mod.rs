@@ -47,7 +47,10 @@ pub use alert::{
 #[cfg(any(fuzzing, all(test, feature = "cli")))]
 pub use alert_file::fuzz_alert_file;
 pub use alert_file::{AlertFile, AlertFileError, Kept};
-pub use config::{ANY, ActionType, ResourceType, ThresholdConfig, ThresholdType, ThresholdViolation};
+pub use config::{
+    ANY, ActionType, MAX_CHANNELS, MAX_DESCRIPTION_BYTES, ResourceType, ThresholdConfig, ThresholdType,
+    ThresholdViolation,
+};
 pub use evaluate::{InvalidThresholds, ThresholdSet};
 pub use explain::{Explanation, Reason};
 pub use manager::ThresholdManager;

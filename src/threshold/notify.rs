@@ -3,11 +3,14 @@
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::{Mutex, PoisonError};
 
 use super::alert::{AlertKind, ThresholdAlert};
 use super::config::{ActionType, ThresholdViolation};
 use super::evaluate::ThresholdSet;
+use crate::clock::{Clock as _, Monotonic, SystemClock};
 use crate::errors::UsageEventError;
+use crate::log_limit::LogLimit;
 
 /// What [`Notifier::notify`] returns.
 pub type Notified<'a> = Pin<Box<dyn Future<Output = Result<(), UsageEventError>> + Send + 'a>>;
@@ -58,24 +61,83 @@ pub trait Notifier: Send + Sync + fmt::Debug {
     }
 }
 
-/// Logs alerts with their channels or their action named: what there is until channels are bound.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct LogNotifier;
+/// Logs alerts with their channels or their action named: what there is until channels are bound. A hundred violations
+/// and a hundred changes of states a minute are logged one by one, the others are counted.
+#[derive(Debug, Default)]
+pub struct LogNotifier(Mutex<AlertLog>);
+
+impl LogNotifier {
+    fn log(&self, alerts: &[ThresholdAlert]) {
+        let (mut log, now) = (self.0.lock().unwrap_or_else(PoisonError::into_inner), SystemClock.monotonic());
+        alerts.iter().for_each(|alert| log.log(alert, now));
+    }
+}
 
 impl Notifier for LogNotifier {
     fn notify<'a>(&'a self, violation: &'a ThresholdViolation) -> Notified<'a> {
-        log(&ThresholdAlert::of_violation(violation.clone()));
+        self.log(&[ThresholdAlert::of_violation(violation.clone())]);
         Box::pin(std::future::ready(Ok(())))
     }
 
     fn notify_alerts<'a>(&'a self, alerts: &'a [ThresholdAlert]) -> AlertsNotified<'a> {
-        alerts.iter().for_each(log);
+        self.log(alerts);
         Box::pin(std::future::ready(alerts.iter().map(|_| Ok(())).collect()))
     }
 }
 
+/// Logs alerts, as many as [`LogLimit`] admits: thresholds come from elsewhere, and an event may exceed all of them.
+#[derive(Debug, Default)]
+pub(super) struct AlertLog {
+    violations: LogLimit,
+    /// Of changes of states, which a flood of violations must not hide.
+    states: LogLimit,
+    /// Of alerts that were lost.
+    pub(super) lost: LogLimit,
+}
+
+impl AlertLog {
+    /// Logs an alert, or counts it.
+    pub(super) fn log(&mut self, alert: &ThresholdAlert, now: Monotonic) {
+        let is_violation = alert.kind == AlertKind::Violation;
+        let limit = if is_violation { &mut self.violations } else { &mut self.states };
+        let admission = limit.admit(now);
+        log_left_out(admission.left_out_before, is_violation);
+        if admission.is_logged {
+            log(alert);
+        }
+    }
+
+    /// How many violations, and how many changes of states, were counted and not logged since that was last said.
+    #[cfg(test)]
+    pub(super) const fn left_out(&self) -> (u64, u64) {
+        (self.violations.left_out(), self.states.left_out())
+    }
+
+    /// Logs how many were counted and not logged; for the end of a run.
+    pub(super) fn finish(&mut self) {
+        log_left_out(self.violations.take_left_out(), true);
+        log_left_out(self.states.take_left_out(), false);
+    }
+}
+
+impl Drop for AlertLog {
+    fn drop(&mut self) {
+        self.finish();
+    }
+}
+
+fn log_left_out(count: u64, is_violation: bool) {
+    if count > 0 {
+        let what = if is_violation { "violations of thresholds" } else { "changes of alerts' states" };
+        tracing::warn!(
+            count,
+            "{count} more {what} within a minute, not logged one by one; formusage check lists what events exceed"
+        );
+    }
+}
+
 /// One structured log line. `current`, `limit` and `peak` are in `unit`, times are the events' own.
-pub(super) fn log(alert: &ThresholdAlert) {
+fn log(alert: &ThresholdAlert) {
     let violation = &alert.violation;
     let config = &violation.config;
     let follows = match &config.action {

@@ -479,3 +479,22 @@ fn a_metric_that_was_not_metered_exceeds_nothing_and_is_within_nothing() {
     event.metrics.storage_gb = 0.0;
     assert!(!set.concerns_any(&event.user_id, &event.instance_id, &event.metrics, MetricSet::GPU));
 }
+
+#[test]
+fn a_set_refuses_texts_that_every_alert_would_carry() {
+    let long = |bytes: usize| Some("x".repeat(bytes));
+    let described = |bytes| ThresholdConfig { description: long(bytes), ..percent("a", 80.0) };
+    assert!(ThresholdSet::new(vec![described(4096)]).is_ok());
+    let refused = ThresholdSet::new(vec![described(4097), percent(&"b".repeat(1 << 20), 80.0)]).unwrap_err();
+    assert!(refused.to_string().contains("`description` has 4097 bytes, expected at most 4096"), "{refused}");
+    assert!(refused.to_string().len() < 1000, "an id is shown shortened");
+}
+
+#[test]
+fn violations_share_the_text_of_their_threshold() {
+    let set = ThresholdSet::new(vec![percent("a", 1.0)]).unwrap();
+    let mut event = sample();
+    event.metrics.cpu_percent_avg = 50.0;
+    let (first, second) = (set.violations(&event), set.violations(&event));
+    assert!(Arc::ptr_eq(&first[0].config, &second[0].config));
+}

@@ -110,7 +110,7 @@ codes! {
     DuplicateKey = "duplicate-key",
     /// A number past what a 64-bit float holds.
     NumberTooLarge = "number-too-large",
-    /// A line or a document that is longer than the limit.
+    /// A line, a document or a description that is longer than the limit.
     TooLong = "too-long",
     /// Nothing to validate.
     Empty = "empty",

@@ -9,7 +9,8 @@ use super::json::{Member, Node, Value, quote};
 use super::names::nearest;
 use super::shape::{Context, Field, Fields, Spot, optional, required};
 use super::{Bindings, Code, Finding, Place, Severity, states};
-use crate::threshold::{ResourceType, ThresholdConfig};
+use crate::events::MAX_ID_BYTES;
+use crate::threshold::{MAX_CHANNELS, MAX_DESCRIPTION_BYTES, ResourceType, ThresholdConfig};
 use crate::units::{BYTE_UNITS, TIME_UNITS, bytes_per, seconds_per};
 
 const FIELDS: &[Field] = &[
@@ -136,11 +137,34 @@ fn check_fields(spot: &Spot<'_>, members: &[Member<'_>], run: &mut Run, file: &s
             Some(_) => {}
         }
     }
-    if let Some(spot) = fields.get(7).filter(|spot| !matches!(spot.node.value, Value::Null | Value::String(_))) {
-        context.wrong_type(spot, "description", "a string or null");
+    if let Some(spot) = fields.get(7) {
+        match &spot.node.value {
+            Value::Null => {}
+            Value::String(text) => {
+                if let Some(finding) = too_long("`description`", text, Code::TooLong, MAX_DESCRIPTION_BYTES) {
+                    context.report(spot.node.start, &spot.pointer, finding);
+                }
+            }
+            _ => context.wrong_type(spot, "description", "a string or null"),
+        }
     }
     states::check(|index| fields.get(STATES + index), limit, run.period, context);
     fields.report_rest(context, |_| None);
+}
+
+/// A text that is longer than `most` bytes: every alert carries it.
+fn too_long(name: &str, text: &str, code: Code, most: usize) -> Option<Finding> {
+    let finding = |bytes: usize| {
+        Finding::error(code, format!("{name} is too long"))
+            .found(format!("{bytes} bytes"))
+            .expected(format!("at most {most}"))
+    };
+    (text.len() > most).then(|| finding(text.len()))
+}
+
+/// What keeps a text from being an id, or a name that thresholds go by.
+fn refused_as_id(name: &str, text: &str) -> Option<Finding> {
+    too_long(name, text, Code::IdTooLong, MAX_ID_BYTES).or_else(|| refused_in_id(name, text))
 }
 
 /// A string that is not empty and holds what an id may hold.
@@ -158,7 +182,7 @@ fn id<'s, 'n>(
             None
         }
         Value::String(text) => {
-            if let Some(finding) = refused_in_id(&format!("`{name}`"), text) {
+            if let Some(finding) = refused_as_id(&format!("`{name}`"), text) {
                 context.report(spot.node.start, &spot.pointer, finding);
             } else if let Some(oddity) = id_oddity(text) {
                 context.report(spot.node.start, &spot.pointer, oddity.finding(name));
@@ -369,7 +393,7 @@ fn action(spot: &Spot<'_>, bindings: Option<&Bindings>, context: &mut Context<'_
                         context.report(inner.node.start, &inner.pointer, finding);
                     }
                     Value::String(name) => {
-                        if let Some(finding) = refused_in_id("the name of the action", name) {
+                        if let Some(finding) = refused_as_id("the name of the action", name) {
                             context.report(inner.node.start, &inner.pointer, finding);
                         } else if let Some(bindings) = bindings.filter(|bindings| !bindings.actions.contains(&**name)) {
                             let known = bindings.actions.iter().map(String::as_str);
@@ -397,6 +421,13 @@ fn channels(spot: &Spot<'_>, bindings: Option<&Bindings>, context: &mut Context<
         context.wrong_type(spot, "notification_channels", "an array of names");
         return None;
     };
+    if items.len() > MAX_CHANNELS {
+        let finding = Finding::error(Code::OutOfRange, "`notification_channels` names too many channels")
+            .found(items.len().to_string())
+            .expected(format!("at most {MAX_CHANNELS}"));
+        context.report(spot.node.start, &spot.pointer, finding);
+        return None;
+    }
     for (index, item) in items.iter().enumerate() {
         let item = spot.item(index, item);
         match &item.node.value {
@@ -405,7 +436,7 @@ fn channels(spot: &Spot<'_>, bindings: Option<&Bindings>, context: &mut Context<
                 context.report(item.node.start, &item.pointer, finding);
             }
             Value::String(name) => {
-                if let Some(finding) = refused_in_id("the name of a channel", name) {
+                if let Some(finding) = refused_as_id("the name of a channel", name) {
                     context.report(item.node.start, &item.pointer, finding);
                 } else if let Some(bindings) = bindings.filter(|bindings| !bindings.channels.contains(&**name)) {
                     let known = bindings.channels.iter().map(String::as_str);

@@ -1,5 +1,7 @@
 //! One threshold on one instance: its state, and what an event makes of it.
 
+use std::sync::Arc;
+
 use super::silence::silence_of;
 use super::{AlertKind, AlertReason, ThresholdAlert, alert_id};
 use crate::events::UsagePeriod;
@@ -150,7 +152,7 @@ impl Alert {
     /// Tells of a change at the end of the period that was heard last.
     fn tell(
         &mut self,
-        config: &ThresholdConfig,
+        config: &Arc<ThresholdConfig>,
         instance: &str,
         kind: AlertKind,
         reason: Option<AlertReason>,
@@ -162,7 +164,7 @@ impl Alert {
     /// Tells of a change at `at`.
     pub(super) fn tell_at(
         &mut self,
-        config: &ThresholdConfig,
+        config: &Arc<ThresholdConfig>,
         instance: &str,
         kind: AlertKind,
         reason: Option<AlertReason>,
@@ -182,7 +184,7 @@ impl Alert {
             number: self.told,
             reason,
             violation: ThresholdViolation {
-                config: config.clone(),
+                config: Arc::clone(config),
                 current_value: self.value,
                 threshold_value: limit,
                 percentage: percent_over(self.value, limit),

@@ -112,7 +112,7 @@ impl AlertRecord {
         let mut ids: Vec<&str> = alerts.iter().chain(of_undecided).map(|row| &*row.threshold).collect();
         ids.sort_unstable();
         ids.dedup();
-        let thresholds = ids.into_iter().filter_map(|id| Some(set.find(id)?.config.clone())).collect();
+        let thresholds = ids.into_iter().filter_map(|id| Some((*set.find(id)?.config).clone())).collect();
         Self {
             format: ALERTS_FORMAT.to_owned(),
             version: ALERTS_VERSION,

@@ -1,5 +1,7 @@
 //! What follows when an instance falls silent.
 
+use std::sync::Arc;
+
 use super::machine::{Alert, Phase, length, no_data};
 use super::seen::FORGET_AFTER;
 use super::states::AlertStates;
@@ -53,7 +55,7 @@ impl Alert {
     /// Nothing was heard for `silence` seconds, which is longer than [`silence_of`] the last period.
     pub(super) fn fall_silent(
         &mut self,
-        config: &ThresholdConfig,
+        config: &Arc<ThresholdConfig>,
         instance: &str,
         silence: i64,
         out: &mut Vec<ThresholdAlert>,

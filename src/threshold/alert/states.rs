@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -443,8 +444,8 @@ impl Alert {
     /// Goes on under another configuration, or ends with the reason.
     fn reload(
         &mut self,
-        was: Option<&ThresholdConfig>,
-        is: Option<&ThresholdConfig>,
+        was: Option<&Arc<ThresholdConfig>>,
+        is: Option<&Arc<ThresholdConfig>>,
         instance: &str,
         at: i64,
         out: &mut Vec<ThresholdAlert>,

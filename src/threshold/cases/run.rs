@@ -105,7 +105,7 @@ impl Case {
     fn hints(&self, set: &ThresholdSet) -> Vec<String> {
         let mut hints = Vec::new();
         for (list, id) in self.named() {
-            let Some(threshold) = set.find(id).map(|compiled| &compiled.config) else { continue };
+            let Some(threshold) = set.find(id).map(|compiled| &*compiled.config) else { continue };
             let hint = if !threshold.enabled {
                 format!("{id} is not enabled, so nothing comes of it")
             } else if list != "violations" && !threshold.has_states() {

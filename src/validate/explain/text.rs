@@ -110,9 +110,9 @@ pub(super) const TABLE: &[Explanation] = &[
     Explanation {
         code: Code::TooLong,
         severity: Severity::Error,
-        what: "A line or a document is longer than the limit.",
+        what: "A line, a document or the description of a threshold is longer than the limit.",
         why: "A queue refuses it too (2 MB for a request); mostly it is a line end that lacks.",
-        fix: "Look for the missing line end; allow more with --max-line-bytes.",
+        fix: "Look for the missing line end; allow more with --max-line-bytes. A description has 4096 bytes at most.",
         gives: Repeated("{\"a\":\"", "x", 2000, "\"}"),
         just_not: Repeated("{\"a\":\"", "x", 900, "\"}"),
     },

@@ -121,3 +121,35 @@ fn ids_that_stand_twice_in_a_file_are_found() {
     assert!(found[0].to_string().contains("line 1"), "{}", found[0]);
     assert_eq!(rows(&threshold_findings(b"[]")), [("empty", 1, 1, String::new())]);
 }
+
+/// A server could name a description of 30 MB, which each violation carried.
+#[test]
+fn texts_of_a_threshold_are_limited() {
+    let long = |bytes: usize| "x".repeat(bytes);
+    let channels = |count: usize| format!("[{}\"y\"]", "\"x\",".repeat(count - 1));
+    for (from, at_most, over, code) in [
+        ("\"cpu-high\"", format!("\"{}\"", long(256)), format!("\"{}\"", long(257)), "id-too-long"),
+        ("\"*\"", format!("\"{}\"", long(256)), format!("\"{}\"", long(257)), "id-too-long"),
+        ("\"email\"", format!("\"{}\"", long(256)), format!("\"{}\"", long(257)), "id-too-long"),
+        (
+            "\"Notify\"",
+            format!("{{\"Action\":\"{}\"}}", long(256)),
+            format!("{{\"Action\":\"{}\"}}", long(257)),
+            "id-too-long",
+        ),
+        ("[\"email\"]", channels(64), channels(65), "out-of-range"),
+        (
+            "\"user_id\"",
+            format!("\"description\":\"{}\",\"user_id\"", long(4096)),
+            format!("\"description\":\"{}\",\"user_id\"", long(4097)),
+            "too-long",
+        ),
+    ] {
+        let codes = |to: &str| -> Vec<&str> {
+            let findings = threshold_findings(THRESHOLD.replacen(from, to, 1).as_bytes());
+            findings.iter().filter(|it| it.severity == Severity::Error).map(|it| it.code.as_str()).collect()
+        };
+        assert_eq!(codes(&at_most), [""; 0], "{from}");
+        assert_eq!(codes(&over), [code], "{from}");
+    }
+}

@@ -5,6 +5,7 @@ mod junit;
 mod remark;
 mod sarif;
 
+use std::borrow::Cow;
 use std::io;
 
 use annotate_snippets::{AnnotationKind, Group, Level, Origin, Renderer, Snippet};
@@ -141,10 +142,10 @@ impl FindingWriter {
         let row = Row { file: located.file, finding: located.finding };
         match &mut self.shape {
             Shape::Table(renderer) => self.stdout.text(&format!("{}\n\n", excerpt(renderer, located)))?,
-            Shape::Ndjson => self.stdout.line(&serde_json::to_vec(&row)?)?,
+            Shape::Ndjson => self.stdout.line(escaped_json(&serde_json::to_string(&row)?).as_bytes())?,
             Shape::Json => {
                 self.stdout.text(if self.written == 0 { "\n" } else { ",\n" })?;
-                self.stdout.text(&serde_json::to_string(&row)?)?;
+                self.stdout.text(&escaped_json(&serde_json::to_string(&row)?))?;
             }
             Shape::Github(commands) => with_remark(located, |remark| self.stdout.text(&commands.line(remark)))?,
             Shape::Sarif(log) => with_remark(located, |remark| self.stdout.text(&log.result(remark)))?,
@@ -160,6 +161,7 @@ impl FindingWriter {
             Shape::Table(_) | Shape::Ndjson => String::new(),
             Shape::Json => {
                 let files = serde_json::to_string(files)?;
+                let files = escaped_json(&files);
                 let line_end = if self.written == 0 { "" } else { "\n" };
                 format!("{line_end}],\"left_out\":{left_out},\"files\":{files}}}\n")
             }
@@ -181,6 +183,26 @@ impl FindingWriter {
         self.stdout.text(&end)?;
         self.stdout.flush()
     }
+}
+
+/// `json` with what a terminal acts upon, or nobody sees, as escapes; such characters stand in strings alone.
+fn escaped_json(json: &str) -> Cow<'_, str> {
+    let acts = |char: char| {
+        matches!(char, '\u{7f}'..='\u{9f}' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}' | '\u{feff}')
+    };
+    if !json.contains(acts) {
+        return json.into();
+    }
+    let mut escaped = String::with_capacity(json.len() + 16);
+    for char in json.chars() {
+        if acts(char) {
+            escaped.push_str(&format!("\\u{:04x}", u32::from(char)));
+        } else {
+            escaped.push(char);
+        }
+    }
+    escaped.into()
 }
 
 /// What is said of a file that could not be read.
@@ -316,6 +338,14 @@ fn marked(rest: &str) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn json_shows_as_escapes_what_a_terminal_acts_upon() {
+        let escaped = escaped_json("{\"a\":\"\u{9b}x\u{202e}\u{e9}\"}");
+        assert_eq!(escaped, "{\"a\":\"\\u009bx\\u202e\u{e9}\"}");
+        let value: serde_json::Value = serde_json::from_str(&escaped).unwrap();
+        assert_eq!(value["a"], "\u{9b}x\u{202e}\u{e9}");
+    }
 
     #[test]
     fn the_marker_covers_the_token() {

@@ -1,11 +1,13 @@
 //! SARIF 2.1.0: what code scanning, editors and dashboards read. Written as it comes, in flat memory.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 
 use form_usage_events::validate::Severity;
 use serde_json::{Value, json};
 use sha3::{Digest as _, Sha3_256};
 
+use super::escaped_json;
 use super::remark::{Remark, Rule, uri};
 
 /// Writes a log with one run.
@@ -65,7 +67,7 @@ impl Log {
         let mut result = json!({
             "ruleId": remark.rule,
             "level": level(remark.severity),
-            "message": {"text": remark.words()},
+            "message": {"text": without_links(&remark.words())},
             "locations": [location],
             "partialFingerprints": {"formusage/v1": self.fingerprint(remark, &uri)},
         });
@@ -74,7 +76,7 @@ impl Log {
         }
         let comma = if self.results == 0 { "\n" } else { ",\n" };
         self.results += 1;
-        format!("{comma}{result}")
+        format!("{comma}{}", escaped_json(&result.to_string()))
     }
 
     /// How it ends. `failures` are files that could not be read, and why.
@@ -82,7 +84,7 @@ impl Log {
         let notification = |(file, why): &(&str, &str)| {
             json!({
                 "level": "error",
-                "message": {"text": why},
+                "message": {"text": without_links(why)},
                 "locations": [{"physicalLocation": {"artifactLocation": {"uri": uri(file)}}}],
             })
         };
@@ -91,6 +93,7 @@ impl Log {
             "toolExecutionNotifications": failures.iter().map(notification).collect::<Vec<_>>(),
         });
         let line_end = if self.results == 0 { "" } else { "\n" };
+        let invocation = escaped_json(&invocation.to_string()).into_owned();
         format!("{line_end}],\"invocations\":[{invocation}]}}]}}\n")
     }
 
@@ -112,6 +115,15 @@ impl Log {
     }
 }
 
+/// `text` with no link in it: viewers make one of `[text](address)` (SARIF 2.1.0, section 3.11.6).
+fn without_links(text: &str) -> Cow<'_, str> {
+    if !text.contains("](") {
+        return text.into();
+    }
+    let escape = |char: char| matches!(char, '\\' | '[' | ']').then_some('\\').into_iter().chain([char]);
+    text.chars().flat_map(escape).collect::<String>().into()
+}
+
 const fn level(severity: Severity) -> &'static str {
     match severity {
         Severity::Error => "error",
@@ -128,4 +140,15 @@ fn descriptor(rule: &Rule) -> Value {
         "help": {"text": rule.more},
         "defaultConfiguration": {"level": level(rule.severity)},
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::without_links;
+
+    #[test]
+    fn text_of_others_makes_no_link() {
+        assert_eq!(without_links("[a](https://evil.example)"), r"\[a\](https://evil.example)");
+        assert_eq!(without_links("an array [1] is no link"), "an array [1] is no link");
+    }
 }

@@ -97,8 +97,9 @@ fn text_cell(text: &str) -> String {
     if begins { quoted(&format!("'{text}")) } else { quoted(text) }
 }
 
+/// Some spreadsheets separate fields by semicolons or tabs.
 fn quoted(text: &str) -> String {
-    if text.contains(['"', ',', '\n', '\r']) || text.starts_with(' ') || text.ends_with(' ') {
+    if text.contains(['"', ',', ';', '\t', '\n', '\r']) || text.starts_with(' ') || text.ends_with(' ') {
         format!("\"{}\"", text.replace('"', "\"\""))
     } else {
         text.to_owned()
@@ -118,7 +119,7 @@ mod tests {
             ("+1", "'+1"),
             ("-1", "'-1"),
             ("@SUM(A1)", "'@SUM(A1)"),
-            ("\t=1", "'\t=1"),
+            ("\t=1", "\"'\t=1\""),
             ("\r=1", "\"'\r=1\""),
             ("＝1", "'＝1"),
             (" =1", "' =1"),
@@ -132,6 +133,9 @@ mod tests {
 
     #[test]
     fn what_would_end_a_field_is_quoted() {
-        assert_eq!(["a", "a,b", "a\"b", " a", ""].map(quoted), ["a", "\"a,b\"", "\"a\"\"b\"", "\" a\"", ""]);
+        assert_eq!(
+            ["a", "a,b", "a;b", "a\tb", "a\"b", " a", ""].map(quoted),
+            ["a", "\"a,b\"", "\"a;b\"", "\"a\tb\"", "\"a\"\"b\"", "\" a\"", ""]
+        );
     }
 }
