@@ -160,13 +160,20 @@ pub fn create_new(path: &Path, private: bool) -> io::Result<File> {
 #[cfg(feature = "sqlite")]
 pub(crate) fn check_private(path: &Path, create: bool) -> io::Result<PathBuf> {
     let path = resolve(path)?;
+    let check_owner = || -> io::Result<()> {
+        #[cfg(target_os = "linux")]
+        if let Ok(there) = path.symlink_metadata() {
+            trust::check_owner(&path, &there)?;
+        }
+        Ok(())
+    };
+    check_owner()?;
+    #[cfg(target_os = "linux")]
+    trust::check_folder(&path)?;
     if create {
         // What fails here fails again when the file is opened, and is said there.
         let _ = create_new(&path, true);
-    }
-    #[cfg(target_os = "linux")]
-    if let Ok(there) = path.symlink_metadata() {
-        trust::check_owner(&path, &there)?;
+        check_owner()?;
     }
     Ok(path)
 }

@@ -193,7 +193,10 @@ impl StateFile {
             file.sync_data()?;
             std::fs::rename(&fresh, &self.path)
         };
-        write().map_err(failed)?;
+        if let Err(error) = write() {
+            let _ = std::fs::remove_file(&fresh);
+            return Err(failed(error));
+        }
         hold.replaced_by(file);
         Ok(())
     }

@@ -93,6 +93,21 @@ pub(super) fn check_owner(path: &Path, file: &Metadata) -> io::Result<()> {
     )))
 }
 
+/// Refuses a folder that every user can write for a file beside which a library makes others by name. `path` is resolved.
+///
+/// Whoever makes those first keeps them open, with all that is written into them.
+#[cfg(feature = "sqlite")]
+pub(super) fn check_folder(path: &Path) -> io::Result<()> {
+    if folder_of(path).is_ok_and(|folder| folder.mode() & 0o002 != 0) {
+        return Err(refused(format!(
+            "{} lies in a folder that every user can write: somebody else could make the files that the database has beside \
+             it, and read and change what it holds; name a path in a folder of this user's own",
+            path.display()
+        )));
+    }
+    Ok(())
+}
+
 /// Takes the rights of group and others away; gives the mode before, `None` where nobody else had any.
 pub(super) fn narrow(path: &Path) -> io::Result<Option<u32>> {
     // Such a descriptor stands for the file that was looked at, whatever its name leads to now.

@@ -171,6 +171,23 @@ fn planted_links_and_files_are_not_used_in_shared_folders() {
     }
 }
 
+/// Whoever makes the `-wal` and `-shm` of a database first can read and change what is committed.
+#[test]
+fn databases_are_not_kept_where_every_user_can_write() {
+    let Some(folder) = shared_folder() else { return };
+    for words in [
+        &["publish", "--to", "sqlite:out.db"][..],
+        &["publish", "--to", "form://127.0.0.1:9/u", "--spool", "s.db"],
+        &["queue", "--listen", "127.0.0.1:0", "--db", "q.db"],
+    ] {
+        let output = run(folder.path(), words, &lines("a", 1));
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.code() == Some(2) && said.contains("a folder that every user can write"), "{said}");
+    }
+    let left: Vec<_> = std::fs::read_dir(folder.path()).unwrap().map(|it| it.unwrap().file_name()).collect();
+    assert!(left.iter().all(|name| !name.to_string_lossy().ends_with(".db")), "{left:?}");
+}
+
 #[test]
 fn what_is_planted_beside_a_state_holds_back_no_event() {
     let Some(folder) = shared_folder() else { return };
