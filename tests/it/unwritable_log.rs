@@ -1,11 +1,13 @@
 //! A log that can't be written stops nothing: every command behaves and exits as with a good one.
 
 use std::fs::File;
-use std::io::Write;
+use std::io::{PipeReader, PipeWriter, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::Mutex;
 
+use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use serde_json::Value;
 
 use crate::form_queue::FormQueue;
@@ -19,6 +21,8 @@ enum Log {
     Full,
     /// Whoever read it is gone.
     Unread,
+    /// Whoever reads it stands still, and the pipe is full.
+    Stuck,
 }
 
 impl Log {
@@ -27,8 +31,21 @@ impl Log {
             Self::Good => Stdio::null(),
             Self::Full => File::options().write(true).open("/dev/full").unwrap().into(),
             Self::Unread => std::io::pipe().map(|(_, writer)| writer).unwrap().into(),
+            Self::Stuck => full_pipe().into(),
         }
     }
+}
+
+/// A pipe that takes nothing more; it has a reader for as long as this process runs.
+fn full_pipe() -> PipeWriter {
+    static READERS: Mutex<Vec<PipeReader>> = Mutex::new(Vec::new());
+    let (reader, mut writer) = std::io::pipe().unwrap();
+    READERS.lock().unwrap().push(reader);
+    let flags = fcntl_getfl(&writer).unwrap();
+    fcntl_setfl(&writer, flags | OFlags::NONBLOCK).unwrap();
+    while writer.write(&[b'.'; 4096]).is_ok() {}
+    fcntl_setfl(&writer, flags).unwrap();
+    writer
 }
 
 /// Runs a command in `folder`; gives its exit code and what it wrote to standard output.
@@ -45,9 +62,13 @@ fn run(folder: &Path, log: Log, words: &[&str], input: &str) -> (Option<i32>, St
 
 /// Does the same with each kind of log; all give what a good one gives, which is returned.
 fn same_with_each<T: PartialEq + std::fmt::Debug>(work: impl Fn(&Path, Log) -> T) -> T {
+    same_with(&[Log::Full, Log::Unread, Log::Stuck], work)
+}
+
+fn same_with<T: PartialEq + std::fmt::Debug>(logs: &[Log], work: impl Fn(&Path, Log) -> T) -> T {
     let with = |log| work(tempfile::tempdir().unwrap().path(), log);
     let good = with(Log::Good);
-    for log in [Log::Full, Log::Unread] {
+    for &log in logs {
         assert_eq!(with(log), good, "{log:?}");
     }
     good
@@ -93,7 +114,10 @@ fn commands_that_judge_events_do_so_without_a_log() {
         // Usage errors too.
         (&["publish", "--concurrency", "many"], 2),
     ] {
-        let (code, printed) = same_with_each(|folder, log| {
+        // What `--tee` reports and what `--to -` could not deliver is data, which waits for its reader.
+        let has_data = words.contains(&"--tee") || words.contains(&"-");
+        let logs = if has_data { &[Log::Full, Log::Unread][..] } else { &[Log::Full, Log::Unread, Log::Stuck] };
+        let (code, printed) = same_with(logs, |folder, log| {
             std::fs::write(folder.join("t.json"), THRESHOLD).unwrap();
             run(folder, log, &[&["-vv"], words].concat(), &input())
         });

@@ -23,7 +23,14 @@ use std::process::ExitCode;
 use crate::cli::Command;
 
 fn main() -> ExitCode {
-    let cli = cli::parse().unwrap_or_else(|error| secret::without_passwords(error).exit());
+    let cli = cli::parse().unwrap_or_else(|error| {
+        let error = secret::without_passwords(error);
+        if error.use_stderr() {
+            output::write_styled(&error.render().ansi().to_string());
+            std::process::exit(error.exit_code());
+        }
+        error.exit()
+    });
     setup::logging(&cli.global);
     open_files::raise_limit();
     if let Err(error) = signals::hear() {

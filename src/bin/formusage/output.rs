@@ -5,6 +5,8 @@ use std::fs::File;
 use std::io::{self, IsTerminal, Seek as _, SeekFrom, Write};
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+#[cfg(target_os = "linux")]
+use std::time::Duration;
 
 /// Whoever read our standard output has closed it.
 #[derive(Debug)]
@@ -233,7 +235,7 @@ pub(crate) fn hold_words() {
 /// Writes what was held back, and holds back nothing more.
 pub(crate) fn release_words() {
     if let Some(words) = held().take() {
-        let _ = io::stderr().write_all(&words);
+        write_words(&words);
     }
 }
 
@@ -246,8 +248,60 @@ pub(crate) fn last_held_words() -> Option<String> {
     (!last.is_empty()).then_some(last)
 }
 
+/// What a pipe takes whole or not at all (`PIPE_BUF` on Linux): whoever may write to it need not wait for so much.
+const PIECE_BYTES: usize = 4096;
+/// How long words wait for a reader that stands still, once until it reads again.
+#[cfg(target_os = "linux")]
+const READER_PATIENCE: Duration = Duration::from_millis(500);
+
+/// How many pieces of words were lost since their reader stands still; 0 while it reads.
+static LOST: Mutex<u64> = Mutex::new(0);
+
+/// Writes words to standard error, or drops them where their reader stands still: neither a full disk nor a log that nobody
+/// reads holds up what they are about.
+fn write_words(words: &[u8]) {
+    let mut lost = LOST.lock().unwrap_or_else(PoisonError::into_inner);
+    for piece in words.chunks(PIECE_BYTES) {
+        if !stderr_takes_words(*lost > 0) {
+            *lost += 1;
+            return;
+        }
+        if *lost > 0 {
+            let said =
+                format!("formusage: {} messages were lost, since nobody read them\n", std::mem::take(&mut *lost));
+            let _ = io::stderr().write_all(said.as_bytes());
+            if !stderr_takes_words(true) {
+                *lost += 1;
+                return;
+            }
+        }
+        // Whole, so that what the disk has no room for is not tried again byte by byte.
+        let _ = io::stderr().write_all(piece);
+    }
+}
+
+/// Whether standard error takes [`PIECE_BYTES`] without a wait. A terminal that somebody holds is waited for.
+#[cfg(target_os = "linux")]
+fn stderr_takes_words(stands_still: bool) -> bool {
+    use rustix::event::{PollFd, PollFlags, Timespec, poll};
+    let stderr = io::stderr();
+    if stderr.is_terminal() {
+        return true;
+    }
+    let patience = if stands_still { Duration::ZERO } else { READER_PATIENCE };
+    let wait = Timespec { tv_sec: 0, tv_nsec: patience.subsec_nanos().into() };
+    let mut polled = [PollFd::new(&stderr, PollFlags::OUT)];
+    // What can't be asked is written to, and fails by itself.
+    poll(&mut polled, Some(&wait)).map_or(true, |_| !polled[0].revents().is_empty())
+}
+
+#[cfg(not(target_os = "linux"))]
+const fn stderr_takes_words(_: bool) -> bool {
+    true
+}
+
 /// Standard error for words, or where they are held back. It never fails: a log whose disk is full or whose reader is
-/// gone loses words, and what they are about goes on.
+/// gone or stands still loses words, and what they are about goes on.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Words;
 
@@ -260,8 +314,7 @@ impl Write for Words {
                     kept.drain(..kept.len() - HELD_BYTES);
                 }
             }
-            // Whole, so that what the disk has no room for is not tried again byte by byte.
-            None => drop(io::stderr().write_all(words)),
+            None => write_words(words),
         }
         Ok(words.len())
     }
@@ -293,7 +346,14 @@ pub(crate) fn spool_command(words: &str, spool: &Path) -> String {
 /// One line for people on standard error, marked as an error. A closed standard error is nobody's loss.
 pub(crate) fn complain(message: &str) {
     let style = clap::builder::styling::AnsiColor::Red.on_default().bold();
-    let _ = writeln!(anstream::stderr(), "{style}error:{style:#} {}", printable_lines(message));
+    write_styled(&format!("{style}error:{style:#} {}\n", printable_lines(message)));
+}
+
+/// Writes words with colours where standard error shows them.
+pub(crate) fn write_styled(words: &str) {
+    let mut shown = anstream::AutoStream::new(Vec::new(), anstream::AutoStream::choice(&io::stderr()));
+    let _ = shown.write_all(words.as_bytes());
+    write_words(&shown.into_inner());
 }
 
 /// One line for people on standard error.
@@ -301,7 +361,7 @@ pub(crate) fn say(message: &str) {
     if held().is_some() {
         let _ = writeln!(Words, "{}", printable_lines(message));
     } else {
-        let _ = writeln!(anstream::stderr(), "{}", printable_lines(message));
+        write_styled(&format!("{}\n", printable_lines(message)));
     }
 }
 
