@@ -7,6 +7,8 @@ use crate::clock::Monotonic;
 
 /// This many are logged one by one in each window.
 const MOST_LOGGED: u64 = 100;
+/// After a change of what is warned of, so many more may be logged.
+const MOST_AFTER_CHANGE: u64 = 10;
 const WINDOW: Duration = Duration::from_secs(60);
 
 /// Decides which warnings of a kind are logged, and counts the others. Pure: who asks does the logging.
@@ -41,6 +43,12 @@ impl LogLimit {
         Admission { left_out_before, is_logged }
     }
 
+    /// Admits a few more in the present window, however many there were: what is warned of has changed, and who changed it
+    /// looks for the effect.
+    pub fn allow_some_more(&mut self) {
+        self.seen = self.seen.min(MOST_LOGGED - MOST_AFTER_CHANGE);
+    }
+
     /// How many were counted and not logged so far.
     #[must_use]
     pub const fn left_out(&self) -> u64 {
@@ -65,5 +73,9 @@ mod tests {
         let next = limit.admit(Duration::from_secs(60));
         assert_eq!(next, Admission { left_out_before: 900, is_logged: true });
         assert_eq!(limit.take_left_out(), 0);
+        (0..1_000).for_each(|_| assert_eq!(limit.admit(Duration::from_secs(61)).left_out_before, 0));
+        limit.allow_some_more();
+        let admitted = (0..1_000).filter(|_| limit.admit(Duration::from_secs(62)).is_logged).count();
+        assert_eq!(admitted, 10, "after a change");
     }
 }

@@ -167,6 +167,7 @@ impl ThresholdManager {
         // The states change with the set, so that no event meets one without the other.
         let mut alerting = self.alerting.lock();
         let old = std::mem::replace(&mut *self.set.write().unwrap_or_else(PoisonError::into_inner), set.clone());
+        alerting.log.thresholds_changed();
         let alerts = alerting.states.reload(&old, &set);
         alerting.queue(alerts);
         if set.has_states()

@@ -107,6 +107,12 @@ impl AlertLog {
         }
     }
 
+    /// Lets the first alerts of new thresholds into the log.
+    pub(super) fn thresholds_changed(&mut self) {
+        self.violations.allow_some_more();
+        self.states.allow_some_more();
+    }
+
     /// How many violations, and how many changes of states, were counted and not logged since that was last said.
     #[cfg(test)]
     pub(super) const fn left_out(&self) -> (u64, u64) {
