@@ -11,6 +11,10 @@ use rustix::fs::{Mode, OFlags};
 /// As many links as the kernel follows.
 const MAX_LINKS: usize = 40;
 
+/// Every user may make files, and remove nobody else's.
+#[cfg(feature = "sqlite")]
+const SHARED: u32 = 0o1002;
+
 /// The flag of `open` by which a link at the end of the path is refused.
 #[allow(clippy::cast_possible_wrap)]
 pub(super) const NO_FOLLOW: i32 = OFlags::NOFOLLOW.bits() as i32;
@@ -93,12 +97,14 @@ pub(super) fn check_owner(path: &Path, file: &Metadata) -> io::Result<()> {
     )))
 }
 
-/// Refuses a folder that every user can write for a file beside which a library makes others by name. `path` is resolved.
+/// Refuses a folder that all users share, as `/tmp` is, for a file beside which a library makes others by name. `path` is
+/// resolved.
 ///
-/// Whoever makes those first keeps them open, with all that is written into them.
+/// Whoever makes those first keeps them open, with all that is written into them. (Where everybody may also remove what
+/// others made, as in volumes of containers, nothing is safe from anybody, and there are mostly no others.)
 #[cfg(feature = "sqlite")]
 pub(super) fn check_folder(path: &Path) -> io::Result<()> {
-    if folder_of(path).is_ok_and(|folder| folder.mode() & 0o002 != 0) {
+    if folder_of(path).is_ok_and(|folder| folder.mode() & SHARED == SHARED) {
         return Err(refused(format!(
             "{} lies in a folder that every user can write: somebody else could make the files that the database has beside \
              it, and read and change what it holds; name a path in a folder of this user's own",

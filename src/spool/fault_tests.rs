@@ -222,7 +222,7 @@ struct Tmpfs(tempfile::TempDir);
 impl Tmpfs {
     fn mount(size: &str) -> Option<Self> {
         let folder = tempfile::tempdir().unwrap();
-        let options = format!("size={size}");
+        let options = format!("size={size},mode=700");
         let mut command = std::process::Command::new("mount");
         let mounted = command.args(["-t", "tmpfs", "-o", &options, "tmpfs"]).arg(folder.path()).output();
         if mounted.as_ref().is_ok_and(|output| output.status.success()) {
