@@ -12,8 +12,8 @@ use form_usage_events::clock::{Clock as _, SystemClock};
 use serde_json::Value;
 
 use crate::event_service::{CLOSED, Reply, Service, TAKEN, events_of};
-use crate::form_queue::{FormQueue, read_request};
-use crate::support::{SpawnGuarded as _, formusage, line};
+use crate::form_queue::{Answer, FormQueue, read_request};
+use crate::support::{SpawnGuarded as _, formusage, line, lines};
 
 /// A service that takes each event once: it refuses a request with `status` that holds one it knows. It answers every
 /// third request that it takes with `lost`.
@@ -99,6 +99,19 @@ fn refused_repeat_of_a_lost_reply_is_delivered_once() {
             assert_eq!(receiver.taken(), ids, "{shown}");
         }
     }
+}
+
+/// Services that speak the Form queue's protocol may know events by their ids too; the queue acknowledges repeats.
+#[test]
+fn conflict_of_one_event_at_a_form_service_is_a_duplicate() {
+    let (queue, state) = (FormQueue::start(), tempfile::tempdir().unwrap());
+    queue.script([Answer::status(409)]);
+    let mut publish = formusage();
+    publish.args(["publish", "--report", "json", "--to", &queue.url()]).env("FORMUSAGE_STATE_DIR", state.path());
+    let output = publish.write_stdin(lines("a", 3)).output().unwrap();
+    let report = report(&output.stdout);
+    assert_eq!(output.status.code(), Some(0), "{report} {}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!((&report["delivered"], &report["duplicates"]), (&3.into(), &1.into()), "{report}");
 }
 
 fn publish_into(state: &Path, service: &Service, lines: &str) -> (Option<i32>, Value, String) {

@@ -149,9 +149,9 @@ impl NamespaceTraffic {
         let mut traffic = BTreeMap::new();
         self.is_partial = false;
         let mut is_round = self.held.is_empty() || at >= self.next_round;
-        // Nothing is counted in the host's namespace, and one that was left has no witness, so that these are asked for in
-        // rounds alone.
-        let asked = self.held.iter().filter(|(_, held)| is_round || !(held.is_host() || held.is_left));
+        // One that was left has no witness, so that it is asked for in rounds alone. Who is in the host's namespace is asked
+        // each time: a container begins there, and may end before the next round.
+        let asked = self.held.iter().filter(|(_, held)| is_round || !held.is_left);
         let moved: Vec<u64> = asked.filter(|(inode, held)| !held.is_in(**inode)).map(|(inode, _)| *inode).collect();
         is_round |= !moved.is_empty();
         let had_threads = self.threads > 0;

@@ -12,8 +12,8 @@ const QUEUE: Peer = Peer {
     name: "queue",
     accepts: |status| status == StatusCode::OK,
     advice: |_| None,
-    // The queue itself acknowledges repeats; a 409 comes from something in front of it.
-    conflict: Repeat::Possible,
+    // The queue itself acknowledges repeats; services that speak its protocol and know events by their ids do this.
+    conflict: Repeat::Certain,
 };
 
 pub(super) fn client(address: &FormAddress, options: &ConnectOptions) -> Result<HttpClient, Failure> {
