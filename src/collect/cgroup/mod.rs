@@ -13,7 +13,7 @@
 //! A group under a group is metered for itself, and is in the figures of the one above. Groups that come and go under a
 //! pattern are followed; `cgroup.events` tells when a group became empty, so that its counters are read once more before
 //! it is removed. What a group consumes between the last look and its end is not read if it is removed within the
-//! millisecond in which its last process ends, or while this process is not run: [`unread`] says what becomes of it.
+//! millisecond in which its last process ends, or while this process is not run: `unread` says what becomes of it.
 
 mod group;
 mod hierarchy;
