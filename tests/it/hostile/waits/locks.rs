@@ -20,7 +20,8 @@ const OWNS: &str = "PRAGMA locking_mode = EXCLUSIVE; BEGIN IMMEDIATE; CREATE TAB
 
 /// Nothing was delivered of what came in, and that is said.
 const SHOWN: Promise = Promise { ends: &[End::Code(1)], said: "not delivered", waiting: 0 };
-const SERVED: Promise = Promise { ends: &[End::Code(0)], said: "", waiting: 0 };
+/// Before it listens there is nothing to finish.
+const SERVED: Promise = Promise { ends: &[End::Code(0), End::BySignal], said: "", waiting: 0 };
 /// The wait for the file is longer than the time that a reader may take to finish.
 const NOTHING_READ_BY_FORCE: Promise = Promise { ends: &[End::Code(0), End::Code(2)], ..NOTHING_READ };
 
