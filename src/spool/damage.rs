@@ -267,6 +267,10 @@ fn copy(old: &Connection, fresh: &Connection, table: &str, key: &str) -> Copied 
     let sql = "SELECT seq FROM sqlite_sequence WHERE name = ?1";
     let last = old.query_row(sql, [table], |row| row.get::<_, i64>(0)).unwrap_or(UNKNOWN_NUMBERS);
     let mut all = Copied { rows: 0, retained: 0, complete: true };
+    // Without the schema no key leads anywhere.
+    if old.prepare(&format!("SELECT {key} FROM {table}")).is_err() {
+        return Copied { complete: false, ..all };
+    }
     let (mut from, mut probes, mut step) = (0i64, 0u32, 1i64);
     loop {
         let before = from;

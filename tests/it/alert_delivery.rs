@@ -1,6 +1,6 @@
 //! What keeps alerts from being delivered is said, with what to do about it, and tells nobody a secret.
 
-use std::io::{Read as _, Write as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpListener;
 use std::process::Stdio;
 
@@ -143,16 +143,11 @@ fn a_dead_letter_is_named_with_its_spool_and_the_next_command() {
     formusage().args(list.split(' ').skip(1)).assert().code(0).stdout(contains("channel:ops").and(contains("400")));
 }
 
-/// Whether a `check` has read its input and listens for signals while it waits for channels.
+/// Whether the first thread of a process waits for something.
 #[cfg(target_os = "linux")]
 fn is_waiting(pid: u32) -> bool {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-    let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:")).unwrap();
-    let term = u64::from_str_radix(caught.trim(), 16).unwrap() & (1 << 14) != 0;
-    let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).unwrap().flatten();
-    // This thread is there while the input is read.
-    let reads = |name: String| name.trim() == "signals";
-    term && !tasks.filter_map(|task| std::fs::read_to_string(task.path().join("comm")).ok()).any(reads)
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/stat")).unwrap();
+    stat.rsplit(") ").next().unwrap().starts_with('S')
 }
 
 #[cfg(target_os = "linux")]
@@ -164,15 +159,23 @@ fn a_signal_ends_the_wait_for_a_slow_channel_and_loses_nothing() {
         bench.file("events.ndjson", &lines("i", 1));
         let check = |patience: &str| {
             let mut command = formusage_process();
-            command.args(["check", "thresholds.json", input, "--channels", "channels.json"]);
+            command.args(["check", "thresholds.json", input, "--channels", "channels.json", "--format", "nagios"]);
             command.args(["--drain-timeout", patience, "--alert-spool", "alerts.db"]);
-            command.env("HOOK_SECRET", SECRET).current_dir(bench.path("")).stdout(Stdio::null()).stderr(Stdio::piped());
+            command
+                .env("HOOK_SECRET", SECRET)
+                .current_dir(bench.path(""))
+                .stdout(Stdio::piped())
+                .stderr(Stdio::piped());
             command
         };
         let mut child = check("50s").stdin(std::fs::File::open(bench.path("events.ndjson")).unwrap()).spawn_guarded();
-        // It has sent its request, and gets no answer; all of the input was read, so that it waits for this alone.
+        // It has sent its request, and gets no answer; the verdict on all of the input is given, so that it waits for
+        // this alone.
         let (mut connection, _) = slow.accept().unwrap();
         assert!(connection.read(&mut [0; 16]).unwrap() > 0);
+        let mut verdict = String::new();
+        BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut verdict).unwrap();
+        assert!(verdict.contains("1 violation"), "{verdict}");
         let mut stderr = child.stderr.take().unwrap();
         while !is_waiting(child.id()) {
             std::thread::yield_now();

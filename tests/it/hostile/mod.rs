@@ -20,9 +20,9 @@ mod queue;
 mod servers;
 mod waits;
 
-/// The most memory that a process has held, in MiB.
-fn peak_memory(process: &std::process::Child) -> u64 {
+/// The most memory that a process has held, in MiB; `None` once it has ended.
+fn peak_memory(process: &std::process::Child) -> Option<u64> {
     let status = std::fs::read_to_string(format!("/proc/{}/status", process.id())).unwrap();
-    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
-    peak.trim().trim_end_matches(" kB").parse::<u64>().unwrap() >> 10
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    Some(peak.trim().trim_end_matches(" kB").parse::<u64>().unwrap() >> 10)
 }
