@@ -4,8 +4,6 @@
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::Notify;
-
 /// The reader reads no more while this many lines were read and are not in the spool yet.
 pub(super) const MOST_LINES: usize = 2_048;
 /// How often a reader that is held back looks whether the writers are gone.
@@ -13,8 +11,8 @@ const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
 /// Holds the reader of a pipe back while the spool is full, and bounds what it reads ahead. Clones are the same.
 ///
-/// Before each read the reader calls [`ReadAhead::wait`] and then [`ReadAhead::start`]; before it passes lines on, it
-/// counts them with [`ReadAhead::gave`].
+/// Before each read the reader calls [`ReadAhead::wait`], [`ReadAhead::is_over`] and then [`ReadAhead::start`]; before it
+/// passes lines on, it counts them with [`ReadAhead::gave`].
 #[derive(Debug, Clone, Default)]
 pub struct ReadAhead(Arc<Shared>);
 
@@ -22,14 +20,15 @@ pub struct ReadAhead(Arc<Shared>);
 struct Shared {
     state: Mutex<State>,
     changed: Condvar,
-    paused: Notify,
 }
 
 #[derive(Debug, Default)]
 struct State {
     is_held: bool,
-    /// The reader has, or is about to have, something that it has not given yet.
-    has_something: bool,
+    /// The reader is to end where nothing is left to read.
+    is_ending: bool,
+    /// Nobody takes what it reads.
+    is_over: bool,
     /// Lines that were given and are not kept yet.
     under_way: usize,
 }
@@ -49,9 +48,7 @@ impl ReadAhead {
     /// that is left in it is read, so that its end is seen.
     pub fn wait(&self, within_line: bool, is_at_end: impl Fn() -> bool) {
         let mut state = self.0.lock();
-        state.has_something = within_line;
-        self.0.paused.notify_waiters();
-        while !(state.may_read(within_line) || state.is_held && is_at_end()) {
+        while !(state.is_over || state.may_read(within_line) || state.is_held && (state.is_ending || is_at_end())) {
             let waited = self.0.changed.wait_timeout(state, LOOK_AGAIN);
             state = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
@@ -59,13 +56,19 @@ impl ReadAhead {
 
     /// Whether a read may begin now, behind a wait for the input; how much it may take.
     pub fn start(&self, within_line: bool, is_at_end: impl Fn() -> bool) -> Option<ReadSize> {
-        let mut state = self.0.lock();
+        let state = self.0.lock();
         let at_end = state.is_held && is_at_end();
         if !state.may_read(within_line) && !at_end {
             return None;
         }
-        state.has_something = true;
         Some(if state.is_held && !at_end { ReadSize::OneByte } else { ReadSize::Any })
+    }
+
+    /// Whether the reader is to close its input now instead of waiting for more: whoever writes into it then hears that
+    /// nobody reads. `has_input` says whether something can be read at once.
+    pub fn is_over(&self, within_line: bool, has_input: impl Fn() -> bool) -> bool {
+        let state = self.0.lock();
+        state.is_over || (state.is_ending && !within_line && (state.is_held || !has_input()))
     }
 
     /// The reader is about to give so many lines.
@@ -87,6 +90,19 @@ impl ReadAhead {
     /// Nothing more is to be read.
     pub(super) fn hold(&self) {
         self.0.lock().is_held = true;
+        self.0.changed.notify_all();
+    }
+
+    /// What can be read at once is the last that is to be read.
+    pub(super) fn end(&self) {
+        self.0.lock().is_ending = true;
+        self.0.changed.notify_all();
+    }
+
+    /// Nothing that is read from now on is taken.
+    pub(super) fn give_up(&self) {
+        self.0.lock().is_over = true;
+        self.0.changed.notify_all();
     }
 
     /// Reading may go on.
@@ -97,17 +113,6 @@ impl ReadAhead {
 
     pub(super) fn is_held(&self) -> bool {
         self.0.lock().is_held
-    }
-
-    /// Resolves when the reader, which is held, has given all that it read.
-    pub(super) async fn paused(&self) {
-        loop {
-            let paused = self.0.paused.notified();
-            if !self.0.lock().has_something {
-                return;
-            }
-            paused.await;
-        }
     }
 }
 
@@ -129,8 +134,8 @@ mod tests {
 
     const OPEN: fn() -> bool = || false;
 
-    #[tokio::test]
-    async fn a_reader_that_is_held_ends_its_line_and_no_more() {
+    #[test]
+    fn a_reader_that_is_held_ends_its_line_and_no_more() {
         let ahead = ReadAhead::default();
         ahead.wait(false, OPEN);
         assert_eq!(ahead.start(false, OPEN), Some(ReadSize::Any));
@@ -144,10 +149,26 @@ mod tests {
             let ahead = ahead.clone();
             move || ahead.wait(false, OPEN)
         });
-        ahead.paused().await;
         ahead.release();
         reader.join().unwrap();
         assert_eq!(ahead.start(false, OPEN), Some(ReadSize::Any));
+    }
+
+    #[test]
+    fn reader_that_is_to_end_reads_what_is_there_and_no_more() {
+        let ahead = ReadAhead::default();
+        assert!(!ahead.is_over(false, || false));
+        ahead.end();
+        assert!(!ahead.is_over(false, || true));
+        assert!(ahead.is_over(false, || false));
+        // Nobody keeps what is read on: it stays where it is.
+        ahead.hold();
+        ahead.wait(false, OPEN);
+        assert!(ahead.is_over(false, || true));
+        // The rest of a line is waited for, but not for ever.
+        assert!(!ahead.is_over(true, || false));
+        ahead.give_up();
+        assert!(ahead.is_over(true, || false));
     }
 
     #[test]

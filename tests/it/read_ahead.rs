@@ -8,6 +8,8 @@ use std::process::Stdio;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
 use crate::support::{RunningProcess, SpawnGuarded as _, formusage_process, lines, signal};
 
 const NOWHERE: &str = "form://127.0.0.1:1/usage_events";
@@ -116,6 +118,43 @@ fn a_kill_while_the_spool_is_full_loses_nothing() {
     signal(&publisher, "KILL");
     publisher.wait_with_output().unwrap();
     bench.nothing_is_lost();
+}
+
+#[test]
+fn a_writer_hears_at_once_that_a_publisher_which_was_asked_to_end_reads_no_more() {
+    // It takes connections and never answers, so that the publisher waits to its last second.
+    let hung = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let (folder, (pipe, mut writer)) = (tempfile::tempdir().unwrap(), std::io::pipe().unwrap());
+    let mut command = formusage_process();
+    command.args(["publish", "--drain-timeout", "20s", "--to", &format!("form://{}", hung.local_addr().unwrap())]);
+    command.env("FORMUSAGE_STATE_DIR", folder.path()).stdin(pipe).stdout(Stdio::null()).stderr(Stdio::null());
+    let mut publisher = command.spawn_guarded();
+    // It holds the reading end still.
+    drop(command);
+    let write_end = writer.try_clone().unwrap();
+    let mut written = String::new();
+    let mut write = |n| {
+        let line = crate::support::line("a", n) + "\n";
+        writer.write_all(line.as_bytes()).map(|()| written.push_str(&line))
+    };
+    write(0).unwrap();
+    let is_read = || rustix::io::ioctl_fionread(&write_end).unwrap() == 0;
+    let has_reader = || {
+        let mut polled = [PollFd::new(&write_end, PollFlags::OUT)];
+        poll(&mut polled, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })).unwrap();
+        !polled[0].revents().contains(PollFlags::ERR)
+    };
+    while !is_read() {}
+    signal(&publisher, "TERM");
+    write(1).unwrap();
+    while !is_read() {}
+    while has_reader() {
+        assert!(publisher.try_wait().unwrap().is_none(), "it ended with the pipe open");
+    }
+    assert_eq!(write(2).unwrap_err().kind(), std::io::ErrorKind::BrokenPipe);
+    signal(&publisher, "TERM");
+    publisher.wait_with_output().unwrap();
+    assert_eq!(spooled_in(folder.path()), written);
 }
 
 #[test]

@@ -10,7 +10,8 @@
 //! in their order.
 //!
 //! **Shutdown**, in this order:
-//! 1. The taker ends: by the end of the input, or two seconds after [`Stop::finish`]. What it took is on disk.
+//! 1. The taker ends: by the end of the input, or two seconds after [`Stop::finish`], when what can be read at once is read
+//!    and the input is closed. What it took is on disk.
 //! 2. The feeder hands out what is left; the pipeline ends as over files (see [`Pipeline`]).
 //! 3. Settlements and the breaker's state are written; what was not delivered waits for the next run.
 

@@ -156,27 +156,29 @@ impl Taker<'_, '_> {
         }
     }
 
-    /// Takes what was read ahead, since whoever wrote it is rid of it. Does not wait where there is no room.
+    /// Takes what was read ahead and what can be read at once, since whoever wrote it is rid of it. Does not wait where
+    /// there is no room.
     async fn take_the_rest(&self, intake: &mut mpsc::Receiver<Intake>) -> Result<(), SpoolError> {
         let mut group = Vec::new();
         if let Some(ahead) = self.read_ahead() {
-            ahead.hold();
-            // What the reader holds comes at once; the rest of a line comes when its writer likes.
-            let given_up = self.clock().sleep(INTAKE_GRACE);
-            tokio::pin!(given_up);
+            ahead.end();
+            // A writer that never pauses is held back after a while, and one that stopped within a line is left alone.
+            let (held_back, given_up) = (self.clock().sleep(INTAKE_GRACE / 2), self.clock().sleep(INTAKE_GRACE));
+            tokio::pin!(held_back, given_up);
             loop {
                 tokio::select! {
                     biased;
+                    () = self.stop.abort.cancelled() => break,
+                    () = &mut given_up => break,
+                    () = &mut held_back, if !ahead.is_held() => ahead.hold(),
                     count = intake.recv_many(&mut group, GROUP_ITEMS) => {
                         if count == 0 || !self.take(std::mem::take(&mut group), intake, &mut std::future::ready(())).await? {
                             return Ok(());
                         }
                     }
-                    () = ahead.paused() => break,
-                    () = &mut given_up => break,
-                    () = self.stop.abort.cancelled() => break,
                 }
             }
+            ahead.give_up();
         }
         intake.close();
         while intake.recv_many(&mut group, GROUP_ITEMS).await > 0 {

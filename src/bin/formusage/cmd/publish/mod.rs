@@ -33,7 +33,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use self::monitor::Monitor;
-use self::pipe::HeldPipe;
+use self::pipe::{EndOfRun, HeldPipe};
 use self::thresholds::Thresholds;
 use crate::cli::{Level, PublishArgs, ReconcileArgs};
 use crate::exit::Exit;
@@ -149,7 +149,8 @@ fn publish(args: &PublishArgs, inputs: Inputs, shutdown: &Shutdown) -> anyhow::R
             clock.clone(),
         )
         .await?;
-        let (intake, reader) = inputs.read(rules, options.read_ahead.clone(), clock.clone());
+        let ahead = options.read_ahead.clone().map(|ahead| (ahead, shutdown.finish.clone()));
+        let (intake, reader) = inputs.read(rules, ahead, clock.clone())?;
         let manager = thresholds.as_ref().map(Thresholds::manager);
         let pipeline = Pipeline::new(delivery, manager, options);
         let breaker = breaker.as_ref();
@@ -366,14 +367,18 @@ impl Inputs {
     fn read(
         self,
         rules: IntakeRules,
-        ahead: Option<ReadAhead>,
+        ahead: Option<(ReadAhead, CancellationToken)>,
         clock: Arc<dyn Clock>,
-    ) -> (mpsc::Receiver<Intake>, Arc<ReadingEnd>) {
+    ) -> anyhow::Result<(mpsc::Receiver<Intake>, Arc<ReadingEnd>)> {
         let (feed, receiver) = Feed::channel();
         let patience = if self.finite { ReadingEnd::PATIENCE_WITH_FILES } else { ReadingEnd::PATIENCE };
         let end = Arc::new(ReadingEnd { patience, ..ReadingEnd::default() });
         let (told, finite) = (end.clone(), self.finite);
-        let counted = ahead.clone();
+        let counted = ahead.as_ref().map(|(ahead, _)| ahead.clone());
+        let mut ahead = ahead
+            .map(|(ahead, finish)| anyhow::Ok((ahead, EndOfRun::new(finish)?)))
+            .transpose()
+            .context("can't make a pipe")?;
         let give = move |group: Vec<Intake>| {
             if let Some(ahead) = &counted {
                 ahead.gave(group.len());
@@ -397,19 +402,24 @@ impl Inputs {
                 let line = Line { number: 1, bytes: text.as_bytes(), part: LinePart::Whole };
                 let _ = give(vec![intake.judge(line, origin, clock.unix_seconds())]);
             }
-            for (input, reader) in self.readers {
-                let reader: Box<dyn Read + Send> = match &ahead {
-                    Some(ahead) if input == Input::Stdin => Box::new(HeldPipe::new(reader, ahead.clone())),
-                    _ => reader,
+            for (input, mut reader) in self.readers {
+                let name = input.to_string();
+                let goes_on = match ahead.take_if(|_| input == Input::Stdin) {
+                    Some((ahead, end)) => {
+                        let mut pipe = HeldPipe::new(reader, ahead, end);
+                        let goes_on = intake.read_lines(&name, &mut pipe, &*clock, &give);
+                        if pipe.left_something { ControlFlow::Break(()) } else { goes_on }
+                    }
+                    None => intake.read_lines(&name, &mut reader, &*clock, &give),
                 };
-                if intake.read_lines(&input.to_string(), reader, &*clock, &give).is_break() {
+                if goes_on.is_break() {
                     over.end(false);
                     return;
                 }
             }
             over.end(true);
         });
-        (receiver, end)
+        Ok((receiver, end))
     }
 }
 
@@ -457,7 +467,8 @@ fn finish(
     unread: &Said,
 ) -> anyhow::Result<Exit> {
     // All that was read of a pipe is kept; what nobody read is gone with the pipe, unless somebody holds it open.
-    let goes_on = unread.last.as_ref().filter(|_| !unread.ended && pipe::has_input());
+    let was_cut = if unread.ended { !unread.whole } else { pipe::has_input() };
+    let goes_on = unread.last.as_ref().filter(|_| was_cut && unread.unread_from.is_none());
     if let Some(Origin { input, line }) = goes_on {
         let next = Origin { input: input.clone(), line: line.map(|line| line + 1) };
         output::say(&format!(
