@@ -328,7 +328,7 @@ impl Fleet {
             }
         };
         let labels = Arc::clone(&owner.labels);
-        let known = self.past.values().any(|past| past.life == life);
+        let is_new_to_us = look.first && !self.past.values().any(|past| past.life == life);
         self.waiting.remove(&instance);
         let mut has_event = false;
         let meter = match self.past.remove(&instance) {
@@ -343,7 +343,7 @@ impl Fleet {
             }
             mut past => {
                 // What began between two looks is new; so is what another process did not see at its last one.
-                let since = look.before.filter(|_| born || (look.first && !known));
+                let since = look.before.filter(|_| born || is_new_to_us);
                 let start = since.map_or(look.now.second, |before| before.second);
                 let floor = past.as_mut().map_or(i64::MIN, |past| {
                     let same = past.identity == identity && past.labels == labels;

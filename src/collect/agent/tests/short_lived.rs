@@ -176,3 +176,29 @@ fn lost_cpu_time_is_billed_with_the_sum_of_the_scope() {
     billed.sort_unstable();
     assert_eq!(billed, [("u", 3), ("v", 2)]);
 }
+
+#[test]
+fn instances_that_lived_long_and_ended_are_forgotten_where_they_are_many() {
+    const AT_ONCE: usize = 1_000;
+    let world = world(&[("long", 1, 0)]);
+    let mut agent = Agent::new(vec![groups(&world)], periods(10), now(0));
+    agent.tick(now(0)).unwrap();
+    let origin = Origin { host: "h".into(), boot: Some("b".into()) };
+    let size = |agent: &Agent| Saved::encode(&origin, &[], &agent.snapshot()).unwrap().len();
+    let (mut first, mut billed) = (0, 0);
+    for turn in 0..8 {
+        add_groups(&world, &format!("g{turn}-"), AT_ONCE, 1_000);
+        // Over the end of a period, so that each has events of its own.
+        billed += seconds(&agent.tick(now(turn * 10_000 + 9_000)).unwrap().events);
+        billed += seconds(&agent.tick(now(turn * 10_000 + 11_000)).unwrap().events);
+        remove(&world, "g");
+        billed += seconds(&agent.tick(now(turn * 10_000 + 12_000)).unwrap().events);
+        if turn == 0 {
+            first = size(&agent);
+        }
+    }
+    let last = size(&agent);
+    billed += seconds(&agent.finish(now(90_000)).events);
+    assert_eq!(billed, 8 * AT_ONCE as u64);
+    assert!(last < 6 * first, "{first} bytes after the first thousand, {last} after eight");
+}
