@@ -1,9 +1,12 @@
 //! How much storage is in use: file systems on local devices, each once.
 //!
 //! Left out: what has no device (`proc`, `tmpfs`, `overlay`, …), what lies on another machine, images that are mounted
-//! read-only (`squashfs`, `iso9660`) or are files of a file system that counts (loop devices), a part of a file system
-//! that is mounted elsewhere too (bind mounts), and every further mount of one that was counted (subvolumes). Members of
-//! a RAID and physical volumes of LVM hold no file system of their own.
+//! read-only (`squashfs`, `iso9660`) or are files of a file system that counts (loop devices), and every further mount of
+//! one that was counted (bind mounts, subvolumes). Members of a RAID and physical volumes of LVM hold no file system of
+//! their own. A mount of a part, as containers have them, tells of the whole file system.
+//!
+//! What can't be seen is not metered: a file system whose mounts are all covered by others, and, where nothing that
+//! counts is mounted at all (a chroot), all of them.
 //!
 //! Where mounts or devices are asked for, these count and no others, of whatever kind they are. Those whose code is not
 //! the kernel's own or that lie on another machine, and those behind one, are each asked in a thread of their own: one
@@ -46,13 +49,21 @@ pub(super) struct Mount {
     pub(super) remote: bool,
 }
 
-/// The file systems that count.
+/// The file systems that count, as far as they can be seen.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Picked {
+    pub(super) mounts: Vec<Mount>,
+    /// The devices of those that no path leads to, and a path that did.
+    pub(super) covered: Vec<(OsString, OsString)>,
+}
+
+/// Asks them.
 #[derive(Debug)]
 pub(super) struct Storage {
     root: PathBuf,
     mountinfo: KernelFile,
     wanted: Wanted,
-    known: Option<Vec<Mount>>,
+    known: Option<Picked>,
     /// By path.
     remote: BTreeMap<OsString, Guarded<Result<u64, Errno>>>,
 }
@@ -104,12 +115,14 @@ impl Storage {
         buffer: &mut Vec<u8>,
     ) -> io::Result<Used> {
         if self.known.is_none() || self.changed() {
-            let mounts = self.wanted.pick(self.mountinfo.read_bytes(buffer)?);
-            self.remote.retain(|path, _| mounts.iter().any(|mount| mount.remote && mount.path == *path));
-            self.known = Some(mounts);
+            let picked = self.wanted.pick(self.mountinfo.read_bytes(buffer)?);
+            self.remote.retain(|path, _| picked.mounts.iter().any(|mount| mount.remote && mount.path == *path));
+            once.part(instance, "storage of all that is mounted", picked.check());
+            self.known = Some(picked);
         }
-        let (mut found, mut stuck, mut refused) = (Used { used: 0, is_partial: false }, None, None);
-        for mount in self.known.iter().flatten() {
+        let is_partial = self.known.as_ref().is_some_and(|picked| picked.check().is_err());
+        let (mut found, mut stuck, mut refused) = (Used { used: 0, is_partial }, None, None);
+        for mount in self.known.iter().flat_map(|picked| &picked.mounts) {
             let path = self.root.join(Path::new(&mount.path).strip_prefix("/").unwrap_or(Path::new(&mount.path)));
             let used = if mount.remote {
                 let guarded = self
@@ -176,6 +189,25 @@ fn used_of(path: &Path) -> Result<u64, Errno> {
     Ok(stats.f_blocks.saturating_sub(stats.f_bfree).saturating_mul(stats.f_frsize))
 }
 
+impl Picked {
+    /// Refuses what can't be seen.
+    fn check(&self) -> io::Result<()> {
+        if let Some((device, path)) = self.covered.first() {
+            let (device, path) = (spelled(device.as_bytes()), spelled(path.as_bytes()));
+            return Err(io::Error::other(format!(
+                "what is mounted at {path} covers the file system of {device}; mount that elsewhere too, or leave it out \
+                 by naming what counts with --mount or --device"
+            )));
+        }
+        if self.mounts.is_empty() {
+            return Err(io::Error::other(
+                "no file system of a local device is mounted here, as in a chroot; name what counts with --mount (see findmnt)",
+            ));
+        }
+        Ok(())
+    }
+}
+
 impl Wanted {
     fn is_everything(&self) -> bool {
         self.mounts.is_empty() && self.devices.is_empty()
@@ -187,25 +219,39 @@ impl Wanted {
     }
 
     /// The file systems that count in the text of `mountinfo`, each once.
-    pub(super) fn pick(&self, text: &[u8]) -> Vec<Mount> {
+    pub(super) fn pick(&self, text: &[u8]) -> Picked {
         let all: Vec<mountinfo::Mount<'_>> = mountinfo::mounts(text).collect();
+        let view = mountinfo::View::new(&all);
         let behind: Vec<OsString> =
             all.iter().filter(|mount| is_remote(mount)).map(|mount| mount.path.clone()).collect();
+        let counts =
+            |mount: &mountinfo::Mount<'_>| if self.is_everything() { is_local(mount) } else { self.matches(mount) };
+        let (mut shown, mut covered): (Vec<_>, Vec<_>) =
+            all.into_iter().filter(counts).partition(|mount| view.shows(mount));
+        // The whole of a file system says more to people than a part of it.
+        shown.sort_by_key(is_part);
         let mut seen: Vec<(Vec<u8>, OsString)> = Vec::new();
-        let mut found = Vec::new();
-        for mount in all {
-            let counts = if self.is_everything() { is_local(&mount) } else { self.matches(&mount) };
+        let mut is_new = |mount: &mountinfo::Mount<'_>| {
             let on_device = mount.source.as_bytes().starts_with(b"/");
             let again =
                 |(number, device): &(Vec<u8>, OsString)| number == mount.number || on_device && *device == mount.source;
-            if counts && !seen.iter().any(again) {
+            let is_new = !seen.iter().any(again);
+            if is_new {
                 seen.push((mount.number.to_owned(), mount.source.clone()));
-                let remote = is_remote(&mount)
-                    || behind.iter().any(|above| *above != mount.path && Path::new(&mount.path).starts_with(above));
-                found.push(Mount { device: mount.source, path: mount.path, remote });
             }
+            is_new
+        };
+        shown.retain(&mut is_new);
+        covered.retain(is_new);
+        let mount = |mount: mountinfo::Mount<'_>| {
+            let remote = is_remote(&mount)
+                || behind.iter().any(|above| *above != mount.path && Path::new(&mount.path).starts_with(above));
+            Mount { device: mount.source, path: mount.path, remote }
+        };
+        Picked {
+            mounts: shown.into_iter().map(mount).collect(),
+            covered: covered.into_iter().map(|mount| (mount.source, mount.path)).collect(),
         }
-        found
     }
 
     fn check(&self, text: &[u8]) -> Result<(), CollectError> {
@@ -222,7 +268,7 @@ impl Wanted {
             )));
         }
         if let Some(pattern) = self.devices.iter().find(|pattern| none(pattern, |mount| &mount.source)) {
-            let mut local: Vec<Mount> = Self::default().pick(text);
+            let mut local = Self::default().pick(text).mounts;
             local.truncate(8);
             let names: Vec<Cow<'_, str>> = local.iter().map(|mount| spelled(mount.device.as_bytes())).collect();
             return Err(CollectError(format!(
@@ -239,13 +285,17 @@ fn is_local(mount: &mountinfo::Mount<'_>) -> bool {
     // A pool of ZFS has no device file of its own.
     let on_device = source.starts_with(b"/dev/") || mount.kind == "zfs";
     let is_top = mount.path == "/";
-    let is_part = mount.root != b"/" && !WITH_SUBVOLUMES.iter().any(|kind| mount.kind == *kind);
     on_device
         && !IMAGES.iter().any(|kind| mount.kind == *kind)
         // Whoever mounts one says what its device is called. `fuseblk` is for root, who has the device.
         && mount.kind != "fuse"
         && !mount.kind.as_bytes().starts_with(b"fuse.")
-        && (is_top || !is_part && !source.starts_with(b"/dev/loop"))
+        && (is_top || !source.starts_with(b"/dev/loop"))
+}
+
+/// Whether only a part of the file system is mounted there.
+fn is_part(mount: &mountinfo::Mount<'_>) -> bool {
+    mount.root != b"/" && !WITH_SUBVOLUMES.iter().any(|kind| mount.kind == *kind)
 }
 
 fn is_remote(mount: &mountinfo::Mount<'_>) -> bool {

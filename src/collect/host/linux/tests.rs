@@ -42,7 +42,7 @@ fn a_container_counts_its_end_of_the_cable() {
 #[test]
 fn a_part_that_fails_leaves_the_rest() {
     let reading = read("container");
-    assert_eq!((reading.memory_used, reading.storage_used), (None, Some(0)), "what it sees of disks are the host's");
+    assert_eq!(reading.memory_used, None);
     assert!(reading.cpu.is_some());
 }
 
@@ -72,7 +72,58 @@ fn golden(host: &str) -> String {
 fn picked(host: &str, mounts: &[&str], devices: &[&str]) -> Vec<storage::Mount> {
     let text = std::fs::read(format!("{FIXTURES}/{host}/proc/self/mountinfo")).unwrap();
     let patterns = |texts: &[&str]| texts.iter().map(|text| text.parse().unwrap()).collect();
-    storage::Wanted { mounts: patterns(mounts), devices: patterns(devices) }.pick(&text)
+    storage::Wanted { mounts: patterns(mounts), devices: patterns(devices) }.pick(&text).mounts
+}
+
+#[test]
+fn file_systems_count_once_by_a_path_that_leads_to_them_or_are_named() {
+    let pick = |text: &str| {
+        let picked = storage::Wanted::default().pick(text.as_bytes());
+        let mounts: Vec<_> = picked.mounts.into_iter().map(|mount| mount.path.into_string().unwrap()).collect();
+        let covered: Vec<_> = picked.covered.into_iter().map(|(device, _)| device.into_string().unwrap()).collect();
+        (mounts.join(" "), covered.join(" "))
+    };
+    for (text, mounts, covered) in [
+        // A tmpfs over a disk.
+        (
+            "20 1 8:1 / / rw - ext4 /dev/sda1 rw\n21 20 8:2 / /a rw - ext4 /dev/sda2 rw\n22 21 0:9 / /a rw - tmpfs t rw",
+            "/",
+            "/dev/sda2",
+        ),
+        // A disk over another one, which is mounted elsewhere too.
+        (
+            "20 1 8:1 / / rw - ext4 /dev/sda1 rw\n21 20 8:2 / /a rw - ext4 /dev/sda2 rw\n22 21 8:3 / /a rw - ext4 /dev/sda3 rw\n\
+             23 20 8:2 /x /b rw - ext4 /dev/sda2 rw",
+            "/ /a /b",
+            "",
+        ),
+        // Only a folder of a disk, in a container.
+        (
+            "30 1 0:7 / / rw - overlay overlay rw\n31 30 8:2 /v/x /data rw - ext4 /dev/sda2 rw\n32 30 8:2 /v/h /etc/hosts rw - ext4 /dev/sda2 rw",
+            "/data",
+            "",
+        ),
+        // The folder came before the whole.
+        (
+            "20 1 8:1 / / rw - ext4 /dev/sda1 rw\n21 20 8:2 /x /b rw - ext4 /dev/sda2 rw\n22 20 8:2 / /a rw - ext4 /dev/sda2 rw",
+            "/ /a",
+            "",
+        ),
+    ] {
+        assert_eq!(pick(text), (mounts.to_owned(), covered.to_owned()), "{text}");
+    }
+}
+
+#[test]
+fn storage_is_not_metered_where_nothing_that_counts_is_mounted() {
+    let root = tempfile::tempdir().unwrap();
+    let proc = root.path().join("proc");
+    std::fs::create_dir_all(proc.join("self")).unwrap();
+    std::fs::copy(format!("{FIXTURES}/vm/proc/stat"), proc.join("stat")).unwrap();
+    std::fs::write(proc.join("self/mountinfo"), "40 39 0:5 / /proc rw - proc proc rw\n").unwrap();
+    let mut host = LinuxHost::new(root.path()).unwrap();
+    let reading = host.read(Duration::ZERO).unwrap().remove(0).reading;
+    assert!(reading.not_metered.intersects(MetricSet::STORAGE), "{reading:?}");
 }
 
 #[test]
