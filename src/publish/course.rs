@@ -26,6 +26,8 @@ pub(super) struct Course {
     wait: Option<Duration>,
     /// The breaker let no attempt through in the last step.
     refusal: Option<Refusal>,
+    /// It was refused whole, and goes on in parts.
+    is_parted: bool,
 }
 
 impl Course {
@@ -51,16 +53,22 @@ impl Course {
         self.failure.map(Deferral::Failed).or(refusal).unwrap_or_else(|| Deferral::Failed(unanswered()))
     }
 
+    /// Whether it was refused whole, so that what goes through from then on was sent after that.
+    pub(super) const fn is_parted(&self) -> bool {
+        self.is_parted
+    }
+
     /// The next part is halved.
     fn halve(&mut self, size: usize) {
         self.next_part();
+        self.is_parted = true;
         self.parts.extend([size - size / 2, size / 2]);
     }
 
     /// The next part is through.
     fn next_part(&mut self) {
         self.parts.pop();
-        *self = Self { parts: std::mem::take(&mut self.parts), ..Self::default() };
+        *self = Self { parts: std::mem::take(&mut self.parts), is_parted: self.is_parted, ..Self::default() };
     }
 }
 

@@ -27,6 +27,8 @@ pub(super) struct Lanes {
     forget_at: usize,
     /// Lanes with events and none of them under way, the longest waiting first.
     ready: VecDeque<usize>,
+    /// The same of lanes whose first event was refused before while others went through: they go behind all others.
+    refused: VecDeque<usize>,
     /// Batches that are done, for their memory.
     spent: Vec<Batch>,
     /// Events in lanes that are stuck.
@@ -76,6 +78,7 @@ impl Lanes {
             free: Vec::new(),
             forget_at: REMEMBERED,
             ready: VecDeque::new(),
+            refused: VecDeque::new(),
             spent: Vec::new(),
             stuck: 0,
             single,
@@ -84,7 +87,22 @@ impl Lanes {
 
     /// How many instances have events that may go.
     pub(super) fn ready(&self) -> usize {
-        self.ready.len()
+        self.ready.len() + self.refused.len()
+    }
+
+    /// Has another lane go next, whichever `draw` of 0 to 1 says.
+    pub(super) fn bring_forward(&mut self, draw: f64) {
+        let lanes = if self.ready.is_empty() { &mut self.refused } else { &mut self.ready };
+        #[expect(
+            clippy::cast_precision_loss,
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "a draw"
+        )]
+        let at = (lanes.len() as f64 * draw) as usize;
+        if at < lanes.len() {
+            lanes.swap(0, at);
+        }
     }
 
     pub(super) fn push(&mut self, event: Taken) {
@@ -95,7 +113,8 @@ impl Lanes {
         };
         let Some(lane) = self.lanes.get_mut(number) else { return };
         if lane.is_idle() {
-            self.ready.push_back(number);
+            let lanes = if event.history.refusals > 0 { &mut self.refused } else { &mut self.ready };
+            lanes.push_back(number);
         }
         self.stuck += usize::from(lane.stuck);
         lane.events.push_back(event);
@@ -174,7 +193,7 @@ impl Lanes {
         let mut bytes = 0usize;
         let most = limits.events.max(1);
         while batch.events.len() < most {
-            let Some(number) = self.ready.pop_front() else { break };
+            let Some(number) = self.ready.pop_front().or_else(|| self.refused.pop_front()) else { break };
             let Some(lane) = self.lanes.get_mut(number) else { continue };
             let before = batch.events.len();
             while batch.events.len() < most {
@@ -224,6 +243,7 @@ impl Lanes {
     pub(super) fn drain(&mut self) -> impl Iterator<Item = Taken> + '_ {
         self.stuck = 0;
         self.ready.clear();
+        self.refused.clear();
         self.free.clear();
         self.numbers.clear();
         self.lanes.drain(..).flat_map(|lane| lane.events)

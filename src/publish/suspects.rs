@@ -6,19 +6,24 @@
 
 use std::collections::HashMap;
 
-/// A round's number, from 1 on.
+/// A round's number, all of which are even: the odd one before it says that something comes before what the round brings.
 pub(super) type RoundNumber = u64;
 
 /// Events that were refused, each known by the round that it was first refused in, and what went through meanwhile.
 #[derive(Debug, Default)]
 pub(super) struct Suspects {
-    /// Rounds sent off so far.
-    rounds: RoundNumber,
+    /// The number of the round that was sent off last.
+    last: RoundNumber,
     /// The latest round in which the destination took something.
     taken: RoundNumber,
     suspects: HashMap<RoundNumber, Suspect>,
     /// The round in which the youngest suspect was first refused, of those whose instance is not known to be refused.
     youngest: RoundNumber,
+    /// The round that was sent off last when the first refusal of a suspect was heard, of those refused as if the
+    /// destination were set up wrong.
+    heard: Option<RoundNumber>,
+    /// Something was sent after that and went through: there are events that are refused while others are not.
+    is_proven: bool,
     /// How many suspects are of an instance that is known to be refused.
     known: usize,
 }
@@ -38,13 +43,19 @@ struct Suspect {
 impl Suspects {
     /// A round is sent off; its number.
     pub(super) const fn begin_round(&mut self) -> RoundNumber {
-        self.rounds += 1;
-        self.rounds
+        self.last += 2;
+        self.last
     }
 
     /// The destination took something in `round`.
     pub(super) fn note_taken(&mut self, round: RoundNumber) {
         self.taken = self.taken.max(round);
+        self.is_proven |= self.heard.is_some_and(|heard| round > heard);
+    }
+
+    /// A part of a batch went through after the batch was refused whole.
+    pub(super) const fn note_proof(&mut self) {
+        self.is_proven = true;
     }
 
     /// An event was refused in a round, for the first time in `first`; `is_final` where it was as if the destination were
@@ -60,6 +71,9 @@ impl Suspects {
             Suspect { counted: first, is_final, times: 0, is_known }
         });
         suspect.is_final = is_final;
+        if is_final {
+            self.heard.get_or_insert(self.last);
+        }
         suspect.times = suspect.times.saturating_add(1);
         let counts = self.taken > suspect.counted;
         suspect.counted = suspect.counted.max(self.taken);
@@ -70,6 +84,9 @@ impl Suspects {
     pub(super) fn clear(&mut self, first: RoundNumber) {
         let suspect = self.suspects.remove(&first);
         self.known -= usize::from(suspect.is_some_and(|suspect| suspect.is_known));
+        if self.suspects.is_empty() {
+            (self.heard, self.is_proven) = (None, false);
+        }
     }
 
     /// How many suspects there are.
@@ -80,6 +97,11 @@ impl Suspects {
     /// Whether nothing has gone through since an event was refused: it may be the destination.
     pub(super) fn may_be_everything(&self) -> bool {
         self.suspects.len() > self.known && self.taken <= self.youngest
+    }
+
+    /// Whether the destination took something after it had refused one of them: it does refuse single events.
+    pub(super) const fn are_told_apart(&self) -> bool {
+        self.is_proven
     }
 
     /// Whether all of them were refused as if the destination were set up wrong.
@@ -137,6 +159,7 @@ mod tests {
         let (before, first) = (suspects.begin_round(), suspects.begin_round());
         suspects.note_taken(before);
         assert!(!suspects.refuse(first, true, false) && suspects.may_be_everything());
+        assert!(!suspects.are_told_apart());
     }
 
     #[test]
@@ -149,6 +172,11 @@ mod tests {
         // From here on everything is refused.
         assert!(!suspects.refuse(rounds[2], true, false) && !suspects.refuse(rounds[3], true, false));
         assert!(suspects.may_be_everything() && !suspects.have_more_to_show());
+        // All of that was on its way at once.
+        assert!(!suspects.are_told_apart());
+        let later = suspects.begin_round();
+        suspects.note_taken(later);
+        assert!(suspects.are_told_apart());
         suspects.clear(rounds[2]);
         suspects.clear(rounds[3]);
         assert_eq!(suspects.len(), 1);

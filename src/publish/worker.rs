@@ -30,6 +30,8 @@ pub(super) struct Worker<'a> {
     round: RoundNumber,
     /// The round in which its one event was first refused, while it is a suspect.
     pub(super) first_refused: Option<RoundNumber>,
+    /// The batch was refused whole in the round behind this number.
+    refused_whole: Option<RoundNumber>,
     /// Rounds that failed.
     failures: u32,
     /// The last wait, and for how many more of its length it gave way to others.
@@ -55,6 +57,7 @@ impl<'a> Worker<'a> {
             course: Course::default(),
             round: 0,
             first_refused: None,
+            refused_whole: None,
             failures: 0,
             waited: Duration::ZERO,
             gave_way: 0,
@@ -71,6 +74,16 @@ impl<'a> Worker<'a> {
     /// The round that has just ended.
     pub(super) const fn ended_round(&self) -> RoundNumber {
         self.round
+    }
+
+    /// When the first of what is left was first refused, which was in the round that has just ended or, with others, before.
+    pub(super) fn first_refusal(&self) -> RoundNumber {
+        self.refused_whole.unwrap_or(self.round)
+    }
+
+    /// Whether what is left and what its last round settled was refused before, all together.
+    pub(super) const fn was_refused_whole(&self) -> bool {
+        self.refused_whole.is_some()
     }
 
     /// Rounds so far, the one that has just ended included.
@@ -101,6 +114,10 @@ impl<'a> Worker<'a> {
                 () = self.give_up.cancelled() => Vec::new(),
             }
         };
+        if self.course.is_parted() {
+            // What its halves deliver in the same round was sent after it was refused.
+            self.refused_whole.get_or_insert(self.round.saturating_sub(1));
+        }
         Round { worker: self, endings }
     }
 

@@ -117,6 +117,8 @@ pub struct Failure {
     pub reach: Reach,
     /// Whether a refusal of one event alone may mean that the destination holds it already.
     pub repeat: Repeat,
+    /// How many bytes at the end of the message say what to do.
+    pub advice: usize,
     /// The request went out a second time, because a connection that was kept from an earlier request ended without a
     /// reply: whether the first one was taken is unknown.
     pub resent: bool,
@@ -145,7 +147,21 @@ impl Failure {
 
     pub(in crate::transport) fn of(kind: FailureKind, message: impl Into<String>) -> Self {
         let (reach, repeat) = (Reach::Answered, Repeat::No);
-        Self { kind, message: message.into(), retry_after: None, reach, repeat, resent: false }
+        Self { kind, message: message.into(), retry_after: None, reach, repeat, advice: 0, resent: false }
+    }
+
+    /// The same, with what to do about it at the end of the message.
+    #[must_use]
+    pub(in crate::transport) fn advised(mut self, advice: &str) -> Self {
+        self.message.push_str(advice);
+        self.advice = advice.len();
+        self
+    }
+
+    /// The message without what to do about it, which is for the case that the destination refuses everything.
+    #[must_use]
+    pub fn reason(&self) -> &str {
+        self.message.get(..self.message.len().saturating_sub(self.advice)).unwrap_or(&self.message)
     }
 
     /// Whether the destination may hold the events of the attempt although it never said so.

@@ -3,7 +3,9 @@
 
 use std::io::{BufReader, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::mpsc::channel;
 use std::sync::{Arc, Condvar, Mutex};
+use std::time::Duration;
 
 use cloudevents::binding::http::to_event;
 use cloudevents::{AttributesReader, Data, Event};
@@ -32,6 +34,8 @@ type Answer = dyn Fn(&Request, usize) -> Reply + Send + Sync;
 pub(crate) struct Service {
     address: SocketAddr,
     answer: Arc<Answer>,
+    /// How long a refusal takes.
+    refusal_time: Duration,
     seen: Arc<(Mutex<Seen>, Condvar)>,
 }
 
@@ -44,9 +48,17 @@ struct Seen {
 impl Service {
     /// Answers each request by itself and its number, from 0.
     pub(crate) fn start(answer: impl Fn(&Request, usize) -> Reply + Send + Sync + 'static) -> Self {
+        Self::start_slow(Duration::ZERO, answer)
+    }
+
+    /// The same, which takes so long for each refusal.
+    pub(crate) fn start_slow(
+        refusal_time: Duration,
+        answer: impl Fn(&Request, usize) -> Reply + Send + Sync + 'static,
+    ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
-        let service = Self { address, answer: Arc::new(answer), seen: Arc::default() };
+        let service = Self { address, answer: Arc::new(answer), refusal_time, seen: Arc::default() };
         let server = service.clone();
         std::thread::spawn(move || {
             for connection in listener.incoming().flatten() {
@@ -74,6 +86,10 @@ impl Service {
             }
             if status == CLOSED.0 {
                 break;
+            }
+            if status >= 400 {
+                let (_nobody, never) = channel::<()>();
+                let _ = never.recv_timeout(self.refusal_time);
             }
             let length = if status == 204 { String::new() } else { format!("content-length: {}\r\n", body.len()) };
             if write!(connection, "HTTP/1.1 {status} X\r\n{headers}{length}\r\n{body}").is_err() {
@@ -104,7 +120,7 @@ impl Service {
 
     pub(crate) fn wait_for_requests(&self, count: usize) {
         let (seen, changed) = &*self.seen;
-        let patience = std::time::Duration::from_secs(30);
+        let patience = Duration::from_secs(30);
         let seen = seen.lock().unwrap();
         let (seen, late) = changed.wait_timeout_while(seen, patience, |seen| seen.requests.len() < count).unwrap();
         drop(seen);

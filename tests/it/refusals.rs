@@ -298,3 +298,31 @@ fn long_run_goes_on_past_a_refused_event_and_buries_it() {
     assert_eq!((output.status.code(), &report["delivered"], &report["dead"]), (Some(1), &201.into(), &1.into()));
     assert_eq!(subjects(&service.taken()).iter().filter(|it| **it == "bad").count(), 1, "the one behind it went");
 }
+
+/// A service that takes its time for each refusal, of a tenant with more instances than a run tries in that time.
+#[test]
+fn crowd_that_is_refused_keeps_nobody_from_being_tried() {
+    let refusing = |request: &_, _| if holds(request, "gone-") { (403, "", "no such tenant") } else { TAKEN };
+    let service = Service::start_slow(std::time::Duration::from_millis(50), refusing);
+    let gone = (0..300).map(|n| line(&format!("gone-{n}"), 0));
+    let lines: Vec<String> = gone.chain((0..20).map(|n| line(&format!("vm-{n}"), 0))).collect();
+    let state = tempfile::tempdir().unwrap();
+    let options = ["--cloudevents-mode", "structured", "--drain-timeout", "3s"];
+    let ended = publish(state.path(), &service, &options, &lines);
+    assert_eq!((ended.code, ended.totals()), (Some(1), (20, 0, 300)), "{} {}", ended.report, ended.stderr);
+    assert!(!ended.stderr.contains("check the token"), "{}", ended.stderr);
+    // A job that runs again has others to deliver first.
+    let more: Vec<String> = (0..20).map(|n| line(&format!("vm-{n}"), 1)).collect();
+    let ended = publish(state.path(), &service, &options, &more);
+    assert_eq!((ended.code, ended.totals().0), (Some(1), 20), "{} {}", ended.report, ended.stderr);
+}
+
+#[test]
+fn last_of_a_batch_that_is_refused_is_told_from_the_destination() {
+    for status in [401, 403, 404, 451] {
+        let (service, state) = (refusing(status), tempfile::tempdir().unwrap());
+        let ended = publish(state.path(), &service, &WAYS[0], &[line("a", 0), line("b", 0), line("bad", 0)]);
+        assert_eq!((ended.code, ended.totals()), (Some(1), (2, 0, 1)), "{status}: {}", ended.stderr);
+        assert!(!ended.stderr.contains("check"), "{}", ended.stderr);
+    }
+}

@@ -287,12 +287,14 @@ impl<'a> Run<'a> {
     }
 
     /// Whether to read on: there is room, and what may go at once does not keep the workers busy anyway. While the
-    /// destination is left alone, what there is room for is taken off the writer's hands.
+    /// destination is left alone, what there is room for is taken off the writer's hands; while it refuses everything,
+    /// one that it takes may be further behind.
     fn wants_more(&self) -> bool {
         let delivery = &self.pipeline.delivery;
         self.has_room()
             && (self.lanes.ready() < READY.saturating_mul(delivery.sink().limits().events)
-                || delivery.held_for().is_some())
+                || delivery.held_for().is_some()
+                || self.suspects.may_be_everything())
     }
 
     /// Gives rounds to workers that have waited enough, and to new ones.
@@ -318,7 +320,8 @@ impl<'a> Run<'a> {
         if !self.waiting.is_empty() {
             let now = pipeline.delivery.clock().monotonic();
             while let Some(mut worker) = self.waiting.take_due(now) {
-                match self.others_go_first().then(|| worker.give_way()).flatten() {
+                // Those that were not tried yet show more than another refusal would.
+                match (self.lanes.ready() > 0).then(|| worker.give_way()).flatten() {
                     Some(wait) => self.waiting.insert(worker, now.saturating_add(wait)),
                     None => return Some(worker),
                 }
@@ -328,6 +331,7 @@ impl<'a> Run<'a> {
         if self.workers().saturating_sub(self.suspects.len()) >= pipeline.options.max_workers.max(1) {
             return None;
         }
+        self.look_anywhere();
         let batch = self.lanes.take(self.batch_limits())?;
         Some(Worker::new(batch, &pipeline.delivery, self.give_up))
     }
@@ -484,6 +488,9 @@ impl<'a> Run<'a> {
         }
         if taken {
             self.suspects.note_taken(worker.ended_round());
+            if worker.was_refused_whole() {
+                self.suspects.note_proof();
+            }
         }
         self.remember_unanswered(&mut worker.batch);
         if let Some(failure) = failed {

@@ -32,7 +32,12 @@ impl<'a> Run<'a> {
     pub(super) fn note_refused(&mut self, worker: &mut Worker<'a>, failure: &Failure) -> Result<(), PipelineError> {
         self.lanes.keep_first(&mut worker.batch);
         self.lanes.note_stuck(&worker.batch);
-        let first = *worker.first_refused.get_or_insert(worker.ended_round());
+        if worker.first_refused.is_none() && self.delivered() > 0 {
+            // It is one more of those that are known not to be wanted, and others may be behind it.
+            self.last_advance = self.pipeline.delivery.clock().monotonic();
+        }
+        let first_refusal = worker.first_refusal();
+        let first = *worker.first_refused.get_or_insert(first_refusal);
         self.report.reason = Some(failure.message.clone());
         let is_final = failure.kind == FailureKind::Destination;
         if is_final {
@@ -55,9 +60,9 @@ impl<'a> Run<'a> {
             self.keeper.remember(event);
             return Ok(());
         }
-        let message = format!("refused {refusals} times while other events went through: {}", failure.message);
+        let message = format!("refused {refusals} times while other events went through: {}", failure.reason());
         match worker.batch.events.pop() {
-            Some(event) => self.bury(&event, &Failure { message, ..failure.clone() }, u64::from(refusals)),
+            Some(event) => self.bury(&event, &Failure { message, advice: 0, ..failure.clone() }, u64::from(refusals)),
             None => Ok(()),
         }
     }
@@ -80,7 +85,7 @@ impl<'a> Run<'a> {
     }
 
     /// Where refused events alone are left, a run that ends gives up as soon as a further round would show nothing. Where
-    /// nothing went through since one of them was refused, the destination itself may be set up wrong, and somebody has to
+    /// nothing went through since any of them was refused, the destination itself may be set up wrong, and somebody has to
     /// look, unless all of them were refused in earlier runs while other events went through.
     pub(super) fn look_at_what_is_refused(&mut self) -> Result<(), PipelineError> {
         let suspects = self.suspects.len();
@@ -103,14 +108,18 @@ impl<'a> Run<'a> {
             self.waiting.hurry();
         } else if self.refuses_everything() && !self.rounds.is_empty() {
             // What is under way may show more.
-        } else if self.refuses_everything() && !self.waiting.are_refused_before() {
-            self.suspect_the_last_one();
-            self.note_misdirection();
-        } else {
-            if self.refuses_everything() && !std::mem::replace(&mut self.counted_known, true) {
+        } else if !self.refuses_everything() {
+            self.give_up_on_what_is_refused();
+        } else if self.waiting.are_refused_before() {
+            if !std::mem::replace(&mut self.counted_known, true) {
                 self.count_known_refusals()?;
             }
             self.give_up_on_what_is_refused();
+        } else if self.suspects.are_told_apart() {
+            self.give_up_on_what_is_refused();
+        } else {
+            self.suspect_the_last_one();
+            self.note_misdirection();
         }
         Ok(())
     }
@@ -119,7 +128,8 @@ impl<'a> Run<'a> {
         if let Some(refusal) = self.last_refusal.as_ref().filter(|_| !self.waiting.is_empty()) {
             let times = self.pipeline.options.poison_after;
             self.report.reason = Some(format!(
-                "{refusal}; other events went through, so that an event which is refused {times} times in this way is a dead letter (--poison-after)"
+                "{}; other events went through, so that an event which is refused {times} times in this way is a dead letter (--poison-after)",
+                refusal.reason()
             ));
             self.give_up.cancel();
         }
@@ -152,7 +162,7 @@ impl<'a> Run<'a> {
                 self.wait_for_next_round(worker);
                 continue;
             }
-            let cause = self.last_refusal.as_ref().map_or("no reason given", |refusal| &refusal.message);
+            let cause = self.last_refusal.as_ref().map_or("no reason given", Failure::reason);
             let message =
                 format!("refused {refusals} times, while other events went through or as the only one: {cause}");
             if let Some(event) = worker.batch.events.pop() {
@@ -171,9 +181,12 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// While nothing went through since a refusal, those that were not tried yet show more than another refusal would.
-    pub(super) fn others_go_first(&self) -> bool {
-        self.suspects.may_be_everything() && self.lanes.ready() > 0
+    /// While nothing has gone through since a refusal, the next to be tried is any of them: a crowd that nobody wants must
+    /// not keep those behind it from showing that others are taken.
+    pub(super) fn look_anywhere(&mut self) {
+        if self.suspects.may_be_everything() {
+            self.lanes.bring_forward(self.pipeline.delivery.retrier().draw());
+        }
     }
 
     /// Whether nothing went through since an event was refused as if the destination were set up wrong.
@@ -184,11 +197,15 @@ impl<'a> Run<'a> {
     /// Gives up because time is over. A destination that refused everything until then is named as set up wrong.
     pub(super) fn run_out_of_time(&mut self) {
         if self.refuses_everything()
+            && !self.suspects.are_told_apart()
             && let Some(refusal) = self.last_refusal.clone()
         {
             self.report.errors.push(refusal.message.clone());
             self.abandon(&refusal.message);
         } else {
+            if self.suspects.are_told_apart() && self.suspects.are_final() && self.lanes.ready() == 0 {
+                self.give_up_on_what_is_refused();
+            }
             self.abandon(self.out_of_patience());
         }
     }

@@ -310,7 +310,7 @@ impl HttpClient {
             None if text.trim().is_empty() => String::new(),
             None => format!(": {}", excerpt(text.as_bytes())),
         };
-        let failure = Failure::of(kind, format!("{url} answered {what} with {status}{moved}{said}{advice}"));
+        let failure = Failure::of(kind, format!("{url} answered {what} with {status}{moved}{said}")).advised(advice);
         let failure = if kind == FailureKind::Destination { failure.reached(Reach::Refused) } else { failure };
         let failure = match &self.proxy {
             Some(proxy) => proxy.refusal(failure, status, what, url, &said),
