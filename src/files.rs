@@ -1,9 +1,10 @@
 //! Files that the program writes: which names may be trusted, and who may read what is private.
 //!
 //! Others may be able to write into a folder: its mode lets them, or it is theirs. In such a folder a symbolic link is
-//! followed only if it is this user's or root's, and a file is used only if it belongs to this user, to root, or to the
-//! one user who can write there. Whoever plants a link or a file there gets an error said, and nothing written through
-//! it. A link in a folder that this user and root alone can write is an operator's, and is followed.
+//! followed only if it is this user's or root's, and a file or a folder is used only if it belongs to this user, to root,
+//! or to the one user who can write there. So it is for every folder on the way. Whoever plants a link, a file or a folder
+//! there gets an error said, and nothing written through it. A link in a folder that this user and root alone can write
+//! is an operator's, and is followed.
 //!
 //! Private files (events, states, locks) are made for their owner alone, whatever the umask: who can open a file can lock
 //! it, and a lock stops billing. Outside Linux modes are set on files that are made, and nothing more is checked.
@@ -19,7 +20,7 @@ const MAX_TRIES: usize = 16;
 /// The path without symbolic links, whether there is a file or not; a relative one becomes absolute.
 ///
 /// # Errors
-/// When a link on the way is another user's in a folder that others can write, or links lead in a circle.
+/// When a link or a folder on the way is another user's in a folder that others can write, or links lead in a circle.
 pub fn resolve(path: &Path) -> io::Result<PathBuf> {
     #[cfg(target_os = "linux")]
     return trust::resolve(path);
@@ -67,6 +68,27 @@ pub fn read_private(path: &Path) -> io::Result<File> {
     #[cfg(target_os = "linux")]
     trust::check_owner(&path, &metadata)?;
     Ok(file)
+}
+
+/// Takes the name of a private file that is not there yet, before it is needed, so that nobody else can put anything there
+/// that it could not replace, such as a folder. What the file holds is `placeholder`, until it is replaced. `None` where
+/// the disk has no room for it.
+///
+/// # Errors
+/// When something stands there by now, or nothing may be made there.
+pub(crate) fn take_name(path: &Path, placeholder: &[u8]) -> io::Result<Option<File>> {
+    match create_new(path, true) {
+        Ok(mut file) => match io::Write::write_all(&mut file, placeholder) {
+            Ok(()) => Ok(Some(file)),
+            Err(error) => {
+                tracing::debug!(%error, path = %path.display(), "the name could not be taken");
+                let _ = std::fs::remove_file(path);
+                Ok(None)
+            }
+        },
+        Err(error) if matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 /// Opens what a user named for output: a file, which is made with the modes of the umask, a pipe or a device.

@@ -65,6 +65,7 @@ mod database;
 pub mod errors;
 pub mod events;
 pub mod files;
+mod first_few;
 #[cfg(any(fuzzing, all(test, feature = "cli")))]
 #[doc(hidden)]
 pub mod fuzzing;
@@ -76,6 +77,7 @@ pub mod log_limit;
 pub mod metrics;
 #[cfg(feature = "ping")]
 pub mod ping;
+pub mod plain_text;
 pub mod publish;
 #[cfg(feature = "server")]
 pub mod queue;

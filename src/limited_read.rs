@@ -27,7 +27,7 @@ pub fn read_limited(path: &Path, max: u64) -> io::Result<Vec<u8>> {
     #[cfg(target_os = "linux")]
     return read_within(path, max, PIPE_PATIENCE);
     #[cfg(not(target_os = "linux"))]
-    read_to_limit(File::open(path)?, max)
+    read_file_to_limit(&File::open(path)?, max)
 }
 
 /// The same for a file of text.
@@ -49,6 +49,14 @@ pub fn read_to_limit(reader: impl Read, max: u64) -> io::Result<Vec<u8>> {
     if bytes.len() as u64 > max { Err(too_large(max)) } else { Ok(bytes) }
 }
 
+/// As [`read_to_limit`] for an open file, whose size is asked first: none of a file that is too large is read.
+///
+/// # Errors
+/// Those of [`read_to_limit`].
+pub fn read_file_to_limit(file: &File, max: u64) -> io::Result<Vec<u8>> {
+    if file.metadata()?.len() > max { Err(too_large(max)) } else { read_to_limit(file, max) }
+}
+
 fn too_large(max: u64) -> io::Error {
     let limit = if max >= 1 << 20 { format!("{} MiB", max >> 20) } else { format!("{} KiB", max >> 10) };
     io::Error::new(
@@ -64,7 +72,7 @@ fn read_within(path: &Path, max: u64, patience: Duration) -> io::Result<Vec<u8>>
     // Opening a pipe would wait for its writer, for ever where there is none.
     let nonblocking = i32::try_from(rustix::fs::OFlags::NONBLOCK.bits()).unwrap_or_default();
     let file = File::options().read(true).custom_flags(nonblocking).open(path)?;
-    if file.metadata()?.is_file() { read_to_limit(file, max) } else { read_pipe(file, max, patience) }
+    if file.metadata()?.is_file() { read_file_to_limit(&file, max) } else { read_pipe(file, max, patience) }
 }
 
 /// Reads what is no regular file: bytes come when somebody writes them.
@@ -125,6 +133,15 @@ mod tests {
             assert_eq!(error.kind(), io::ErrorKind::FileTooLarge);
             assert!(error.to_string().contains(limit), "{error}");
         }
+    }
+
+    #[test]
+    fn a_file_that_is_too_large_is_not_read() {
+        let file = tempfile::tempfile().unwrap();
+        file.set_len(1 << 30).unwrap();
+        let error = read_file_to_limit(&file, 1 << 29).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::FileTooLarge);
+        assert_eq!(io::Seek::stream_position(&mut &file).unwrap(), 0);
     }
 
     #[test]

@@ -13,7 +13,7 @@ use tokio::task::JoinHandle;
 use super::config::{ChannelConfig, ChannelsConfig};
 use super::message::ViolationEvent;
 use super::newest::{Backlog, NewestSink};
-use super::{Target, targets, unbound};
+use super::{Target, targets, unbound_names};
 use crate::circuit_breaker::{CircuitBreaker, CircuitBreakerConfig};
 use crate::clock::Clock;
 use crate::errors::UsageEventError;
@@ -325,15 +325,16 @@ impl Notifier for ChannelNotifier {
     }
 
     fn objections(&self, thresholds: &ThresholdSet) -> Vec<String> {
-        let mut faults = unbound(&self.config, thresholds, self.allow_exec);
+        let mut faults = unbound_names(&self.config, thresholds, self.allow_exec);
         for threshold in thresholds.configs() {
             for (list, name) in targets(threshold) {
                 let Some(why) = self.unusable.get(&(list, name.to_owned())) else { continue };
-                let list = list.name();
-                faults.push(format!("threshold `{}`: the {list} `{name}` can't be used: {why}", threshold.id));
+                faults.push_with(|| {
+                    format!("threshold `{}`: the {} `{name}` can't be used: {why}", threshold.id, list.name())
+                });
             }
         }
-        faults
+        faults.into_list("faults")
     }
 }
 

@@ -31,6 +31,7 @@ pub use message::{NOTICE_TYPE, ViolationEvent, headline};
 
 use crate::clock::Clock;
 use crate::events::EncodedEvent;
+use crate::first_few::FirstFew;
 use crate::threshold::{ActionType, AlertKind, ThresholdAlert, ThresholdConfig, ThresholdSet, ThresholdViolation};
 use crate::threshold::{ResourceType, ThresholdType};
 use crate::transport::{self, ClientCertificate, ConnectOptions, Failure, NatsOptions, Outcome, Reach, Sink};
@@ -78,30 +79,30 @@ fn certificate(certificate: Option<&Path>, key: Option<&Path>) -> Result<Option<
     }
 }
 
-/// Why thresholds and channels do not fit together: a line for each name that nothing is bound to, and for each program
-/// that may not be run.
+/// Why thresholds and channels do not fit together: a line for each of the first names that nothing is bound to and
+/// programs that may not be run, and one with the number of the others.
 #[must_use]
 pub fn unbound(config: &ChannelsConfig, thresholds: &ThresholdSet, allow_exec: bool) -> Vec<String> {
-    let mut faults = Vec::new();
+    unbound_names(config, thresholds, allow_exec).into_list("faults")
+}
+
+fn unbound_names(config: &ChannelsConfig, thresholds: &ThresholdSet, allow_exec: bool) -> FirstFew {
+    let mut faults = FirstFew::default();
     for threshold in thresholds.configs() {
         for (kind, name) in targets(threshold) {
             let list = if kind == Target::Channel { &config.channels } else { &config.actions };
             match list.get(name) {
-                Some(ChannelConfig::Exec(_)) if !allow_exec => faults.push(format!(
-                    "threshold `{}`: {} `{name}` runs a program, which only --allow-exec permits",
-                    threshold.id,
-                    kind.name()
-                )),
+                Some(ChannelConfig::Exec(_)) if !allow_exec => faults.push_with(|| {
+                    let (id, kind) = (&threshold.id, kind.name());
+                    format!("threshold `{id}`: {kind} `{name}` runs a program, which only --allow-exec permits")
+                }),
                 Some(_) => {}
-                None => {
+                None => faults.push_with(|| {
                     let best = nearest(name, list.keys().map(String::as_str));
                     let hint = best.map(|other| format!("; did you mean `{other}`?")).unwrap_or_default();
-                    faults.push(format!(
-                        "threshold `{}`: nothing is bound to the {} `{name}`{hint}",
-                        threshold.id,
-                        kind.name()
-                    ));
-                }
+                    let (id, kind) = (&threshold.id, kind.name());
+                    format!("threshold `{id}`: nothing is bound to the {kind} `{name}`{hint}")
+                }),
             }
         }
     }

@@ -24,6 +24,7 @@ use super::limited_stream::LimitedStream;
 use super::message;
 use crate::events::{EncodedEvent, EventId};
 use crate::limited_read::{MAX_CERTIFICATES_BYTES, read_limited};
+use crate::plain_text::excerpt;
 use crate::transport::cause::{find, innermost, shortage};
 use crate::transport::http_client::mask;
 use crate::transport::name;
@@ -173,7 +174,7 @@ impl SmtpSink {
 
     /// What a server said or the system, as an error shows it.
     fn shown(&self, error: &(dyn Error + 'static)) -> String {
-        excerpt(&self.secrets.iter().fold(innermost(error), |said, secret| mask(&said, secret)))
+        excerpt(&self.secrets.iter().fold(innermost(error), |said, secret| mask(&said, secret)), EXCERPT_CHARS)
     }
 
     /// Why there is no conversation with the server; `is_tls` says that it failed in setting up TLS.
@@ -234,13 +235,6 @@ fn forms_sent(user: &str, password: &str) -> Vec<String> {
     ];
     forms.sort_by_key(|form| std::cmp::Reverse(form.len()));
     forms
-}
-
-/// What a server said, as a log line may show it: of bounded length, on one line.
-fn excerpt(said: &str) -> String {
-    let shown: String =
-        said.chars().take(EXCERPT_CHARS).map(|char| if char.is_control() { ' ' } else { char }).collect();
-    if said.chars().nth(EXCERPT_CHARS).is_some() { shown + "…" } else { shown }
 }
 
 /// What to do about a certificate that was refused.

@@ -8,6 +8,8 @@
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
+use crate::plain_text::is_unprintable;
+
 /// The text for `name`.
 pub(super) fn spelled(name: &[u8]) -> Cow<'_, str> {
     match std::str::from_utf8(name) {
@@ -40,7 +42,7 @@ fn is_plain(text: &str) -> bool {
     let is_escape = |at| escape_at(text.as_bytes(), at).is_some();
     let ascii = |byte: &u8| byte.is_ascii() && !byte.is_ascii_control() && *byte != b'%';
     text.as_bytes().iter().all(ascii)
-        || !text.chars().any(is_hidden) && !text.match_indices('%').any(|(at, _)| is_escape(at))
+        || !text.chars().any(is_unprintable) && !text.match_indices('%').any(|(at, _)| is_escape(at))
 }
 
 fn escaped(name: &[u8]) -> String {
@@ -49,7 +51,7 @@ fn escaped(name: &[u8]) -> String {
     for chunk in name.utf8_chunks() {
         for char in chunk.valid().chars() {
             let length = char.len_utf8();
-            if is_hidden(char) || char == '%' && escape_at(name, at).is_some() {
+            if is_unprintable(char) || char == '%' && escape_at(name, at).is_some() {
                 name.iter().skip(at).take(length).for_each(|byte| push(&mut text, *byte));
             } else {
                 text.push(char);
@@ -72,11 +74,6 @@ fn escape_at(bytes: &[u8], at: usize) -> Option<u8> {
     let [b'%', high, low] = bytes.get(at..at + 3)? else { return None };
     let digit = |byte: &u8| char::from(*byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
     Some(digit(high)? << 4 | digit(low)?)
-}
-
-/// Whether a character can't be in an id, or would not be seen in it.
-fn is_hidden(char: char) -> bool {
-    char.is_control() || crate::validate::is_invisible(char)
 }
 
 #[cfg(test)]

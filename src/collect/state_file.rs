@@ -14,9 +14,13 @@ use self::hold::Hold;
 use super::state::{Continuation, Origin, Saved, StateFault};
 use super::timeline::Now;
 use crate::files::{self, with_suffix};
+use crate::limited_read::read_file_to_limit;
 
-/// Far more than the state of any host; a file that is larger is none.
-const MAX_BYTES: u64 = 1 << 30;
+/// The largest state that is read: some 300,000 instances take so much.
+const MAX_BYTES: u64 = 256 << 20;
+
+/// What a file holds whose name was taken, and in which no state was saved yet.
+const PLACEHOLDER: &[u8] = b"{\"format\":\"formusage collect state\"}\n";
 
 /// A state file that is ours as long as this lives.
 #[derive(Debug)]
@@ -101,8 +105,9 @@ impl Origin {
 }
 
 impl StateFile {
-    /// Takes the file at `path` for this process, makes its folder where there is none, and reads what it holds. Blocks
-    /// on the file system.
+    /// Takes the file at `path` for this process, makes its folder where there is none, and reads what it holds. Where
+    /// there is no state, its name is taken, so that nothing can stand in the way of the first save. Blocks on the file
+    /// system.
     ///
     /// # Errors
     /// When another process has it; when it has several names (hard links), where that can be told; when the file or its
@@ -120,14 +125,19 @@ impl StateFile {
         let file = Self { path: path.to_owned(), hold };
         file.try_replacing().map_err(|error| StateFileError::Fixed { path: path.to_owned(), error })?;
         let mut opened = Opened { file, closing: Vec::new(), continuation: None, put_aside: None };
-        let found = match read(path) {
+        let bytes = files::read_private(path).and_then(|state| read_file_to_limit(&state, MAX_BYTES));
+        let found = match bytes {
+            Ok(bytes) if bytes == PLACEHOLDER => return Ok(opened),
             Ok(bytes) => {
                 let known = hold_of(&opened.file.hold).is_last(&bytes);
                 Saved::decode(&bytes)
                     .and_then(|saved| saved.continuation(here, now))
                     .and_then(|found| if known { Ok(found) } else { Err(StateFault::OlderCopy) })
             }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(opened),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                opened.file.take_name()?;
+                return Ok(opened);
+            }
             Err(error) if error.kind() == io::ErrorKind::FileTooLarge => {
                 Err(StateFault::Damaged("it is larger than any state".to_owned()))
             }
@@ -140,6 +150,7 @@ impl StateFile {
                 let aside = free_name(path, seconds).map_err(|error| refuse(path, error))?;
                 std::fs::rename(path, &aside).map_err(|error| refuse(path, error))?;
                 hold_of(&opened.file.hold).let_go_of_state();
+                opened.file.take_name()?;
                 opened.put_aside = Some((aside, fault));
             }
         }
@@ -169,6 +180,15 @@ impl StateFile {
         }
     }
 
+    /// Puts a file at the name of the state, which has none.
+    fn take_name(&self) -> Result<(), StateFileError> {
+        let taken = files::take_name(&self.path, PLACEHOLDER);
+        match taken.map_err(|error| StateFileError::Fixed { path: self.path.clone(), error })? {
+            Some(file) => hold_of(&self.hold).holds_placeholder(file),
+            None => Ok(()),
+        }
+    }
+
     /// Where it is.
     #[must_use]
     pub fn path(&self) -> &Path {
@@ -185,17 +205,18 @@ impl StateFile {
         let failed = |error| refuse(&self.path, error);
         hold.check()?;
         let (mut file, fresh) = files::create_replacement(&self.path).map_err(failed)?;
-        hold.lock_fresh(&file)?;
-        hold.announce(bytes).map_err(failed)?;
         let mut write = || {
-            file.write_all(bytes)?;
+            hold.lock_fresh(&file)?;
+            hold.announce(bytes).map_err(failed)?;
+            file.write_all(bytes).map_err(failed)?;
             // Without this, a power cut may leave the new name with nothing behind it.
-            file.sync_data()?;
-            std::fs::rename(&fresh, &self.path)
+            file.sync_data().map_err(failed)?;
+            std::fs::rename(&fresh, &self.path).map_err(failed)
         };
         if let Err(error) = write() {
+            // Each failed attempt may have a name of its own; together they would fill the folder.
             let _ = std::fs::remove_file(&fresh);
-            return Err(failed(error));
+            return Err(error);
         }
         hold.replaced_by(file);
         Ok(())
@@ -212,15 +233,6 @@ fn refuse(path: &Path, error: io::Error) -> StateFileError {
 
 fn no_regular_file() -> io::Error {
     io::Error::other("it is no regular file")
-}
-
-fn read(path: &Path) -> io::Result<Vec<u8>> {
-    use io::Read as _;
-    let mut bytes = Vec::new();
-    if files::read_private(path)?.take(MAX_BYTES + 1).read_to_end(&mut bytes)? as u64 > MAX_BYTES {
-        return Err(io::ErrorKind::FileTooLarge.into());
-    }
-    Ok(bytes)
 }
 
 /// A name with the time in it that nothing has yet.

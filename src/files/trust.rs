@@ -44,7 +44,10 @@ pub(super) fn resolve(path: &Path) -> io::Result<PathBuf> {
         if resolved.starts_with("/proc") {
             continue;
         }
-        let Ok(target) = resolved.read_link() else { continue };
+        let Ok(target) = resolved.read_link() else {
+            check_folder_owner(&resolved)?;
+            continue;
+        };
         links += 1;
         if links > MAX_LINKS {
             return Err(io::Error::other(format!("the links of {} lead in a circle", path.display())));
@@ -81,12 +84,7 @@ fn check_link(link: &Path) -> io::Result<()> {
 
 /// Refuses a file that somebody else may have put there. `path` is resolved.
 pub(super) fn check_owner(path: &Path, file: &Metadata) -> io::Result<()> {
-    let folder = folder_of(path)?;
-    if !others_can_write(&folder) || is_trusted(file.uid()) {
-        return Ok(());
-    }
-    // A service's own folder that root looks into.
-    if folder.mode() & 0o022 == 0 && folder.uid() == file.uid() {
+    if !may_be_planted(file.uid(), &folder_of(path)?) {
         return Ok(());
     }
     Err(refused(format!(
@@ -95,6 +93,28 @@ pub(super) fn check_owner(path: &Path, file: &Metadata) -> io::Result<()> {
         path.display(),
         file.uid()
     )))
+}
+
+/// Refuses a folder on the way that somebody else may have made: its owner can put other files under every name in it, at
+/// any time.
+fn check_folder_owner(path: &Path) -> io::Result<()> {
+    let Ok(found) = path.symlink_metadata() else { return Ok(()) };
+    if !found.is_dir() || !may_be_planted(found.uid(), &folder_of(path)?) {
+        return Ok(());
+    }
+    Err(refused(format!(
+        "the folder {} belongs to user {}, who can replace what is kept in it, and lies in a folder that others can write; \
+         nothing in it is used: name a path in a folder that only this user can write",
+        path.display(),
+        found.uid()
+    )))
+}
+
+/// Whether what `owner` has in `folder` may have been put there by somebody who is not trusted. What a service has in its
+/// own folder, which root looks into, was not: nobody else can write there.
+fn may_be_planted(owner: u32, folder: &Metadata) -> bool {
+    let is_its_owners_alone = folder.mode() & 0o022 == 0 && folder.uid() == owner;
+    others_can_write(folder) && !is_trusted(owner) && !is_its_owners_alone
 }
 
 /// Refuses a folder that all users share, as `/tmp` is, for a file beside which a library makes others by name. `path` is

@@ -4,6 +4,7 @@
 //! been without a whole request for longest (see [`slots`]), so that half-sent requests keep nobody out. What a client
 //! sends and does not read is buffered up to [`Limits::buffer_bytes`].
 
+mod loopback;
 mod slots;
 
 use std::io;
@@ -20,6 +21,9 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+pub(crate) use self::loopback::from_this_machine;
+#[cfg(all(feature = "server", any(fuzzing, all(test, feature = "cli"))))]
+pub(crate) use self::loopback::fuzz_host;
 #[cfg(feature = "server")]
 pub(crate) use self::slots::Busy;
 pub(crate) use self::slots::{Slot, Slots};

@@ -62,6 +62,23 @@ impl Slots {
         Some(Slot { slots: self.clone(), id, cut })
     }
 
+    /// As [`Slots::enter`] for nobody in particular, waiting until there is a place. Who waits at the same time comes in no
+    /// order.
+    #[cfg(feature = "server")]
+    pub(crate) async fn enter_in_time(self: &Arc<Self>) -> Slot {
+        loop {
+            let freed = self.freed.notified();
+            if let Some(slot) = self.enter(None, SystemClock.monotonic()) {
+                return slot;
+            }
+            tokio::select! {
+                () = freed => {}
+                // Somebody may have stalled meanwhile.
+                () = SystemClock.sleep(self.least_age) => {}
+            }
+        }
+    }
+
     /// Takes the place of whoever has not advanced for longest.
     pub(crate) fn cut_oldest(&self, now: Monotonic) {
         self.lock().cut_oldest(now, self.least_age, |_| true);

@@ -17,7 +17,7 @@ use tokio::net::TcpListener;
 use super::negotiate::{TextFormat, preferred_format};
 use super::prometheus_text::prometheus_text;
 use super::publish::PublishMetrics;
-use crate::http_server::{self, Limits, Slot};
+use crate::http_server::{self, Limits, Slot, from_this_machine};
 
 /// The media type of the figures in OpenMetrics, which those get who name it in `Accept`. All others get the Prometheus
 /// text format 0.0.4.
@@ -33,10 +33,15 @@ const LIMITS: Limits = Limits {
     keep_alive: false,
     grace: Duration::from_secs(1),
 };
+/// Who is answered on a loopback address.
+const FROM_ELSEWHERE: &str = "on this address the figures are for requests to localhost, 127.0.0.1 or [::1] that no web page \
+                              of another host sent: use such a name, or listen on another address (--metrics-listen, \
+                              --metrics-allow-remote)";
 /// How long the figures may take to be gathered.
 const LOOK_TIME: Duration = Duration::from_secs(5);
 
-/// Serves `metrics` at `/metrics` on `listener` until `shutdown` completes. Requests under way then get a second.
+/// Serves `metrics` at `/metrics` on `listener` until `shutdown` completes. Requests under way then get a second. On a
+/// loopback address only requests to a loopback name that no web page of another host sent are answered.
 ///
 /// # Errors
 /// None at present: connections that fail end alone.
@@ -49,6 +54,10 @@ pub async fn serve(
         .route("/metrics", get(figures))
         .fallback(|| async { (StatusCode::NOT_FOUND, "the figures are at /metrics\n") })
         .with_state(metrics);
+    let app = match listener.local_addr() {
+        Ok(address) if !address.ip().to_canonical().is_loopback() => app,
+        _ => from_this_machine(app, FROM_ELSEWHERE),
+    };
     http_server::serve(listener, app, &LIMITS, shutdown).await;
     Ok(())
 }

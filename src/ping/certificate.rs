@@ -4,6 +4,8 @@ use serde::Serialize;
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
+use crate::plain_text::printable;
+
 const DAY: i64 = 86_400;
 
 /// What TLS showed: the version, and the certificate, trusted or not.
@@ -41,8 +43,8 @@ impl TlsFacts {
         let names = names.map(|names| names.value.general_names.iter().filter_map(name).collect()).unwrap_or_default();
         Some(Self {
             version: None,
-            subject: printable(&certificate.subject().to_string()),
-            issuer: printable(&certificate.issuer().to_string()),
+            subject: printable(&certificate.subject().to_string()).into_owned(),
+            issuer: printable(&certificate.issuer().to_string()).into_owned(),
             names,
             not_before,
             not_after,
@@ -61,18 +63,13 @@ impl TlsFacts {
 
 fn name(name: &GeneralName<'_>) -> Option<String> {
     match name {
-        GeneralName::DNSName(name) => Some(printable(name)),
+        GeneralName::DNSName(name) => Some(printable(name).into_owned()),
         GeneralName::IPAddress(bytes) => match <[u8; 4]>::try_from(*bytes) {
             Ok(four) => Some(std::net::Ipv4Addr::from(four).to_string()),
             Err(_) => <[u8; 16]>::try_from(*bytes).ok().map(|six| std::net::Ipv6Addr::from(six).to_string()),
         },
         _ => None,
     }
-}
-
-/// `text` without what could move a terminal's cursor.
-fn printable(text: &str) -> String {
-    text.chars().map(|char| if char.is_control() { char::REPLACEMENT_CHARACTER } else { char }).collect()
 }
 
 /// `seconds` since 1970 as a date in UTC.

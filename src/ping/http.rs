@@ -6,6 +6,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::dial::{Route, Stream};
 use super::quote::quote;
+use crate::plain_text::is_unprintable;
 
 /// The longest head of a reply.
 const MAX_HEAD_BYTES: usize = 64 << 10;
@@ -261,7 +262,7 @@ pub(super) fn excerpt(bytes: &[u8]) -> String {
     let end = ["authorization:", "bearer ", "\"auth_token", "\"pass"].iter().filter_map(|word| lower.find(word)).min();
     let text = text.get(..end.unwrap_or(text.len())).unwrap_or_default().trim();
     let shown: String =
-        text.chars().take(EXCERPT_CHARS).map(|char| if char.is_control() { '·' } else { char }).collect();
+        text.chars().take(EXCERPT_CHARS).map(|char| if is_unprintable(char) { '·' } else { char }).collect();
     match (shown.is_empty(), text.chars().count() > EXCERPT_CHARS) {
         (true, _) => "(nothing)".to_owned(),
         (_, true) => quote(&(shown + "…")),

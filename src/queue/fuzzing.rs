@@ -4,6 +4,6 @@
 pub fn queue_request(bytes: &[u8]) {
     super::routes::fuzz_write(bytes);
     if let Ok(host) = std::str::from_utf8(bytes) {
-        super::routes::fuzz_host(host);
+        crate::http_server::fuzz_host(host);
     }
 }

@@ -17,6 +17,7 @@
 
 #[cfg(any(fuzzing, all(test, feature = "cli")))]
 pub(crate) mod fuzzing;
+mod large_bodies;
 mod list;
 mod routes;
 mod writer;

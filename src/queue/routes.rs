@@ -3,7 +3,6 @@
 //! Clients may be hostile: bodies that are large are read a few at a time, and without a token only those are answered
 //! who can't be a web page of somebody else's (see [`from_this_machine`]).
 
-use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,8 +10,7 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::extract::rejection::JsonRejection;
 use axum::extract::{DefaultBodyLimit, Json, Path, Request, State};
-use axum::http::uri::Authority;
-use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
@@ -20,14 +18,14 @@ use axum::{Extension, Router};
 use serde::Deserialize;
 use serde_json::json;
 use sha3::{Digest, Sha3_256};
-use tokio::sync::Semaphore;
 
+use super::large_bodies::{LargeBodies, Place, few_large_bodies};
 use super::list::Sending;
 use super::writer::Writer;
 use super::{MAX_LISTS, QueueOptions};
 use crate::clock::{Clock as _, SystemClock};
 use crate::database::StoreError;
-use crate::http_server::{Slot, Slots};
+use crate::http_server::{Slot, Slots, from_this_machine};
 use crate::transport::EventStore;
 use crate::transport::form::{MAX_REQUEST_BYTES, topic_hash};
 
@@ -35,10 +33,10 @@ use crate::transport::form::{MAX_REQUEST_BYTES, topic_hash};
 const MAX_TOPIC_BYTES: usize = 1_024;
 /// How long a request may take to arrive.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
-/// A body of more bytes, or of unknown length, is large.
-const LARGE_BODY: u64 = 64 << 10;
-/// So many large bodies are held at a time; with what is made of them each takes up to 5 MiB.
-const LARGE_BODIES: usize = 16;
+/// Who is answered without a token.
+const WITHOUT_TOKEN: &str = "without a token this queue answers only requests to localhost, 127.0.0.1 or [::1] that no web \
+                             page of another host sent: use such a name, or give the queue a token (FORMUSAGE_TOKEN, \
+                             --token-file)";
 
 /// What every route needs.
 #[derive(Debug, Clone)]
@@ -57,7 +55,7 @@ enum Operation {
 pub(super) fn app(path: PathBuf, writer: Writer, options: &QueueOptions) -> Router {
     let lists = super::list::slots((options.max_connections / 4).clamp(1, MAX_LISTS));
     let queue = Queue { path: Arc::new(path), writer, lists };
-    let large_bodies = middleware::from_fn_with_state(Arc::new(Semaphore::new(LARGE_BODIES)), few_large_bodies);
+    let large_bodies = middleware::from_fn_with_state(LargeBodies::new(), few_large_bodies);
     let guarded = Router::new()
         .route("/queue/write_local", post(write).layer(large_bodies))
         .route("/queue/{name}/get", get(get_all))
@@ -67,12 +65,12 @@ pub(super) fn app(path: PathBuf, writer: Writer, options: &QueueOptions) -> Rout
         Some(token) => guarded.layer(middleware::from_fn_with_state(digest(token.as_bytes()), needs_token)),
         None => guarded,
     };
-    let all = guarded.route("/queue/health", get(health));
+    let all = guarded.route("/queue/health", get(health)).with_state(queue);
     let all = match &options.token {
         Some(_) => all,
-        None => all.layer(middleware::from_fn(from_this_machine)),
+        None => from_this_machine(all, WITHOUT_TOKEN),
     };
-    all.layer(DefaultBodyLimit::max(MAX_REQUEST_BYTES)).layer(middleware::from_fn(within_time)).with_state(queue)
+    all.layer(DefaultBodyLimit::max(MAX_REQUEST_BYTES)).layer(middleware::from_fn(within_time))
 }
 
 fn digest(bytes: &[u8]) -> [u8; 32] {
@@ -89,69 +87,6 @@ async fn needs_token(State(expected): State<[u8; 32]>, request: Request, next: N
         (StatusCode::UNAUTHORIZED, "this queue needs its token: Authorization: Bearer …\n").into_response();
     response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
     response
-}
-
-/// Refuses what a web page of anybody's may have sent: a browser on this machine can reach a queue that has no token. Such
-/// a request names the page's origin, or, where a name of the page's owner was made to lead here (DNS rebinding), that name
-/// as its host.
-async fn from_this_machine(request: Request, next: Next) -> Response {
-    let refuse = |why: String| {
-        let words = format!(
-            "{why}; without a token this queue answers only requests to localhost, 127.0.0.1 or [::1] that no web page of \
-             another host sent: use such a name, or give the queue a token (FORMUSAGE_TOKEN, --token-file)\n"
-        );
-        (StatusCode::FORBIDDEN, words).into_response()
-    };
-    match foreign_host(request.uri(), request.headers()) {
-        None => next.run(request).await,
-        Some(Foreign::Host(host)) => refuse(format!("the request is to the host {host:?}")),
-        Some(Foreign::Origin(origin)) => refuse(format!("the request comes from a page of {origin:?}")),
-    }
-}
-
-enum Foreign {
-    Host(String),
-    Origin(String),
-}
-
-/// The host or the origin of a request that is not this machine's loopback.
-fn foreign_host(uri: &Uri, headers: &HeaderMap) -> Option<Foreign> {
-    let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
-    let mut hosts: Vec<String> = headers.get_all(header::HOST).iter().map(text).collect();
-    hosts.extend(uri.authority().map(Authority::to_string));
-    if hosts.is_empty() {
-        return Some(Foreign::Host(String::new()));
-    }
-    if let Some(host) = hosts.into_iter().find(|host| !is_loopback(host)) {
-        return Some(Foreign::Host(host));
-    }
-    let mut origins = headers.get_all(header::ORIGIN).iter().map(text);
-    let is_here = |origin: &String| origin.split_once("://").is_some_and(|(_, host)| is_loopback(host));
-    origins.find(|origin| !is_here(origin)).map(Foreign::Origin)
-}
-
-/// Whether `host`, with or without a port, is a name or an address of the loopback (RFC 6761, section 6.3).
-fn is_loopback(host: &str) -> bool {
-    let Ok(authority) = host.parse::<Authority>() else { return false };
-    if host.contains('@') {
-        return false;
-    }
-    let name = authority.host().trim_matches(['[', ']']).trim_end_matches('.').to_ascii_lowercase();
-    match name.parse::<IpAddr>() {
-        Ok(address) => address.to_canonical().is_loopback(),
-        Err(_) => name == "localhost" || name.ends_with(".localhost"),
-    }
-}
-
-/// Lets a few large bodies in at a time; others wait until these are answered.
-async fn few_large_bodies(State(places): State<Arc<Semaphore>>, request: Request, next: Next) -> Response {
-    let length = request.headers().get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
-    if length.is_some_and(|length: u64| length <= LARGE_BODY) {
-        return next.run(request).await;
-    }
-    // Nobody closes it.
-    let _place = places.acquire().await;
-    next.run(request).await
 }
 
 /// A client that takes forever to send its request does not keep its place.
@@ -175,6 +110,7 @@ async fn health(State(queue): State<Queue>) -> Response {
 async fn write(
     State(queue): State<Queue>,
     Extension(connection): Extension<Arc<Slot>>,
+    place: Option<Extension<Place>>,
     body: Result<Json<Operation>, JsonRejection>,
 ) -> Response {
     // The extractor's own refusals are those of the protocol: 400, 413, 415 and 422 with a text.
@@ -186,7 +122,7 @@ async fn write(
         let words = format!("the topic has {} bytes, at most {MAX_TOPIC_BYTES} are taken\n", topic.len());
         return (StatusCode::UNPROCESSABLE_ENTITY, words).into_response();
     }
-    let _busy = connection.busy();
+    let _busy = (connection.busy(), place.map(|Extension(place)| place.busy()));
     match queue.writer.write(topic, content).await {
         Ok(()) => Json("OpSuccess").into_response(),
         Err(reason) => failure(reason),
@@ -245,60 +181,5 @@ pub(super) fn fuzz_write(body: &[u8]) {
         let request = write_request(&topic, *sub_topic, event);
         let arrived = serde_json::from_slice(&request).map(|Operation::Write { content, topic }| (content, topic));
         assert_eq!(arrived.ok(), Some((content, topic)), "another message arrives than was sent");
-    }
-}
-
-/// A host that counts as this machine leads nowhere else, as URLs are understood.
-#[cfg(any(fuzzing, all(test, feature = "cli")))]
-pub(super) fn fuzz_host(host: &str) {
-    if !is_loopback(host) {
-        return;
-    }
-    let Ok(url) = url::Url::parse(&format!("http://{host}/")) else { return };
-    let is_here = match url.host() {
-        Some(url::Host::Domain(name)) => {
-            let name = name.trim_end_matches('.');
-            name == "localhost" || name.ends_with(".localhost")
-        }
-        Some(url::Host::Ipv4(address)) => address.is_loopback(),
-        Some(url::Host::Ipv6(address)) => address.to_canonical().is_loopback(),
-        None => false,
-    };
-    assert!(is_here, "{host:?} leads to {url}");
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_loopback_names_are_this_machine() {
-        for host in [
-            "localhost",
-            "LocalHost:3003",
-            "localhost.",
-            "app.localhost:1",
-            "127.0.0.1:3003",
-            "127.8.9.1",
-            "[::1]:3003",
-            "[::ffff:127.0.0.1]",
-        ] {
-            assert!(is_loopback(host), "{host}");
-        }
-        for host in [
-            "",
-            "evil.example",
-            "localhost.evil.example",
-            "notlocalhost",
-            "127.0.0.1.evil.example",
-            "localhost@evil.example",
-            "evil.example@localhost",
-            "10.0.0.1",
-            "0.0.0.0",
-            "[::]",
-            "null",
-        ] {
-            assert!(!is_loopback(host), "{host}");
-        }
     }
 }

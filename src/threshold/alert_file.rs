@@ -13,9 +13,13 @@ use std::path::{Path, PathBuf};
 use super::alert::{AlertRecord, AlertStates, RecordError, ThresholdAlert};
 use super::evaluate::ThresholdSet;
 use crate::files::{self, with_suffix};
+use crate::limited_read::read_file_to_limit;
 
-/// The largest file that is read, in bytes: 1 GiB, room for some 30 million instances.
-const MAX_BYTES: u64 = 1 << 30;
+/// The largest file that is read, in bytes: 256 MiB, room for some 8 million instances.
+const MAX_BYTES: u64 = 256 << 20;
+
+/// What a file holds whose name was taken, and in which no states were saved yet.
+const PLACEHOLDER: &[u8] = b"{\"format\":\"formusage-alerts\"}\n";
 
 /// How a file of states begins, without its blanks.
 const HEADER: &[u8] = br#"{"format":"formusage-alerts""#;
@@ -102,20 +106,30 @@ impl AlertFile {
             Err(TryLockError::Error(error)) => return Err(failed(error)),
         }
         let file = Self { path: path.to_owned(), _lock: lock };
-        let kept = match read(path) {
-            Ok(Some(text)) => match understand(&text) {
-                Ok(kept) => {
-                    files::narrow(path);
-                    kept
-                }
-                Err(error) => {
-                    Kept { put_aside: Some(put_aside(path, &error, now).map_err(failed)?), ..Kept::default() }
-                }
-            },
-            Ok(None) => Kept::default(),
+        let understood = match read(path) {
+            Ok(Some(text)) => understand(&text),
+            // Nothing that others put there can be in the way of the first save.
+            Ok(None) => return file.take_name().map(|()| (file, Kept::default())),
+            Err(error) if error.kind() == io::ErrorKind::FileTooLarge => Err(RecordError::Damaged(error.to_string())),
             Err(error) => return Err(failed(error)),
         };
-        Ok((file, kept))
+        match understood {
+            Ok(kept) => {
+                files::narrow(path);
+                Ok((file, kept))
+            }
+            Err(error) => {
+                let put_aside = Some(put_aside(path, &error, now).map_err(failed)?);
+                file.take_name()?;
+                Ok((file, Kept { put_aside, ..Kept::default() }))
+            }
+        }
+    }
+
+    /// Puts a file at the name of the states, which has none.
+    fn take_name(&self) -> Result<(), AlertFileError> {
+        let taken = files::take_name(&self.path, PLACEHOLDER);
+        taken.map(|_| ()).map_err(|error| AlertFileError::Io(self.path.clone(), error))
     }
 
     /// Refuses a file that is there and is neither a file of states nor what was left of one. Touches nothing.
@@ -164,14 +178,23 @@ impl AlertFile {
     }
 
     fn write(&self, record: &AlertRecord) -> io::Result<()> {
-        let (mut file, new) = files::create_replacement(&self.path)?;
+        let (file, new) = files::create_replacement(&self.path)?;
+        let written = self.write_and_rename(file, &new, record);
+        if written.is_err() {
+            // Each failed attempt may have a name of its own; together they would fill the folder.
+            let _ = fs::remove_file(&new);
+        }
+        written
+    }
+
+    fn write_and_rename(&self, mut file: File, new: &Path, record: &AlertRecord) -> io::Result<()> {
         let mut writer = io::BufWriter::new(&mut file);
         serde_json::to_writer(&mut writer, record)?;
         writer.write_all(b"\n")?;
         writer.flush()?;
         drop(writer);
         file.sync_all()?;
-        fs::rename(&new, &self.path)?;
+        fs::rename(new, &self.path)?;
         // A name is on disk when its folder is.
         let folder = self.path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
         #[cfg(unix)]
@@ -199,12 +222,13 @@ fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(error),
     };
-    let mut text = Vec::new();
-    file.take(MAX_BYTES).read_to_end(&mut text)?;
-    Ok(Some(text))
+    read_file_to_limit(&file, MAX_BYTES).map(Some)
 }
 
 fn understand(text: &[u8]) -> Result<Kept, RecordError> {
+    if text == PLACEHOLDER {
+        return Ok(Kept::default());
+    }
     let mut record = AlertRecord::parse(text)?;
     let untold = std::mem::take(&mut record.untold);
     Ok(Kept { states: Some(record.restore()?), untold, put_aside: None })
@@ -269,6 +293,40 @@ mod tests {
     }
 
     #[test]
+    fn name_of_the_states_is_taken_from_the_start() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("alerts.json");
+        drop(AlertFile::open(&path, 0).unwrap());
+        assert!(fs::create_dir(&path).is_err(), "nobody else can put a folder there");
+        AlertFile::refuse_others(&path).unwrap();
+        let (_, kept) = AlertFile::open(&path, 0).unwrap();
+        assert!(kept.states.is_none() && kept.put_aside.is_none());
+    }
+
+    #[test]
+    fn failed_saves_leave_no_new_file_behind() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("alerts.json");
+        let (states, set) = firing();
+        let (file, _) = AlertFile::open(&path, 0).unwrap();
+        fs::remove_file(&path).unwrap();
+        fs::create_dir_all(path.join("in")).unwrap();
+        fs::create_dir_all(folder.path().join("alerts.json.new/in")).unwrap();
+        let names = || fs::read_dir(folder.path()).unwrap().count();
+        let before = names();
+        assert!(file.save(&AlertRecord::of(&states, &set, Vec::new())).is_err());
+        assert_eq!(names(), before);
+    }
+
+    #[test]
+    fn a_file_that_is_too_large_is_put_aside_unread() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("alerts.json");
+        File::create(&path).unwrap().set_len(MAX_BYTES + 1).unwrap();
+        assert!(AlertFile::open(&path, 0).unwrap().1.put_aside.unwrap().contains("larger than 256 MiB"));
+    }
+
+    #[test]
     fn what_cannot_be_used_is_put_aside_and_said() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("alerts.json");
@@ -291,7 +349,8 @@ mod tests {
             let (_, kept) = AlertFile::open(&path, 77).unwrap();
             let said = kept.put_aside.unwrap();
             assert!(said.contains(says) && said.contains("-77"), "{said}");
-            assert!(kept.states.is_none() && !path.exists());
+            assert!(kept.states.is_none());
+            assert_eq!(fs::read(&path).unwrap(), PLACEHOLDER);
             let aside = fs::read_dir(folder.path()).unwrap().flatten();
             assert_eq!(aside.filter(|it| it.file_name().to_string_lossy().contains("-77")).count(), number + 1);
         }

@@ -44,7 +44,6 @@ pub use bindings::{Bindings, BindingsError};
 pub use content::{ContentOptions, ContentValidator, Kind, Located, MAX_DOCUMENT_BYTES, Tally};
 pub use event_lines::NotEventLines;
 pub use finding::{Code, Finding, Place, Severity, UnknownCode};
-#[cfg(all(feature = "collect", target_os = "linux"))]
 pub(crate) use id_characters::is_invisible;
 pub use implausible::{Implausible, ImplausibleWatch, deliverable_event, event_implausible, in_seconds};
 pub(crate) use implausible::{event_faults, implausible_findings};
@@ -133,11 +132,19 @@ fn exact_findings_with(text: &[u8], line: u64, rules: &EventRules, implausible: 
 
 /// Every fault and every oddity of a threshold file, in the order in which they stand.
 ///
-/// The file holds one threshold or an array of them; a byte-order mark at its start is skipped.
+/// The file holds one threshold or an array of them; a byte-order mark at its start is skipped. Behind ten thousand faulty
+/// ones no further threshold is looked at.
 #[must_use]
 pub fn threshold_findings(text: &[u8]) -> Vec<Finding> {
+    first_threshold_findings(text, usize::MAX).findings
+}
+
+/// As [`threshold_findings`], of which the first `most` errors and the first `most` warnings are kept: a text may have
+/// millions.
+#[must_use]
+pub fn first_threshold_findings(text: &[u8], most: usize) -> FirstFindings {
     let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
-    collect(|report| {
+    FirstFindings::collect(most, |report| {
         let text = json::Text::new(text, 1, report);
         if let Some(root) = json::read(&text, report) {
             threshold::check_file(&root, &mut threshold::Run::default(), "", &mut Context { text: &text, report });
@@ -149,8 +156,14 @@ pub fn threshold_findings(text: &[u8]) -> Vec<Finding> {
 /// its start is skipped.
 #[must_use]
 pub fn case_findings(text: &[u8]) -> Vec<Finding> {
+    first_case_findings(text, usize::MAX).findings
+}
+
+/// As [`case_findings`], of which the first `most` errors and the first `most` warnings are kept.
+#[must_use]
+pub fn first_case_findings(text: &[u8], most: usize) -> FirstFindings {
     let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
-    collect(|report| {
+    FirstFindings::collect(most, |report| {
         let text = json::Text::new(text, 1, report);
         if text.as_str().trim_ascii().is_empty() {
             report(Finding::error(Code::Empty, "there is nothing in it").at(text.place(0, "")));
@@ -179,12 +192,42 @@ pub(crate) fn other_document(text: &[u8]) -> Option<&'static str> {
     }
 }
 
+/// The first findings of a text, and how many more there are.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct FirstFindings {
+    /// Those that were kept, as they stand in the text.
+    pub findings: Vec<Finding>,
+    /// Errors that were not kept.
+    pub errors_left_out: u64,
+    /// Warnings that were not kept.
+    pub warnings_left_out: u64,
+}
+
+impl FirstFindings {
+    fn collect(most: usize, check: impl FnOnce(&mut dyn FnMut(Finding))) -> Self {
+        let mut first = Self::default();
+        let mut kept = [0; 2];
+        check(&mut |finding| {
+            let [errors, warnings] = &mut kept;
+            let (kept, left_out) = match finding.severity {
+                Severity::Error => (errors, &mut first.errors_left_out),
+                Severity::Warning => (warnings, &mut first.warnings_left_out),
+            };
+            if *kept < most {
+                *kept += 1;
+                first.findings.push(finding);
+            } else {
+                *left_out += 1;
+            }
+        });
+        first.findings.sort_by(Finding::by_place);
+        first
+    }
+}
+
 /// The findings that `check` reports, as they stand in the text.
 fn collect(check: impl FnOnce(&mut dyn FnMut(Finding))) -> Vec<Finding> {
-    let mut findings = Vec::new();
-    check(&mut |finding| findings.push(finding));
-    findings.sort_by(Finding::by_place);
-    findings
+    FirstFindings::collect(usize::MAX, check).findings
 }
 
 #[cfg(test)]

@@ -46,9 +46,14 @@ const MOST_BYTES: f64 = 1_152_921_504_606_846_976.0;
 /// The most CPU or GPU time of a period, in seconds: a million hours.
 const MOST_SECONDS: f64 = 3.6e9;
 
+/// Behind so many faulty thresholds of a file no further one is looked at.
+const MAX_FAULTY: u64 = 10_000;
+
 /// What thresholds are held against, beyond themselves.
 #[derive(Debug, Default)]
 pub(super) struct Run {
+    /// Thresholds that had an error so far.
+    faulty: u64,
     pub(super) ids: ThresholdIds,
     /// What channels and actions are bound; `None` where that is not known.
     pub(super) bindings: Option<Bindings>,
@@ -66,6 +71,11 @@ pub(super) fn check_file(root: &Node<'_>, run: &mut Run, file: &str, context: &m
                 context.report(root.node.start, "", Finding::warning(Code::Empty, "the array holds no threshold"));
             }
             for (index, item) in items.iter().enumerate() {
+                if run.faulty >= MAX_FAULTY {
+                    let message =
+                        format!("{MAX_FAULTY} thresholds before this one are faulty: from here on none is looked at");
+                    return context.report(item.start, "", Finding::error(Code::TooLong, message));
+                }
                 let _ = check(&root.item(index, item), run, file, context);
             }
         }
@@ -85,6 +95,7 @@ pub(super) fn check(
 ) -> Option<(ThresholdConfig, Place)> {
     let Value::Object(members) = &spot.node.value else {
         context.wrong_type(spot, "a threshold", "an object");
+        run.faulty += 1;
         return None;
     };
     let mut errors = false;
@@ -96,6 +107,7 @@ pub(super) fn check(
     };
     check_fields(spot, members, run, file, &mut Context { text, report });
     if errors {
+        run.faulty += 1;
         return None;
     }
     let own = text.as_str().get(spot.node.start..)?;

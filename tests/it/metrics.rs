@@ -15,7 +15,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 
 /// A request of a scraper that reads OpenMetrics.
-const GET: &str = "GET /metrics HTTP/1.1\r\nhost: x\r\naccept: application/openmetrics-text\r\n\r\n";
+const GET: &str = "GET /metrics HTTP/1.1\r\nhost: localhost\r\naccept: application/openmetrics-text\r\n\r\n";
 
 const DESTINATION: &str = "file:/tmp/a \"quoted\"\\name";
 
@@ -225,12 +225,12 @@ async fn the_figures_are_served_and_nothing_else() {
     assert!(head.contains("connection: close"), "{head}");
     parse(body);
     for (request, status) in [
-        ("GET / HTTP/1.1\r\nhost: x\r\n\r\n", 404),
-        ("GET /metrics/ HTTP/1.1\r\nhost: x\r\n\r\n", 404),
-        ("GET /metrics?x=1 HTTP/1.0\r\n\r\n", 200),
-        ("HEAD /metrics HTTP/1.1\r\nhost: x\r\n\r\n", 200),
-        ("POST /metrics HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\n\r\nhi", 405),
-        ("DELETE /metrics HTTP/1.1\r\nhost: x\r\n\r\n", 405),
+        ("GET / HTTP/1.1\r\nhost: localhost\r\n\r\n", 404),
+        ("GET /metrics/ HTTP/1.1\r\nhost: localhost\r\n\r\n", 404),
+        ("GET /metrics?x=1 HTTP/1.0\r\nhost: 127.0.0.1\r\n\r\n", 200),
+        ("HEAD /metrics HTTP/1.1\r\nhost: localhost\r\n\r\n", 200),
+        ("POST /metrics HTTP/1.1\r\nhost: localhost\r\ncontent-length: 2\r\n\r\nhi", 405),
+        ("DELETE /metrics HTTP/1.1\r\nhost: localhost\r\n\r\n", 405),
         ("nonsense\r\n\r\n", 400),
     ] {
         let reply = served.ask(request).await;
@@ -248,7 +248,7 @@ async fn scrapers_of_prometheus_text_get_that_format() {
     let open_metrics = served.ask(GET).await;
     let (_, open_metrics) = open_metrics.split_once("\r\n\r\n").unwrap();
     for accept in ["", "accept: */*\r\n", "accept: text/plain;version=0.0.4;q=0.5,*/*;q=0.1\r\n"] {
-        let reply = served.ask(&format!("GET /metrics HTTP/1.1\r\nhost: x\r\n{accept}\r\n")).await;
+        let reply = served.ask(&format!("GET /metrics HTTP/1.1\r\nhost: localhost\r\n{accept}\r\n")).await;
         let (head, text) = reply.split_once("\r\n\r\n").unwrap();
         assert!(head.contains("content-type: text/plain; version=0.0.4; charset=utf-8\r\n"), "{head}");
         assert!(head.contains("vary: accept\r\n"), "{head}");

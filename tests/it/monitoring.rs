@@ -39,7 +39,7 @@ impl Drop for Publisher {
 
 fn figures(address: &str) -> String {
     let mut connection = TcpStream::connect(address).unwrap();
-    connection.write_all(b"GET /metrics HTTP/1.1\r\nhost: x\r\n\r\n").unwrap();
+    connection.write_all(b"GET /metrics HTTP/1.1\r\nhost: localhost\r\n\r\n").unwrap();
     let mut reply = String::new();
     connection.read_to_string(&mut reply).unwrap();
     reply

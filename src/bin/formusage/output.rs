@@ -8,6 +8,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 #[cfg(target_os = "linux")]
 use std::time::Duration;
 
+use form_usage_events::plain_text;
+pub(crate) use form_usage_events::plain_text::printable;
+
 /// Whoever read our standard output has closed it.
 #[derive(Debug)]
 pub(crate) struct StdoutClosed;
@@ -195,16 +198,10 @@ pub(crate) fn stderr_is_terminal() -> bool {
     io::stderr().is_terminal()
 }
 
-/// `text` as one line that can't move a terminal's cursor, colour it or name its window: what services reply and what
-/// lines hold comes from others.
-pub(crate) fn printable(text: &str) -> Cow<'_, str> {
-    without(text, char::is_control)
-}
-
-/// The same for a text of several lines. None of them is what the runners of workflows take for a command, whether it
-/// comes in a name or in what a line holds: they read our standard error too.
-fn printable_lines(text: &str) -> Cow<'_, str> {
-    let text = without(text, |char| char.is_control() && char != '\n');
+/// `text` as words for people. None of its lines is what the runners of workflows take for a command, whether it comes in
+/// a name or in what a line holds: they read our standard error too.
+fn words(text: &str) -> Cow<'_, str> {
+    let text = plain_text::printable_lines(text);
     let begins_command = |line: &str| line.trim_start().starts_with("::");
     // This older form is one wherever it stands in its line.
     if !text.split('\n').any(begins_command) && !text.contains("##[") {
@@ -212,10 +209,6 @@ fn printable_lines(text: &str) -> Cow<'_, str> {
     }
     let lines = text.split('\n').map(|line| if begins_command(line) { format!("\u{fffd}{line}") } else { line.into() });
     Cow::Owned(lines.collect::<Vec<_>>().join("\n").replace("##[", "##\u{fffd}["))
-}
-
-fn without(text: &str, unwanted: impl Fn(char) -> bool) -> Cow<'_, str> {
-    if text.contains(&unwanted) { Cow::Owned(text.replace(unwanted, "\u{fffd}")) } else { Cow::Borrowed(text) }
 }
 
 /// Words that wait until the terminal is free again, while a table is drawn on it: at most so many bytes, the newest.
@@ -324,6 +317,50 @@ impl Write for Words {
     }
 }
 
+/// [`Words`] for the log, of which each line is written at once: its messages hold what others wrote.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct LogWords {
+    pub(crate) is_json: bool,
+    /// Sequences that colour the text are left as they are.
+    pub(crate) has_colours: bool,
+}
+
+impl LogWords {
+    fn printable<'t>(self, text: &'t str) -> Cow<'t, str> {
+        if self.is_json {
+            return plain_text::printable_json(text);
+        }
+        if !self.has_colours {
+            return plain_text::printable_lines(text);
+        }
+        let mut pieces = text.split('\u{1b}');
+        let mut shown = plain_text::printable_lines(pieces.next().unwrap_or_default());
+        for piece in pieces {
+            shown.to_mut().push(if begins_colour(piece) { '\u{1b}' } else { '\u{fffd}' });
+            shown.to_mut().push_str(&plain_text::printable_lines(piece));
+        }
+        shown
+    }
+}
+
+/// Whether `text` goes on with what sets a colour behind an escape character.
+fn begins_colour(text: &str) -> bool {
+    let parameters =
+        text.strip_prefix('[').map(|text| text.trim_start_matches(|it: char| it.is_ascii_digit() || it == ';'));
+    parameters.is_some_and(|rest| rest.starts_with('m'))
+}
+
+impl Write for LogWords {
+    fn write(&mut self, words: &[u8]) -> io::Result<usize> {
+        Words.write_all(self.printable(&String::from_utf8_lossy(words)).as_bytes())?;
+        Ok(words.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
 /// A number and its noun: `1 event`, `2 events`.
 pub(crate) fn counted(count: u64, one: &str, many: &str) -> String {
     format!("{count} {}", if count == 1 { one } else { many })
@@ -346,7 +383,7 @@ pub(crate) fn spool_command(words: &str, spool: &Path) -> String {
 /// One line for people on standard error, marked as an error. A closed standard error is nobody's loss.
 pub(crate) fn complain(message: &str) {
     let style = clap::builder::styling::AnsiColor::Red.on_default().bold();
-    write_styled(&format!("{style}error:{style:#} {}\n", printable_lines(message)));
+    write_styled(&format!("{style}error:{style:#} {}\n", words(message)));
 }
 
 /// Writes words with colours where standard error shows them.
@@ -359,9 +396,9 @@ pub(crate) fn write_styled(words: &str) {
 /// One line for people on standard error.
 pub(crate) fn say(message: &str) {
     if held().is_some() {
-        let _ = writeln!(Words, "{}", printable_lines(message));
+        let _ = writeln!(Words, "{}", words(message));
     } else {
-        write_styled(&format!("{}\n", printable_lines(message)));
+        write_styled(&format!("{}\n", words(message)));
     }
 }
 
@@ -370,14 +407,24 @@ mod tests {
     use super::*;
 
     #[test]
+    fn log_shows_nothing_that_a_terminal_acts_upon_but_its_colours() {
+        let log = |is_json, has_colours, text| LogWords { is_json, has_colours }.printable(text).into_owned();
+        let text = "\u{1b}[2;31ma\u{1b}[0m\u{1b}[2J\u{202e}\u{9b}\u{200b}\n";
+        assert_eq!(log(false, true, text), "\u{1b}[2;31ma\u{1b}[0m\u{fffd}[2J\u{fffd}\u{fffd}\u{fffd}\n");
+        assert_eq!(log(false, false, "\u{1b}[1ma\n"), "\u{fffd}[1ma\n");
+        assert_eq!(log(true, false, "{\"a\":\"\u{202e}\"}\n"), "{\"a\":\"\\u202e\"}\n");
+    }
+
+    #[test]
     fn no_line_of_words_is_a_command_of_a_workflow() {
         for (text, shown) in [
             ("can't open a: b::c", "can't open a: b::c"),
             ("::error::x", "\u{fffd}::error::x"),
             ("a\n ::stop-commands::pwn\nb", "a\n\u{fffd} ::stop-commands::pwn\nb"),
             ("a ##[error]x\r\x1b[2J", "a ##\u{fffd}[error]x\u{fffd}\u{fffd}[2J"),
+            ("a\u{202e}b\u{200b}\u{9b}", "a\u{fffd}b\u{fffd}\u{fffd}"),
         ] {
-            assert_eq!(printable_lines(text), shown);
+            assert_eq!(words(text), shown);
         }
         assert_eq!(printable("a\n::error::x"), "a\u{fffd}::error::x");
     }

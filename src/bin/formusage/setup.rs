@@ -16,7 +16,7 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::cli::{Command, GlobalArgs, LogFormat};
 use crate::open_files;
-use crate::output::Words;
+use crate::output::LogWords;
 
 /// So much of a channels file is searched for the variables that it names.
 const CHANNELS_BYTES: u64 = 1 << 20;
@@ -44,9 +44,10 @@ pub(crate) fn logging(args: &GlobalArgs) {
     };
     let filter = if args.quiet && args.log.is_none() { EnvFilter::new("off") } else { filter };
     let colour = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    let (is_json, has_colours) = (args.log_format == LogFormat::Json, colour);
     let builder: SubscriberBuilder<_, _, _, _> = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(Words::default)
+        .with_writer(move || LogWords { is_json, has_colours })
         // It would write its own errors to standard error by a macro that panics where that can't be written.
         .log_internal_errors(false)
         .with_ansi(colour);

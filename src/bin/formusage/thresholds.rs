@@ -46,11 +46,13 @@ pub(crate) fn load(source: &str, access: ConnectOptions) -> anyhow::Result<Loade
             loaded.warnings.iter().for_each(|warning| say(warning));
             Ok(loaded)
         }
-        Err(error) => match error.problems() {
-            [problem] => bail!("{problem}"),
-            problems => {
+        Err(error) => match (error.problems(), error.left_out()) {
+            ([problem], 0) => bail!("{problem}"),
+            (problems, left_out) => {
                 problems.iter().for_each(|problem| say(problem));
-                bail!("the thresholds can't be used: {} faults, each named above", problems.len());
+                let all = problems.len() as u64 + left_out;
+                let named = if left_out == 0 { "each".to_owned() } else { format!("the first {}", problems.len()) };
+                bail!("the thresholds can't be used: {all} faults, {named} named above");
             }
         },
     }

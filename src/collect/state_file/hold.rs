@@ -76,6 +76,15 @@ impl Hold {
         (self.state, self.last) = (None, None);
     }
 
+    /// `file` stands where the first state will be. Elsewhere than on Unix what is open can't be replaced.
+    pub(super) fn holds_placeholder(&mut self, file: File) -> Result<(), StateFileError> {
+        if cfg!(unix) {
+            lock_state(&self.path, &file)?;
+            self.state = Some(file);
+        }
+        Ok(())
+    }
+
     /// Makes sure that it is ours still, before it is replaced.
     pub(super) fn check(&mut self) -> Result<(), StateFileError> {
         if !is_at(&self.lock, &self.beside) {

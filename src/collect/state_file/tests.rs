@@ -47,7 +47,7 @@ fn put_aside(bytes: &[u8]) -> StateFault {
     let (aside, fault) = opened.put_aside.unwrap();
     assert_eq!(aside, with_suffix(&path, &format!(".aside-{}", START + 100)));
     assert_eq!(std::fs::read(&aside).unwrap(), bytes, "nothing is deleted");
-    assert!(!path.exists());
+    assert_eq!(std::fs::read(&path).unwrap(), PLACEHOLDER);
     fault
 }
 
@@ -215,6 +215,10 @@ fn a_state_that_another_took_before_it_was_there_is_left_to_that() {
     let path = folder.path().join("s.json");
     let first = open(&path, 0);
     std::fs::remove_file(with_suffix(&path, ".lock")).unwrap();
+    let refused = StateFile::open(&path, &here(), now(0)).unwrap_err();
+    assert!(matches!(refused, StateFileError::InUse { .. }), "{refused}");
+    std::fs::remove_file(with_suffix(&path, ".lock")).unwrap();
+    std::fs::remove_file(&path).unwrap();
     let second = open(&path, 0);
     let lost = first.file.save(&kept(&here(), &[], 5)).unwrap_err();
     assert!(matches!(lost, StateFileError::InUse { .. }), "{lost}");
@@ -260,4 +264,44 @@ fn what_an_earlier_run_left_half_written_is_no_hindrance() {
     let opened = open(&path, 20);
     opened.file.save(&kept(&here(), &[], 20)).unwrap();
     assert_eq!(std::fs::read(&path).unwrap(), kept(&here(), &[], 20), "a folder in the way is gone past");
+}
+
+#[test]
+fn name_of_the_state_is_taken_from_the_start() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("s.json");
+    let opened = open(&path, 0);
+    assert!(opened.continuation.is_none() && opened.put_aside.is_none());
+    assert!(std::fs::create_dir(&path).is_err(), "nobody else can put a folder there");
+    drop(opened);
+    // Killed before the first save.
+    let opened = open(&path, 1);
+    assert!(opened.continuation.is_none() && opened.put_aside.is_none());
+    opened.file.save(&kept(&here(), &[], 2)).unwrap();
+    drop(opened);
+    assert!(open(&path, 3).continuation.is_some());
+}
+
+#[test]
+fn failed_saves_leave_no_new_file_behind() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("state");
+    let opened = open(&path, 0);
+    // Neither name can be used: the usual new one is a folder, and so is the state itself.
+    std::fs::create_dir_all(folder.path().join("state.new/in")).unwrap();
+    std::fs::remove_file(&path).unwrap();
+    std::fs::create_dir_all(path.join("in")).unwrap();
+    let names = || std::fs::read_dir(folder.path()).unwrap().count();
+    let before = names();
+    let failed = opened.file.save(b"{}").unwrap_err();
+    assert!(matches!(failed, StateFileError::Io { .. }), "{failed}");
+    assert_eq!(names(), before);
+}
+
+#[test]
+fn a_state_that_is_too_large_is_put_aside_unread() {
+    let (_folder, path) = holding(b"");
+    std::fs::File::options().write(true).open(&path).unwrap().set_len(MAX_BYTES + 1).unwrap();
+    let fault = open(&path, 1).put_aside.unwrap().1;
+    assert!(matches!(fault, StateFault::Damaged(_)), "{fault}");
 }

@@ -7,7 +7,7 @@
 //! | `sqlite:PATH` | a store with a history, see [`ThresholdStore`](super::ThresholdStore) |
 //! | `nats://HOST[:4222][,HOST…]/BUCKET`, `tls://…` | a NATS key-value bucket, each value a threshold or an array of them |
 //!
-//! Loading says all that is wrong everywhere in the source, not only the first fault. A [`ThresholdReader`] remembers
+//! Loading says what is wrong everywhere in the source, not only the first fault, and counts what is too much to say. A [`ThresholdReader`] remembers
 //! what it saw, so that asking again costs little while nothing changes.
 
 mod http;
@@ -50,31 +50,40 @@ pub enum ThresholdSource {
 pub struct Loaded {
     /// The thresholds, in the order in which they were read.
     pub configs: Vec<ThresholdConfig>,
-    /// What is valid and probably not meant, one message each, with file, line and column.
+    /// What is valid and probably not meant, with file, line and column: one message for each of the first, and one with the
+    /// number of the others.
     pub warnings: Vec<String>,
 }
 
-/// Everything that keeps a source from being used.
+/// What keeps a source from being used.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SourceError {
     problems: Vec<String>,
+    left_out: u64,
 }
 
 impl SourceError {
     pub(super) fn one(problem: String) -> Self {
-        Self { problems: vec![problem] }
+        Self { problems: vec![problem], left_out: 0 }
     }
 
-    /// One message for each fault; those in a text begin with `NAME:LINE:COLUMN:`.
+    /// One message for each of the first faults; those in a text begin with `NAME:LINE:COLUMN:`.
     #[must_use]
     pub fn problems(&self) -> &[String] {
         &self.problems
+    }
+
+    /// How many faults have no message.
+    #[must_use]
+    pub const fn left_out(&self) -> u64 {
+        self.left_out
     }
 }
 
 impl fmt::Display for SourceError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.problems.join("\n"))
+        f.write_str(&self.problems.join("\n"))?;
+        if self.left_out > 0 { write!(f, "\nand {} more faults, not named here", self.left_out) } else { Ok(()) }
     }
 }
 
@@ -131,7 +140,7 @@ impl fmt::Display for ThresholdSource {
 /// The thresholds in `text`, which people know by `name`: one, or an array of them.
 ///
 /// # Errors
-/// With every fault of the text, one message each: `NAME:LINE:COLUMN: …`.
+/// With the faults of the text: `NAME:LINE:COLUMN: …`.
 pub fn parse_thresholds(name: &str, text: &[u8]) -> Result<Loaded, SourceError> {
     let mut texts = text::Texts::default();
     texts.add(name, text);

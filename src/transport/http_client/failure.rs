@@ -7,6 +7,7 @@ use std::time::Duration;
 use reqwest::StatusCode;
 
 use crate::clock::{Clock, SystemClock};
+use crate::plain_text;
 use crate::transport::cause::{find, innermost, shortage};
 use crate::transport::name::{self, NameError};
 use crate::transport::{Failure, FailureKind, Reach, Repeat};
@@ -159,12 +160,7 @@ impl reqwest::dns::Resolve for Resolver {
 
 /// The start of a foreign text, in one line.
 pub(in crate::transport) fn excerpt(text: &[u8]) -> String {
-    let text = String::from_utf8_lossy(text);
-    let mut shown: String =
-        text.trim().chars().take(EXCERPT_CHARS).map(|c| if c.is_control() { ' ' } else { c }).collect();
-    if text.trim().chars().count() > EXCERPT_CHARS {
-        shown.push('…');
-    }
+    let shown = plain_text::excerpt(String::from_utf8_lossy(text).trim(), EXCERPT_CHARS);
     if shown.is_empty() { "(nothing)".to_owned() } else { shown }
 }
 

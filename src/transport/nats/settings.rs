@@ -193,11 +193,7 @@ pub(crate) fn in_words(duration: Duration) -> String {
 /// A server's text in a message: on one line and not too long.
 fn shortened(text: &str) -> String {
     const CHARS: usize = 120;
-    let mut shown: String = text.chars().take(CHARS).map(|c| if c.is_control() { ' ' } else { c }).collect();
-    if text.chars().count() > CHARS {
-        shown.push('…');
-    }
-    shown
+    crate::plain_text::excerpt(text, CHARS)
 }
 
 /// Whether `pattern`, with `*` for one token and `>` for those to the end, takes `subject`.

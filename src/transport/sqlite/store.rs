@@ -27,6 +27,9 @@ const SCHEMA: &str = "
     ) STRICT, WITHOUT ROWID;
 ";
 
+/// The largest message that is read, in bytes. A queue takes 1 MiB; events that are published may be larger.
+const MAX_MESSAGE_BYTES: usize = 8 << 20;
+
 /// Messages by topic, in one SQLite file.
 #[derive(Debug)]
 pub struct EventStore {
@@ -106,7 +109,7 @@ impl EventStore {
     }
 
     /// The messages of a topic from `position` on, each with its position: at most `most` of them, and no more once
-    /// `bytes` are reached.
+    /// `bytes` are reached. One of more than 8 MiB is logged, and empty here.
     ///
     /// # Errors
     /// What SQLite said.
@@ -117,7 +120,15 @@ impl EventStore {
         most: usize,
         bytes: usize,
     ) -> Result<Vec<(u64, Vec<u8>)>, StoreError> {
-        read(&self.connection, topic, position, most, bytes).map_err(|error| self.refuse(error))
+        let oversized = |position, bytes: u64| {
+            tracing::error!(
+                path = %self.path.display(),
+                position,
+                bytes,
+                "a message is larger than {MAX_MESSAGE_BYTES} bytes, the most that is read of one, and is left out"
+            );
+        };
+        read(&self.connection, topic, position, most, bytes, oversized).map_err(|error| self.refuse(error))
     }
 
     /// Folds the write-ahead log into the file, for a graceful end.
@@ -171,19 +182,27 @@ fn read(
     position: u64,
     most: usize,
     bytes: usize,
+    oversized: impl Fn(u64, u64),
 ) -> rusqlite::Result<Vec<(u64, Vec<u8>)>> {
+    // The length stands in the row; the content is not read for it.
     let mut statement = connection.prepare_cached(
-        "SELECT position, content FROM messages
+        "SELECT position, octet_length(content), CASE WHEN octet_length(content) <= ?4 THEN content END FROM messages
          WHERE topic = (SELECT id FROM topics WHERE hash = ?1) AND position >= ?2 ORDER BY position LIMIT ?3",
     )?;
     let from = i64::try_from(position).unwrap_or(i64::MAX);
-    let mut rows = statement.query(params![topic, from, i64::try_from(most).unwrap_or(i64::MAX)])?;
+    let most = i64::try_from(most).unwrap_or(i64::MAX);
+    let mut rows = statement.query(params![topic, from, most, i64::try_from(MAX_MESSAGE_BYTES).unwrap_or(i64::MAX)])?;
     let mut found = Vec::new();
     let mut size = 0;
     while let Some(row) = rows.next()? {
-        let content: Vec<u8> = row.get(1)?;
+        let position = row.get(0)?;
+        let content: Option<Vec<u8>> = row.get(2)?;
+        if content.is_none() {
+            oversized(position, row.get(1)?);
+        }
+        let content = content.unwrap_or_default();
         size += content.len();
-        found.push((row.get(0)?, content));
+        found.push((position, content));
         if size >= bytes {
             break;
         }
@@ -219,6 +238,19 @@ mod tests {
         assert_eq!(again.read("t", 1, 1, usize::MAX).unwrap(), [(1, b"b".to_vec())]);
         assert_eq!(again.read("t", 0, 10, 1).unwrap().len(), 1, "bounded by bytes");
         assert_eq!(again.read("t", 3, 10, 10).unwrap(), []);
+    }
+
+    #[test]
+    fn a_message_that_is_too_large_is_left_out_unread() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("q.db");
+        let mut store = EventStore::open(&path).unwrap();
+        let large = vec![b'x'; MAX_MESSAGE_BYTES];
+        store.append(&[("t", b"a"), ("t", &large), ("t", b"b")], 0).unwrap();
+        assert_eq!(all(&store, "t"), [(0, b"a".to_vec()), (1, large), (2, b"b".to_vec())]);
+        let connection = Connection::open(&path).unwrap();
+        connection.execute("UPDATE messages SET content = zeroblob(9000000) WHERE position = 1", []).unwrap();
+        assert_eq!(all(&store, "t"), [(0, b"a".to_vec()), (1, Vec::new()), (2, b"b".to_vec())]);
     }
 
     #[test]

@@ -62,7 +62,8 @@ pub struct ContentOptions {
     pub strict: bool,
     /// The longest line, in bytes, at least 1.
     pub max_line_bytes: usize,
-    /// How many errors, and how many warnings, are handed out over all inputs; the others are only counted.
+    /// How many errors, and how many warnings, are handed out over all inputs; the others are only counted. Of one line, or
+    /// one item of a document, some ten thousand are handed out at most.
     pub max_findings: u64,
 }
 

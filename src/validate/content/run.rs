@@ -21,6 +21,9 @@ pub(super) struct Stream<'v> {
     pub(super) elsewhere: Vec<(u32, Finding)>,
 }
 
+/// So many findings are held at a time.
+pub(super) const HELD_FINDINGS: usize = 20_000;
+
 /// Findings of the text at hand, bounded.
 pub(super) struct Findings<'v> {
     pub(super) levels: &'v Levels,
@@ -38,7 +41,7 @@ impl Findings<'_> {
         let index = usize::from(finding.severity == Severity::Error);
         if let (Some(count), Some(room)) = (self.counts.get_mut(index), self.room.get_mut(index)) {
             *count += 1;
-            if *room > 0 {
+            if *room > 0 && self.list.len() < HELD_FINDINGS {
                 *room -= 1;
                 self.list.push(finding);
             }
@@ -180,6 +183,12 @@ impl<E: From<io::Error>> Run<'_, '_, E> {
                     let spot = Spot::root(&root);
                     for (index, item) in items.iter().enumerate() {
                         self.value(&spot.item(index, item), &text);
+                        if self.findings.list.len() >= HELD_FINDINGS / 2 {
+                            // Without the text: what follows may turn out to be a secret.
+                            let withhold = self.withhold;
+                            self.flush("", 1)?;
+                            self.withhold = withhold;
+                        }
                     }
                 }
                 _ => self.value(&Spot::root(&root), &text),

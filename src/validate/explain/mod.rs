@@ -13,6 +13,7 @@ use std::fmt::Write as _;
 use serde::Serialize;
 
 use super::{Code, Severity};
+use crate::plain_text::is_unprintable;
 
 /// All that there is to say about a code.
 #[derive(Debug, Clone, Copy)]
@@ -112,7 +113,7 @@ impl Example {
         match self {
             Self::Text(text) => text.utf8_chunks().fold(String::new(), |mut shown, chunk| {
                 shown.extend(chunk.valid().chars().flat_map(|char| {
-                    let escaped: Box<dyn Iterator<Item = char>> = if char.is_control() {
+                    let escaped: Box<dyn Iterator<Item = char>> = if is_unprintable(char) {
                         Box::new(char.escape_default())
                     } else {
                         Box::new(std::iter::once(char))

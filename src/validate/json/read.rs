@@ -8,10 +8,17 @@ use super::{Member, Node, Text, Value, escape_pointer, quote};
 use crate::events::MAX_DEPTH;
 use crate::validate::{Code, Finding};
 
+/// Behind so many faults a text is read no further.
+const MAX_FAULTS: u32 = 10_000;
+/// The most values that a text may hold, which bounds the memory of the tree: some 400 MB. A threshold has about ten.
+const MAX_VALUES: u32 = 4_000_000;
+
 /// Reads the one document that `text` holds. Each fault goes to `report`; `None` means that one of them left no tree to
 /// speak of.
 pub(in crate::validate) fn read<'t>(text: &'t Text<'_>, report: &mut dyn FnMut(Finding)) -> Option<Node<'t>> {
-    Reader { text, bytes: text.as_str().as_bytes(), at: 0, path: Vec::new(), report }.document().ok()
+    Reader { text, bytes: text.as_str().as_bytes(), at: 0, path: Vec::new(), faults: 0, values: 0, report }
+        .document()
+        .ok()
 }
 
 /// A fault behind which reading on would be guessing. It has been reported.
@@ -30,6 +37,8 @@ pub(super) struct Reader<'r, 't> {
     bytes: &'t [u8],
     pub(super) at: usize,
     path: Vec<Step<'t>>,
+    faults: u32,
+    values: u32,
     report: &'r mut dyn FnMut(Finding),
 }
 
@@ -71,6 +80,11 @@ impl<'t> Reader<'_, 't> {
     /// A value; `self.at` is at its first byte.
     fn value(&mut self) -> Result<Node<'t>, Stop> {
         let start = self.at;
+        self.values += 1;
+        if self.values > MAX_VALUES {
+            let finding = Finding::error(Code::TooLong, format!("this document holds more than {MAX_VALUES} values"));
+            return self.stop(start, finding.help("write it as several files"));
+        }
         let value = match self.peek() {
             Some(b'{') => self.object()?,
             Some(b'[') => self.array()?,
@@ -117,6 +131,7 @@ impl<'t> Reader<'_, 't> {
             self.path.pop();
             members.push(Member { key, start, node });
         }
+        members.shrink_to_fit();
         self.name_duplicates(&members);
         Ok(Value::Object(members))
     }
@@ -129,6 +144,7 @@ impl<'t> Reader<'_, 't> {
             items.push(self.value()?);
             self.path.pop();
         }
+        items.shrink_to_fit();
         Ok(Value::Array(items))
     }
 
@@ -209,7 +225,7 @@ impl<'t> Reader<'_, 't> {
     fn name_duplicates(&mut self, members: &[Member<'t>]) {
         let mut seen = HashSet::with_capacity(members.len());
         for member in members {
-            if !seen.insert(&*member.key) {
+            if !seen.insert(&*member.key) && self.faults < MAX_FAULTS {
                 let finding = Finding::error(
                     Code::DuplicateKey,
                     format!("the key {} stands twice in one object", quote(&member.key)),
@@ -222,9 +238,13 @@ impl<'t> Reader<'_, 't> {
         }
     }
 
-    /// Passes whitespace, and comments with a finding each.
+    /// Passes whitespace, and comments with a finding each. Stops where there have been too many faults.
     fn skip_blank(&mut self) -> Result<(), Stop> {
         loop {
+            if self.faults >= MAX_FAULTS {
+                let message = format!("{MAX_FAULTS} faults stand before this place: from here on nothing was read");
+                return self.stop(self.at, Finding::error(Code::InvalidJson, message));
+            }
             while matches!(self.peek(), Some(b' ' | b'\t' | b'\n' | b'\r')) {
                 self.at += 1;
             }
@@ -259,6 +279,7 @@ impl<'t> Reader<'_, 't> {
 
     /// Reports `finding` at `offset`, with the pointer to the value that is being read.
     pub(super) fn report(&mut self, offset: usize, finding: Finding) {
+        self.faults += 1;
         let mut pointer = String::new();
         for step in &self.path {
             pointer.push('/');

@@ -5,13 +5,16 @@ use std::cell::Cell;
 
 use crate::validate::{Code, Finding, Place};
 
+/// The beginning of every so manyth line is remembered: a text may be nothing but line ends.
+const LINES: usize = 64;
+
 /// A text to read, and where its lines begin.
 #[derive(Debug)]
 pub(in crate::validate) struct Text<'a> {
     text: Cow<'a, str>,
     first_line: u64,
-    /// Where each line begins, in bytes.
-    lines: Vec<usize>,
+    /// Where every [`LINES`]th line begins, in bytes.
+    marks: Vec<usize>,
     /// The last place that was asked for: its offset and its column. Findings mostly come in order, so that counting
     /// goes on from here and a line of many faults is counted through once.
     last: Cell<(usize, u64)>,
@@ -22,8 +25,9 @@ impl<'a> Text<'a> {
     /// as U+FFFD.
     pub(in crate::validate) fn new(bytes: &'a [u8], first_line: u64, report: &mut dyn FnMut(Finding)) -> Self {
         let text = String::from_utf8_lossy(bytes);
-        let lines = std::iter::once(0).chain(memchr::memchr_iter(b'\n', text.as_bytes()).map(|at| at + 1)).collect();
-        let this = Self { text, first_line, lines, last: Cell::new((0, 1)) };
+        let lines = std::iter::once(0).chain(memchr::memchr_iter(b'\n', text.as_bytes()).map(|at| at + 1));
+        let marks = lines.step_by(LINES).collect();
+        let this = Self { text, first_line, marks, last: Cell::new((0, 1)) };
         if matches!(this.text, Cow::Owned(_)) {
             this.report_invalid_utf8(bytes, report);
         }
@@ -37,12 +41,11 @@ impl<'a> Text<'a> {
     /// The place of the byte at `offset`.
     pub(in crate::validate) fn place(&self, offset: usize, pointer: impl Into<String>) -> Place {
         let offset = offset.min(self.text.len());
-        let index = self.lines.partition_point(|start| *start <= offset).saturating_sub(1);
-        let start = self.lines.get(index).copied().unwrap_or(0);
+        let (index, start) = self.line_of(offset);
         let column = match self.last.get() {
             (last, column) if (start..=offset).contains(&last) => column + self.chars(last, offset),
             // Back a little, as for a key that turns out to stand twice.
-            (last, column) if last > offset && last - offset < offset - start && self.same_line(last, index) => {
+            (last, column) if last > offset && last - offset < offset - start && self.is_one_line(offset, last) => {
                 column - self.chars(offset, last)
             }
             _ => 1 + self.chars(start, offset),
@@ -51,8 +54,17 @@ impl<'a> Text<'a> {
         Place { line: self.first_line + index as u64, column, pointer: pointer.into() }
     }
 
-    fn same_line(&self, offset: usize, index: usize) -> bool {
-        self.lines.get(index + 1).is_none_or(|next| offset < *next)
+    /// The index of the line of the byte at `offset`, from 0, and where it begins.
+    fn line_of(&self, offset: usize) -> (usize, usize) {
+        let mark = self.marks.partition_point(|start| *start <= offset).saturating_sub(1);
+        let start = self.marks.get(mark).copied().unwrap_or(0);
+        let between = self.text.as_bytes().get(start..offset).unwrap_or_default();
+        let ends = memchr::memchr_iter(b'\n', between);
+        ends.fold((mark * LINES, start), |(index, _), end| (index + 1, start + end + 1))
+    }
+
+    fn is_one_line(&self, from: usize, to: usize) -> bool {
+        !self.text.as_bytes().get(from..to).unwrap_or_default().contains(&b'\n')
     }
 
     /// How many characters begin between two offsets.

@@ -116,3 +116,17 @@ fn findings_beyond_the_limit_are_counted_and_warnings_do_not_hide_errors() {
     let lines: Vec<_> = found.iter().map(|(_, line, ..)| *line).collect();
     assert_eq!(lines, [1, 2, 6, 7]);
 }
+
+/// Without a limit too, what is found in one text does not pile up.
+#[test]
+fn findings_of_a_document_are_handed_out_as_they_come() {
+    let items = format!("[{}]", vec!["{}"; 30_000].join(",\n"));
+    let (tally, found) = contents(&[&items], false, u64::MAX).remove(0);
+    assert_eq!((tally.errors, found.len()), (30_000, 30_000));
+    assert!(found.iter().map(|(_, line, ..)| *line).eq(1..=30_000), "in their order");
+
+    let fields: Vec<_> = (0..30_000).map(|n| format!("\"field-{n}\":1")).collect();
+    let one = format!("[{{\"threshold_type\":1,{}}}]", fields.join(","));
+    let (tally, found) = contents(&[&one], false, u64::MAX).remove(0);
+    assert!(tally.errors > 30_000 && found.len() == 20_000, "{} of {}", found.len(), tally.errors);
+}

@@ -213,6 +213,44 @@ fn folder_behind_a_planted_link_is_not_used() {
     assert!(files(private.path()).is_empty());
 }
 
+/// Whoever made it can put other files under every name in it, at any time.
+#[test]
+fn folders_planted_in_shared_folders_are_not_used() {
+    let Some(folder) = shared_folder() else { return };
+    for mode in [0o1777, 0o777] {
+        set_mode(folder.path(), mode);
+        for state in ["state", "state/of/root"] {
+            let planted = folder.path().join("state");
+            std::fs::create_dir_all(folder.path().join(state)).unwrap();
+            std::os::unix::fs::chown(&planted, Some(OTHER), Some(OTHER)).unwrap();
+            for words in [
+                "collect --interval 1s --count 1 --state STATE/collect.state",
+                "check t.json --state STATE/alerts.json",
+                "publish --to form://127.0.0.1:9/u --drain-timeout 1s --spool STATE/spool.db",
+                "publish --to file:STATE/out.ndjson",
+                "queue --listen 127.0.0.1:0 --db STATE/q.db",
+            ] {
+                let words = words.replace("STATE", state);
+                let output = run(folder.path(), &words.split(' ').collect::<Vec<_>>(), &lines("a", 1));
+                let said = String::from_utf8_lossy(&output.stderr);
+                assert_eq!(output.status.code(), Some(2), "{words}: {said}");
+                let named = format!("the folder {} belongs to user {OTHER}", planted.display());
+                assert!(said.contains(&named), "{words}: {said}");
+            }
+            let output = run(folder.path(), &["collect", "--interval", "1s", "--count", "1"], "");
+            assert_eq!(output.status.code(), Some(2), "as the state directory: {output:?}");
+            assert!(files(&planted).is_empty(), "{:?}", files(&planted));
+            std::fs::remove_dir_all(&planted).unwrap();
+        }
+    }
+    // A service's own folder that root looks into.
+    set_mode(folder.path(), 0o755);
+    std::fs::create_dir(folder.path().join("state")).unwrap();
+    std::os::unix::fs::chown(folder.path().join("state"), Some(OTHER), Some(OTHER)).unwrap();
+    let output = run(folder.path(), &["publish", "--to", "file:state/out.ndjson"], &lines("a", 1));
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+}
+
 #[test]
 fn links_of_an_operator_are_followed() {
     let folder = tempfile::tempdir().unwrap();

@@ -10,7 +10,7 @@ use serde_json::json;
 
 use super::peak_memory;
 use crate::form_queue::USAGE_EVENTS;
-use crate::support::{ServedQueue, SpawnGuarded as _, formusage, formusage_process, line};
+use crate::support::{RunningProcess, ServedQueue, SpawnGuarded as _, formusage, formusage_process, line};
 
 const JSON: &str = "content-type: application/json\r\n";
 
@@ -50,6 +50,32 @@ fn half_sent_requests_keep_nobody_out_of_the_queue() {
             }
         }
     }
+}
+
+#[test]
+fn half_sent_large_writes_hold_back_no_other_large_write() {
+    let folder = tempfile::tempdir().unwrap();
+    let queue = ServedQueue::start(&folder.path().join("q.db"), &[], None);
+    let body = write(&vec![200; 100_000]);
+    let head = format!(
+        "POST /queue/write_local HTTP/1.1\r\nhost: 127.0.0.1\r\nconnection: close\r\n{JSON}content-length: {}\r\n\r\n",
+        body.len()
+    );
+    let begin = |bytes: usize| {
+        let mut connection = TcpStream::connect(&queue.address).unwrap();
+        connection.write_all(&[head.as_bytes(), &body[..bytes]].concat()).unwrap();
+        connection.set_read_timeout(Some(std::time::Duration::from_secs(15))).unwrap();
+        connection
+    };
+    let mut held: Vec<_> = (0..40).map(|_| begin(70_000)).collect();
+    // Long before they run into the limit of time of a request, which is thirty seconds.
+    let mut reply = String::new();
+    begin(body.len()).read_to_string(&mut reply).unwrap();
+    assert!(reply.ends_with("\"OpSuccess\""), "{reply}");
+    // Who had to give way is told to send it again.
+    let mut reply = String::new();
+    held[0].read_to_string(&mut reply).unwrap();
+    assert!(reply.starts_with("HTTP/1.1 408"), "{reply}");
 }
 
 #[test]
@@ -127,6 +153,39 @@ fn queue_without_token_answers_no_web_page_of_others() {
     assert_eq!(ask(&guarded, headers).0, 200, "who has the token may come by any name");
 }
 
+/// A publisher that serves its figures at `listen`; and where they are.
+fn figures_at(folder: &Path, listen: &[&str]) -> (RunningProcess, String) {
+    let mut command = formusage_process();
+    command.current_dir(folder).args(["publish", "--to", "file:out", "--metrics-listen"]).args(listen);
+    let mut process = command.stdin(Stdio::piped()).stderr(Stdio::piped()).spawn_guarded();
+    let mut said = String::new();
+    BufReader::new(process.stderr.take().unwrap()).read_line(&mut said).unwrap();
+    let address = said.split_once("http://").unwrap().1.split('/').next().unwrap().to_owned();
+    (process, address)
+}
+
+#[test]
+fn figures_on_loopback_are_for_no_web_page_of_others() {
+    let folder = tempfile::tempdir().unwrap();
+    let ask = |address: &str, headers: &str| {
+        let mut connection = TcpStream::connect(address).unwrap();
+        connection.write_all(format!("GET /metrics HTTP/1.1\r\n{headers}\r\n").as_bytes()).unwrap();
+        let mut reply = String::new();
+        connection.read_to_string(&mut reply).unwrap();
+        reply
+    };
+    let (process, address) = figures_at(folder.path(), &["127.0.0.1:0"]);
+    for headers in ["host: evil.example\r\n", "host: localhost\r\norigin: https://evil.example\r\n", ""] {
+        let reply = ask(&address, headers);
+        assert!(reply.starts_with("HTTP/1.1 403") && reply.contains("--metrics-allow-remote"), "{headers:?}: {reply}");
+    }
+    assert!(ask(&address, "host: localhost:9\r\norigin: http://127.0.0.1\r\n").starts_with("HTTP/1.1 200"));
+    drop(process);
+    let (_process, address) = figures_at(folder.path(), &["0.0.0.0:0", "--metrics-allow-remote"]);
+    let here = format!("127.0.0.1:{}", address.rsplit(':').next().unwrap());
+    assert!(ask(&here, "host: metrics.example\r\n").starts_with("HTTP/1.1 200"));
+}
+
 #[test]
 fn figures_are_not_opened_to_the_network_unasked() {
     let folder = tempfile::tempdir().unwrap();
@@ -145,13 +204,7 @@ fn figures_are_not_opened_to_the_network_unasked() {
 #[test]
 fn half_sent_requests_keep_nobody_out_of_the_figures() {
     let folder = tempfile::tempdir().unwrap();
-    let mut command = formusage_process();
-    command.current_dir(folder.path()).args(["publish", "--to", "file:out", "--metrics-listen", "127.0.0.1:0"]);
-    let mut process = command.stdin(Stdio::piped()).stderr(Stdio::piped()).spawn_guarded();
-    let mut said = String::new();
-    let mut log = BufReader::new(process.stderr.take().unwrap());
-    log.read_line(&mut said).unwrap();
-    let address = said.split_once("http://").unwrap().1.split('/').next().unwrap().to_owned();
+    let (_process, address) = figures_at(folder.path(), &["127.0.0.1:0"]);
     let mut held = Vec::new();
     for _ in 0..40 {
         let mut connection = TcpStream::connect(&address).unwrap();
@@ -159,7 +212,7 @@ fn half_sent_requests_keep_nobody_out_of_the_figures() {
         held.push(connection);
     }
     let mut connection = TcpStream::connect(&address).unwrap();
-    connection.write_all(b"GET /metrics HTTP/1.1\r\nhost: x\r\n\r\n").unwrap();
+    connection.write_all(b"GET /metrics HTTP/1.1\r\nhost: localhost\r\n\r\n").unwrap();
     // Before any of the others runs into a limit of time, which takes ten seconds.
     connection.set_read_timeout(Some(std::time::Duration::from_secs(5))).unwrap();
     let mut reply = String::new();

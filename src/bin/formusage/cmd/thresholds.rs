@@ -80,7 +80,7 @@ fn parsed(name: &str, text: &[u8]) -> anyhow::Result<Vec<ThresholdConfig>> {
             Ok(configs)
         }
         Err(error) => {
-            error.problems().iter().for_each(|problem| say(problem));
+            say(&error.to_string());
             bail!("nothing was changed: the faults are named above")
         }
     }

@@ -74,7 +74,7 @@ pub(crate) fn run(args: &ValidateArgs) -> anyhow::Result<Exit> {
     let strictly_skipped = if args.strict { &*skipped } else { &[] };
     let skipped_rows = strictly_skipped.iter().map(SkippedFile::row);
     writer.finish(&summary.rows.iter().cloned().chain(skipped_rows).collect::<Vec<_>>(), left_out)?;
-    summary.say(left_out);
+    summary.say(left_out, args.max_findings);
     if let Some(totals) = validator.continuity_totals() {
         say(&continuity_line(totals));
     }
@@ -225,7 +225,7 @@ impl Summary {
         self.total.errors + self.total.warnings
     }
 
-    fn say(&self, left_out: u64) {
+    fn say(&self, left_out: u64, max_findings: u64) {
         self.lines().for_each(|line| say(&line));
         if self.rows.len() > 1 {
             let with_findings = self.rows.iter().filter(|row| row.has_findings()).count();
@@ -243,7 +243,10 @@ impl Summary {
             say(&format!("{held} in {} files: {found}{failed}", self.rows.len()));
         }
         if left_out > 0 {
-            say(&format!("{left_out} more findings are not shown; --max-findings 0 shows all of them"));
+            say(&match max_findings {
+                0 => format!("{left_out} more findings of lines or items with thousands of them are not shown"),
+                _ => format!("{left_out} more findings are not shown; --max-findings 0 shows all of them"),
+            });
         }
     }
 

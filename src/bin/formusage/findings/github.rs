@@ -3,6 +3,7 @@
 //! Of a step it shows ten errors and ten warnings. What is beyond that goes into the log of the step as plain lines, with
 //! their places, which the log leaves out of commands.
 
+use form_usage_events::plain_text::is_unprintable;
 use form_usage_events::validate::Severity;
 
 use super::remark::Remark;
@@ -77,7 +78,7 @@ fn property(text: &str) -> String {
     for char in text.chars() {
         match char {
             '%' | ':' | ',' => value += &format!("%{:02X}", u32::from(char)),
-            char if char.is_control() => {
+            char if is_unprintable(char) => {
                 char.encode_utf8(&mut [0; 4]).bytes().for_each(|byte| value += &format!("%{byte:02X}"));
             }
             char => value.push(char),

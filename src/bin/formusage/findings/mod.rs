@@ -5,10 +5,10 @@ mod junit;
 mod remark;
 mod sarif;
 
-use std::borrow::Cow;
 use std::io;
 
 use annotate_snippets::{AnnotationKind, Group, Level, Origin, Renderer, Snippet};
+use form_usage_events::plain_text::{printable_json, printable_source};
 use form_usage_events::validate::explain::Explanation;
 use form_usage_events::validate::{Finding, Kind, Located, Place, Severity, Tally};
 use serde::ser::SerializeStruct as _;
@@ -142,10 +142,10 @@ impl FindingWriter {
         let row = Row { file: located.file, finding: located.finding };
         match &mut self.shape {
             Shape::Table(renderer) => self.stdout.text(&format!("{}\n\n", excerpt(renderer, located)))?,
-            Shape::Ndjson => self.stdout.line(escaped_json(&serde_json::to_string(&row)?).as_bytes())?,
+            Shape::Ndjson => self.stdout.line(printable_json(&serde_json::to_string(&row)?).as_bytes())?,
             Shape::Json => {
                 self.stdout.text(if self.written == 0 { "\n" } else { ",\n" })?;
-                self.stdout.text(&escaped_json(&serde_json::to_string(&row)?))?;
+                self.stdout.text(&printable_json(&serde_json::to_string(&row)?))?;
             }
             Shape::Github(commands) => with_remark(located, |remark| self.stdout.text(&commands.line(remark)))?,
             Shape::Sarif(log) => with_remark(located, |remark| self.stdout.text(&log.result(remark)))?,
@@ -161,7 +161,7 @@ impl FindingWriter {
             Shape::Table(_) | Shape::Ndjson => String::new(),
             Shape::Json => {
                 let files = serde_json::to_string(files)?;
-                let files = escaped_json(&files);
+                let files = printable_json(&files);
                 let line_end = if self.written == 0 { "" } else { "\n" };
                 format!("{line_end}],\"left_out\":{left_out},\"files\":{files}}}\n")
             }
@@ -183,26 +183,6 @@ impl FindingWriter {
         self.stdout.text(&end)?;
         self.stdout.flush()
     }
-}
-
-/// `json` with what a terminal acts upon, or nobody sees, as escapes; such characters stand in strings alone.
-fn escaped_json(json: &str) -> Cow<'_, str> {
-    let acts = |char: char| {
-        matches!(char, '\u{7f}'..='\u{9f}' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
-            | '\u{2060}'..='\u{206f}' | '\u{feff}')
-    };
-    if !json.contains(acts) {
-        return json.into();
-    }
-    let mut escaped = String::with_capacity(json.len() + 16);
-    for char in json.chars() {
-        if acts(char) {
-            escaped.push_str(&format!("\\u{:04x}", u32::from(char)));
-        } else {
-            escaped.push(char);
-        }
-    }
-    escaped.into()
 }
 
 /// What is said of a file that could not be read.
@@ -286,8 +266,9 @@ fn excerpt(renderer: &Renderer, located: Located<'_>) -> String {
     let title = level.primary_title(printable(&finding.message)).id(finding.code.as_str());
     let mut group = Group::with_title(title);
     let place = finding.place.as_ref().filter(|place| place.line > 0);
-    let line = line_of(&located);
-    let label = finding.expected.as_ref().map(|expected| format!("expected {expected}"));
+    let line = line_of(&located).map(|line| printable_source(line.strip_suffix('\r').unwrap_or(line)));
+    let line = line.as_deref();
+    let label = finding.expected.as_ref().map(|expected| printable(&format!("expected {expected}")).into_owned());
     match (place, line) {
         (Some(place), Some(line)) => {
             let start = start_of(line, place);
@@ -307,10 +288,10 @@ fn excerpt(renderer: &Renderer, located: Located<'_>) -> String {
     }
     // Without an excerpt there is no marker to write it at.
     if let (None, Some(expected)) = (line, &finding.expected) {
-        group = group.element(Level::NOTE.message(format!("expected {expected}")));
+        group = group.element(Level::NOTE.message(printable(&format!("expected {expected}")).into_owned()));
     }
     if let Some(help) = &finding.help {
-        group = group.element(Level::HELP.message(&**help));
+        group = group.element(Level::HELP.message(printable(help).into_owned()));
     }
     // The runners of workflows take this for a command wherever it stands in a line.
     renderer.render(&[group]).replace("##[", "##\u{fffd}[")
@@ -338,14 +319,6 @@ fn marked(rest: &str) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn json_shows_as_escapes_what_a_terminal_acts_upon() {
-        let escaped = escaped_json("{\"a\":\"\u{9b}x\u{202e}\u{e9}\"}");
-        assert_eq!(escaped, "{\"a\":\"\\u009bx\\u202e\u{e9}\"}");
-        let value: serde_json::Value = serde_json::from_str(&escaped).unwrap();
-        assert_eq!(value["a"], "\u{9b}x\u{202e}\u{e9}");
-    }
 
     #[test]
     fn the_marker_covers_the_token() {

@@ -3,11 +3,11 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 
+use form_usage_events::plain_text::printable_json;
 use form_usage_events::validate::Severity;
 use serde_json::{Value, json};
 use sha3::{Digest as _, Sha3_256};
 
-use super::escaped_json;
 use super::remark::{Remark, Rule, uri};
 
 /// Writes a log with one run.
@@ -76,7 +76,7 @@ impl Log {
         }
         let comma = if self.results == 0 { "\n" } else { ",\n" };
         self.results += 1;
-        format!("{comma}{}", escaped_json(&result.to_string()))
+        format!("{comma}{}", printable_json(&result.to_string()))
     }
 
     /// How it ends. `failures` are files that could not be read, and why.
@@ -93,7 +93,7 @@ impl Log {
             "toolExecutionNotifications": failures.iter().map(notification).collect::<Vec<_>>(),
         });
         let line_end = if self.results == 0 { "" } else { "\n" };
-        let invocation = escaped_json(&invocation.to_string()).into_owned();
+        let invocation = printable_json(&invocation.to_string()).into_owned();
         format!("{line_end}],\"invocations\":[{invocation}]}}]}}\n")
     }
 

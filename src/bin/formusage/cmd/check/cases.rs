@@ -6,7 +6,7 @@ use anyhow::{Context as _, bail};
 use form_usage_events::limited_read::read_limited;
 use form_usage_events::threshold::cases::{CaseFile, CaseResult, Difference, Side};
 use form_usage_events::threshold::{MAX_FILE_BYTES, ThresholdSet};
-use form_usage_events::validate::{Severity, case_findings};
+use form_usage_events::validate::{FirstFindings, Severity, first_case_findings};
 use quick_junit::{NonSuccessKind, TestCase, TestCaseStatus, TestSuite};
 use serde::Serialize;
 
@@ -75,13 +75,21 @@ pub(super) fn run(args: &CheckArgs) -> anyhow::Result<Exit> {
     Ok(if failed == 0 { Exit::Success } else { Exit::Objection })
 }
 
+/// So many findings of a file of cases are named.
+const FINDINGS_SHOWN: usize = 100;
+
 /// The cases of a file, and the thresholds that it names, or those of the command line.
 fn load(path: &Path, args: &CheckArgs) -> anyhow::Result<(CaseFile, ThresholdSet)> {
     let text = read_limited(path, MAX_FILE_BYTES).context("it can't be read")?;
-    let mut errors = 0;
-    for finding in case_findings(&text) {
+    let FirstFindings { findings, errors_left_out: mut errors, warnings_left_out } =
+        first_case_findings(&text, FINDINGS_SHOWN);
+    let left_out = errors + warnings_left_out;
+    for finding in findings {
         errors += u64::from(finding.severity == Severity::Error);
         say(&printable(&format!("{}:{finding}", path.display())));
+    }
+    if left_out > 0 {
+        say(&format!("and {left_out} more, not named here"));
     }
     if errors > 0 {
         bail!(

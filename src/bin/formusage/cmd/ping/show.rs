@@ -7,7 +7,7 @@ use form_usage_events::ping::{AddressReport, PingReport, Status, StepReport};
 use serde::Serialize;
 
 use crate::cli::PingFormat;
-use crate::output::{Stdout, stdout_is_terminal};
+use crate::output::{Stdout, printable, stdout_is_terminal};
 
 pub(super) fn show(report: &PingReport, format: Option<PingFormat>) -> anyhow::Result<()> {
     let default = if stdout_is_terminal() { PingFormat::Table } else { PingFormat::Ndjson };
@@ -68,7 +68,7 @@ fn table(address: &AddressReport, rounds: u32) -> String {
         };
         let times =
             if step.failed > 0 && rounds > 1 { format!("{mark} {}/{}", step.failed, step.tried) } else { mark.into() };
-        table.add_row([step.step.name(), &times, &timing, &step.detail]);
+        table.add_row([step.step.name(), &times, &timing, &*printable(&step.detail)]);
     }
     if let Some(column) = table.column_mut(2) {
         column.set_cell_alignment(CellAlignment::Right);
@@ -84,7 +84,10 @@ fn table(address: &AddressReport, rounds: u32) -> String {
             let word = if step.status == Status::Failed { "failed" } else { "warning" };
             text.push_str(&format!(
                 "\n {} {word}\n   found:    {}\n   expected: {}\n   do:       {}\n",
-                step.step, problem.found, problem.expected, problem.fix
+                step.step,
+                printable(&problem.found),
+                printable(&problem.expected),
+                printable(&problem.fix)
             ));
         }
     }

@@ -10,6 +10,7 @@ use base64::engine::general_purpose::STANDARD;
 use form_usage_events::clock::{Clock, SystemClock};
 use form_usage_events::events::LinePart;
 use form_usage_events::files;
+use form_usage_events::plain_text::{printable, printable_source};
 use form_usage_events::publish::{Keeper, Origin, RefusedLine, Taken};
 use form_usage_events::transport::Failure;
 use serde::Serialize;
@@ -157,16 +158,19 @@ struct OnStandardError;
 
 impl OnStandardError {
     fn write(origin: &Origin, reason: &str, raw: &[u8]) {
-        let mut words = format!("{origin}: {reason}\n").into_bytes();
-        if io::stderr().is_terminal() {
-            // What a terminal might act upon is shown, not sent.
-            let masked = |byte: &u8| if byte.is_ascii_control() && *byte != b'\t' { b'?' } else { *byte };
-            words.extend(raw.iter().map(masked));
+        let _ = io::stderr().write_all(&Self::words(origin, reason, raw, io::stderr().is_terminal()));
+    }
+
+    fn words(origin: &Origin, reason: &str, raw: &[u8], for_terminal: bool) -> Vec<u8> {
+        let mut words = format!("{}\n", printable(&format!("{origin}: {reason}"))).into_bytes();
+        if for_terminal {
+            words.extend_from_slice(printable_source(&String::from_utf8_lossy(raw)).as_bytes());
         } else {
+            // It is the only copy.
             words.extend_from_slice(raw);
         }
         words.push(b'\n');
-        let _ = io::stderr().write_all(&words);
+        words
     }
 }
 
@@ -190,5 +194,22 @@ impl Keeper for OnStandardError {
 impl Keep for OnStandardError {
     fn finish(&mut self) -> anyhow::Result<()> {
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn terminal_gets_nothing_that_it_acts_upon() {
+        let origin = Origin { input: "a\u{202e}b".into(), line: Some(1) };
+        let raw = "\tx\u{1b}[2J\u{9b}\u{202e}\u{200b}".as_bytes();
+        let shown = OnStandardError::words(&origin, "no event\u{9b}", raw, true);
+        let shown = String::from_utf8(shown).unwrap();
+        assert!(shown.ends_with("no event\u{fffd}\n\tx\u{fffd}[2J\u{fffd}\u{fffd}\u{fffd}\n"), "{shown:?}");
+        assert!(shown.starts_with("a\u{fffd}b"), "{shown:?}");
+        let copy = OnStandardError::words(&origin, "no event", raw, false);
+        assert!(copy.ends_with(&[raw, b"\n"].concat()), "the only copy is whole");
     }
 }

@@ -268,7 +268,7 @@ mod tests {
         let monitor = start().await.unwrap();
         let ask = move || {
             let mut connection = std::net::TcpStream::connect(address).unwrap();
-            connection.write_all(b"GET /metrics HTTP/1.1\r\nhost: x\r\n\r\n").unwrap();
+            connection.write_all(b"GET /metrics HTTP/1.1\r\nhost: localhost\r\n\r\n").unwrap();
             let mut reply = String::new();
             connection.read_to_string(&mut reply).unwrap();
             reply
