@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::{AlertDelivery, ChannelsConfig};
 use crate::clock::{Clock, SystemClock};
 use crate::threshold::{
-    ANY, ActionType, Notifier, ResourceType, ThresholdAlert, ThresholdConfig, ThresholdType, ThresholdViolation,
+    ANY, ActionType, ResourceType, ThresholdAlert, ThresholdConfig, ThresholdType, ThresholdViolation,
 };
 
 /// Alerts for `channels`, a few kilobytes each.
