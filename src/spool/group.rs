@@ -207,7 +207,7 @@ impl Store {
 
     /// Writes the rows of a group; how many bytes of events became dead letters.
     fn write_rows(&mut self, group: &Group, now: i64, retains: bool) -> rusqlite::Result<u64> {
-        let shortens = self.reasons_exceed_room(group)?;
+        let shortens = self.reasons_exceed_room(&group.settled)?;
         let settled: Vec<Cow<'_, Settlement>> =
             group.settled.iter().map(|settlement| settlement.renumbered(&self.numbers)).collect();
         let seqs: Vec<u64> = settled.iter().map(|settlement| settlement.seq).collect();
@@ -255,16 +255,6 @@ impl Store {
         Ok(buried)
     }
 
-    /// Whether the spool would hold more than it may with the whole reasons of the events in `group` that were refused.
-    fn reasons_exceed_room(&self, group: &Group) -> rusqlite::Result<bool> {
-        let reasons = group.settled.iter().filter_map(|it| it.dead.as_ref()).map(String::len).sum::<usize>() as u64;
-        if reasons == 0 {
-            return Ok(false);
-        }
-        let (used, _) = usage(&self.connection)?;
-        Ok(used.saturating_add(reasons) > self.options.max_bytes)
-    }
-
     /// Makes room by dropping retained events, or refuses.
     fn check_room(&mut self, coming: u64, room: Room) -> Result<(), SpoolError> {
         if room == Room::Limit {
@@ -278,21 +268,6 @@ impl Store {
                 Some(refusal) => return Err(refusal),
             }
         }
-    }
-
-    /// Refuses where events that the destination refused fill their share. The count is made anew then: somebody may have
-    /// replayed or purged them.
-    fn check_refused_events(&mut self) -> Result<(), SpoolError> {
-        let share = shares::of_refused_events(self.options.max_bytes);
-        let bytes = match self.refused_event_bytes {
-            Some(bytes) if bytes <= share => return Ok(()),
-            _ => shares::refused_event_bytes(&self.connection, self.destination).map_err(|error| self.refuse(error))?,
-        };
-        self.refused_event_bytes = Some(bytes);
-        if bytes <= share {
-            return Ok(());
-        }
-        Err(SpoolError::RefusedEvents { path: self.path.clone(), destination: self.url.clone(), used: bytes, share })
     }
 
     /// Whether an event may be taken: where one of a few bytes may not, a small disk would be waited for in vain. Drops

@@ -6,7 +6,10 @@
 
 use rusqlite::{Connection, params};
 
+use super::SpoolError;
+use super::group::Settlement;
 use super::letters::ROW_BYTES;
+use super::store::{Store, usage};
 
 /// The part that is kept for destinations of which little waits, as a divisor.
 const KEPT_SHARE: u64 = 4;
@@ -18,6 +21,33 @@ const REFUSED_EVENTS_SHARE: u64 = 4;
 /// more than that of a dead letter.
 const SHORT_REASON_BYTES: usize = 24;
 
+impl Store {
+    /// Refuses where events that the destination refused fill their share. The count is made anew then: somebody may have
+    /// replayed or purged them.
+    pub(super) fn check_refused_events(&mut self) -> Result<(), SpoolError> {
+        let share = self.options.max_bytes / REFUSED_EVENTS_SHARE;
+        let bytes = match self.refused_event_bytes {
+            Some(bytes) if bytes <= share => return Ok(()),
+            _ => refused_event_bytes(&self.connection, self.destination).map_err(|error| self.refuse(error))?,
+        };
+        self.refused_event_bytes = Some(bytes);
+        if bytes <= share {
+            return Ok(());
+        }
+        Err(SpoolError::RefusedEvents { path: self.path.clone(), destination: self.url.clone(), used: bytes, share })
+    }
+
+    /// Whether the spool would hold more than it may with the whole reasons of those that were refused.
+    pub(super) fn reasons_exceed_room(&self, settled: &[Settlement]) -> rusqlite::Result<bool> {
+        let reasons = settled.iter().filter_map(|it| it.dead.as_ref()).map(String::len).sum::<usize>() as u64;
+        if reasons == 0 {
+            return Ok(false);
+        }
+        let (used, _) = usage(&self.connection)?;
+        Ok(used.saturating_add(reasons) > self.options.max_bytes)
+    }
+}
+
 /// How many of `max` bytes may be in use when something is taken for `destination`.
 pub(super) fn limit_of(connection: &Connection, destination: i64, max: u64) -> rusqlite::Result<u64> {
     let sql = "SELECT waiting_bytes, (SELECT count(*) FROM destinations) FROM destinations WHERE id = ?1";
@@ -28,13 +58,8 @@ pub(super) fn limit_of(connection: &Connection, destination: i64, max: u64) -> r
     Ok(if destinations <= 1 || has_little { max } else { max - max / KEPT_SHARE })
 }
 
-/// How many bytes the refused events of a destination may take of a spool of `max` bytes.
-pub(super) const fn of_refused_events(max: u64) -> u64 {
-    max / REFUSED_EVENTS_SHARE
-}
-
 /// Bytes of the events that `destination` refused.
-pub(super) fn refused_event_bytes(connection: &Connection, destination: i64) -> rusqlite::Result<u64> {
+fn refused_event_bytes(connection: &Connection, destination: i64) -> rusqlite::Result<u64> {
     let sql = "SELECT coalesce(sum(length(raw) + length(reason) + ?2), 0) FROM dead_letters
                WHERE kind = 'dead' AND destination = ?1";
     connection.query_row(sql, params![destination, ROW_BYTES], |row| row.get(0))
