@@ -175,6 +175,12 @@ impl AlertDelivery {
         self.notifier.unusable.iter().map(|(place, why)| (place, why.as_str())).map(shown)
     }
 
+    /// Alerts that were dropped so far, since too many waited in the spool for their channel.
+    #[must_use]
+    pub fn dropped(&self) -> u64 {
+        self.runs.iter().map(|run| run.dropped.count()).sum()
+    }
+
     /// Delivers what waits, for as long as was said at the start, and says what became of everything.
     pub async fn finish(self) -> Vec<AlertReport> {
         self.finish_until(std::future::pending()).await

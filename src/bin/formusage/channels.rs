@@ -149,6 +149,11 @@ impl Channels {
         }
     }
 
+    /// Alerts that are lost so far, since too many waited for their channel.
+    pub(crate) fn dropped(&self) -> u64 {
+        self.delivery.dropped()
+    }
+
     /// Ends the delivery, and says what was not delivered. When `cut` is over, nothing more is waited for.
     pub(crate) async fn end(self, cut: impl Future<Output = ()>) {
         let reports = self.delivery.finish_until(cut).await;
