@@ -256,3 +256,6 @@ pub(crate) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
 
 #[cfg(target_os = "linux")]
 mod trust;
+mod whole_lines;
+
+pub use whole_lines::LineFile;

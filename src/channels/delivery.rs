@@ -11,6 +11,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use super::config::{ChannelConfig, ChannelsConfig};
+use super::dropped::DroppedAlerts;
 use super::message::ViolationEvent;
 use super::newest::{Backlog, NewestSink};
 use super::{Target, targets, unbound_names};
@@ -28,7 +29,7 @@ use crate::transport::{Failure, Sink};
 
 /// The longest that one message may take, a program's own limit aside.
 const ATTEMPT: Duration = Duration::from_secs(60);
-/// What alerts may fill of their spool.
+/// What alerts may fill of their spool; one channel alone may fill three quarters of it.
 const SPOOL_BYTES: u64 = 64 << 20;
 
 /// Delivers alerts to all channels of a file, behind one spool, until it is told to finish.
@@ -45,6 +46,7 @@ struct Run {
     name: String,
     /// `None` where every alert goes out.
     backlog: Option<Backlog>,
+    dropped: Arc<DroppedAlerts>,
     /// While it lives, more may come.
     intake: mpsc::Sender<Intake>,
     task: JoinHandle<Result<Report, PipelineError>>,
@@ -60,6 +62,8 @@ pub struct AlertReport {
     /// Alerts that waited while the channel was down and were not sent, since a newer state of the same threshold and
     /// instance was.
     pub superseded: u64,
+    /// Alerts that were dropped, since too many waited in the spool for the channel.
+    pub dropped: u64,
     /// Alerts that wait in the spool for the next run.
     pub waiting: u64,
     /// Alerts that became dead letters.
@@ -71,12 +75,19 @@ pub struct AlertReport {
 /// Puts alerts into the spool of their channels.
 pub struct ChannelNotifier {
     /// By list and name.
-    channels: BTreeMap<(Target, String), (Spool, Option<Backlog>)>,
+    channels: BTreeMap<(Target, String), Channel>,
     /// What the names are bound to.
     config: ChannelsConfig,
     allow_exec: bool,
     /// Those that could not be opened, and why.
     unusable: BTreeMap<(Target, String), String>,
+}
+
+/// Where the alerts of one channel go.
+struct Channel {
+    spool: Spool,
+    backlog: Option<Backlog>,
+    dropped: Arc<DroppedAlerts>,
 }
 
 impl fmt::Debug for ChannelNotifier {
@@ -103,6 +114,19 @@ impl AlertDelivery {
         patience: Duration,
         clock: &Arc<dyn Clock>,
     ) -> Result<Self, UsageEventError> {
+        Self::start_within(SPOOL_BYTES, config, allow_exec, path, patience, clock)
+    }
+
+    /// The same with a spool of at most `max_bytes`.
+    pub(super) fn start_within(
+        max_bytes: u64,
+        config: &ChannelsConfig,
+        allow_exec: bool,
+        path: &Path,
+        patience: Duration,
+        clock: &Arc<dyn Clock>,
+    ) -> Result<Self, UsageEventError> {
+        let options = SpoolOptions { max_bytes, retain: Duration::ZERO, ..SpoolOptions::default() };
         let lists = [(Target::Channel, &config.channels), (Target::Action, &config.actions)];
         let all =
             lists.into_iter().flat_map(|(list, channels)| channels.iter().map(move |(name, it)| (list, name, it)));
@@ -121,9 +145,10 @@ impl AlertDelivery {
             };
             // Programs that read a queue want the whole record.
             let newest_only = !matches!(channel, ChannelConfig::Queue(_));
-            match begin(&shown, sink, newest_only, attempt_time(channel), path, patience, &stop, clock) {
+            match begin(&shown, sink, newest_only, attempt_time(channel), path, &options, patience, &stop, clock) {
                 Ok((spool, run)) => {
-                    channels.insert((list, name.clone()), (spool, run.backlog.clone()));
+                    let (backlog, dropped) = (run.backlog.clone(), run.dropped.clone());
+                    channels.insert((list, name.clone()), Channel { spool, backlog, dropped });
                     runs.push(run);
                 }
                 Err(why) => faults.push(format!("{shown}: {why}")),
@@ -150,6 +175,12 @@ impl AlertDelivery {
         self.notifier.unusable.iter().map(|(place, why)| (place, why.as_str())).map(shown)
     }
 
+    /// Alerts that were dropped so far, since too many waited in the spool for their channel.
+    #[must_use]
+    pub fn dropped(&self) -> u64 {
+        self.runs.iter().map(|run| run.dropped.count()).sum()
+    }
+
     /// Delivers what waits, for as long as was said at the start, and says what became of everything.
     pub async fn finish(self) -> Vec<AlertReport> {
         self.finish_until(std::future::pending()).await
@@ -169,7 +200,7 @@ impl AlertDelivery {
 
     async fn reports(self) -> Vec<AlertReport> {
         let mut reports = Vec::new();
-        for Run { name, backlog, intake, task } in self.runs {
+        for Run { name, backlog, dropped, intake, task } in self.runs {
             drop(intake);
             let ended = match task.await {
                 Ok(ended) => ended.map_err(|error| error.to_string()),
@@ -179,16 +210,20 @@ impl AlertDelivery {
                 Some(backlog) => backlog.superseded().await,
                 None => 0,
             };
+            let dropped = dropped.count();
             reports.push(match ended {
                 Ok(report) => AlertReport {
                     name,
                     delivered: (report.delivered + report.resumed.delivered).saturating_sub(superseded),
                     superseded,
+                    dropped,
                     waiting: report.waiting(),
                     dead: report.dead + report.resumed.dead,
                     errors: report.reason.into_iter().chain(report.errors).collect(),
                 },
-                Err(error) => AlertReport { name, delivered: 0, superseded, waiting: 0, dead: 0, errors: vec![error] },
+                Err(error) => {
+                    AlertReport { name, delivered: 0, superseded, dropped, waiting: 0, dead: 0, errors: vec![error] }
+                }
             });
         }
         reports
@@ -210,12 +245,12 @@ fn begin(
     newest_only: bool,
     attempt: Duration,
     path: &Path,
+    options: &SpoolOptions,
     patience: Duration,
     stop: &Stop,
     clock: &Arc<dyn Clock>,
 ) -> Result<(Spool, Run), String> {
-    let options = SpoolOptions { max_bytes: SPOOL_BYTES, retain: Duration::ZERO, ..SpoolOptions::default() };
-    let spool = Spool::open(path, name, options, clock.clone()).map_err(|error| error.to_string())?;
+    let spool = Spool::open(path, name, options.clone(), clock.clone()).map_err(|error| error.to_string())?;
     let backlog = if newest_only { Some(Backlog::read(path, name).map_err(|error| error.to_string())?) } else { None };
     let sink: Box<dyn Sink> = match &backlog {
         Some(backlog) => Box::new(NewestSink { channel: sink, backlog: backlog.clone() }),
@@ -244,7 +279,7 @@ fn begin(
         let (mut keeper, mut progress) = (deaths, Quiet);
         publish_through(&own, &pipeline, Some(&breaker), receiver, &mut keeper, &mut progress, stop).await
     });
-    Ok((spool, Run { name: name.to_owned(), backlog, intake, task }))
+    Ok((spool, Run { name: name.to_owned(), backlog, dropped: Arc::default(), intake, task }))
 }
 
 impl ChannelNotifier {
@@ -272,9 +307,22 @@ impl ChannelNotifier {
             let (indices, items): (Vec<usize>, Vec<NewItem>) = group.into_iter().unzip();
             let (list, name) = (place.0.name(), &place.1);
             let failure = match self.channels.get(&place) {
-                Some((spool, backlog)) => {
+                Some(channel) => {
                     let waiting = indices.iter().filter_map(|at| alerts.get(*at));
-                    take(spool, backlog.as_ref(), items, waiting).await.map(|why| format!("{list} `{name}`: {why}"))
+                    let taken = take(&channel.spool, channel.backlog.as_ref(), items, waiting).await;
+                    let shown = format!("{list}:{name}");
+                    match taken {
+                        Ok(()) => {
+                            channel.dropped.accepted(&shown);
+                            None
+                        }
+                        // Kept to be tried again, they would hold up what others are to be told.
+                        Err(error) if error.is_out_of_share() => {
+                            channel.dropped.drop_for(&error, &shown, indices.len());
+                            None
+                        }
+                        Err(error) => Some(format!("{list} `{name}`: {error}")),
+                    }
                 }
                 None => Some(match self.unusable.get(&place) {
                     Some(why) => format!("the {list} `{name}` can't be used: {why}"),
@@ -295,21 +343,18 @@ impl ChannelNotifier {
     }
 }
 
-/// Puts `items`, which tell of `alerts`, into the spool of a channel. Why that failed.
+/// Puts `items`, which tell of `alerts`, into the spool of a channel.
 async fn take<'a>(
     spool: &Spool,
     backlog: Option<&Backlog>,
     items: Vec<NewItem>,
     alerts: impl Iterator<Item = &'a ThresholdAlert>,
-) -> Option<String> {
-    let failure = |result: Result<(), (SpoolError, Vec<NewItem>)>| result.err().map(|(error, _)| error.to_string());
-    let Some(backlog) = backlog else { return failure(spool.take(items).await) };
+) -> Result<(), SpoolError> {
+    let Some(backlog) = backlog else { return spool.take(items).await.map_err(|(error, _)| error) };
     let mut newest = backlog.lock().await;
-    let why = failure(spool.take(items).await);
-    if why.is_none() {
-        alerts.for_each(|alert| backlog.note(&mut newest, alert));
-    }
-    why
+    spool.take(items).await.map_err(|(error, _)| error)?;
+    alerts.for_each(|alert| backlog.note(&mut newest, alert));
+    Ok(())
 }
 
 impl Notifier for ChannelNotifier {

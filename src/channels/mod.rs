@@ -12,6 +12,9 @@
 mod address;
 mod config;
 mod delivery;
+#[cfg(test)]
+mod delivery_tests;
+mod dropped;
 mod exec;
 mod limited_stream;
 mod message;

@@ -4,6 +4,7 @@
 //! instance, parallel delivery, holding on while the destination is down, and books that balance. Both deliver through
 //! a [`Delivery`]: retries around a breaker around a time limit around a sink.
 
+mod accepted;
 mod concurrency;
 mod course;
 mod delivery;
@@ -24,6 +25,7 @@ mod suspects;
 mod unanswered;
 mod worker;
 
+pub use accepted::{Accepted, AcceptedLines};
 pub use concurrency::{Concurrency, Sample};
 pub use delivery::{Deferral, Delivery, DeliveryStats, Ending};
 pub use feed::Feed;

@@ -7,7 +7,7 @@ use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
 
 use super::damage::with_suffix;
 use super::store::{Store, usage};
-use super::{NewItem, SpoolError, letter_age, letters, reserve};
+use super::{NewItem, SpoolError, letter_age, letters, reserve, shares};
 use crate::circuit_breaker::BreakerRecord;
 use crate::database::StoreError;
 use crate::events::EventId;
@@ -197,14 +197,17 @@ impl Store {
     }
 
     fn write(&mut self, group: &Group, now: i64, retains: bool) -> Result<(), SpoolError> {
-        self.write_rows(group, now, retains).map_err(|error| self.refuse(error))?;
+        let buried = self.write_rows(group, now, retains).map_err(|error| self.refuse(error))?;
+        self.refused_event_bytes = self.refused_event_bytes.map(|bytes| bytes + buried);
         for settlement in &group.settled {
             self.claims.settle(settlement.renumbered(&self.numbers).seq);
         }
         Ok(())
     }
 
-    fn write_rows(&mut self, group: &Group, now: i64, retains: bool) -> rusqlite::Result<()> {
+    /// Writes the rows of a group; how many bytes of events became dead letters.
+    fn write_rows(&mut self, group: &Group, now: i64, retains: bool) -> rusqlite::Result<u64> {
+        let shortens = self.reasons_exceed_room(&group.settled)?;
         let settled: Vec<Cow<'_, Settlement>> =
             group.settled.iter().map(|settlement| settlement.renumbered(&self.numbers)).collect();
         let seqs: Vec<u64> = settled.iter().map(|settlement| settlement.seq).collect();
@@ -213,10 +216,11 @@ impl Store {
         let mut changes = Changes::default();
         take(&transaction, &group.items, self.destination, self.run, now, changes.of(self.destination))?;
         remember(&transaction, &group.remembered, self.destination, &self.numbers)?;
-        let settling =
-            Settling { connection: &transaction, destination: self.destination, run: self.run, now, retains };
+        let (destination, run) = (self.destination, self.run);
+        let settling = Settling { connection: &transaction, destination, run, now, retains, shortens };
+        let mut buried = 0;
         for settlement in &settled {
-            settling.settle(settlement, changes.of(self.destination))?;
+            buried += settling.settle(settlement, changes.of(self.destination))?;
         }
         {
             let mut release = transaction
@@ -247,11 +251,15 @@ impl Store {
         if retains && !group.settled.is_empty() {
             prune_to(&transaction, self.options.retain_max_bytes)?;
         }
-        transaction.commit()
+        transaction.commit()?;
+        Ok(buried)
     }
 
     /// Makes room by dropping retained events, or refuses.
     fn check_room(&mut self, coming: u64, room: Room) -> Result<(), SpoolError> {
+        if room == Room::Limit {
+            self.check_refused_events()?;
+        }
         loop {
             let refusal = self.lack_of_room(coming, room)?;
             match refusal {
@@ -276,8 +284,15 @@ impl Store {
             Room::ReadAhead => (READ_AHEAD_BYTES, 2),
         };
         let (used, free) = usage(&self.connection).map_err(|error| self.refuse(error))?;
-        if used.saturating_add(coming) > self.options.max_bytes.saturating_add(beyond) {
-            return Ok(Some(SpoolError::LimitReached { path: path(), coming, used, limit: self.options.max_bytes }));
+        let max = self.options.max_bytes;
+        let limit = shares::limit_of(&self.connection, self.destination, max).map_err(|error| self.refuse(error))?;
+        if used.saturating_add(coming) > limit.saturating_add(beyond) {
+            let path = path();
+            return Ok(Some(if limit == max {
+                SpoolError::LimitReached { path, coming, used, limit }
+            } else {
+                SpoolError::ShareReached { path, destination: self.url.clone(), coming, used, limit, max }
+            }));
         }
         let Some((total, left)) = reserve::disk(&self.path) else { return Ok(None) };
         // What is in the log goes into the file before the log can be used anew; so does what is coming, and its index.
@@ -379,11 +394,14 @@ struct Settling<'a> {
     run: i64,
     now: i64,
     retains: bool,
+    /// Reasons are kept in short, since there is no room for the whole.
+    shortens: bool,
 }
 
 impl Settling<'_> {
-    /// The id is compared too: should another file stand under the name, its numbers are not ours.
-    fn settle(&self, settlement: &Settlement, change: &mut Change) -> rusqlite::Result<()> {
+    /// How many bytes became a dead letter. The id is compared too: should another file stand under the name, its numbers
+    /// are not ours.
+    fn settle(&self, settlement: &Settlement, change: &mut Change) -> rusqlite::Result<u64> {
         let keep = self.retains && settlement.dead.is_none();
         let sql = if keep {
             "UPDATE events SET delivered_at = ?4 WHERE seq = ?1 AND destination = ?2 AND id = ?3 AND delivered_at IS NULL
@@ -392,7 +410,9 @@ impl Settling<'_> {
             "DELETE FROM events WHERE seq = ?1 AND destination = ?2 AND id = ?3 AND delivered_at IS NULL AND ?4 = ?4
              RETURNING run, letter, length(body)"
         };
-        if let Some(reason) = &settlement.dead {
+        let short = settlement.dead.as_deref().filter(|_| self.shortens).map(shares::shortened);
+        let reason = short.as_deref().or(settlement.dead.as_deref());
+        if let Some(reason) = reason {
             self.bury(settlement, reason)?;
         }
         let mut statement = self.connection.prepare_cached(sql)?;
@@ -402,7 +422,7 @@ impl Settling<'_> {
                 Ok((row.get(0)?, row.get(1)?, row.get(2)?))
             })
             .optional()?;
-        let Some((run, letter, bytes)) = found else { return Ok(()) };
+        let Some((run, letter, bytes)) = found else { return Ok(0) };
         change.waiting_events -= 1;
         change.waiting_bytes -= bytes;
         if keep {
@@ -417,7 +437,8 @@ impl Settling<'_> {
             let sql = format!("UPDATE runs SET {counter} = {counter} + 1 WHERE id = ?1");
             self.connection.prepare_cached(&sql)?.execute([run])?;
         }
-        Ok(())
+        let buried = |reason: &str| bytes.unsigned_abs() + reason.len() as u64 + letters::ROW_BYTES;
+        Ok(reason.map_or(0, buried))
     }
 
     /// Keeps the event's bytes with the reason; a replay that failed goes back to the letter that it came from.

@@ -139,7 +139,7 @@ pub(super) fn keep(connection: &Connection, destination: i64, letter: &NewLetter
 }
 
 /// What a row takes beside its texts, about.
-const ROW_BYTES: u64 = 64;
+pub(super) const ROW_BYTES: u64 = 64;
 
 /// What `item` takes of the share of lines that are no events.
 pub(super) fn share_of(item: &NewItem) -> u64 {

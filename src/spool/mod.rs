@@ -21,6 +21,10 @@
 //!   an event is kept out.
 //! - **A full spool refuses**, with [`SpoolError::LimitReached`] over [`SpoolOptions::max_bytes`] and
 //!   [`StoreError::Full`] where the disk has less than 16 MiB left. Nothing is dropped.
+//! - **No destination fills it for the others**: where there are several, the last quarter is for those of which less than
+//!   an eighth waits ([`SpoolError::ShareReached`]). Events that one destination refused may fill a quarter; then nothing
+//!   more is taken for it until somebody replays or purges them ([`SpoolError::RefusedEvents`]), and where they would go
+//!   beyond the limit with what else waits, the beginnings of their reasons are kept alone.
 //! - **On a full disk acknowledgements are still written**, in groups as small as it takes: 8 MiB of the disk are held in
 //!   a file beside the spool, `SPOOL-reserve` (a sixteenth of a small disk; Linux only), which is given up for them and
 //!   made again before anything more is taken. While the disk is that full, delivered events are not retained.
@@ -62,6 +66,9 @@ mod letters;
 mod look;
 mod replaced;
 mod reserve;
+mod shares;
+#[cfg(test)]
+mod shares_tests;
 mod store;
 #[cfg(test)]
 mod test_support;
@@ -212,6 +219,38 @@ pub enum SpoolError {
         /// The most there may be.
         limit: u64,
     },
+    /// It holds as much as it may for a destination of which much waits already.
+    #[error(
+        "the spool {path} is full for {destination}: {coming} more bytes do not fit, since {used} of {max} are in use, and above {limit} there is room for its other destinations alone (formusage spool status --spool {path} says by which); it takes more when events are delivered, dead letters purged (formusage dlq purge --spool {path}) or --spool-max-bytes is raised"
+    )]
+    ShareReached {
+        /// The file.
+        path: PathBuf,
+        /// The destination that more was to be taken for.
+        destination: String,
+        /// Bytes of the events that were to be taken, all of them or none.
+        coming: u64,
+        /// Bytes in use.
+        used: u64,
+        /// The most there may be for this destination.
+        limit: u64,
+        /// The most there may be for all.
+        max: u64,
+    },
+    /// The events that the destination refused fill their share.
+    #[error(
+        "events that {destination} refused fill their share of the spool {path} ({used} of {share} bytes), and no more are accepted for it; see why with formusage dlq list --spool {path}, then have them delivered with formusage dlq replay --spool {path}, throw them away with formusage dlq purge --spool {path}, or raise --spool-max-bytes"
+    )]
+    RefusedEvents {
+        /// The file.
+        path: PathBuf,
+        /// The destination that refused them.
+        destination: String,
+        /// Bytes that they take.
+        used: u64,
+        /// The most that they may take before nothing more is taken.
+        share: u64,
+    },
     /// A file beside the spool.
     #[error("{path}: {error}")]
     Io {
@@ -251,7 +290,12 @@ impl SpoolError {
     /// Whether room may come back: the disk or the spool is full.
     #[must_use]
     pub const fn is_full(&self) -> bool {
-        matches!(self, Self::LimitReached { .. } | Self::Store(StoreError::Full { .. }))
+        self.is_out_of_share() || matches!(self, Self::Store(StoreError::Full { .. }))
+    }
+
+    /// Whether the spool holds as much as it may, in all or for the destination, while the disk has room.
+    pub(crate) const fn is_out_of_share(&self) -> bool {
+        matches!(self, Self::LimitReached { .. } | Self::ShareReached { .. } | Self::RefusedEvents { .. })
     }
 
     /// Whether the file is damaged, so that the next publisher puts it aside.

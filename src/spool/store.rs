@@ -41,6 +41,8 @@ pub(super) struct Store {
     pub(super) numbers: HashMap<(u64, EventId), u64>,
     /// Bytes of the lines that are no events; `None` before they were counted.
     pub(super) refused_bytes: Option<u64>,
+    /// Bytes of the events that the destination refused, or more where replays failed; `None` before they were counted.
+    pub(super) refused_event_bytes: Option<u64>,
     /// When old dead letters were last looked for, in Unix seconds; `None` before the first time.
     pub(super) letter_age_checked_at: Option<i64>,
     lease: Lease,
@@ -72,6 +74,7 @@ impl Store {
             other_dead: 0,
             numbers: HashMap::new(),
             refused_bytes: None,
+            refused_event_bytes: None,
             letter_age_checked_at: None,
             lease,
             identity,
@@ -174,6 +177,7 @@ impl Store {
         let (destination, run) = begun.map_err(|error| self.refuse(error))?;
         (self.connection, self.identity, self.destination, self.run) = (connection, identity, destination, run);
         self.claims.start_anew();
+        (self.refused_bytes, self.refused_event_bytes) = (None, None);
         self.recover()?;
         Ok(())
     }

@@ -1,7 +1,8 @@
 //! NDJSON in a file, or on standard output and input.
 //!
 //! A file is appended to. What was reported as delivered is on disk (`fdatasync` before the report). A last line that
-//! a crash left without its end is ended first, so that it stays apart from what follows. Where another file stands in its
+//! a crash left without its end is ended first, so that it stays apart from what follows; of a write that a full disk broke
+//! off nothing is left. Where another file stands in its
 //! place, or none (as after the rotation of logs), what comes next goes there.
 
 mod follow;
@@ -17,7 +18,7 @@ pub(super) use self::source::FileSource;
 use super::cause::shortage;
 use super::{BatchLimits, BoxFuture, Failure, Outcome, Reach, Sink};
 use crate::events::EncodedEvent;
-use crate::files;
+use crate::files::{self, LineFile};
 
 /// Writes events as lines.
 #[derive(Debug, Clone)]
@@ -29,12 +30,11 @@ pub(super) struct FileSink {
 #[derive(Debug)]
 enum Output {
     File {
-        file: File,
+        file: LineFile,
         path: PathBuf,
-        /// A write failed in the middle of a line, which has to be ended before the next.
-        torn: bool,
     },
-    Stdout,
+    /// Its file, where it is a regular one.
+    Stdout(Option<LineFile>),
 }
 
 impl FileSink {
@@ -49,7 +49,7 @@ impl FileSink {
     }
 
     pub(super) fn stdout() -> Self {
-        Self { output: Arc::new(Mutex::new(Output::Stdout)), name: "standard output".to_owned() }
+        Self { output: Arc::new(Mutex::new(Output::Stdout(LineFile::of_stdout()))), name: "standard output".to_owned() }
     }
 }
 
@@ -68,7 +68,7 @@ impl Output {
         let mut file = files::open_output(path, OpenOptions::new().read(true).append(true).create(true))?;
         // Only a file can be looked at from its end; a device or a named pipe has none.
         let torn = file.metadata().is_ok_and(|metadata| metadata.is_file()) && ends_torn(&mut file)?;
-        Ok(Self::File { file, path: path.to_owned(), torn })
+        Ok(Self::File { file: LineFile::appending(file, torn), path: path.to_owned() })
     }
 
     /// Writes `lines` to the file that stands under the name.
@@ -85,8 +85,8 @@ impl Output {
 
     /// Goes on with the file that stands under the name. Whether the one before is gone, and what it held.
     fn follow_the_name(&mut self) -> io::Result<bool> {
-        let Self::File { file, path, .. } = self else { return Ok(false) };
-        let Some(names) = other_names(file, path) else { return Ok(false) };
+        let Self::File { file, path } = self else { return Ok(false) };
+        let Some(names) = other_names(file.file(), path) else { return Ok(false) };
         let removed = names == 0;
         if removed {
             tracing::error!(path = %path.display(), "the file was removed while it was written to: what it held is gone with it, and a new one is begun");
@@ -97,19 +97,15 @@ impl Output {
 
     fn append(&mut self, lines: &[u8]) -> io::Result<()> {
         match self {
-            Self::Stdout => {
+            Self::Stdout(Some(file)) => file.write(lines),
+            Self::Stdout(None) => {
                 let mut stdout = io::stdout().lock();
                 stdout.write_all(lines)?;
                 stdout.flush()
             }
-            Self::File { file, torn, .. } => {
-                if *torn {
-                    file.write_all(b"\n")?;
-                }
-                *torn = true;
-                file.write_all(lines)?;
-                *torn = false;
-                sync(file)
+            Self::File { file, .. } => {
+                file.write(lines)?;
+                sync(file.file())
             }
         }
     }

@@ -147,7 +147,7 @@ impl Failure {
 
     pub(in crate::transport) fn of(kind: FailureKind, message: impl Into<String>) -> Self {
         let (reach, repeat) = (Reach::Answered, Repeat::No);
-        Self { kind, message: message.into(), retry_after: None, reach, repeat, advice: 0, resent: false }
+        Self { kind, message: in_one_line(message.into()), retry_after: None, reach, repeat, advice: 0, resent: false }
     }
 
     /// The same, with what to do about it at the end of the message.
@@ -199,6 +199,22 @@ impl Failure {
     pub fn retry_after(self, after: Option<Duration>) -> Self {
         Self { retry_after: after, ..self }
     }
+}
+
+/// `message` with its control characters escaped: it may hold what a server or a program said, which must not pass for
+/// further lines of a log.
+fn in_one_line(message: String) -> String {
+    if !message.contains(char::is_control) {
+        return message;
+    }
+    message.chars().fold(String::with_capacity(message.len()), |mut line, char| {
+        if char.is_control() {
+            line.extend(char.escape_default())
+        } else {
+            line.push(char)
+        }
+        line
+    })
 }
 
 /// The words of a message, without those that hold a digit. A place in a file (`FILE:LINE`) is no running number.
@@ -467,5 +483,11 @@ mod tests {
             assert_eq!(fault(one).is_same_fault(&fault(other)), same, "{one} | {other}");
         }
         assert!(!fault("x").is_same_fault(&Failure::service("x")));
+    }
+
+    #[test]
+    fn message_of_a_failure_is_one_line() {
+        let failure = Failure::service("the program ended: down\r\n2026-11-28 ERROR forged \u{1b}[31mred\tü");
+        assert_eq!(failure.message, "the program ended: down\\r\\n2026-11-28 ERROR forged \\u{1b}[31mred\\tü");
     }
 }

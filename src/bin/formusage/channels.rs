@@ -149,24 +149,32 @@ impl Channels {
         }
     }
 
+    /// Alerts that are lost so far, since too many waited for their channel.
+    pub(crate) fn dropped(&self) -> u64 {
+        self.delivery.dropped()
+    }
+
     /// Ends the delivery, and says what was not delivered. When `cut` is over, nothing more is waited for.
     pub(crate) async fn end(self, cut: impl Future<Output = ()>) {
         let reports = self.delivery.finish_until(cut).await;
         for report in &reports {
-            let AlertReport { name, superseded, waiting, dead, errors, .. } = report;
+            let AlertReport { name, superseded, dropped, waiting, dead, errors, .. } = report;
             if *superseded > 0 {
                 let alerts = counted(*superseded, "alert was not sent", "alerts were not sent");
                 say(&format!(
                     "{name}: {alerts} after the outage, since newer states of the same thresholds and instances were"
                 ));
             }
-            if *waiting + *dead == 0 && errors.is_empty() {
+            if *waiting + *dead + *dropped == 0 && errors.is_empty() {
                 continue;
             }
             let why = errors.first().map(|error| format!(": {error}")).unwrap_or_default();
             let waits = format!("{} for the next run", counted(*waiting, "alert waits", "alerts wait"));
             let died = counted(*dead, "alert is a dead letter", "alerts are dead letters");
-            let parts = [(*waiting, waits), (*dead, died)].into_iter().filter(|(count, _)| *count > 0);
+            let lost = counted(*dropped, "alert is lost", "alerts are lost");
+            let lost = format!("{lost}, since too many waited for it");
+            let parts =
+                [(*waiting, waits), (*dead, died), (*dropped, lost)].into_iter().filter(|(count, _)| *count > 0);
             let parts: Vec<_> = parts.map(|(_, words)| words).collect();
             let what = if parts.is_empty() { "its delivery failed".to_owned() } else { parts.join(", ") };
             say(&format!("{name}: {what}{why}"));

@@ -1,13 +1,13 @@
 //! Standard output carries data, standard error carries words.
 
 use std::borrow::Cow;
-use std::fs::File;
-use std::io::{self, IsTerminal, Seek as _, SeekFrom, Write};
+use std::io::{self, IsTerminal, Write};
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 #[cfg(target_os = "linux")]
 use std::time::Duration;
 
+use form_usage_events::files::LineFile;
 use form_usage_events::plain_text;
 pub(crate) use form_usage_events::plain_text::printable;
 
@@ -65,12 +65,12 @@ impl Stdout {
 #[derive(Debug)]
 pub(crate) struct WholeLines {
     stdout: Stdout,
-    file: Option<OutputFile>,
+    file: Option<LineFile>,
 }
 
 impl WholeLines {
     pub(crate) fn new() -> Self {
-        Self { stdout: Stdout::new(), file: OutputFile::of_stdout() }
+        Self { stdout: Stdout::new(), file: LineFile::of_stdout() }
     }
 
     /// Writes `lines`, each with its end. Of what a file could not take all of, it holds nothing.
@@ -79,69 +79,6 @@ impl WholeLines {
             Some(file) => file.write(lines).map_err(explain),
             None => self.stdout.bytes(lines).and_then(|()| self.stdout.flush()),
         }
-    }
-}
-
-/// A regular file that is our standard output.
-#[derive(Debug)]
-struct OutputFile {
-    file: File,
-    appends: bool,
-    /// It ends in half a line of somebody who was killed or had no room.
-    torn: bool,
-}
-
-impl OutputFile {
-    #[cfg(target_os = "linux")]
-    fn of_stdout() -> Option<Self> {
-        use rustix::fs::{OFlags, fcntl_getfl};
-        use std::io::Read as _;
-        use std::os::fd::AsFd as _;
-        let mut file = File::from(io::stdout().as_fd().try_clone_to_owned().ok()?);
-        let length = file.metadata().ok().filter(std::fs::Metadata::is_file)?.len();
-        let appends = fcntl_getfl(&file).ok()?.contains(OFlags::APPEND);
-        let at_end = appends || file.stream_position().ok()? == length;
-        let mut last = [b'\n'];
-        if length > 0 && at_end {
-            // Ours can only be written to.
-            let readable = File::open("/proc/self/fd/1");
-            let _ = readable.and_then(|mut it| it.seek(SeekFrom::End(-1)).and_then(|_| it.read_exact(&mut last)));
-        }
-        Some(Self { file, appends, torn: last != [b'\n'] })
-    }
-
-    #[cfg(not(target_os = "linux"))]
-    fn of_stdout() -> Option<Self> {
-        None
-    }
-
-    fn write(&mut self, lines: &[u8]) -> io::Result<()> {
-        let start = if self.appends { self.file.metadata()?.len() } else { self.file.stream_position()? };
-        let end: &[u8] = if self.torn { b"\n" } else { b"" };
-        let bytes = [end, lines].concat();
-        let mut written = 0;
-        while let Some(rest) = bytes.get(written..).filter(|rest| !rest.is_empty()) {
-            let error = match self.file.write(rest) {
-                Ok(0) => io::ErrorKind::WriteZero.into(),
-                Ok(count) => {
-                    written += count;
-                    continue;
-                }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(error) => error,
-            };
-            // Cut only where all that stands behind is ours.
-            let is_last = self.file.metadata()?.len() == start + written as u64;
-            if written > 0 && is_last {
-                self.file.set_len(start)?;
-                self.file.seek(SeekFrom::Start(start))?;
-            } else {
-                self.torn |= written > 0;
-            }
-            return Err(error);
-        }
-        self.torn = false;
-        Ok(())
     }
 }
 

@@ -6,8 +6,8 @@
 //! to stop by the second signal, and ended where either takes longer than it may.
 
 use std::io::{self, IsTerminal as _};
-use std::sync::OnceLock;
 use std::sync::mpsc::channel;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use form_usage_events::clock::{Clock as _, SystemClock};
@@ -43,7 +43,30 @@ pub(crate) struct Ending {
     /// How long stopping may take after the second signal.
     pub(crate) abort_time: Duration,
     /// The message when the process is ended by force: why, and what became of the work.
-    pub(crate) overdue: &'static str,
+    pub(crate) overdue: Overdue,
+}
+
+/// The message of a process that is ended by force, as it reads at that moment.
+#[derive(Clone)]
+pub(crate) struct Overdue(Arc<dyn Fn() -> String + Send + Sync>);
+
+impl Overdue {
+    /// What `message` returns, which must not wait for anything.
+    pub(crate) fn new(message: impl Fn() -> String + Send + Sync + 'static) -> Self {
+        Self(Arc::new(message))
+    }
+}
+
+impl From<&'static str> for Overdue {
+    fn from(message: &'static str) -> Self {
+        Self::new(move || message.to_owned())
+    }
+}
+
+impl std::fmt::Debug for Overdue {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Overdue").field(&(self.0)()).finish()
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -59,13 +82,14 @@ impl Ending {
     pub(crate) const ABORT_TIME: Duration = Duration::from_secs(2);
 
     /// At once: nothing is under way yet.
-    pub(crate) const fn at_once(overdue: &'static str) -> Self {
-        Self { announcement: "", finish_time: Duration::ZERO, abort_time: Duration::ZERO, overdue }
+    pub(crate) fn at_once(overdue: &'static str) -> Self {
+        Self { announcement: "", finish_time: Duration::ZERO, abort_time: Duration::ZERO, overdue: overdue.into() }
     }
 
     /// The usual times, and nothing said at the first signal.
-    pub(crate) const fn quiet(overdue: &'static str) -> Self {
-        Self { announcement: "", finish_time: Self::FINISH_TIME, abort_time: Self::ABORT_TIME, overdue }
+    pub(crate) fn quiet(overdue: &'static str) -> Self {
+        let (finish_time, abort_time) = (Self::FINISH_TIME, Self::ABORT_TIME);
+        Self { announcement: "", finish_time, abort_time, overdue: overdue.into() }
     }
 }
 
@@ -131,7 +155,7 @@ async fn obey(mut signals: Signals, mut listener: watch::Receiver<Option<Listene
         tokio::select! {
             signal = signals.next() => match &current {
                 None => signal.end_process(),
-                Some(Listener { shutdown, ending }) if shutdown.abort.is_cancelled() => end_process(ending.overdue),
+                Some(Listener { shutdown, ending }) if shutdown.abort.is_cancelled() => end_process(Some(&ending.overdue)),
                 Some(Listener { shutdown, .. }) if shutdown.finish.is_cancelled() => shutdown.abort.cancel(),
                 Some(Listener { shutdown, ending }) => {
                     shutdown.finish.cancel();
@@ -140,7 +164,7 @@ async fn obey(mut signals: Signals, mut listener: watch::Receiver<Option<Listene
             },
             // Never an error: the sender is static.
             _ = listener.changed() => {}
-            () = time_left => end_process(current.map_or("", |listener| listener.ending.overdue)),
+            () = time_left => end_process(current.as_ref().map(|listener| &listener.ending.overdue)),
         }
     }
 }
@@ -152,11 +176,12 @@ fn announce(announcement: &'static str) {
     }
 }
 
-fn end_process(message: &'static str) -> ! {
+fn end_process(overdue: Option<&Overdue>) -> ! {
+    let message = overdue.map(|overdue| (overdue.0)()).unwrap_or_default();
     let (sender, said) = channel();
     let last_words = move || {
         crate::cmd::watch::give_terminal_back();
-        complain(message);
+        complain(&message);
         let _ = sender.send(());
     };
     if std::thread::Builder::new().spawn(last_words).is_ok() {

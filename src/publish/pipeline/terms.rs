@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
+use crate::publish::accepted::AcceptedLines;
 use crate::publish::concurrency::Concurrency;
 use crate::publish::intake::{RefusedLine, Taken};
 use crate::publish::read_ahead::ReadAhead;
@@ -42,6 +43,8 @@ pub struct PipelineOptions {
     /// What bounds the reader of a pipe, where the run goes through a spool: nothing is read while the spool is full, and
     /// what was read is kept. None by default, as for files, which can be read again.
     pub read_ahead: Option<ReadAhead>,
+    /// Counts what a run through a spool has accepted, for whoever keeps a clone of it.
+    pub accepted: AcceptedLines,
 }
 
 impl Default for PipelineOptions {
@@ -57,6 +60,7 @@ impl Default for PipelineOptions {
             max_events: 4_096,
             max_bytes: 16 << 20,
             read_ahead: None,
+            accepted: AcceptedLines::default(),
         }
     }
 }

@@ -202,11 +202,10 @@ impl Taker<'_, '_> {
         let mut told = false;
         let mut last_advance = self.clock().monotonic();
         while let Some(part) = parts.pop() {
-            let counts = count(&part);
+            let (counts, last) = (count(&part), part.last().map(origin_of));
             let (error, mut back) = match self.spool.take(part).await {
                 Ok(()) => {
-                    self.note(|takings| takings.add(counts));
-                    self.signals.taken.notify_one();
+                    self.note_taken(counts, last);
                     last_advance = self.clock().monotonic();
                     continue;
                 }
@@ -221,11 +220,9 @@ impl Taker<'_, '_> {
                     tracing::error!("nothing more is read until the spool takes it: {error}");
                     ahead.hold();
                 }
-                let counts = count(&back);
                 match self.spool.take_read_ahead(std::mem::take(&mut back)).await {
                     Ok(()) => {
-                        self.note(|takings| takings.add(counts));
-                        self.signals.taken.notify_one();
+                        self.note_taken(counts, last);
                         continue;
                     }
                     Err((_, items)) => back = items,
@@ -271,7 +268,7 @@ impl Taker<'_, '_> {
 
     /// Notes what is not taken, from where on: `parts`, the next one last, and what was read ahead.
     fn leave(&self, error: &SpoolError, parts: Vec<Vec<NewItem>>, intake: &mut mpsc::Receiver<Intake>) {
-        let from = parts.iter().rev().flatten().next().map(place_of).unwrap_or_default();
+        let from = parts.iter().rev().flatten().next().map(|item| origin_of(item).to_string()).unwrap_or_default();
         let mut lines: u64 = parts.iter().map(|part| count(part).0).sum();
         intake.close();
         while let Ok(item) = intake.try_recv() {
@@ -365,6 +362,13 @@ impl Taker<'_, '_> {
         NewItem::Letter(letter)
     }
 
+    /// Notes what is in the spool now: how many lines and how many of them refused, and the last one.
+    fn note_taken(&self, counts: (u64, u64), last: Option<Origin>) {
+        self.note(|takings| takings.add(counts));
+        self.pipeline.options().accepted.add(counts.0, last);
+        self.signals.taken.notify_one();
+    }
+
     fn note(&self, change: impl FnOnce(&mut Takings)) {
         change(&mut self.takings.lock().unwrap_or_else(PoisonError::into_inner));
     }
@@ -390,12 +394,12 @@ fn count(items: &[NewItem]) -> (u64, u64) {
     (events.count() as u64 + refused, refused)
 }
 
-fn place_of(item: &NewItem) -> String {
+fn origin_of(item: &NewItem) -> Origin {
     let (input, line) = match item {
         NewItem::Event(event) => (&event.source, event.line),
         NewItem::Letter(letter) => (&letter.source, letter.line),
     };
-    Origin { input: input.clone(), line }.to_string()
+    Origin { input: input.clone(), line }
 }
 
 fn bytes_of(group: &[Intake]) -> usize {

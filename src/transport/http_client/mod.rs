@@ -1,5 +1,6 @@
 //! The HTTP client that destinations share: how it is built, a request and its reply.
 
+mod connection_thread;
 mod direct;
 mod failure;
 #[cfg(any(fuzzing, all(test, feature = "cli")))]
@@ -16,6 +17,7 @@ use std::time::Duration;
 use reqwest::header::{AUTHORIZATION, CONTENT_ENCODING, HeaderMap, HeaderValue, LOCATION, RETRY_AFTER};
 use reqwest::{Client, RequestBuilder, Response, StatusCode};
 
+use self::connection_thread::ConnectionThread;
 pub(super) use self::direct::{DirectPost, Text};
 use self::failure::{
     Resolver, advice, compressed, content_coding, ended_without_reply, retry_after, status_kind, status_repeat,
@@ -95,6 +97,7 @@ pub(crate) struct HttpClient {
     client: Arc<RenewedClient>,
     /// Keeps no connections: for a request that a kept one has lost.
     unpooled: Client,
+    thread: ConnectionThread,
     host: Arc<str>,
     port: u16,
     tls: bool,
@@ -176,6 +179,7 @@ impl HttpClient {
         Ok(Self {
             client: Arc::new(RenewedClient::new(Box::new(move || build(true)), SystemClock.monotonic())?),
             unpooled,
+            thread: ConnectionThread::default(),
             host: server.host.into(),
             port: server.port,
             tls: server.tls,
@@ -206,7 +210,7 @@ impl HttpClient {
     /// `what` and the address by `url`.
     pub(crate) async fn send(&self, request: RequestBuilder, what: &str, url: &str) -> Result<Response, Failure> {
         let spare = request.try_clone();
-        let mut sent = request.send().await;
+        let mut sent = self.thread.run(request.send()).await;
         let mut resent = false;
         // A server that closes kept connections may do so under a request. That is no attempt: the identical bytes go out
         // once more, on a connection of their own.
@@ -216,7 +220,7 @@ impl HttpClient {
             && let Ok(request) = spare.build_split().1
         {
             self.note_lost_reply();
-            (sent, resent) = (self.unpooled.execute(request).await, true);
+            (sent, resent) = (self.thread.run(self.unpooled.execute(request)).await, true);
         }
         let judged = match sent.map_err(reqwest::Error::without_url) {
             Err(error) => Err(Box::pin(self.not_sent(error, what, url)).await),

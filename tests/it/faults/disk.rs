@@ -78,6 +78,27 @@ fn a_disk_that_fills_up_stops_the_reading_and_loses_nothing() {
 }
 
 #[test]
+fn file_on_a_full_disk_holds_whole_lines_of_delivered_events_alone() {
+    let state = State::new();
+    let Some(disk) = Tmpfs::mount(&state.path("disk"), "64k") else { return };
+    let (file, sent) = (disk.0.join("out.ndjson"), events(600));
+    let to = format!("file:{}", file.display());
+    let mut publisher = state.publish(&to, &[&QUICK[..], &["--drain-timeout", "50ms"]].concat());
+    let kept_out = std::thread::scope(|scope| {
+        let mut input = publisher.input.take().unwrap();
+        let lines = text(&sent);
+        scope.spawn(move || {
+            let _ = std::io::Write::write_all(&mut input, lines.as_bytes());
+        });
+        publisher.wait().balanced()
+    });
+    let written = std::fs::read_to_string(&file).unwrap();
+    assert!(written.is_empty() || written.ends_with('\n'), "a line is torn");
+    assert!(kept_out.count("delivered") < 600, "the disk was to be full");
+    assert_eq!(written.lines().count() as u64, kept_out.count("delivered"));
+}
+
+#[test]
 fn a_spool_that_is_removed_under_a_publisher_loses_nothing() {
     let (state, queue) = (State::new(), FormQueue::start());
     queue.always(Answer::status(503));

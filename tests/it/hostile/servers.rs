@@ -168,6 +168,18 @@ fn program_that_floods_its_standard_error_costs_no_memory() {
 }
 
 #[test]
+fn program_that_forges_log_lines_is_shown_in_one_line() {
+    let forge = r#"printf 'off\n2026-11-28T00:00:00Z ERROR all is lost\033[2J\n' >&2; exit 3"#;
+    let channels = json!({ "channels": { "ops": { "exec": { "command": ["/bin/sh", "-c", forge] } } } });
+    let bench = Bench::new(r#""Notify""#, &channels.to_string());
+    let mut command = crate::support::formusage();
+    command.args(["channels", "test", "ops", "--allow-exec", "--channels"]).arg(bench.path("channels.json"));
+    let output = command.output().unwrap();
+    let said = words(&output);
+    assert!(said.contains(r"off\n2026-11-28T00:00:00Z ERROR all is lost\u{1b}[2J"), "{said}");
+}
+
+#[test]
 fn ping_ends_where_a_nats_server_floods_it() {
     const INFO: &str = "INFO {\"version\":\"2.10\",\"headers\":true}\r\n";
     for (greeting, flood, step, found) in [

@@ -20,7 +20,7 @@ pub(crate) fn outlive_the_first_signal(overdue: &'static str) -> anyhow::Result<
         announcement: "reading on to the end of the input, for 5 s at most; once more to stop now",
         finish_time: GRACE,
         abort_time: Duration::ZERO,
-        overdue,
+        overdue: overdue.into(),
     })?;
     Ok(())
 }

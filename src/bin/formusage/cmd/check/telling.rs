@@ -126,7 +126,7 @@ impl Telling {
 
     /// How many alerts could not be handed over.
     pub(super) fn not_told(&self) -> u64 {
-        self.waiting.len() as u64 + self.lost
+        self.waiting.len() as u64 + self.lost + self.channels.dropped()
     }
 
     /// Delivers what is in the spool, and says what waits there for the next run. A signal ends the wait: the verdict on

@@ -1,6 +1,6 @@
 //! Keeps what was not delivered: in a file of dead letters, or on standard error.
 
-use std::fs::{File, OpenOptions};
+use std::fs::OpenOptions;
 use std::io::{self, IsTerminal as _, Write};
 use std::path::Path;
 
@@ -9,7 +9,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use form_usage_events::clock::{Clock, SystemClock};
 use form_usage_events::events::LinePart;
-use form_usage_events::files;
+use form_usage_events::files::{self, LineFile};
 use form_usage_events::plain_text::{printable, printable_source};
 use form_usage_events::publish::{Keeper, Origin, RefusedLine, Taken};
 use form_usage_events::transport::Failure;
@@ -30,7 +30,7 @@ pub(super) fn open(path: Option<&Path>, spooled: bool) -> anyhow::Result<Box<dyn
     let opened =
         if is_special { files::open_output(path, &mut options) } else { files::open_private(path, &mut options) };
     let file = opened.with_context(|| format!("can't open the dead-letter file {}", path.display()))?;
-    Ok(Box::new(InFile { file, log: RefusalLog::default() }))
+    Ok(Box::new(InFile { file: LineFile::appending(file, false), log: RefusalLog::default() }))
 }
 
 /// Why a record is in the file.
@@ -67,7 +67,7 @@ struct Record<'a> {
 
 #[derive(Debug)]
 struct InFile {
-    file: File,
+    file: LineFile,
     log: RefusalLog,
 }
 
@@ -90,7 +90,7 @@ impl InFile {
         let mut line = serde_json::to_vec(&record)?;
         line.push(b'\n');
         // One write a record, so that several writers of one file do not mix their lines.
-        self.file.write_all(&line)
+        self.file.write(&line)
     }
 }
 
@@ -114,7 +114,7 @@ impl Keep for InFile {
     fn finish(&mut self) -> anyhow::Result<()> {
         self.log.rest().inspect(|words| tracing::warn!("{words}"));
         // A pipe or a terminal can't be synced and needs it not.
-        match self.file.sync_data() {
+        match self.file.file().sync_data() {
             Err(error) if error.kind() != io::ErrorKind::InvalidInput => {
                 Err(error).context("can't make the dead-letter file durable")
             }

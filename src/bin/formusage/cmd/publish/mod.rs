@@ -3,6 +3,7 @@
 mod keep;
 mod monitor;
 mod observe;
+mod overdue;
 mod pipe;
 mod refusal_log;
 mod show;
@@ -48,10 +49,6 @@ const LEAST_SPOOL: u64 = 128 << 10;
 
 /// A run that was asked to end is given so long at least, however short `--drain-timeout` is: what was read is made durable.
 const LEAST_FINISH_TIME: Duration = Duration::from_secs(9);
-const OVERDUE_WITH_SPOOL: &str = "ended by force, since finishing took longer than --drain-timeout: what was accepted \
-     waits in the spool; look at it with: formusage spool status";
-const OVERDUE_WITHOUT_SPOOL: &str = "ended by force, since finishing took longer than --drain-timeout: what became of \
-     the last events is unknown; publishing the input again sends them under the same ids";
 
 /// A run that ends sooner says by itself how it ended.
 const SAY_AFTER: Duration = Duration::from_secs(1);
@@ -125,11 +122,16 @@ fn publish(args: &PublishArgs, inputs: Inputs, shutdown: &Shutdown) -> anyhow::R
         }
         let delivery = Delivery::new(sink.into(), retrier, breaker.clone(), args.timeout, clock.clone())
             .with_concurrency(concurrency);
+        let reader = inputs.reading_end();
         shutdown.end_as(Ending {
             announcement: "finishing: delivering what was read; press Ctrl-C again to stop at once",
-            finish_time: args.drain_timeout.max(LEAST_FINISH_TIME),
+            // The last words take their time too.
+            finish_time: (args.drain_timeout - args.drain_timeout / 10).max(LEAST_FINISH_TIME),
             abort_time: Ending::ABORT_TIME,
-            overdue: if spool.is_some() { OVERDUE_WITH_SPOOL } else { OVERDUE_WITHOUT_SPOOL },
+            overdue: match &spool {
+                Some(_) => overdue::with_spool(options.accepted.clone(), reader.clone()),
+                None => overdue::without_spool(),
+            },
         })?;
         let stop = Stop { finish: shutdown.finish.clone(), abort: shutdown.abort.clone(), ..Stop::default() };
         let late = late_after(shutdown, args.drain_timeout, clock.clone());
@@ -150,7 +152,7 @@ fn publish(args: &PublishArgs, inputs: Inputs, shutdown: &Shutdown) -> anyhow::R
         )
         .await?;
         let ahead = options.read_ahead.clone().map(|ahead| (ahead, shutdown.finish.clone()));
-        let (intake, reader) = inputs.read(rules, ahead, clock.clone())?;
+        let intake = inputs.read(rules, ahead, clock.clone(), &reader)?;
         let manager = thresholds.as_ref().map(Thresholds::manager);
         let pipeline = Pipeline::new(delivery, manager, options);
         let breaker = breaker.as_ref();
@@ -300,7 +302,10 @@ struct Said {
     unread_from: Option<String>,
     /// How many lines nobody took.
     unread: u64,
-    /// The last line that was handed on.
+    /// The first line that was handed on, and how many were.
+    first: Option<Origin>,
+    handed_on: u64,
+    /// The last one of a pipe.
     last: Option<Origin>,
     ended: bool,
     /// The end of the input was reached.
@@ -320,10 +325,25 @@ impl ReadingEnd {
         said.unread_from = said.unread_from.take().or(place);
     }
 
-    /// The line at `place` is handed on.
-    fn note_last(&self, place: Option<&Origin>) {
+    /// The lines of `group` are handed on, of a pipe where `is_pipe` says so.
+    fn note_handed_on(&self, group: &[Intake], is_pipe: bool) {
+        let begins_line = |item: &&Intake| match item {
+            Intake::Event(_) => true,
+            Intake::Refused(line) => line.is_first_piece(),
+            Intake::Broken(_) => false,
+        };
         let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
-        said.last = place.cloned().or(said.last.take());
+        said.handed_on += group.iter().filter(begins_line).count() as u64;
+        said.first = said.first.take().or_else(|| group.iter().find_map(Intake::origin).cloned());
+        if is_pipe {
+            said.last = group.iter().rev().find_map(Intake::origin).cloned().or(said.last.take());
+        }
+    }
+
+    /// The first line that was handed on by now, and how many were.
+    fn handed_on(&self) -> (Option<Origin>, u64) {
+        let said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
+        (said.first.clone(), said.handed_on)
     }
 
     /// Nothing more is read; whether that is the end of the input.
@@ -363,16 +383,21 @@ impl Inputs {
         Ok(Self { readers, event: None, finite })
     }
 
-    /// Reads on a thread of its own, since files and pipes block.
+    /// What the reading side is to note.
+    fn reading_end(&self) -> Arc<ReadingEnd> {
+        let patience = if self.finite { ReadingEnd::PATIENCE_WITH_FILES } else { ReadingEnd::PATIENCE };
+        Arc::new(ReadingEnd { patience, ..ReadingEnd::default() })
+    }
+
+    /// Reads on a thread of its own, since files and pipes block; notes at `end` how far it came.
     fn read(
         self,
         rules: IntakeRules,
         ahead: Option<(ReadAhead, CancellationToken)>,
         clock: Arc<dyn Clock>,
-    ) -> anyhow::Result<(mpsc::Receiver<Intake>, Arc<ReadingEnd>)> {
+        end: &Arc<ReadingEnd>,
+    ) -> anyhow::Result<mpsc::Receiver<Intake>> {
         let (feed, receiver) = Feed::channel();
-        let patience = if self.finite { ReadingEnd::PATIENCE_WITH_FILES } else { ReadingEnd::PATIENCE };
-        let end = Arc::new(ReadingEnd { patience, ..ReadingEnd::default() });
         let (told, finite) = (end.clone(), self.finite);
         let counted = ahead.as_ref().map(|(ahead, _)| ahead.clone());
         let mut ahead = ahead
@@ -380,10 +405,8 @@ impl Inputs {
             .transpose()
             .context("can't make a pipe")?;
         let give = move |group: Vec<Intake>| {
-            if let Some(ahead) = &counted {
-                ahead.gave(group.len());
-                told.note_last(group.iter().rev().find_map(Intake::origin));
-            }
+            told.note_handed_on(&group, counted.is_some());
+            counted.iter().for_each(|ahead| ahead.gave(group.len()));
             match feed.put(group) {
                 Ok(()) => ControlFlow::Continue(()),
                 Err(group) => {
@@ -419,7 +442,7 @@ impl Inputs {
             }
             over.end(true);
         });
-        Ok((receiver, end))
+        Ok(receiver)
     }
 }
 
