@@ -339,7 +339,7 @@ impl Agent {
             return Err(CollectError(problem.to_string()));
         }
         say(&problems);
-        self.fleet.release_namespaces(moment.at);
+        self.fleet.release_namespaces();
         self.close_at_jump(events);
         // What was consumed while nobody looked is an event of its own.
         self.fleet.close(moment.second, |_| true, events);

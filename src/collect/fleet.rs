@@ -27,7 +27,7 @@ use super::namespace_owners::NamespaceOwners;
 use super::overlap::{Place, Places, clash, contained, twice};
 use super::remainder::{Remainder, Remainders};
 use super::timeline::is_possible_second;
-use super::{Chain, Identity, LostCpu, Meter, Observed, Reading, Traffic};
+use super::{Chain, Identity, LostCpu, Meter, Observed, Reading};
 use crate::clock::Monotonic;
 
 /// How long the chain of an instance that ended is remembered.
@@ -50,8 +50,6 @@ pub(super) struct Moment {
 /// Ended instances whose chain is remembered at most. Whoever may make control groups makes ever new ones, and the
 /// longest gone is forgotten first. A chain is worth less than a second to an instance that comes back.
 const MAX_REMEMBERED: usize = 4096;
-/// Of an instance that nothing is known of.
-static NO_TRAFFIC: BTreeMap<String, Traffic> = BTreeMap::new();
 /// Instances of which something was logged that are remembered.
 const MAX_LOGGED: usize = 4096;
 
@@ -121,6 +119,9 @@ pub(super) struct Past {
     identity: Identity,
     labels: Arc<Labels>,
     chain: Chain,
+    /// The network namespaces that it is billed for.
+    #[serde(default)]
+    namespaces: Vec<u64>,
     seen: i64,
     /// When it ended; for one that was metered on when its process ended, nothing.
     ended: Option<Monotonic>,
@@ -134,6 +135,8 @@ pub(super) struct PastRef<'a> {
     identity: &'a Identity,
     labels: &'a Labels,
     chain: &'a Chain,
+    #[serde(skip_serializing_if = "<[u64]>::is_empty")]
+    namespaces: &'a [u64],
     seen: i64,
     ended: Option<Monotonic>,
 }
@@ -352,12 +355,22 @@ impl Fleet {
         let known = self.past.values().any(|past| past.life == life);
         self.waiting.remove(&instance);
         let mut has_event = false;
-        let before = self.past.remove(&instance);
-        if let Some(past) = before.as_ref().filter(|past| past.life != life) {
-            self.namespaces.leave_all(&instance, past.chain.network(), past.chain.last_look());
+        let mut before = self.past.remove(&instance);
+        let mut namespaces = before.as_mut().map(|past| std::mem::take(&mut past.namespaces)).unwrap_or_default();
+        if let Some(past) = &before {
+            namespaces.retain(|inode| {
+                let is_in = reading.network.is_none() || reading.namespaces.contains(inode);
+                let stays = past.life == life && is_in;
+                if !stays {
+                    self.namespaces.leave(*inode, &instance, past.chain.network(), past.chain.last_look());
+                }
+                stays
+            });
         }
         let starts = self.namespaces.claim(&instance, &place, &mut reading);
-        let namespaces = reading.namespaces.clone();
+        if reading.network.is_some() {
+            namespaces.clone_from(&reading.namespaces);
+        }
         let meter = match before {
             Some(mut past) if past.life == life => {
                 if past.identity != identity || past.labels != labels {
@@ -472,15 +485,14 @@ impl Fleet {
         for (instance, member) in self.members.extract_if(.., |_, member| which(member)) {
             self.places.leave(&member.place, &instance);
             self.substituted.remove(&instance);
-            for inode in &member.namespaces {
-                let chain = member.meter.chain();
-                self.namespaces.leave(*inode, &instance, chain.network(), chain.last_look());
-            }
             if let Some(members) = self.population.get_mut(&member.scope) {
                 *members -= 1;
             }
             let shares = share && !member.has_event && !self.remainders.has_own_event(member.scope, &member.name);
             let mut past = member.into_past(Some(now.at));
+            for inode in std::mem::take(&mut past.namespaces) {
+                self.namespaces.leave(inode, &instance, past.chain.network(), past.chain.last_look());
+            }
             if shares {
                 self.remainders.add(&past.scope, &past.identity, &past.labels, &mut past.chain);
             }
@@ -521,12 +533,10 @@ impl Fleet {
     }
 
     /// Lets go of the namespaces of those that are not there any more, after the first look of a fleet that goes on.
-    pub(super) fn release_namespaces(&mut self, now: Monotonic) {
-        for instance in self.namespaces.owners() {
-            if !self.members.contains_key(&instance) {
-                let past = self.past.get(&instance).map(|past| (past.chain.network(), past.chain.last_look()));
-                let (counters, at) = past.unwrap_or((&NO_TRAFFIC, now));
-                self.namespaces.leave_all(&instance, counters, at);
+    pub(super) fn release_namespaces(&mut self) {
+        for (instance, past) in &mut self.past {
+            for inode in std::mem::take(&mut past.namespaces) {
+                self.namespaces.leave(inode, instance, past.chain.network(), past.chain.last_look());
             }
         }
     }
@@ -643,7 +653,8 @@ impl Member {
     fn into_past(self, ended: Option<Monotonic>) -> Past {
         let (identity, chain) = self.meter.into_parts();
         let scope = self.name.as_ref().to_owned();
-        Past { scope, life: self.life, identity, labels: self.labels, chain, seen: self.seen, ended }
+        let Self { life, labels, namespaces, seen, .. } = self;
+        Past { scope, life, identity, labels, chain, namespaces, seen, ended }
     }
 
     fn as_past(&self) -> PastRef<'_> {
@@ -653,6 +664,7 @@ impl Member {
             identity: self.meter.identity(),
             labels: &self.labels,
             chain: self.meter.chain(),
+            namespaces: &self.namespaces,
             seen: self.seen,
             ended: None,
         }
@@ -677,6 +689,7 @@ impl Past {
             identity: &self.identity,
             labels: &self.labels,
             chain: &self.chain,
+            namespaces: &self.namespaces,
             seen: self.seen,
             ended: self.ended,
         }

@@ -127,22 +127,6 @@ impl NamespaceOwners {
         namespace.is_wanted = false;
     }
 
-    /// The same for all namespaces that the instance is billed for.
-    pub(super) fn leave_all(&mut self, instance: &str, counters: &BTreeMap<String, Traffic>, at: Monotonic) {
-        let owned = self.namespaces.iter().filter(|(_, namespace)| namespace.owners.contains_key(instance));
-        for inode in owned.map(|(inode, _)| *inode).collect::<Vec<_>>() {
-            self.leave(inode, instance, counters, at);
-        }
-    }
-
-    /// All instances that are billed for a namespace.
-    pub(super) fn owners(&self) -> Vec<String> {
-        let mut owners: Vec<String> = self.namespaces.values().flat_map(|it| it.owners.keys().cloned()).collect();
-        owners.sort_unstable();
-        owners.dedup();
-        owners
-    }
-
     /// Forgets the namespaces that have no owner since `last`, and the longest left where there are more than `most`.
     pub(super) fn forget(&mut self, mut last: Option<Monotonic>, most: usize) {
         // A quarter more, so that not every sample sorts them.
