@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::fleet::{Current, Fleet, Look, Moment, Past, PastRef, Problem, ScopeId};
 use super::metered::{Labels, Metered, Owner};
+use super::namespace_owners::NamespaceOwners;
 use super::remainder::Remainder;
 use super::timeline::is_possible_second;
 use super::{CollectError, Now, Schedule, Scope, Timeline};
@@ -112,6 +113,8 @@ pub struct Snapshot {
     instances: BTreeMap<String, Past>,
     #[serde(default)]
     remainders: BTreeMap<String, Remainder>,
+    #[serde(default)]
+    namespaces: NamespaceOwners,
 }
 
 /// The same, as it is written.
@@ -122,6 +125,8 @@ pub struct SnapshotRef<'a> {
     instances: BTreeMap<&'a str, PastRef<'a>>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     remainders: &'a BTreeMap<String, Remainder>,
+    #[serde(skip_serializing_if = "NamespaceOwners::is_empty")]
+    namespaces: &'a NamespaceOwners,
 }
 
 impl Snapshot {
@@ -160,7 +165,7 @@ impl Agent {
         let mut agent = Self::start(sources, periods, earlier.line);
         agent.move_to(now);
         agent.begin = agent.line.ceiling();
-        agent.fleet = Fleet::resume(earlier.instances, earlier.remainders, now.monotonic);
+        agent.fleet = Fleet::resume(earlier.instances, earlier.remainders, earlier.namespaces, now.monotonic);
         for source in &mut agent.sources {
             source.before = earlier.scopes.get(&*source.name).copied();
         }
@@ -173,7 +178,8 @@ impl Agent {
     #[must_use]
     pub fn after_boot(sources: Vec<Source>, periods: Periods, earlier: Snapshot, now: Now) -> Self {
         let mut agent = Self::start(sources, periods, Timeline::after(&earlier.line, now));
-        let mut fleet = Fleet::resume(earlier.instances, earlier.remainders, now.monotonic);
+        let none = NamespaceOwners::default();
+        let mut fleet = Fleet::resume(earlier.instances, earlier.remainders, none, now.monotonic);
         fleet.settle(&mut agent.unsaid);
         fleet.close_remainders(earlier.line.ceiling(), &mut agent.unsaid);
         agent
@@ -333,6 +339,7 @@ impl Agent {
             return Err(CollectError(problem.to_string()));
         }
         say(&problems);
+        self.fleet.release_namespaces();
         self.close_at_jump(events);
         // What was consumed while nobody looked is an event of its own.
         self.fleet.close(moment.second, |_| true, events);
@@ -501,6 +508,7 @@ impl Agent {
             scopes: looks.collect(),
             instances: self.fleet.to_past(),
             remainders: self.fleet.remainders(),
+            namespaces: self.fleet.namespaces(),
         }
     }
 

@@ -23,6 +23,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::metered::{Labels, Metered, Owner};
+use super::namespace_owners::NamespaceOwners;
 use super::overlap::{Place, Places, clash, contained, twice};
 use super::remainder::{Remainder, Remainders};
 use super::timeline::is_possible_second;
@@ -83,6 +84,8 @@ pub(super) enum Problem {
     Twice { place: Place, instance: String, scope: Arc<str>, first: (String, Arc<str>), by_pattern: bool },
     /// It is in what another instance is metered for; both are metered.
     Within { place: Place, inner: (String, Arc<str>), outer: (String, Arc<str>) },
+    /// Another instance is billed for the network namespace that it is in.
+    Shared { inode: u64, instance: String, scope: Arc<str>, owner: String },
     /// It can't be an event's.
     Refused { instance: String, scope: Arc<str>, why: String },
 }
@@ -95,6 +98,8 @@ struct Member {
     life: String,
     labels: Arc<Labels>,
     place: Place,
+    /// The network namespaces that it is billed for.
+    namespaces: Vec<u64>,
     /// Whether it came under a pattern.
     is_pattern: bool,
     meter: Meter,
@@ -114,6 +119,9 @@ pub(super) struct Past {
     identity: Identity,
     labels: Arc<Labels>,
     chain: Chain,
+    /// The network namespaces that it is billed for.
+    #[serde(default)]
+    namespaces: Vec<u64>,
     seen: i64,
     /// When it ended; for one that was metered on when its process ended, nothing.
     ended: Option<Monotonic>,
@@ -127,6 +135,8 @@ pub(super) struct PastRef<'a> {
     identity: &'a Identity,
     labels: &'a Labels,
     chain: &'a Chain,
+    #[serde(skip_serializing_if = "<[u64]>::is_empty")]
+    namespaces: &'a [u64],
     seen: i64,
     ended: Option<Monotonic>,
 }
@@ -157,6 +167,9 @@ pub(super) struct Fleet {
     /// Scopes whose overlap was said already; the flag tells what is the same from what is within another.
     overlaps: BTreeSet<(ScopeId, ScopeId, bool)>,
     looks: u64,
+    /// Scopes of which it was said that an instance shares a namespace.
+    sharing: BTreeSet<ScopeId>,
+    namespaces: NamespaceOwners,
     /// How many members each scope has.
     population: HashMap<ScopeId, usize>,
     remainders: Remainders,
@@ -164,9 +177,14 @@ pub(super) struct Fleet {
 
 impl Fleet {
     /// Goes on for a process that metered `past`.
-    pub(super) fn resume(past: BTreeMap<String, Past>, sums: BTreeMap<String, Remainder>, now: Monotonic) -> Self {
+    pub(super) fn resume(
+        past: BTreeMap<String, Past>,
+        sums: BTreeMap<String, Remainder>,
+        namespaces: NamespaceOwners,
+        now: Monotonic,
+    ) -> Self {
         let past = past.into_iter().map(|(id, one)| (id, Past { ended: one.ended.or(Some(now)), ..one })).collect();
-        Self { past, remainders: Remainders::resume(sums), ..Self::default() }
+        Self { past, remainders: Remainders::resume(sums), namespaces, ..Self::default() }
     }
 
     /// Takes in what a look at a scope saw, and gives the last events of those that it missed.
@@ -191,7 +209,7 @@ impl Fleet {
                 && member.scope == look.scope
                 && member.place == seen.place
             {
-                present += usize::from(member.renew(look, looked, seen));
+                present += usize::from(member.renew(look, looked, seen, &mut self.namespaces));
                 continue;
             }
             self.give_free_id(look, &mut seen, problems);
@@ -201,7 +219,7 @@ impl Fleet {
             }
             match self.members.get_mut(&seen.instance) {
                 Some(member) if member.scope == look.scope => {
-                    present += usize::from(member.renew(look, looked, seen));
+                    present += usize::from(member.renew(look, looked, seen, &mut self.namespaces));
                 }
                 Some(member) if member.place.is_same(&seen.place) && seen.place != Place::Host => {
                     let holder = seen.instance.clone();
@@ -216,6 +234,11 @@ impl Fleet {
                 }
                 None => present += usize::from(self.admit(look, seen, events, problems)),
             }
+        }
+        if let Some((inode, instance, owner)) = self.namespaces.take_refused()
+            && self.sharing.insert(look.scope)
+        {
+            problems.push(Problem::Shared { inode, instance, scope: Arc::clone(look.name), owner });
         }
         // Who looks at a hundred thousand scopes does not go through all members for each.
         if self.population.get(&look.scope).is_some_and(|members| *members != present) {
@@ -251,6 +274,7 @@ impl Fleet {
     /// last event waits are kept. What rounding left over of them goes into the sum of their scope.
     pub(super) fn forget(&mut self, now: Monotonic) {
         let mut last = now.checked_sub(REMEMBERED);
+        self.namespaces.forget(last, MAX_REMEMBERED);
         // A quarter more, so that not every sample sorts them.
         if self.past.len() > MAX_REMEMBERED + MAX_REMEMBERED / 4 {
             let mut ends: Vec<Monotonic> = self.past.values().filter_map(|past| past.ended).collect();
@@ -310,7 +334,7 @@ impl Fleet {
         events: &mut Vec<Metered>,
         problems: &mut Vec<Problem>,
     ) -> bool {
-        let Observed { instance, life, born, user, org, place, reading } = seen;
+        let Observed { instance, life, born, user, org, place, mut reading } = seen;
         if let Some(holder) = self.places.holder(&place).map(str::to_owned) {
             self.tell_twice(look, &place, instance, &holder, problems);
             return false;
@@ -331,12 +355,29 @@ impl Fleet {
         let is_new_to_us = look.first && !self.past.values().any(|past| past.life == life);
         self.waiting.remove(&instance);
         let mut has_event = false;
-        let meter = match self.past.remove(&instance) {
+        let mut before = self.past.remove(&instance);
+        let mut namespaces = before.as_mut().map(|past| std::mem::take(&mut past.namespaces)).unwrap_or_default();
+        if let Some(past) = &before {
+            namespaces.retain(|inode| {
+                let is_in = reading.network.is_none() || reading.namespaces.contains(inode);
+                let stays = past.life == life && is_in;
+                if !stays {
+                    self.namespaces.leave(*inode, &instance, past.chain.network(), past.chain.last_look());
+                }
+                stays
+            });
+        }
+        let starts = self.namespaces.claim(&instance, &place, &mut reading);
+        if reading.network.is_some() {
+            namespaces.clone_from(&reading.namespaces);
+        }
+        let meter = match before {
             Some(mut past) if past.life == life => {
                 if past.identity != identity || past.labels != labels {
                     past.last_event(look.now.ceiling, events);
                 }
                 let mut meter = Meter::resume(identity, past.chain);
+                meter.start_interfaces_at(starts);
                 meter.add(reading);
                 has_event = true;
                 meter
@@ -354,8 +395,11 @@ impl Fleet {
                 let open = past.as_ref().is_some_and(|past| past.chain.has_seen());
                 let start = if open { floor } else { start.max(floor) };
                 let mut meter = match since {
-                    Some(before) => Meter::from_birth(identity, start, before.at, reading),
-                    None => Meter::new(identity, start, reading),
+                    Some(before) => Meter::from_birth_in(identity, start, before.at, starts, reading),
+                    None => {
+                        reading.network.get_or_insert_default().extend(starts);
+                        Meter::new(identity, start, reading)
+                    }
                 };
                 if let Some(past) = &past {
                     meter.inherit(&past.chain);
@@ -371,6 +415,7 @@ impl Fleet {
             life,
             labels,
             place,
+            namespaces,
             is_pattern: look.is_pattern,
             meter,
             has_event,
@@ -445,6 +490,9 @@ impl Fleet {
             }
             let shares = share && !member.has_event && !self.remainders.has_own_event(member.scope, &member.name);
             let mut past = member.into_past(Some(now.at));
+            for inode in std::mem::take(&mut past.namespaces) {
+                self.namespaces.leave(inode, &instance, past.chain.network(), past.chain.last_look());
+            }
             if shares {
                 self.remainders.add(&past.scope, &past.identity, &past.labels, &mut past.chain);
             }
@@ -480,7 +528,17 @@ impl Fleet {
         self.said.retain(|(said, _)| !dropped.contains(said));
         self.overlaps.retain(|(one, other, _)| !dropped.contains(one) && !dropped.contains(other));
         self.population.retain(|scope, _| !dropped.contains(scope));
+        self.sharing.retain(|scope| !dropped.contains(scope));
         end
+    }
+
+    /// Lets go of the namespaces of those that are not there any more, after the first look of a fleet that goes on.
+    pub(super) fn release_namespaces(&mut self) {
+        for (instance, past) in &mut self.past {
+            for inode in std::mem::take(&mut past.namespaces) {
+                self.namespaces.leave(inode, instance, past.chain.network(), past.chain.last_look());
+            }
+        }
     }
 
     /// Gives the last events of those whose process ended while a period was open, and that are not there any more.
@@ -528,6 +586,11 @@ impl Fleet {
         })
     }
 
+    /// Who is billed for network namespaces.
+    pub(super) const fn namespaces(&self) -> &NamespaceOwners {
+        &self.namespaces
+    }
+
     /// What short-lived instances left and is in no event yet, by instance id.
     pub(super) const fn remainders(&self) -> &BTreeMap<String, Remainder> {
         self.remainders.sums()
@@ -543,8 +606,11 @@ impl Fleet {
 
 impl Member {
     /// Takes in what the sample with the number `looked` saw of it; whether it is the first of that sample.
-    fn renew(&mut self, look: &Look<'_>, looked: u64, seen: Observed) -> bool {
+    fn renew(&mut self, look: &Look<'_>, looked: u64, mut seen: Observed, owners: &mut NamespaceOwners) -> bool {
         let is_fresh = seen.reading.at > self.meter.chain().last_look();
+        if is_fresh && seen.reading.network.is_some() {
+            self.settle_namespaces(&mut seen.reading, owners);
+        }
         if self.life == seen.life {
             self.meter.add(seen.reading);
         } else {
@@ -555,6 +621,19 @@ impl Member {
             self.seen = look.now.settled;
         }
         std::mem::replace(&mut self.looked, looked) != looked
+    }
+
+    /// Leaves to others the namespaces that it is not in any more, and the traffic of those that others are billed for.
+    fn settle_namespaces(&mut self, reading: &mut Reading, owners: &mut NamespaceOwners) {
+        let instance = self.meter.identity().instance_id();
+        let starts = owners.claim(instance, &self.place, reading);
+        if self.namespaces != reading.namespaces {
+            for inode in self.namespaces.iter().filter(|inode| reading.namespaces.binary_search(inode).is_err()) {
+                owners.leave(*inode, instance, self.meter.chain().network(), self.meter.chain().last_look());
+            }
+            self.namespaces = std::mem::take(&mut reading.namespaces);
+        }
+        self.meter.start_interfaces_at(starts);
     }
 
     /// Where its last event would end, if this was its last look.
@@ -574,7 +653,8 @@ impl Member {
     fn into_past(self, ended: Option<Monotonic>) -> Past {
         let (identity, chain) = self.meter.into_parts();
         let scope = self.name.as_ref().to_owned();
-        Past { scope, life: self.life, identity, labels: self.labels, chain, seen: self.seen, ended }
+        let Self { life, labels, namespaces, seen, .. } = self;
+        Past { scope, life, identity, labels, chain, namespaces, seen, ended }
     }
 
     fn as_past(&self) -> PastRef<'_> {
@@ -584,6 +664,7 @@ impl Member {
             identity: self.meter.identity(),
             labels: &self.labels,
             chain: self.meter.chain(),
+            namespaces: &self.namespaces,
             seen: self.seen,
             ended: None,
         }
@@ -608,6 +689,7 @@ impl Past {
             identity: &self.identity,
             labels: &self.labels,
             chain: &self.chain,
+            namespaces: &self.namespaces,
             seen: self.seen,
             ended: self.ended,
         }
@@ -632,7 +714,7 @@ impl Problem {
     /// Says it while metering goes on.
     pub(super) fn say(&self) {
         match self {
-            Self::Within { .. } => tracing::warn!("{self}"),
+            Self::Within { .. } | Self::Shared { .. } => tracing::warn!("{self}"),
             Self::Twice { first, .. } => tracing::warn!(
                 "{self}. Until then what both have is metered for {} alone, and from the next start on for the one that \
                  stands first",
@@ -650,7 +732,10 @@ impl Problem {
     pub(super) const fn is_fault(&self) -> bool {
         !matches!(
             self,
-            Self::Within { .. } | Self::Twice { by_pattern: true, .. } | Self::Clash { substitute: Some(_), .. }
+            Self::Within { .. }
+                | Self::Shared { .. }
+                | Self::Twice { by_pattern: true, .. }
+                | Self::Clash { substitute: Some(_), .. }
         )
     }
 }
@@ -667,6 +752,11 @@ impl std::fmt::Display for Problem {
             Self::Within { place, inner, outer } => {
                 f.write_str(&contained(place, (&inner.0, &inner.1), (&outer.0, &outer.1)))
             }
+            Self::Shared { inode, instance, scope, owner } => write!(
+                f,
+                "{instance:?} of the scope {scope} shares the network namespace {inode} with {owner:?}, which is billed for all \
+                 that passes it: network figures are 0 for the others in it. Further ones are not logged for this scope"
+            ),
             Self::Refused { instance, scope, why } => {
                 write!(f, "the scope {scope} has an instance called {instance:?}: {why}")
             }

@@ -35,6 +35,7 @@ mod metered;
 mod mountinfo;
 #[cfg(all(feature = "collect", target_os = "linux"))]
 mod namespace;
+mod namespace_owners;
 #[cfg(all(feature = "collect", target_os = "linux"))]
 mod net_dev;
 #[cfg(all(feature = "collect", target_os = "linux"))]
@@ -125,6 +126,17 @@ pub struct Reading {
     pub cpus: f64,
     /// Bytes by interface.
     pub network: Option<BTreeMap<String, Traffic>>,
+    /// Interfaces whose counters began at zero, with a moment before which they had not: one that is new to an instance
+    /// which is metered since then is all the instance's. Of others, what they show first was before.
+    #[serde(skip)]
+    pub began: BTreeMap<String, Monotonic>,
+    /// The network namespaces with these interfaces, by their inodes in rising order. Names of interfaces that are in one
+    /// end with `@INODE`. Who shares one with an instance that is billed for it has none of its traffic.
+    #[serde(skip)]
+    pub namespaces: Vec<u64>,
+    /// Those of them that no thread of the instance is in any more, while a socket is that may be the instance's.
+    #[serde(skip)]
+    pub left_namespaces: Vec<u64>,
     /// Memory in use, in bytes.
     pub memory_used: Option<u64>,
     /// Memory that the instance may use, in bytes.

@@ -10,11 +10,13 @@ use std::fmt;
 use std::ops::Bound;
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 #[cfg(feature = "collect")]
 use super::{CollectError, Scope, ScopeConfig};
 
 /// What of the machine an instance is, whatever it is called.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Place {
     /// Not known; it is held against nothing.
     #[default]
@@ -46,6 +48,16 @@ impl Place {
             (Self::Host, Self::Host) => true,
             _ => false,
         }
+    }
+
+    /// Whether one of the two contains the other, so that the figures of the one are in those of the other.
+    pub(super) fn is_nested_with(&self, other: &Self) -> bool {
+        let contains = |outer: &Self, inner: &Self| match outer {
+            Self::Host => true,
+            Self::Group(path) => inner.above().any(|above| above == &**path),
+            _ => false,
+        };
+        contains(self, other) || contains(other, self)
     }
 
     /// The groups that contain it, the nearest first.

@@ -1,6 +1,7 @@
 //! What the agent promises: sums that are the kernel's, periods that are contiguous, whatever the clocks, the scopes and
 //! the processes do.
 
+mod namespaces;
 mod overlap;
 mod short_lived;
 

@@ -12,11 +12,11 @@ use super::shared::Readers;
 use crate::clock::Monotonic;
 use crate::collect::drm::DrmClients;
 use crate::collect::kernel_file::{KernelFile, is_gone};
-use crate::collect::namespace::NamespaceTraffic;
+use crate::collect::namespace::{NamespaceReading, NamespaceTraffic};
 use crate::collect::nvidia::share_of;
 use crate::collect::open_files::KeptFiles;
 use crate::collect::template::Names;
-use crate::collect::{GpuTime, Observed, Place, Reading, Traffic};
+use crate::collect::{GpuTime, Observed, Place, Reading};
 use crate::events::MetricSet;
 
 /// Files of a group that are kept open.
@@ -56,7 +56,7 @@ impl Group {
             inode,
             cpu: file("cpu.stat"),
             memory: Some((file("memory.current"), file("memory.stat"))),
-            traffic: NamespaceTraffic::new(!born),
+            traffic: NamespaceTraffic::default(),
             members: Members::default(),
             clients: DrmClients::default(),
             limits: None,
@@ -70,6 +70,11 @@ impl Group {
 
     pub(super) fn instance(&self) -> &str {
         &self.last.instance
+    }
+
+    /// Its processes are gone, whose network namespaces may go on.
+    pub(super) const fn ask_threads_again(&mut self) {
+        self.traffic.ask_again();
     }
 
     /// CPU time between the last look at all groups and the last one at it.
@@ -107,6 +112,8 @@ impl Group {
         let limits = self.limits.map_or(Limits { cpus: 0.0, memory: 0 }, |(_, limits)| limits);
         let (gpus_busy, gpu) = self.gpus(at, shared);
         let network = self.network(at, shared);
+        let (network, began, namespaces, left_namespaces) =
+            network.map_or_else(Default::default, |it| (Some(it.traffic), it.began, it.namespaces, it.left));
         let not_metered = MetricSet::NETWORK.only_if(self.traffic.is_partial()).union(
             MetricSet::GPU.only_if(self.clients.is_partial() || self.members.is_partial() || shared.is_nvidia_stuck),
         );
@@ -115,6 +122,9 @@ impl Group {
             cpu,
             cpus: limits.cpus,
             network,
+            began,
+            namespaces,
+            left_namespaces,
             memory_used: self.memory(shared),
             memory_total: limits.memory,
             // The kernel counts no files by group.
@@ -158,7 +168,7 @@ impl Group {
         (share_of(shared.shares.as_ref(), processes), clients)
     }
 
-    fn network(&mut self, at: Monotonic, shared: &mut Readers) -> Option<BTreeMap<String, Traffic>> {
+    fn network(&mut self, at: Monotonic, shared: &mut Readers) -> Option<NamespaceReading> {
         let (folder, inode, subtrees) = (&self.folder, self.inode, &mut shared.subtrees);
         let threads = || subtrees.threads(folder, inode);
         let network = self.traffic.read(&mut shared.namespaces, at, threads, &mut shared.buffer);

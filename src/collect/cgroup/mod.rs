@@ -342,6 +342,9 @@ impl Cgroups {
             if changed {
                 // Before its counter is read, which then has all.
                 group.empty = unread::is_empty(&group.folder, &mut shared.buffer);
+                if group.empty {
+                    group.ask_threads_again();
+                }
             }
             if (all || changed) && !group.look(at, shared) {
                 return true;

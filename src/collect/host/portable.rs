@@ -92,8 +92,8 @@ impl Scope for PortableHost {
             memory_total: self.system.total_memory(),
             storage_used: Some(self.disks.iter().filter(asked).map(used).sum()),
             gpus_busy: self.gpus.busy(at),
-            gpu: None,
             not_metered: MetricSet::GPU.only_if(self.gpus.is_stuck()),
+            ..Reading::default()
         };
         let life = System::boot_time().map(|time| time.to_string()).unwrap_or_default();
         let Names { instance, user, org, .. } = self.names.clone();

@@ -95,6 +95,9 @@ pub(in crate::collect) fn check_id(id: &str) -> Result<(), String> {
     }
 }
 
+/// What an interface has passed when it is made.
+const NOTHING: Traffic = Traffic { sent: 0, received: 0 };
+
 /// Turns readings of one instance into events with contiguous periods.
 #[derive(Debug)]
 pub struct Meter {
@@ -113,6 +116,9 @@ pub struct Chain {
     /// The last counters that could be read.
     cpu: Option<Duration>,
     network: BTreeMap<String, Traffic>,
+    /// Nothing that an interface passed before is the instance's.
+    #[serde(default)]
+    since: Option<Monotonic>,
     /// By client; `None` before the first look at them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     gpu: Option<BTreeMap<String, GpuTime>>,
@@ -164,6 +170,7 @@ impl Meter {
             start,
             cpu: last.cpu,
             network: last.network.take().unwrap_or_default(),
+            since: Some(last.at),
             gpu: last.gpu.take(),
             last,
             cpu_carry: Carry::default(),
@@ -176,14 +183,25 @@ impl Meter {
     }
 
     /// Starts metering what began after `since`, where it was not there yet: the CPU time that the first reading shows
-    /// is all of this period. (Interfaces start from what they show: the reader knows which of that is new.)
+    /// is all of this period, and so is what passed interfaces that [began](Reading::began) since then.
     #[must_use]
     pub fn from_birth(identity: Identity, start: i64, since: Monotonic, first: Reading) -> Self {
+        Self::from_birth_in(identity, start, since, BTreeMap::new(), first)
+    }
+
+    /// The same where some interfaces stood at `starts` when they became the instance's.
+    pub(super) fn from_birth_in(
+        identity: Identity,
+        start: i64,
+        since: Monotonic,
+        starts: BTreeMap<String, Traffic>,
+        first: Reading,
+    ) -> Self {
         let before = Reading {
             at: since.min(first.at),
             cpu: Some(Duration::ZERO),
             cpus: first.cpus,
-            network: first.network.clone(),
+            network: Some(starts),
             gpu: first.gpu.as_ref().map(|_| BTreeMap::new()),
             memory_total: first.memory_total,
             ..Reading::default()
@@ -225,6 +243,15 @@ impl Meter {
         }
     }
 
+    /// Has interfaces begin where they stood when they became the instance's: what passed before is billed.
+    pub(super) fn start_interfaces_at(&mut self, starts: BTreeMap<String, Traffic>) {
+        for (name, start) in starts {
+            let known = self.chain.network.entry(name).or_default();
+            known.sent = known.sent.max(start.sent);
+            known.received = known.received.max(start.received);
+        }
+    }
+
     /// Who is metered and who is billed.
     #[must_use]
     pub const fn identity(&self) -> &Identity {
@@ -243,7 +270,7 @@ impl Meter {
     }
 
     /// Adds the first reading of another life of the instance, which began after the last reading: its CPU time is all
-    /// new, and no counter is compared with those of the life before.
+    /// new, and no counter is compared with those of the life before, but for those of namespaces, which may go on.
     pub fn add_of_new_life(&mut self, reading: Reading) {
         self.chain.forget_counters(&reading);
         self.chain.add(reading);
@@ -288,6 +315,11 @@ impl Chain {
     #[must_use]
     pub const fn has_seen(&self) -> bool {
         self.seen
+    }
+
+    /// What its interfaces showed last.
+    pub(super) const fn network(&self) -> &BTreeMap<String, Traffic> {
+        &self.network
     }
 
     pub(super) const fn not_metered(&self) -> MetricSet {
@@ -342,7 +374,8 @@ impl Chain {
 
     fn forget_counters(&mut self, reading: &Reading) {
         self.cpu = Some(Duration::ZERO);
-        self.network = reading.network.clone().unwrap_or_default();
+        self.network.retain(|name, _| is_numbered(name));
+        self.since = Some(self.last.at);
         self.gpu = reading.gpu.as_ref().map(|_| BTreeMap::new());
     }
 
@@ -364,7 +397,9 @@ impl Chain {
         if let Some(network) = reading.network.take() {
             for (name, now) in &network {
                 // An interface of which one counter went backwards is another one under the same name.
-                let before = self.network.get(name);
+                let since = self.since.unwrap_or(self.last.at);
+                let new = reading.began.get(name).filter(|began| **began >= since).map(|_| &NOTHING);
+                let before = self.network.get(name).or(new);
                 let anew = before.is_none_or(|before| now.sent < before.sent || now.received < before.received);
                 if let (Some(before), false) = (before, anew) {
                     period.sent = period.sent.saturating_add(now.sent - before.sent);
@@ -373,6 +408,7 @@ impl Chain {
             }
             self.network = network;
         }
+        (reading.began, reading.namespaces, reading.left_namespaces) = Default::default();
         if let Some(gpu) = reading.gpu.take() {
             for (client, now) in
                 self.gpu.iter().flat_map(|known| gpu.iter().map(move |(name, now)| (known.get(name), now)))
@@ -427,6 +463,11 @@ impl Chain {
         self.period.memory_share.hold(memory_share(&self.last));
         self.period.storage.hold(self.last.storage_used.map(as_float));
     }
+}
+
+/// Whether a name of an interface holds its number, so that it is not another one's in the same namespace.
+fn is_numbered(name: &str) -> bool {
+    name.starts_with('/')
 }
 
 /// A reading that no arithmetic can be spoilt by.

@@ -4,15 +4,17 @@
 //! another interface had at the last sample. The file with the counters has names alone. So where names changed, where a
 //! counter went back, and from time to time, the kernel is asked for numbers, names and counters together.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use super::link_reader::Pending;
 use super::links::{Interface, Listed};
-use super::{INITIAL_NAMESPACE, Namespaces, namespace_of};
+use super::{INITIAL_NAMESPACE, NamespaceReading, Namespaces, namespace_of};
+use crate::clock::Monotonic;
 use crate::collect::Traffic;
 use crate::collect::kernel_file::{KernelFile, is_gone};
 use crate::collect::net_dev::interfaces;
@@ -21,6 +23,8 @@ use crate::collect::spelling::spelled;
 
 /// Files that a namespace keeps open.
 const FILES: u64 = 2;
+/// By so much a namespace may be younger than its addresses say: they count from the end of the boot's beginning.
+const AGE_ERROR: Duration = Duration::from_millis(500);
 
 /// A namespace that a thread of the instance is in, or was.
 #[derive(Debug)]
@@ -34,6 +38,8 @@ pub(super) struct Held {
     /// By name.
     interfaces: HashMap<Vec<u8>, Known>,
     pub(super) pending: Option<Pending>,
+    /// When that was asked.
+    asked: Option<Monotonic>,
     /// The list was asked for in this sample, so that its counters are newer than those of the file.
     is_fresh: bool,
     /// Its interfaces could not be listed, so that nobody knows which of them count.
@@ -42,16 +48,18 @@ pub(super) struct Held {
     can_list: bool,
     /// Its interfaces are to be listed again.
     pub(super) outdated: bool,
+    /// What leads out of it may not be counted.
+    pub(super) is_doubtful: bool,
     /// Some of what passed in the last sample is not counted.
     pub(super) is_partial: bool,
     /// The file is of another namespace: the witness went elsewhere while it was opened.
     pub(super) is_mistaken: bool,
     /// No thread of the instance is in it, but a socket is.
     pub(super) is_left: bool,
-    /// It was found at the first sample of an instance that had been there before, and not read since.
-    old: bool,
-    /// The same, and its interfaces were not listed since.
-    is_unlisted_old: bool,
+    /// When it was last read.
+    read: Option<Monotonic>,
+    /// It is no older than that, by its addresses. `None` where that is not known.
+    begun: Option<Monotonic>,
     /// Kept while its files are open.
     _kept: Option<KeptFiles>,
 }
@@ -59,17 +67,18 @@ pub(super) struct Held {
 /// An interface.
 #[derive(Debug)]
 struct Known {
-    /// `INTERFACE@NAMESPACE`, by the name that it had first: a namespace that comes after another one has interfaces of
-    /// its own.
+    /// `/NUMBER@NAMESPACE`, or `NAME@NAMESPACE` where nobody tells numbers. It stays, whatever the interface is called.
     key: String,
     /// Its number, where that was listed.
     index: Option<i32>,
     /// Whether it counts; `None` as long as nobody has answered.
     counts: Option<bool>,
     is_loopback: bool,
-    /// It was there at the first sample of an instance that had been there before.
-    old: bool,
-    /// What it showed when it was first seen, which is what it starts from.
+    /// It came to a namespace that was read then.
+    came: Option<Monotonic>,
+    /// Its counters began at zero, and no earlier than then.
+    began: Option<Monotonic>,
+    /// What it showed when it was first seen, or last did not count, which is what it starts from.
     first: Traffic,
     /// What it showed last.
     last: Traffic,
@@ -79,7 +88,7 @@ struct Known {
 
 impl Held {
     /// Holds the namespace `inode`, which `process` was seen in. `None` where it went elsewhere meanwhile.
-    pub(super) fn new(shared: &Namespaces, inode: u64, process: PathBuf, old: bool) -> io::Result<Option<Self>> {
+    pub(super) fn new(shared: &Namespaces, inode: u64, process: PathBuf) -> io::Result<Option<Self>> {
         let is_host = inode == INITIAL_NAMESPACE || shared.host == Some(inode);
         let kept = if is_host { None } else { KeptFiles::reserve(FILES) };
         let may_keep = kept.is_some();
@@ -98,15 +107,17 @@ impl Held {
             sockets,
             interfaces: HashMap::new(),
             pending: None,
+            asked: None,
             is_fresh: false,
             is_refused: false,
             can_list: shared.reader.is_some(),
             outdated: false,
+            is_doubtful: false,
             is_partial: false,
             is_mistaken: false,
             is_left: false,
-            old,
-            is_unlisted_old: old,
+            read: None,
+            begun: None,
             _kept: kept,
         };
         Ok(held.is_in(inode).then_some(held))
@@ -159,8 +170,9 @@ impl Held {
     }
 
     /// A list of its interfaces was asked for.
-    pub(super) fn ask(&mut self, pending: Option<Pending>) {
+    pub(super) fn ask(&mut self, pending: Option<Pending>, at: Monotonic) {
         self.is_fresh = pending.is_some();
+        self.asked = self.is_fresh.then_some(at);
         self.pending = pending;
     }
 
@@ -178,6 +190,11 @@ impl Held {
             }
         };
         (self.is_refused, self.can_list) = (false, true);
+        if let (None, Some(age), Some(at)) = (self.begun, listed.age, self.asked) {
+            self.begun = Some(at.saturating_sub(age).saturating_add(AGE_ERROR));
+        }
+        let begun = self.begun;
+        self.is_doubtful = listed.is_doubtful && shared.wanted.is_empty();
         let file = self.counters.as_ref().and_then(KernelFile::file);
         if let (Some(file), Some(counters)) = (file, listed.counters) {
             self.is_mistaken = file.metadata().is_ok_and(|known| known.ino() != counters);
@@ -196,9 +213,9 @@ impl Held {
             };
             let (mut known, is_same_name) = known.unwrap_or_else(|| {
                 let passed = interface.passed;
-                (Known::new(&interface.name, inode, self.is_unlisted_old, passed, shared), false)
+                (Known::new(&interface.name, inode, self.read, passed, shared), false)
             });
-            known.take(&interface, is_same_name, self.is_fresh, shared);
+            known.take(&interface, is_same_name, self.is_fresh, begun, shared);
             self.interfaces.insert(interface.name, known);
         }
         // What came after the list has no number yet. All others are gone.
@@ -206,7 +223,6 @@ impl Held {
         for (name, known) in before {
             self.interfaces.entry(name).or_insert(known);
         }
-        self.is_unlisted_old = false;
     }
 
     /// Where nothing but names is known, all but loopback count.
@@ -217,7 +233,13 @@ impl Held {
     }
 
     /// Reads the counters.
-    pub(super) fn update(&mut self, shared: &Namespaces, inode: u64, buffer: &mut Vec<u8>) -> io::Result<()> {
+    pub(super) fn update(
+        &mut self,
+        shared: &Namespaces,
+        inode: u64,
+        at: Monotonic,
+        buffer: &mut Vec<u8>,
+    ) -> io::Result<()> {
         self.is_partial = false;
         self.is_fresh = false;
         let Some(file) = &mut self.counters else { return Ok(()) };
@@ -247,11 +269,15 @@ impl Held {
                         // Another interface has its name, or it counts anew.
                         self.outdated = true;
                     } else {
+                        // What does not count now may do so from here on.
+                        if known.counts == Some(false) {
+                            known.first = known.last;
+                        }
                         known.last = traffic;
                     }
                 }
                 None => {
-                    let known = Known::new(name, inode, self.old, traffic, shared);
+                    let known = Known::new(name, inode, self.read, traffic, shared);
                     self.interfaces.insert(name.to_owned(), Known { seen: true, ..known });
                 }
             }
@@ -266,38 +292,50 @@ impl Held {
         });
         // Whether it was renamed is not known.
         self.is_partial = lost && shared.reader.is_some();
-        self.old = false;
+        self.read = Some(at);
         Ok(())
     }
 
-    /// Adds the counters of what counts. What is found to count begins with what it showed when it was first seen.
-    pub(super) fn add_to(&mut self, found: &mut BTreeMap<String, Traffic>) {
-        let counting = |known: &&mut Known| known.counts == Some(true);
-        for known in self.interfaces.values_mut().filter(counting).filter(|known| known.started) {
-            found.insert(known.key.clone(), known.last);
+    /// Adds the counters of what counts. What is found to count begins with what it showed when it was first seen, unless
+    /// it is known when its counters began.
+    pub(super) fn add_to(&mut self, inode: u64, found: &mut NamespaceReading) {
+        if self.is_host() {
+            return;
         }
-        // One without a number may be one that goes on under another name.
-        let can_start = |known: &&mut Known| !known.started && (!self.can_list || known.index.is_some());
-        for known in self.interfaces.values_mut().filter(counting).filter(can_start) {
-            known.started = true;
-            if let (true, Some(index)) = (found.contains_key(&known.key), known.index) {
-                // Its name was another one's before.
-                known.key = format!("{}#{index}", known.key);
+        found.namespaces.push(inode);
+        if self.is_left {
+            found.left.push(inode);
+        }
+        let can_list = self.can_list;
+        for known in self.interfaces.values_mut().filter(|known| known.counts == Some(true)) {
+            if known.started {
+                found.traffic.insert(known.key.clone(), known.last);
+            } else if !can_list || known.index.is_some() {
+                // One without a number may be one that goes on under another name.
+                known.started = true;
+                if let Some(index) = known.index {
+                    known.key = format!("/{index}@{inode}");
+                }
+                let start = if known.began.is_some() { known.last } else { known.first };
+                found.traffic.insert(known.key.clone(), start);
             }
-            found.insert(known.key.clone(), known.first);
+            if let (true, Some(began)) = (known.started, known.began) {
+                found.began.insert(known.key.clone(), began);
+            }
         }
     }
 }
 
 impl Known {
-    fn new(name: &[u8], inode: u64, old: bool, first: Traffic, shared: &Namespaces) -> Self {
+    fn new(name: &[u8], inode: u64, came: Option<Monotonic>, first: Traffic, shared: &Namespaces) -> Self {
         let spelled = spelled(name);
         Self {
             key: format!("{spelled}@{inode}"),
             index: None,
             counts: (!shared.wanted.is_empty()).then(|| shared.is_wanted(&spelled)),
             is_loopback: false,
-            old,
+            came,
+            began: None,
             first,
             last: first,
             started: false,
@@ -305,23 +343,36 @@ impl Known {
         }
     }
 
-    /// Takes over what the kernel says of it.
-    fn take(&mut self, interface: &Interface, is_same_name: bool, is_fresh: bool, shared: &Namespaces) {
-        self.index = Some(interface.index);
+    /// Takes over what the kernel says of it, and of when its namespace `begun`.
+    fn take(
+        &mut self,
+        interface: &Interface,
+        is_same_name: bool,
+        is_fresh: bool,
+        begun: Option<Monotonic>,
+        shared: &Namespaces,
+    ) {
+        let is_new = self.index.replace(interface.index).is_none();
         self.is_loopback = interface.is_loopback;
-        self.counts = Some(if shared.wanted.is_empty() {
+        let counted = self.counts;
+        let counts = if shared.wanted.is_empty() {
             interface.leads_out
         } else {
             // What counted goes on, whatever it is called by now.
             self.counts == Some(true) || shared.is_wanted(&spelled(&interface.name))
-        });
+        };
+        self.counts = Some(counts);
         // What an older list says of an interface is known from the file.
         if is_fresh || !is_same_name {
             self.last = interface.passed;
         }
-        // What began at zero here is new where the instance was looked at before.
-        if shared.wanted.is_empty() && interface.is_virtual && !self.old && !self.started {
-            self.first = Traffic::default();
+        // One that was made elsewhere and came with a device has counters that began elsewhere.
+        if is_new && interface.is_virtual {
+            self.began = self.came.or(begun);
+        }
+        if !counts || counted == Some(false) {
+            self.began = None;
+            self.started &= counts;
         }
     }
 }

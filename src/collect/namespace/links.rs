@@ -1,4 +1,4 @@
-//! Which interfaces of a network namespace lead out of it, as rtnetlink(7) tells.
+//! The interfaces and addresses of a network namespace, as rtnetlink(7) tells. Which of them count is in [`kinds`](super::kinds).
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
@@ -9,6 +9,7 @@ use rustix::net::sockopt::{Timeout, set_socket_timeout};
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, recv, send, socket_with};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
+use super::kinds::{self, Way};
 use crate::collect::Traffic;
 
 // Numbers of linux/netlink.h, linux/rtnetlink.h, linux/if_link.h, linux/net_namespace.h and linux/if.h.
@@ -16,6 +17,8 @@ const NLMSG_ERROR: u16 = 2;
 const NLMSG_DONE: u16 = 3;
 const RTM_NEWLINK: u16 = 16;
 const RTM_GETLINK: u16 = 18;
+const RTM_NEWADDR: u16 = 20;
+const RTM_GETADDR: u16 = 22;
 const RTM_NEWNSID: u16 = 88;
 const RTM_GETNSID: u16 = 90;
 const NLM_F_REQUEST: u16 = 1;
@@ -25,6 +28,7 @@ const IFLA_LINKINFO: u16 = 18;
 const IFLA_STATS64: u16 = 23;
 const IFLA_LINK_NETNSID: u16 = 37;
 const IFLA_INFO_KIND: u16 = 1;
+const IFA_CACHEINFO: u16 = 6;
 const NETNSA_NSID: u16 = 1;
 const NETNSA_FD: u16 = 3;
 const IFF_LOOPBACK: u32 = 8;
@@ -32,53 +36,13 @@ const IFF_LOOPBACK: u32 = 8;
 const MESSAGE_HEAD: usize = 16;
 const LINK_HEAD: usize = 16;
 
+/// Bytes of the head of a message about an address.
+const ADDRESS_HEAD: usize = 8;
+
 /// More than a message about one link has at most.
 const BUFFER_BYTES: usize = 256 << 10;
 /// The kernel answers at once; it may wait for a lock that all namespaces share.
 const PATIENCE: Duration = Duration::from_secs(5);
-
-/// Interfaces that run over others of their namespace, or lead nowhere: what passes them and leaves the namespace passes
-/// another interface as well. The pairs (`veth` and the like) and those on top of another one (`macvlan`, `ipvlan`) lead
-/// out where their other end is in another namespace, which is known before their kind is asked for.
-const INNER: [&[u8]; 37] = [
-    b"amt",
-    b"bareudp",
-    b"batadv",
-    b"bond",
-    b"bridge",
-    b"dummy",
-    b"erspan",
-    b"geneve",
-    b"gre",
-    b"gretap",
-    b"gtp",
-    b"hsr",
-    b"ifb",
-    b"ip6erspan",
-    b"ip6gre",
-    b"ip6gretap",
-    b"ip6tnl",
-    b"ipip",
-    b"ipvlan",
-    b"ipvtap",
-    b"macsec",
-    b"macvlan",
-    b"macvtap",
-    b"netkit",
-    b"nlmon",
-    b"sit",
-    b"team",
-    b"tun",
-    b"veth",
-    b"vlan",
-    b"vrf",
-    b"vti",
-    b"vti6",
-    b"vxcan",
-    b"vxlan",
-    b"wireguard",
-    b"xfrm",
-];
 
 /// What is known of a namespace by who is in it.
 #[derive(Debug)]
@@ -86,6 +50,10 @@ pub(super) struct Listed {
     pub(super) interfaces: Vec<Interface>,
     /// The inode of its file with the counters.
     pub(super) counters: Option<u64>,
+    /// How long its oldest address has been there, which it is older than. `None` without an address.
+    pub(super) age: Option<Duration>,
+    /// Whether something beside cables to the instance's own namespaces may lead out, which does not count.
+    pub(super) is_doubtful: bool,
 }
 
 /// An interface of a namespace.
@@ -122,7 +90,13 @@ pub(super) fn interfaces_of(namespace: BorrowedFd<'_>, others: &[OwnedFd]) -> io
         Vec::new()
     };
     let counters = std::fs::metadata("/proc/thread-self/net/dev").ok().map(|known| known.ino());
-    Ok(Listed { interfaces: links.into_iter().map(|link| link.judged(&near)).collect(), counters })
+    // Without it the namespace is taken for old.
+    let age = oldest_address(&socket, &mut buffer).unwrap_or_default();
+    let mut ways: Vec<Way> = links.iter().map(|link| link.way(&near)).filter(|way| *way != Way::Nowhere).collect();
+    ways.sort_unstable();
+    let is_doubtful =
+        ways.first() != ways.last() && ways.last() == Some(&Way::Own) && ways.first() != Some(&Way::Direct);
+    Ok(Listed { interfaces: judged(links, &near), counters, age, is_doubtful })
 }
 
 /// What a message says of a link.
@@ -138,17 +112,28 @@ struct Link {
 }
 
 impl Link {
-    fn judged(self, near: &[i32]) -> Interface {
-        let leads_out = match (self.far, &self.kind) {
-            _ if self.is_loopback => false,
-            (Some(far), _) => !near.contains(&far),
-            (None, Some(kind)) => !INNER.contains(&kind.as_slice()),
-            // A device.
-            (None, None) => true,
-        };
-        let Self { index, passed, name, .. } = self;
-        Interface { index, passed, name, leads_out, is_virtual: self.kind.is_some(), is_loopback: self.is_loopback }
+    /// What carries what passes it. `near` are the numbers of the instance's other namespaces.
+    fn way(&self, near: &[i32]) -> Way {
+        if self.is_loopback {
+            Way::Nowhere
+        } else {
+            kinds::way(self.kind.as_deref(), self.far.map(|it| near.contains(&it)))
+        }
     }
+}
+
+/// The interfaces, of which those count that lead out by the nearest way that the namespace has. What takes a later one may
+/// be carried by a cable to the instance's own namespaces as well, and be counted there.
+fn judged(links: Vec<Link>, near: &[i32]) -> Vec<Interface> {
+    let ways = || links.iter().map(|link| link.way(near));
+    let nearest = ways().min().filter(|way| *way == Way::Direct || !ways().any(|way| way == Way::Own));
+    let interface = |link: Link| {
+        let way = link.way(near);
+        let leads_out = way != Way::Nowhere && way != Way::Own && Some(way) == nearest;
+        let Link { index, passed, name, kind, is_loopback, .. } = link;
+        Interface { index, passed, name, leads_out, is_virtual: kind.is_some(), is_loopback }
+    };
+    links.into_iter().map(interface).collect()
 }
 
 /// All links of the namespace that the socket is of.
@@ -158,6 +143,29 @@ fn links(socket: &OwnedFd, buffer: &mut [u8]) -> io::Result<Vec<Link>> {
     let mut found = Vec::new();
     ask(socket, request, buffer, RTM_NEWLINK, &mut |body| found.extend(link(body)))?;
     Ok(found)
+}
+
+/// How long the oldest address of the namespace has been there. Whoever owns the namespace may replace its addresses, which
+/// makes it look younger, and more of its traffic the owner's.
+fn oldest_address(socket: &OwnedFd, buffer: &mut [u8]) -> io::Result<Option<Duration>> {
+    let mut request = head(RTM_GETADDR, NLM_F_REQUEST | NLM_F_DUMP);
+    request.extend([0; ADDRESS_HEAD]);
+    let mut made = Vec::new();
+    ask(socket, request, buffer, RTM_NEWADDR, &mut |body| made.extend(address_made(body)))?;
+    // The kernel counts hundredths of seconds since the boot, in 32 bits.
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+    let now = Duration::new(now.tv_sec.unsigned_abs(), u32::try_from(now.tv_nsec).unwrap_or_default());
+    #[allow(clippy::cast_possible_truncation)]
+    let now = (now.as_millis() / 10) as u32;
+    let age = made.into_iter().map(|made| now.wrapping_sub(made)).max();
+    Ok(age.map(|age| Duration::from_millis(u64::from(age) * 10)))
+}
+
+/// When an address was made, in hundredths of seconds since the boot.
+fn address_made(body: &[u8]) -> Option<u32> {
+    let (_, times) = attributes(body.get(ADDRESS_HEAD..)?).find(|(kind, _)| *kind == IFA_CACHEINFO)?;
+    // Behind how long it is preferred and valid.
+    int(times.get(8..)?).map(i32::cast_unsigned)
 }
 
 /// The number by which the socket's namespace knows another one, if it does.
@@ -292,8 +300,9 @@ pub(in crate::collect) fn fuzz_answer(bytes: &[u8]) {
         assert!(after.len() < rest.len(), "a message without an end");
         if let Some(link) = link(body) {
             assert!(link.name.len() <= body.len() && !link.name.contains(&0));
-            let _ = link.judged(&[0]);
+            let _ = judged(vec![link], &[0]);
         }
+        let _ = address_made(body);
         assert!(attributes(body.get(4..).unwrap_or_default()).count() <= body.len() / 4);
         rest = after;
     }
@@ -303,21 +312,36 @@ pub(in crate::collect) fn fuzz_answer(bytes: &[u8]) {
 mod tests {
     use super::*;
 
-    fn judged(kind: Option<&str>, far: Option<i32>, is_loopback: bool) -> bool {
-        let kind = kind.map(|kind| kind.as_bytes().to_vec());
-        Link { name: b"x".to_vec(), kind, far, is_loopback, ..Link::default() }.judged(&[3]).leads_out
+    /// The names of the interfaces that count, of links of these names, which are their kinds as well.
+    fn counting(links: &[(&str, Option<i32>)]) -> Vec<String> {
+        let link = |(kind, far): &(&str, Option<i32>)| Link {
+            name: kind.as_bytes().to_vec(),
+            kind: (*kind != "device" && *kind != "lo").then(|| kind.as_bytes().to_vec()),
+            far: *far,
+            is_loopback: *kind == "lo",
+            ..Link::default()
+        };
+        let found = judged(links.iter().map(link).collect(), &[3]);
+        found.into_iter().filter(|it| it.leads_out).map(|it| String::from_utf8(it.name).unwrap()).collect()
     }
 
     #[test]
-    fn interfaces_lead_out_by_kind_and_other_end_and_not_by_name() {
-        assert!(judged(None, None, false), "a device");
-        assert!(!judged(None, None, true), "loopback");
-        assert!(judged(Some("veth"), Some(0), false), "a cable to elsewhere");
-        assert!(!judged(Some("veth"), Some(3), false), "a cable to another namespace of the instance");
-        assert!(!judged(Some("veth"), None, false), "a cable within the namespace");
-        assert!(judged(Some("macvlan"), Some(1), false) && !judged(Some("macvlan"), None, false));
-        assert!(!judged(Some("bridge"), None, false) && !judged(Some("vlan"), None, false));
-        assert!(judged(Some("a kind that is new"), None, false), "what can't be known counts");
+    fn what_leads_out_by_the_nearest_way_counts() {
+        let cable = ("veth", Some(0));
+        assert_eq!(counting(&[("lo", None), ("dummy", None), ("veth", None), ("veth", Some(3))]), [""; 0]);
+        assert_eq!(counting(&[("lo", None), ("device", None), cable, ("vlan", Some(0))]), ["device", "veth", "vlan"]);
+        assert_eq!(
+            counting(&[cable, ("macvlan", None), ("bridge", None), ("a kind that is new", None)]),
+            ["veth", "a kind that is new"]
+        );
+        for inner in ["tun", "wireguard", "gre", "ipip", "vxlan"] {
+            assert_eq!(counting(&[cable, (inner, None)]), ["veth"], "{inner} runs over the cable");
+            assert_eq!(counting(&[("lo", None), ("dummy", None), (inner, None)]), [inner], "nothing else leads out");
+            assert_eq!(counting(&[("veth", Some(3)), (inner, None)]), [""; 0], "it may run over the cable to itself");
+        }
+        assert_eq!(counting(&[("gre", Some(1)), cable]), ["gre", "veth"], "it was made elsewhere, and runs over that");
+        assert_eq!(counting(&[("vxlan", None), ("wireguard", None), ("tun", None)]), ["tun"]);
+        assert_eq!(counting(&[("vxlan", None), ("wireguard", None)]), ["wireguard"]);
     }
 
     #[test]
@@ -326,6 +350,8 @@ mod tests {
         let Ok(found) = interfaces_of(namespace.as_fd(), &[]) else { return };
         assert!(found.interfaces.iter().any(|link| link.is_loopback && !link.leads_out), "{found:?}");
         assert_eq!(found.counters, std::fs::metadata("/proc/self/net/dev").ok().map(|known| known.ino()));
+        let up = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic).tv_sec.unsigned_abs();
+        assert!(found.age.is_none_or(|age| age.as_secs() <= up + 1), "{:?}", found.age);
         // Whatever passed until then is in the file by now.
         let text = std::fs::read("/proc/self/net/dev").unwrap();
         let after: Vec<_> = crate::collect::net_dev::interfaces(&text).unwrap().collect();
@@ -343,5 +369,6 @@ mod tests {
         assert_eq!(attributes(&[0, 0, 3, 0, 1]).count(), 0);
         assert_eq!(attributes(&[200, 0, 3, 0, 1]).count(), 0);
         assert_eq!(link(&[0; 4]), None);
+        assert_eq!(address_made(&[0; 12]), None);
     }
 }

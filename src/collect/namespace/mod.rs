@@ -18,6 +18,7 @@
 //! interfaces, which is in the namespace, says which file is the right one.
 
 mod held;
+mod kinds;
 mod link_reader;
 mod links;
 
@@ -123,19 +124,30 @@ pub(super) struct NamespaceTraffic {
     lacks_threads: bool,
     /// Some of what passes is not counted.
     is_partial: bool,
-    /// Whether the instance was there before the first sample, so that nobody knows which of its traffic is new.
-    old: bool,
+}
+
+/// What an instance's namespaces show.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct NamespaceReading {
+    /// The counters of its interfaces: [`Reading::network`](super::Reading::network).
+    pub(super) traffic: BTreeMap<String, Traffic>,
+    /// [`Reading::began`](super::Reading::began).
+    pub(super) began: BTreeMap<String, Monotonic>,
+    /// [`Reading::namespaces`](super::Reading::namespaces).
+    pub(super) namespaces: Vec<u64>,
+    /// [`Reading::left_namespaces`](super::Reading::left_namespaces).
+    pub(super) left: Vec<u64>,
 }
 
 impl NamespaceTraffic {
-    /// `old`: the instance was there before the first sample.
-    pub(super) fn new(old: bool) -> Self {
-        Self { old, ..Self::default() }
-    }
-
     /// Whether some of what passes is not counted: it is in the host's namespace, or interfaces could not be listed.
     pub(super) const fn is_partial(&self) -> bool {
         self.is_partial
+    }
+
+    /// Has all threads asked where they are at the next sample.
+    pub(super) const fn ask_again(&mut self) {
+        self.next_round = Duration::ZERO;
     }
 
     /// The counters as of now. `threads` lists all of the instance's threads.
@@ -145,17 +157,20 @@ impl NamespaceTraffic {
         at: Monotonic,
         mut threads: impl FnMut() -> io::Result<Threads>,
         buffer: &mut Vec<u8>,
-    ) -> io::Result<BTreeMap<String, Traffic>> {
-        let mut traffic = BTreeMap::new();
+    ) -> io::Result<NamespaceReading> {
+        let mut found = NamespaceReading::default();
         self.is_partial = false;
         let mut is_round = self.held.is_empty() || at >= self.next_round;
         // One that was left has no witness, so that it is asked for in rounds alone. Who is in the host's namespace is asked
         // each time: a container begins there, and may end before the next round.
-        let asked = self.held.iter().filter(|(_, held)| is_round || !held.is_left);
-        let moved: Vec<u64> = asked.filter(|(inode, held)| !held.is_in(**inode)).map(|(inode, _)| *inode).collect();
-        is_round |= !moved.is_empty();
+        let mut asked = self.held.iter().filter(|(_, held)| is_round || !held.is_left);
+        is_round |= asked.any(|(inode, held)| !held.is_in(*inode));
         let had_threads = self.threads > 0;
         let places = if is_round { self.places(shared, &threads()?, at)? } else { HashMap::new() };
+        // A witness may also have left the instance and not the namespace.
+        let is_moved = |inode: u64, held: &Held| !places.contains_key(&inode) || held.is_left || !held.is_in(inode);
+        let held = self.held.iter().filter(|(inode, held)| is_round && is_moved(**inode, held));
+        let moved: Vec<u64> = held.map(|(inode, _)| *inode).collect();
         for inode in moved {
             let Some(held) = self.held.get_mut(&inode) else { continue };
             match (places.get(&inode), held.has_sockets(buffer)) {
@@ -166,15 +181,15 @@ impl NamespaceTraffic {
                 (None, Some(true)) => {
                     // What passed until its last thread ended counts in any case.
                     if self.threads == 0 && had_threads {
-                        held.update(shared, inode, buffer)?;
-                        held.add_to(&mut traffic);
+                        held.update(shared, inode, at, buffer)?;
+                        held.add_to(inode, &mut found);
                     }
                     held.is_left = true;
                 }
                 (None, sockets) => {
                     // No thread is left in it. What is left of the counters is part of this sample.
-                    held.update(shared, inode, buffer)?;
-                    held.add_to(&mut traffic);
+                    held.update(shared, inode, at, buffer)?;
+                    held.add_to(inode, &mut found);
                     self.is_partial |= held.is_partial || sockets.is_none() && !held.is_host() && self.threads > 0;
                     self.held.remove(&inode);
                 }
@@ -185,7 +200,7 @@ impl NamespaceTraffic {
         }
         let has_threads = self.threads > 0;
         for (inode, held) in self.held.iter_mut().filter(|(_, held)| has_threads || !held.is_left) {
-            held.update(shared, *inode, buffer)?;
+            held.update(shared, *inode, at, buffer)?;
         }
         // New interfaces have to be listed before it is known whether they count. What lies at their other end may be new
         // as well.
@@ -193,22 +208,20 @@ impl NamespaceTraffic {
             && self.threads <= FEW_THREADS
             && self.held.values().any(|held| held.has_undecided() && !held.is_left)
         {
-            is_round = true;
             let places = self.places(shared, &threads()?, at)?;
             self.enter(shared, places)?;
         }
-        self.list_interfaces(shared);
+        self.list_interfaces(shared, at);
         let is_mistaken = self.held.values().any(|held| held.is_mistaken);
         if is_mistaken {
             self.held.retain(|_, held| !held.is_mistaken);
             self.next_round = at;
         }
-        for held in self.held.values_mut().filter(|held| has_threads || !held.is_left) {
-            held.add_to(&mut traffic);
+        for (inode, held) in self.held.iter_mut().filter(|(_, held)| has_threads || !held.is_left) {
+            held.add_to(*inode, &mut found);
         }
-        if is_round {
-            self.old = false;
-        }
+        found.namespaces.sort_unstable();
+        found.namespaces.dedup();
         self.is_partial |= is_mistaken
             || self.lacks_threads
             || self.held.len() >= MAX_NAMESPACES
@@ -217,9 +230,10 @@ impl NamespaceTraffic {
                 held.is_host()
                     || is_refused
                     || held.is_partial
+                    || held.is_doubtful
                     || held.is_left && (!has_threads || held.has_undecided())
             });
-        Ok(traffic)
+        Ok(found)
     }
 
     /// Where the threads are: a witness for each namespace.
@@ -262,7 +276,7 @@ impl NamespaceTraffic {
                 }
                 break;
             }
-            let Some(held) = Held::new(shared, inode, process, self.old)? else {
+            let Some(held) = Held::new(shared, inode, process)? else {
                 // Where its witness went is asked at the next sample.
                 self.next_round = Duration::ZERO;
                 self.is_partial = true;
@@ -288,7 +302,7 @@ impl NamespaceTraffic {
     }
 
     /// Asks for the interfaces of those namespaces where they are not known, and takes what was answered.
-    fn list_interfaces(&mut self, shared: &mut Namespaces) {
+    fn list_interfaces(&mut self, shared: &mut Namespaces, at: Monotonic) {
         let wanted: Vec<u64> =
             self.held.iter().filter(|(_, held)| held.is_to_be_listed()).map(|(inode, _)| *inode).collect();
         for inode in wanted {
@@ -301,7 +315,7 @@ impl NamespaceTraffic {
                 others.filter_map(|(inode, held)| held.open(*inode).ok()).map(OwnedFd::from).collect();
             let Some(held) = self.held.get_mut(&inode) else { continue };
             match held.open(inode) {
-                Ok(namespace) => held.ask(reader.ask(namespace, others)),
+                Ok(namespace) => held.ask(reader.ask(namespace, others), at),
                 // It ends; the next sample finds that out.
                 Err(error) if is_gone(&error) => {}
                 Err(error) => held.take_list(inode, Err(error), shared),
@@ -347,12 +361,12 @@ mod tests {
         process(root, 20, "7", Some(5));
         sockets(1).unwrap();
         let mut shared = Namespaces::new(root, &[]);
-        let (mut traffic, mut second) = (NamespaceTraffic::new(false), 0);
+        let (mut traffic, mut second) = (NamespaceTraffic::default(), 0);
         let mut read = |processes: &[u32]| {
             second += 60;
             let at = Duration::from_secs(second);
             let found = traffic.read(&mut shared, at, || Ok(of(processes)), &mut Vec::new()).unwrap();
-            (found.into_iter().map(|(name, it)| (name, it.received)).collect::<Vec<_>>(), traffic.is_partial())
+            (found.traffic.into_iter().map(|(name, it)| (name, it.received)).collect::<Vec<_>>(), traffic.is_partial())
         };
         let one = |received| vec![("eth0@7".to_owned(), received)];
         process(root, 21, "9", None);
@@ -386,11 +400,11 @@ mod tests {
         process(root.path(), 20, "7", Some(5));
         let mut shared = Namespaces::new(root.path(), &[]);
         let folder = root.path().join("proc/20");
-        assert!(Held::new(&shared, 8, folder.clone(), false).unwrap().is_none(), "it is in 7 by now");
+        assert!(Held::new(&shared, 8, folder.clone()).unwrap().is_none(), "it is in 7 by now");
         let file = fs::metadata(folder.join("net/dev")).unwrap();
-        let mut held = Held::new(&shared, 7, folder, false).unwrap().unwrap();
+        let mut held = Held::new(&shared, 7, folder).unwrap().unwrap();
         for (counters, is_mistaken) in [(file.ino(), false), (file.ino() + 1, true)] {
-            let listed = links::Listed { interfaces: vec![], counters: Some(counters) };
+            let listed = links::Listed { interfaces: vec![], counters: Some(counters), age: None, is_doubtful: false };
             held.take_list(7, Ok(listed), &mut shared);
             assert_eq!(held.is_mistaken, is_mistaken);
         }
@@ -405,11 +419,11 @@ mod tests {
         process(root, 20, "7", None);
         let mut shared = Namespaces::new(root, &[]);
         let mut buffer = Vec::new();
-        let mut traffic = NamespaceTraffic::new(false);
+        let mut traffic = NamespaceTraffic::default();
         let mut second = 0;
         let mut read = |traffic: &mut NamespaceTraffic, processes: &[u32]| {
             second += 60;
-            traffic.read(&mut shared, Duration::from_secs(second), || Ok(of(processes)), &mut buffer).unwrap()
+            traffic.read(&mut shared, Duration::from_secs(second), || Ok(of(processes)), &mut buffer).unwrap().traffic
         };
         assert_eq!(bytes(&read(&mut traffic, &[])), [], "no process yet");
         assert_eq!(bytes(&read(&mut traffic, &[20])), [], "no interface yet");

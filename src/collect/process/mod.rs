@@ -109,7 +109,7 @@ impl ProcessTree {
             machine: Machine::new(root),
             limits: None,
             namespaces: Namespaces::new(root, &options.interfaces),
-            traffic: NamespaceTraffic::new(true),
+            traffic: NamespaceTraffic::default(),
             drm: Drm::new(root),
             clients: DrmClients::default(),
             nvidia: NvidiaShares::find(root),
@@ -200,11 +200,17 @@ impl Scope for ProcessTree {
         let page = rustix::param::page_size() as u64;
         let per_second = u128::from(rustix::param::clock_ticks_per_second().max(1));
         let nanos = u128::from(ticks) * 1_000_000_000 / per_second;
+        let network = self.once.part(&self.names.instance, "network", network);
+        let (network, began, namespaces, left_namespaces) =
+            network.map_or_else(Default::default, |it| (Some(it.traffic), it.began, it.namespaces, it.left));
         let reading = Reading {
             at,
             cpu: Some(Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))),
             cpus,
-            network: self.once.part(&self.names.instance, "network", network),
+            network,
+            began,
+            namespaces,
+            left_namespaces,
             memory_used: Some(look.pages.private.saturating_add(look.pages.shared).saturating_mul(page)),
             memory_total,
             // The kernel counts no files by process.

@@ -3,5 +3,6 @@
 mod collector;
 mod shares;
 mod soak;
+mod tenants;
 mod veth;
 mod wires;

@@ -14,24 +14,31 @@ const GIGABYTE: u64 = 1 << 30;
 /// ```text
 /// container: eth0 ── port in the bridge br0 ── routed ── up0 :host ── fuNNNw :this process
 /// ```
-fn wire(wires: &mut Wires) -> Result<(String, String), String> {
-    let (host, container) = (wires.namespace('h')?, wires.namespace('c')?);
+fn wire(wires: &mut Wires) -> Result<String, String> {
+    let host = wires.namespace('h')?;
     let (here, outside) = (format!("fu{}w", wires.id), wires.address(0, 1));
     wires.cable_from_here(&here, &host, "up0")?;
+    turn_on("", &here, Some(outside))?;
+    turn_on(&format!("-n {host}"), "up0", Some(wires.address(0, 2)))?;
+    Ok(host)
+}
+
+/// The container's part, which is made when the meter runs.
+fn wire_container(wires: &mut Wires, host: &str) -> Result<String, String> {
+    let container = wires.namespace('c')?;
+    let here = format!("fu{}w", wires.id);
     ip(&format!("-n {host} link add port type veth peer name eth0 netns {container}"))?;
     ip(&format!("-n {host} link add br0 type bridge"))?;
     ip(&format!("-n {host} link set port master br0"))?;
     let (at_host, at_container) = (format!("-n {host}"), format!("-n {container}"));
-    turn_on("", &here, Some(outside))?;
-    turn_on(&at_host, "up0", Some(wires.address(0, 2)))?;
     turn_on(&at_host, "port", None)?;
     turn_on(&at_host, "br0", Some(wires.address(1, 1)))?;
     turn_on(&at_container, "eth0", Some(wires.address(1, 2)))?;
-    set(&host, "ip_forward", 1)?;
+    set(host, "ip_forward", 1)?;
     set(&container, "tcp_timestamps", 0)?;
     ip(&format!("-n {container} route add default via {}", wires.address(1, 1)))?;
     ip(&format!("route add {}/30 via {} dev {here}", wires.address(1, 0), wires.address(0, 2)))?;
-    Ok((host, container))
+    Ok(container)
 }
 
 /// Has the container send a gigabyte to this process, which takes it.
@@ -59,8 +66,8 @@ fn send(group: &ControlGroup, container: &str, wires: &Wires) -> RunningProcess 
 fn a_gigabyte_over_a_bridge_is_1024_mb_of_egress_once() {
     let Some(group) = ControlGroup::new("gigabyte") else { return };
     let mut wires = Wires::new();
-    let (host, container) = match wire(&mut wires) {
-        Ok(names) => names,
+    let host = match wire(&mut wires) {
+        Ok(host) => host,
         Err(why) => {
             not_run(format!("no virtual cables can be laid: {why}"));
             return;
@@ -74,6 +81,7 @@ fn a_gigabyte_over_a_bridge_is_1024_mb_of_egress_once() {
     let mut run = Collector::start(&["ip", "netns", "exec", &host, "sh", "-c", inside], &options);
     let name = group.path();
     let first = run.until(&mut written, |event| event.instance_id != name);
+    let container = wire_container(&mut wires, &host).unwrap();
     let before = counters(&host, "up0");
     let mut child = send(&group, &container, &wires);
     let after = counters(&host, "up0");

@@ -117,8 +117,8 @@ impl Scope for LinuxHost {
             memory_total: memory.map_or(0, |memory| memory.total),
             storage_used: storage.map(|storage| storage.used),
             gpus_busy,
-            gpu: None,
             not_metered: MetricSet::STORAGE.only_if(is_partial).union(MetricSet::GPU.only_if(self.gpus.is_stuck())),
+            ..Reading::default()
         };
         let Names { instance, user, org, .. } = self.names.clone();
         Ok(vec![Observed { instance, life: self.boot.clone(), born: false, user, org, place: Place::Host, reading }])

@@ -3,6 +3,9 @@
 //! Traffic counts once, where it leaves or enters the host: at the interfaces that have a device. What runs over them
 //! (bridges, bonds, VLANs, tunnels, the ends of containers' cables) would count it again. A host without any such
 //! interface is a container itself: there everything counts but loopback, bridges, and what is plugged into one.
+//!
+//! An interface is told by its number, since it may be renamed, and trade its name with another one. The numbers are asked for
+//! where names came or went, and where a counter went back.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
@@ -27,6 +30,20 @@ enum Kind {
     Inner,
 }
 
+/// An interface.
+#[derive(Debug)]
+struct Known {
+    kind: Kind,
+    /// Of those that may count, where it can be told.
+    number: Option<u32>,
+    /// What its counters are called: the name that it had first.
+    key: String,
+    last: Traffic,
+}
+
+/// Names of counters that are remembered by the numbers of interfaces.
+const MAX_KEYS: usize = 1024;
+
 /// Knows which interfaces are uplinks.
 #[derive(Debug)]
 pub(super) struct Uplinks {
@@ -34,13 +51,15 @@ pub(super) struct Uplinks {
     /// Counted instead, where there are any.
     asked: Vec<NamePattern>,
     /// Looked up once for each name; forgotten when the interface goes.
-    kinds: HashMap<Vec<u8>, Kind>,
+    known: HashMap<Vec<u8>, Known>,
+    /// What the counters of an interface are called, by its number.
+    keys: BTreeMap<u32, String>,
 }
 
 impl Uplinks {
     /// `folder` is `/sys/class/net`.
     pub(super) fn new(folder: PathBuf, asked: &[NamePattern]) -> Self {
-        Self { folder, asked: asked.to_vec(), kinds: HashMap::new() }
+        Self { folder, asked: asked.to_vec(), known: HashMap::new(), keys: BTreeMap::new() }
     }
 
     /// Refuses what was asked for and is not there.
@@ -58,23 +77,66 @@ impl Uplinks {
     /// The uplinks' counters in the text of `/proc/net/dev`.
     pub(super) fn traffic(&mut self, text: &[u8]) -> io::Result<BTreeMap<String, Traffic>> {
         let all: Vec<(&[u8], Traffic)> = interfaces(text)?.collect();
-        self.kinds.retain(|known, _| all.iter().any(|(name, _)| *name == known.as_slice()));
-        for (name, _) in &all {
-            if !self.kinds.contains_key(*name) {
-                let kind = self.kind(name);
-                self.kinds.insert((*name).to_owned(), kind);
+        if self.is_changed(&all) {
+            self.known.clear();
+        }
+        self.known.retain(|known, _| all.iter().any(|(name, _)| *name == known.as_slice()));
+        for (name, now) in &all {
+            match self.known.get_mut(*name) {
+                Some(known) => known.last = *now,
+                None => {
+                    let known = self.look_up(name, *now);
+                    self.known.insert((*name).to_owned(), known);
+                }
             }
         }
-        let wanted = if self.kinds.values().any(|kind| *kind == Kind::Device) { Kind::Device } else { Kind::Virtual };
-        let counts = |name: &[u8]| {
-            if self.asked.is_empty() {
-                self.kinds.get(name) == Some(&wanted)
-            } else {
-                self.asked.iter().any(|pattern| pattern.matches(&spelled(name)))
-            }
-        };
-        let counted = all.into_iter().filter(|(name, _)| counts(name));
-        Ok(counted.map(|(name, traffic)| (spelled(name).into_owned(), traffic)).collect())
+        let wanted = self.wanted();
+        let counted = self.known.iter().filter(|(name, known)| self.counts(wanted, name, known));
+        Ok(counted.map(|(_, known)| (known.key.clone(), known.last)).collect())
+    }
+
+    /// What counts where nothing is asked for.
+    fn wanted(&self) -> Kind {
+        if self.known.values().any(|known| known.kind == Kind::Device) { Kind::Device } else { Kind::Virtual }
+    }
+
+    fn counts(&self, wanted: Kind, name: &[u8], known: &Known) -> bool {
+        if self.asked.is_empty() {
+            known.kind == wanted
+        } else {
+            self.asked.iter().any(|pattern| pattern.matches(&spelled(name)))
+        }
+    }
+
+    /// Whether a name may be another interface's than it was: one that counts is gone or counts anew, or, where names came,
+    /// has another number.
+    fn is_changed(&self, all: &[(&[u8], Traffic)]) -> bool {
+        let has_come = all.iter().any(|(name, _)| !self.known.contains_key(*name));
+        let wanted = self.wanted();
+        self.known.iter().filter(|(name, known)| self.counts(wanted, name, known)).any(|(name, known)| {
+            let now = all.iter().find(|(other, _)| *other == name.as_slice()).map(|(_, now)| now);
+            now.is_none_or(|now| now.sent < known.last.sent || now.received < known.last.received)
+                || has_come && self.number(name) != known.number
+        })
+    }
+
+    fn look_up(&mut self, name: &[u8], last: Traffic) -> Known {
+        let kind = self.kind(name);
+        let may_count = kind != Kind::Inner || !self.asked.is_empty();
+        let number = may_count.then(|| self.number(name)).flatten();
+        let own = spelled(name).into_owned();
+        let Some(number) = number else { return Known { kind, number: None, key: own, last } };
+        if self.keys.len() >= MAX_KEYS {
+            self.keys.clear();
+        }
+        let is_used = self.keys.values().any(|key| *key == own);
+        let first = if is_used { format!("{own}#{number}") } else { own };
+        let key = self.keys.entry(number).or_insert(first).clone();
+        Known { kind, number: Some(number), key, last }
+    }
+
+    fn number(&self, name: &[u8]) -> Option<u32> {
+        read_text_once(self.folder.join(OsStr::from_bytes(name)).join("ifindex")).ok()?.trim().parse().ok()
     }
 
     fn kind(&self, name: &[u8]) -> Kind {
@@ -91,5 +153,40 @@ impl Uplinks {
             return if inner { Kind::Inner } else { Kind::Device };
         }
         if has("master") { Kind::Inner } else { Kind::Virtual }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn interfaces_that_trade_names_are_billed_on() {
+        let root = tempfile::tempdir().unwrap();
+        let set = |name: &str, number: u32| {
+            let folder = root.path().join(name);
+            std::fs::create_dir_all(folder.join("device")).unwrap();
+            std::fs::write(folder.join("ifindex"), format!("{number}\n")).unwrap();
+        };
+        let mut uplinks = Uplinks::new(root.path().to_owned(), &[]);
+        let mut read = |lines: &[(&str, u64)]| {
+            let lines = lines.iter().map(|(name, bytes)| format!("{name}: {bytes} 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0\n"));
+            let text = format!("a|b\n|\n{}", lines.collect::<String>());
+            let found = uplinks.traffic(text.as_bytes()).unwrap();
+            found.into_iter().map(|(name, it)| (name, it.received)).collect::<Vec<_>>()
+        };
+        let both = |one: u64, other: u64| vec![("eth0".to_owned(), one), ("eth1".to_owned(), other)];
+        (set("eth0", 2), set("eth1", 3));
+        assert_eq!(read(&[("eth0", 10), ("eth1", 263)]), both(10, 263));
+        (set("eth0", 3), set("eth1", 2));
+        assert_eq!(read(&[("eth0", 264), ("eth1", 11)]), both(11, 264), "they traded names");
+        set("wan", 2);
+        assert_eq!(read(&[("eth0", 264), ("wan", 12)]), both(12, 264), "one was renamed");
+        // The name of one that was renamed is taken by another one, which shows more.
+        (set("wan", 3), set("lan", 2));
+        assert_eq!(read(&[("wan", 265), ("lan", 13)]), both(13, 265));
+        set("wan", 4);
+        let replaced = vec![("eth0".to_owned(), 13), ("wan".to_owned(), 5)];
+        assert_eq!(read(&[("wan", 5), ("lan", 13)]), replaced, "another one has its name");
     }
 }
