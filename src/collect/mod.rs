@@ -39,6 +39,8 @@ mod namespace_owners;
 #[cfg(all(feature = "collect", target_os = "linux"))]
 mod net_dev;
 #[cfg(all(feature = "collect", target_os = "linux"))]
+mod not_counted;
+#[cfg(all(feature = "collect", target_os = "linux"))]
 mod nvidia;
 #[cfg(all(feature = "collect", target_os = "linux"))]
 mod once;

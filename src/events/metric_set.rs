@@ -48,6 +48,8 @@ impl MetricSet {
     pub const NONE: Self = Self(0);
     /// `cpu_seconds` and `cpu_percent_avg`.
     pub const CPU: Self = Self(0b11);
+    /// `cpu_percent_avg` alone.
+    pub const CPU_PERCENT: Self = Self(0b10);
     /// `memory_gb` and `memory_percent`.
     pub const MEMORY: Self = Self(0b1100);
     /// `memory_gb` alone.

@@ -263,8 +263,8 @@ pub(super) fn excerpt(bytes: &[u8]) -> String {
     let text = text.get(..end.unwrap_or(text.len())).unwrap_or_default().trim();
     let shown: String =
         text.chars().take(EXCERPT_CHARS).map(|char| if is_unprintable(char) { '·' } else { char }).collect();
-    match (shown.is_empty(), text.chars().count() > EXCERPT_CHARS) {
-        (true, _) => "(nothing)".to_owned(),
+    match (shown.is_empty(), end.is_some() || text.chars().count() > EXCERPT_CHARS) {
+        (true, false) => "(nothing)".to_owned(),
         (_, true) => quote(&(shown + "…")),
         (_, false) => quote(&shown),
     }
@@ -284,6 +284,7 @@ mod tests {
             text
         };
         assert!(shown(echo).starts_with("GET /queue/health") && !shown(echo).contains("hunter2"), "{}", shown(echo));
+        assert_eq!(shown(b"needs its token: Authorization: Bearer x"), "needs its token:…", "that it was cut shows");
         assert_eq!((shown(b" \0").as_str(), shown(&[b'a'; 500]).chars().count()), ("·", EXCERPT_CHARS + 1));
     }
 }

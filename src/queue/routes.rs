@@ -84,7 +84,8 @@ async fn needs_token(State(expected): State<[u8; 32]>, request: Request, next: N
         return next.run(request).await;
     }
     let mut response =
-        (StatusCode::UNAUTHORIZED, "this queue needs its token: Authorization: Bearer …\n").into_response();
+        (StatusCode::UNAUTHORIZED, "this queue needs its token, in the header Authorization (scheme Bearer)\n")
+            .into_response();
     response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
     response
 }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::hash::{BuildHasher as _, RandomState};
 
 use super::continuity::{Collector, Conflict, Found, Stretch, sweep};
-use super::figures::measures;
+use super::figures::{known_measures, measures};
 use super::groups::{Groups, Key, NO_ORGANIZATION, Rows};
 use super::html::Plots;
 use super::names::Names;
@@ -210,6 +210,7 @@ impl Aggregator {
 
     fn sum(&mut self, event: &UsageEvent, not_metered: MetricSet, instance: u32, owner: u32, whole: Part) {
         let measured = measures(event).map(|value| if value.is_finite() { value } else { 0.0 });
+        let known = known_measures(&measured, not_metered);
         let mut from = whole.from;
         while from < whole.to {
             let (day, to) = self.day(from, whole.to);
@@ -218,7 +219,7 @@ impl Aggregator {
             tally.add(event, Part { from, to });
             tally.note_not_metered(not_metered);
             if from == whole.from {
-                tally.count(&measured, event.period.start, instance, &self.instances);
+                tally.count(&known, event.period.start, instance, &self.instances);
             }
             from = to;
         }
@@ -229,7 +230,7 @@ impl Aggregator {
             *self.lengths.entry(length).or_default() += 1;
         }
         if let Some(series) = &mut self.series {
-            series.add(instance, &measured, whole);
+            series.add(instance, &known, whole);
         }
         for violation in self.options.thresholds.violations(MeasuredEvent::new(event, not_metered)) {
             if let Some(crossing) = self.crossings.get_mut(&violation.config.id) {

@@ -48,9 +48,15 @@ impl Figures {
             (true, false) => format!("\u{2265}{shown}"),
         }
     }
+
+    /// What stands for a figure that no event metered: that it is unknown. `None` where none could lack it.
+    #[must_use]
+    pub const fn unknown(&self, metrics: MetricSet) -> Option<&'static str> {
+        if self.not_metered.intersects(metrics) { Some("?") } else { None }
+    }
 }
 
-/// The highest figures of single events; `None` where there is no event. Of equal ones the first.
+/// The highest figures of single events; `None` where there is no event that metered it. Of equal ones the first.
 #[derive(Debug, Clone, PartialEq, Default, Serialize)]
 pub struct Peaks {
     /// `cpu_percent_avg`.
@@ -84,6 +90,29 @@ pub struct Peak {
 
 /// How many figures have peaks and plots.
 pub(super) const MEASURES: usize = 8;
+
+/// The metrics that they come from.
+const METRICS: [MetricSet; MEASURES] = [
+    MetricSet::at(1),
+    MetricSet::at(0),
+    MetricSet::at(2),
+    MetricSet::at(3),
+    MetricSet::at(4),
+    MetricSet::at(5),
+    MetricSet::at(6),
+    MetricSet::at(7),
+];
+
+/// Stands for a figure that was not metered at all.
+pub(super) const UNKNOWN: f64 = f64::NEG_INFINITY;
+
+/// `measured`, with [`UNKNOWN`] where the event could not measure it. What is more than 0 is a lower bound.
+pub(super) fn known_measures(measured: &[f64; MEASURES], not_metered: MetricSet) -> [f64; MEASURES] {
+    std::array::from_fn(|at| {
+        let is_unknown = measured[at] == 0.0 && METRICS[at].intersects(not_metered);
+        if is_unknown { UNKNOWN } else { measured[at] }
+    })
+}
 
 /// The figures of an event that are averages or rates, in the order of the fields of [`Peaks`].
 #[allow(clippy::cast_precision_loss)] // exact up to 2^53 seconds

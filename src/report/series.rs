@@ -3,7 +3,7 @@
 //! All instances share one step. When there are too many steps for a plot, or too many in all, the step is doubled and
 //! pairs become one.
 
-use super::figures::MEASURES;
+use super::figures::{MEASURES, UNKNOWN};
 use super::tally::Part;
 
 /// So many steps are drawn at most: about one for each pixel and a half.
@@ -19,7 +19,7 @@ pub(super) struct Cell {
     step: i64,
     /// How much of it was metered, periods that overlap counted each.
     seconds: f64,
-    /// Figures times seconds.
+    /// Figures times seconds; [`UNKNOWN`] where one of them was not metered.
     sums: [f64; MEASURES],
 }
 
@@ -121,7 +121,8 @@ impl Series {
             .iter()
             .map(|cells| {
                 let mut sums = Cell::default();
-                cells.iter().for_each(|cell| sums.merge(cell));
+                let known = |sum: f64| if sum == UNKNOWN { 0.0 } else { sum };
+                cells.iter().for_each(|cell| sums.merge(&Cell { sums: cell.sums.map(known), ..*cell }));
                 sums.sums
             })
             .collect();
@@ -138,7 +139,8 @@ impl Series {
         self.width
     }
 
-    /// The lines of a figure for one instance: points of steps that follow one another. `coarser` steps become one.
+    /// The lines of a figure for one instance: points of steps that follow one another. `coarser` steps become one. There
+    /// is no point where some of it was not metered.
     #[allow(clippy::cast_precision_loss)]
     pub(super) fn lines(&self, instance: u32, measure: usize, coarser: i64) -> Vec<Vec<Point>> {
         let cells = usize::try_from(instance).ok().and_then(|instance| self.instances.get(instance));
@@ -155,6 +157,9 @@ impl Series {
         let mut before = None;
         for cell in merged {
             let value = cell.sums.get(measure).map_or(0.0, |sum| sum / cell.seconds);
+            if value == UNKNOWN {
+                continue;
+            }
             let point = Point { at: (cell.step as f64 + 0.5) * width, value };
             match lines.last_mut() {
                 Some(line) if before == Some(cell.step - 1) => line.push(point),
@@ -204,5 +209,9 @@ mod tests {
         let lines = series.lines(0, 0, 1);
         assert_eq!(lines.iter().map(Vec::len).collect::<Vec<_>>(), [3, 2]);
         assert_eq!(lines[0][0].at, 15.0);
+        series.add(0, &[UNKNOWN; MEASURES], Part { from: 30, to: 60 });
+        let lines = series.lines(0, 0, 1);
+        assert_eq!(lines.iter().map(Vec::len).collect::<Vec<_>>(), [1, 1, 2]);
+        assert_eq!(series.shares(), [(0, 1.0)]);
     }
 }

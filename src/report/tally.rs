@@ -1,7 +1,7 @@
 //! The sums of one row while it grows, in little memory: a report may have millions of rows.
 
 use super::exact::ExactSums;
-use super::figures::{Figures, MEASURES, Peak, Peaks};
+use super::figures::{Figures, MEASURES, Peak, Peaks, UNKNOWN};
 use super::names::Names;
 use crate::events::{MetricSet, UsageEvent, UsagePeriod};
 use crate::units::BYTES_PER_MB;
@@ -134,7 +134,7 @@ impl Tally {
         self.not_metered = self.not_metered.union(metrics);
     }
 
-    /// Counts an event and its peaks.
+    /// Counts an event and its peaks; what is [`UNKNOWN`] is none.
     pub(super) fn count(&mut self, measured: &[f64; MEASURES], at: i64, instance: u32, names: &Names) {
         if self.events == 0 {
             self.tops = Tops { values: *measured, times: [Time::of(at); MEASURES], instance, instances: None };
@@ -166,7 +166,7 @@ impl Tally {
     pub(super) fn figures(&self, names: &Names) -> Figures {
         let peak = |measure: usize| {
             let top = self.tops.get(measure);
-            (self.events > 0).then(|| Peak {
+            (self.events > 0 && top.value > UNKNOWN).then(|| Peak {
                 value: top.value,
                 at: top.at,
                 instance_id: names.name(top.instance).to_owned(),
@@ -287,5 +287,10 @@ mod tests {
         assert_eq!(peaks.gpus, peak(1.0, "a"), "of two at one time the first by name");
         second.merge(&Tally::default(), &names);
         assert_eq!(second.figures(&names).peaks.gpus, peak(1.0, "a"));
+        let mut unknown = Tally::default();
+        unknown.count(&[UNKNOWN; MEASURES], 0, numbers[0], &names);
+        assert_eq!(unknown.figures(&names).peaks, Peaks::default());
+        unknown.merge(&second, &names);
+        assert_eq!(unknown.figures(&names).peaks.gpus, peak(1.0, "a"));
     }
 }

@@ -30,6 +30,9 @@ const ALERT: &[Field] =
     &[required("threshold"), required("instance"), required("at"), required("kind"), optional("value")];
 const STATE: &[Field] = &[required("threshold"), required("instance"), required("at"), required("state")];
 
+/// A series, for messages.
+const SERIES: &str = "\"instance web-1: cpu_percent_avg 50x10 95x20, every 1m\"";
+
 /// What a state can do; what has no states stands among the violations.
 const KINDS: [AlertKind; 5] =
     [AlertKind::Pending, AlertKind::Firing, AlertKind::Repeat, AlertKind::Resolved, AlertKind::NoData];
@@ -176,14 +179,11 @@ fn case<'n>(spot: &Spot<'n>, known: Option<&[&str]>, names: &mut HashMap<&'n str
 
 fn series(spot: &Spot<'_>, start: i64, context: &mut Context<'_, '_>) {
     let Value::String(written) = &spot.node.value else {
-        return context.wrong_type(
-            spot,
-            "series",
-            "a text like \"instance web-1: cpu_percent_avg 50x10 95x20, every 1m\"",
-        );
+        return context.wrong_type(spot, "series", &format!("a text like {SERIES}"));
     };
     if let Err(why) = check_series(written, start) {
-        context.report(spot.node.start, &spot.pointer, Finding::error(Code::InvalidSeries, why));
+        let finding = Finding::error(Code::InvalidSeries, why);
+        context.report(spot.node.start, &spot.pointer, finding.help(format!("write it as in {SERIES}")));
     }
 }
 

@@ -234,7 +234,8 @@ impl<'n> Reader<'_, '_, '_, 'n> {
             let wrong = if text.len() > digits.len() { "is negative" } else { "is past what 64 bits hold" };
             let finding = Finding::error(Code::OutOfRange, format!("`{}` {wrong}", field.name()))
                 .found(spot.node.describe())
-                .expected(expected);
+                .expected(expected)
+                .help(super::rules::COMPUTED);
             self.context.report(spot.node.start, &spot.pointer, finding);
             return None;
         }

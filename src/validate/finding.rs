@@ -114,6 +114,8 @@ codes! {
     TooLong = "too-long",
     /// Nothing to validate.
     Empty = "empty",
+    /// Events in one JSON document, where commands that read events take one a line.
+    EventDocument = "event-document",
     // Its shape.
     /// JSON that is neither a usage event, nor a threshold, nor a channels file, nor a file of cases.
     Unrecognized = "unrecognized",
@@ -233,7 +235,10 @@ pub struct UnknownCode(String);
 
 fn near(text: &str) -> String {
     let nearest = super::names::nearest(text, Code::ALL.iter().map(|code| code.as_str()));
-    nearest.map(|name| format!("; did you mean {name:?}?")).unwrap_or_default()
+    match nearest {
+        Some(name) => format!("; did you mean {name:?}?"),
+        None => "; formusage validate --explain lists all codes".to_owned(),
+    }
 }
 
 impl Serialize for Code {
@@ -241,6 +246,9 @@ impl Serialize for Code {
         serializer.serialize_str(self.as_str())
     }
 }
+
+/// What to do about an input that holds nothing.
+pub(super) const NOTHING: &str = "remove it, or look for what should have written it";
 
 /// One fault.
 ///

@@ -11,7 +11,9 @@ pub(super) fn refused_in_id(name: &str, id: &str) -> Option<Finding> {
 pub(super) fn control_character(name: &str, char: char) -> Finding {
     let what =
         if turns_direction(char) { "a character that turns the direction of text" } else { "a control character" };
-    Finding::error(Code::ControlCharacter, format!("{name} holds {what}")).found(format!("U+{:04X}", u32::from(char)))
+    Finding::error(Code::ControlCharacter, format!("{name} holds {what}"))
+        .found(format!("U+{:04X}", u32::from(char)))
+        .help("remove it; look at what wrote it")
 }
 
 /// What is odd about an id.

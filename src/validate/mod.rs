@@ -166,7 +166,7 @@ pub fn first_case_findings(text: &[u8], most: usize) -> FirstFindings {
     FirstFindings::collect(most, |report| {
         let text = json::Text::new(text, 1, report);
         if text.as_str().trim_ascii().is_empty() {
-            report(Finding::error(Code::Empty, "there is nothing in it").at(text.place(0, "")));
+            report(Finding::error(Code::Empty, "there is nothing in it").help(finding::NOTHING).at(text.place(0, "")));
         } else if let Some(root) = json::read(&text, report) {
             cases::check(&Spot::root(&root), "", &mut Context { text: &text, report });
         }

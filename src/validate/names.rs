@@ -5,10 +5,14 @@ use strsim::damerau_levenshtein;
 /// A longer name than this is no misspelling of one of ours, and comparing it would cost.
 const MAX_BYTES: usize = 64;
 
+/// In a name of at most so many bytes one wrong letter makes another word.
+const SHORT_BYTES: usize = 3;
+
 /// The candidate that `name` was probably meant to be, or `None` where none is near.
 ///
 /// Case and separators count for nothing (`cpuSeconds` is `cpu_seconds`), about one wrong letter in three is forgiven,
-/// and so is a beginning or a longer form of the name (`start_time` for `start`).
+/// and so is a beginning or a longer form of the name (`start_time` for `start`). Of three letters and less each one
+/// counts (`foo` is not `for`): there only letters that changed places are forgiven.
 pub(crate) fn nearest<'c>(name: &str, candidates: impl IntoIterator<Item = &'c str>) -> Option<&'c str> {
     candidates
         .into_iter()
@@ -25,12 +29,19 @@ pub(super) fn distance(name: &str, candidate: &str) -> Option<usize> {
     let (name, candidate) = (plain(name), plain(candidate));
     let letters = damerau_levenshtein(&name, &candidate);
     let longest = name.len().max(candidate.len());
-    if letters <= longest / 3 {
+    let is_short = longest <= SHORT_BYTES;
+    if letters <= longest / 3 && (!is_short || letters == 0 || sorted(&name) == sorted(&candidate)) {
         return Some(letters);
     }
     let shortest = name.len().min(candidate.len());
     let one_begins_the_other = name.starts_with(&candidate) || candidate.starts_with(&name);
     (shortest >= 4 && one_begins_the_other).then_some(longest / 3 + 1 + letters)
+}
+
+fn sorted(name: &str) -> Vec<char> {
+    let mut letters: Vec<char> = name.chars().collect();
+    letters.sort_unstable();
+    letters
 }
 
 fn plain(name: &str) -> String {
@@ -56,7 +67,7 @@ mod tests {
         ] {
             assert_eq!(nearest(name, names), Some(meant), "{name}");
         }
-        for name in ["", "region", "x", "labels", &"cpu_seconds".repeat(9000)] {
+        for name in ["", "region", "x", "and", "labels", &"cpu_seconds".repeat(9000)] {
             assert_eq!(nearest(name, names), None, "{name}");
         }
     }

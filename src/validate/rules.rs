@@ -14,6 +14,9 @@ pub(super) const MILLISECONDS_FROM: i64 = 100_000_000_000;
 const MICROSECONDS_FROM: i64 = MILLISECONDS_FROM * 1000;
 const NANOSECONDS_FROM: i64 = MICROSECONDS_FROM * 1000;
 
+/// What to do about a figure that nobody can have used.
+pub(super) const COMPUTED: &str = "look at what computed it; a counter that went backwards starts anew";
+
 /// The unit that a time of at least [`MILLISECONDS_FROM`] is in, and how many of them are a second.
 pub(super) const fn subsecond_unit(time: i64) -> (&'static str, i64) {
     match time {
@@ -292,29 +295,34 @@ impl Fault<'_> {
         let finding = match self.kind {
             Kind::EventType(found) => error(Code::EventType, format!("`{name}` names another kind of event"))
                 .found(quote(found))
-                .expected(quote(EVENT_TYPE)),
+                .expected(quote(EVENT_TYPE))
+                .help("send it elsewhere, or correct the type"),
             Kind::Version(found) => version_finding(found),
             Kind::EmptyId => {
                 let finding = error(Code::EmptyId, format!("`{name}` is empty"));
                 match self.field {
                     Field::OrgId => finding.help("write null where there is no organization"),
-                    _ => finding,
+                    _ => finding.help("write the id: nobody could be billed"),
                 }
             }
             Kind::LongId(bytes) => error(Code::IdTooLong, format!("`{name}` is too long"))
                 .found(format!("{bytes} bytes"))
-                .expected(format!("at most {MAX_ID_BYTES} bytes")),
+                .expected(format!("at most {MAX_ID_BYTES} bytes"))
+                .help("send the id itself"),
             Kind::ControlInId(char) => control_character(&format!("`{name}`"), char),
-            Kind::NotFinite(value) => {
-                error(Code::NotFinite, format!("`{name}` is not finite")).found(value.to_string()).expected("a number")
-            }
-            Kind::Negative(value) => {
-                error(Code::OutOfRange, format!("`{name}` is negative")).found(number(value)).expected("at least 0")
-            }
+            Kind::NotFinite(value) => error(Code::NotFinite, format!("`{name}` is not finite"))
+                .found(value.to_string())
+                .expected("a number")
+                .help("look for a division by zero in what computed it"),
+            Kind::Negative(value) => error(Code::OutOfRange, format!("`{name}` is negative"))
+                .found(number(value))
+                .expected("at least 0")
+                .help(COMPUTED),
             Kind::Over100(value) => percentage_finding(name, value),
             Kind::Before1970(value) => error(Code::OutOfRange, format!("`{name}` lies before 1970"))
                 .found(value.to_string())
-                .expected("Unix seconds"),
+                .expected("Unix seconds")
+                .help("write it as `date +%s` does"),
             Kind::NotSeconds { time, in_order } => {
                 let (unit, divisor) = subsecond_unit(time);
                 let order = if in_order { "" } else { ", and the period does not start before its end" };
@@ -327,11 +335,13 @@ impl Fault<'_> {
                 error(Code::PeriodOrder, "the period does not end after its start".into())
                     .found(format!("start {start}, end {end}"))
                     .expected("`period.end` greater than `period.start`")
+                    .help("the two may have changed places")
             }
             Kind::StampedEarly { timestamp, end } => {
                 error(Code::StampedEarly, "`timestamp` is before the end of the period".into())
                     .found(format!("{timestamp}, {} before the end", Seconds(end.saturating_sub(timestamp))))
                     .expected(format!("at least {end}"))
+                    .help("stamp it at the end of the period or later; look for a clock that was set back")
             }
             Kind::Future { timestamp, rules } => error(Code::FutureTimestamp, "`timestamp` lies in the future".into())
                 .found(format!("{timestamp}, {} ahead of this clock", Seconds(timestamp.saturating_sub(rules.now))))
@@ -349,7 +359,7 @@ fn version_finding(found: &str) -> Finding {
             Finding::error(Code::UnsupportedVersion, format!("`version` is of another major version, {major}"))
                 .help("use a release of formusage that reads it")
         }
-        None => Finding::error(Code::UnsupportedVersion, "`version` is no version of the format"),
+        None => Finding::error(Code::UnsupportedVersion, "`version` is no version of the format").help("write \"1.0\""),
     };
     finding.found(quote(found)).expected("\"1.0\", or another 1.x")
 }

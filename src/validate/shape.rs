@@ -73,7 +73,7 @@ pub(super) fn text<'n>(spot: Option<&'n Spot<'n>>, name: &str, context: &mut Con
     let spot = spot?;
     match &spot.node.value {
         Value::String(text) if text.trim().is_empty() => {
-            let finding = Finding::error(Code::EmptyId, format!("`{name}` is empty"));
+            let finding = Finding::error(Code::EmptyId, format!("`{name}` is empty")).help("write its text");
             context.report(spot.node.start, &spot.pointer, finding);
             None
         }
@@ -202,13 +202,18 @@ impl<'n> Fields<'n> {
     /// Reports what is missing and what is unknown. `note` may say something particular about an unknown name.
     pub(super) fn report_rest(&self, context: &mut Context<'_, '_>, note: impl Fn(&str) -> Option<String>) {
         for (_, field) in self.missing() {
-            let finding = Finding::error(Code::MissingField, format!("`{}{}` is missing", self.prefix, field.name));
+            let finding = Finding::error(Code::MissingField, format!("`{}{}` is missing", self.prefix, field.name))
+                .help(match self.prefix.trim_end_matches('.') {
+                    "" => "add it; it is required".to_owned(),
+                    "metrics" => "add it to `metrics`; an idle instance sends 0".to_owned(),
+                    object => format!("add it to `{object}`"),
+                });
             context.report(self.spot.node.start, &self.spot.pointer, finding);
         }
         for (at, member) in self.unknown.iter().enumerate() {
             let names = self.known.iter().map(|field| field.name).take_while(|_| at < COMPARED_FIELDS);
             let finding = match (note(&member.key), nearest(&member.key, names)) {
-                (Some(note), _) => Finding::warning(Code::UnknownField, note),
+                (Some(note), _) => Finding::warning(Code::UnknownField, note).help("remove it here"),
                 (None, Some(name)) => {
                     let there =
                         self.known.iter().zip(&self.slots).any(|(field, slot)| field.name == name && slot.is_some());
@@ -219,7 +224,7 @@ impl<'n> Fields<'n> {
                     };
                     self.unknown_field(member).help(help)
                 }
-                (None, None) => self.unknown_field(member),
+                (None, None) => self.unknown_field(member).help("remove it, or correct its name"),
             };
             context.report(member.start, &self.spot.member(member).pointer, finding);
         }

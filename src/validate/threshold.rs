@@ -4,6 +4,7 @@
 //! condition on one, that nobody watches.
 
 use super::content::ThresholdIds;
+use super::finding::NOTHING;
 use super::id_characters::{id_oddity, refused_in_id};
 use super::json::{Member, Node, Value, quote};
 use super::names::nearest;
@@ -68,7 +69,11 @@ pub(super) fn check_file(root: &Node<'_>, run: &mut Run, file: &str, context: &m
     match &root.node.value {
         Value::Array(items) => {
             if items.is_empty() {
-                context.report(root.node.start, "", Finding::warning(Code::Empty, "the array holds no threshold"));
+                context.report(
+                    root.node.start,
+                    "",
+                    Finding::warning(Code::Empty, "the array holds no threshold").help(NOTHING),
+                );
             }
             for (index, item) in items.iter().enumerate() {
                 if run.faulty >= MAX_FAULTY {
@@ -188,7 +193,7 @@ fn id<'s, 'n>(
     let spot = spot?;
     match &spot.node.value {
         Value::String(text) if text.is_empty() => {
-            let finding = Finding::error(Code::EmptyId, format!("`{name}` is empty"));
+            let finding = Finding::error(Code::EmptyId, format!("`{name}` is empty")).help("name it");
             let finding = if name == "id" { finding } else { finding.help("write \"*\" for all of them") };
             context.report(spot.node.start, &spot.pointer, finding);
             None
@@ -401,7 +406,7 @@ fn action(spot: &Spot<'_>, bindings: Option<&Bindings>, context: &mut Context<'_
                 let inner = spot.member(member);
                 match &inner.node.value {
                     Value::String(name) if name.trim().is_empty() => {
-                        let finding = Finding::error(Code::EmptyId, "the name of the action is empty");
+                        let finding = Finding::error(Code::EmptyId, "the name of the action is empty").help("name it");
                         context.report(inner.node.start, &inner.pointer, finding);
                     }
                     Value::String(name) => {
@@ -444,7 +449,7 @@ fn channels(spot: &Spot<'_>, bindings: Option<&Bindings>, context: &mut Context<
         let item = spot.item(index, item);
         match &item.node.value {
             Value::String(name) if name.trim().is_empty() => {
-                let finding = Finding::error(Code::EmptyId, "the name of a channel is empty");
+                let finding = Finding::error(Code::EmptyId, "the name of a channel is empty").help("name it");
                 context.report(item.node.start, &item.pointer, finding);
             }
             Value::String(name) => {
@@ -462,12 +467,20 @@ fn channels(spot: &Spot<'_>, bindings: Option<&Bindings>, context: &mut Context<
     Some(items.len())
 }
 
+/// So many bound names are shown.
+const NAMES_SHOWN: usize = 10;
+
 fn unbound(code: Code, what: &str, name: &str, known: Vec<&str>) -> Finding {
     let finding = Finding::error(code, format!("the {what} {} is not bound in the channels file", quote(name)));
     match nearest(name, known.iter().copied()) {
         Some(near) => finding.help(format!("did you mean \"{near}\"?")),
         None if known.is_empty() => finding.help(format!("the channels file binds no {what}")),
-        None => finding.help(format!("it binds {}", known.into_iter().take(10).collect::<Vec<_>>().join(", "))),
+        None => {
+            let more = known.len().saturating_sub(NAMES_SHOWN);
+            let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+            let names: Vec<_> = known.into_iter().take(NAMES_SHOWN).collect();
+            finding.help(format!("it binds {}{more}", names.join(", ")))
+        }
     }
 }
 

@@ -189,3 +189,18 @@ fn senseless_options_are_refused() {
         formusage().arg("collect").args(options).assert().code(2).stdout("").stderr(contains(expected));
     }
 }
+
+#[cfg(target_os = "linux")]
+#[test]
+fn what_the_kernel_counts_for_no_tenant_is_logged_once() {
+    let own = format!("pid:{}", std::process::id());
+    let first = Command::new("sleep").arg("987").spawn_guarded();
+    let second = format!("pid:{}", first.id());
+    let options = ["--interval", "1s", "--count", "2", "--no-state", "--scope", &own, "--scope", &second];
+    let output = formusage().arg("collect").args(options).output().unwrap();
+    let words = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(0), "{words}");
+    let storage =
+        words.lines().filter(|line| line.contains("storage_gb of control groups and processes is not metered"));
+    assert_eq!(storage.map(|line| line.contains("WARN")).collect::<Vec<_>>(), [true], "{words}");
+}

@@ -492,3 +492,25 @@ fn a_reader_that_gets_nothing_because_others_hold_it_all_says_so() {
     });
     share().assert().code(2).stdout("").stderr(contains("other readers of the consumer billing hold 4 messages"));
 }
+
+#[test]
+fn reconcile_says_what_happened_where_the_stream_is_gone() {
+    let server = NatsServer::start();
+    let url = server.url("/usage_events?stream=USAGE");
+    let folder = tempfile::tempdir().unwrap();
+    let with_spool = |mut command: assert_cmd::Command| {
+        command.env("FORMUSAGE_STATE_DIR", folder.path());
+        command
+    };
+    with_spool(publish(&url)).arg("--create-stream").write_stdin(lines("a", 3)).assert().code(0);
+    run(async { server.jetstream().await.delete_stream("USAGE").await.unwrap() });
+    let output = with_spool(formusage()).args(["spool", "reconcile", "--to", &url]).output().unwrap();
+    let words = String::from_utf8(output.stderr).unwrap();
+    for expected in [
+        "3 events are back in the spool, to be sent again under the same ids",
+        "make one (formusage publish --create-stream, or nats stream add USAGE --subjects usage_events)",
+        "3 events wait",
+    ] {
+        assert!(words.contains(expected), "{words}");
+    }
+}

@@ -43,7 +43,10 @@ fn a_running_publisher_sends_what_is_put_back_and_counts_it_as_resumed() {
     });
     assert!(written);
     // Which of the two holds them by now decides which of them calls them its own.
-    reconcile.assert().code(predicates::ord::le(1)).stderr(contains("3 events are sent again"));
+    reconcile
+        .assert()
+        .code(predicates::ord::le(1))
+        .stderr(contains("3 events are back in the spool, to be sent again"));
     assert!(queue.events().is_empty());
 
     queue.always(Answer::Take);

@@ -389,8 +389,33 @@ fn what_was_not_metered_is_shown_as_unknown_and_never_as_0() {
     assert!(said.contains("could not be measured (cpu_seconds, storage_gb)"), "{said}");
     let document = document(&["--by", "instance"], &input);
     assert_eq!(document["total"]["not_metered"], json!(["cpu_seconds", "storage_gb"]));
+    let peaks: Vec<bool> = (0..3).map(|at| document["rows"][at]["peaks"]["storage_gb"].is_null()).collect();
+    assert_eq!(peaks, [true, false, false], "{document}");
     let csv = report(&["--by", "instance", "--format", "csv"]).write_stdin(input).output().unwrap();
     let csv = String::from_utf8(csv.stdout).unwrap();
     let ends: Vec<&str> = csv.lines().map(|line| line.rsplit(',').next().unwrap()).collect();
     assert_eq!(ends, ["not_metered", "storage_gb", "cpu_seconds", ""], "{csv}");
+    let cells = |line: usize| csv.lines().nth(line).unwrap().split(',').collect::<Vec<_>>();
+    let column = cells(0).iter().position(|name| *name == "peak_storage_gb").unwrap();
+    assert_eq!(cells(1)[column..column + 3], ["", "", ""], "{csv}");
+    assert_ne!(cells(2)[column], "", "{csv}");
+}
+
+#[test]
+fn a_peak_that_was_not_metered_is_unknown() {
+    let mut unknown = event("web-1", 0);
+    (unknown.metrics.memory_gb, unknown.metrics.memory_percent) = (0.0, 0.0);
+    let line = text(&unknown);
+    let input = line.trim_end().strip_suffix('}').unwrap().to_owned() + ",\"not_metered\":[\"memory_gb\"]}\n";
+    let folder = tempfile::tempdir().unwrap();
+    let page = folder.path().join("page.html");
+    let output = report(&["--by", "instance", "--format", "table", "--html", page.to_str().unwrap()])
+        .write_stdin(input)
+        .output()
+        .unwrap();
+    let table = String::from_utf8(output.stdout).unwrap();
+    assert!(table.contains("?") && !table.contains("0.0 GB"), "{table}");
+    let page = std::fs::read_to_string(page).unwrap();
+    assert!(page.contains("<dd>?<i>GB·h</i>") && page.contains("<td class=\"n\">?</td>"), "{page}");
+    assert!(!page.contains("0 GB<small>"), "{page}");
 }

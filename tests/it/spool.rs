@@ -156,7 +156,7 @@ fn a_queue_that_was_restarted_empty_gets_its_events_back() {
         .env("FORMUSAGE_NO_SPOOL", "true")
         .assert()
         .code(0)
-        .stderr(contains("holds 1 messages").and(contains("5 events are sent again")));
+        .stderr(contains("holds 1 messages").and(contains("5 events are back in the spool, to be sent again")));
     state.run(&["read", "--from", &to]).assert().code(0).stdout(format!("{}\n{}", line("b", 0), lines("a", 5)));
 }
 

@@ -144,7 +144,7 @@ fn a_store_keeps_thresholds_and_what_became_of_them() {
     };
     run(&["history"], "ann").assert().code(2).stderr(contains("there is no store"));
     let both = format!("[{},{}]", threshold("cpu-high", 80.0), threshold("cpu-low", 5.0));
-    run(&["add"], "ann").write_stdin(both.clone()).assert().code(0).stderr(contains("2 thresholds were changed"));
+    run(&["add"], "ann").write_stdin(both.clone()).assert().code(0).stderr(contains("2 thresholds were added in"));
     run(&["add"], "ann").write_stdin(both).assert().code(2).stderr(contains("--replace"));
     run(&["add", "--replace"], "bob").write_stdin(threshold("cpu-high", 90.0)).assert().code(0);
     run(&["add"], "ann").write_stdin("[{\"id\":1}]").assert().code(2).stderr(contains("-:1:").or(contains("1:8")));

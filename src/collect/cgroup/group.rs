@@ -16,7 +16,7 @@ use crate::collect::namespace::{NamespaceReading, NamespaceTraffic};
 use crate::collect::nvidia::share_of;
 use crate::collect::open_files::KeptFiles;
 use crate::collect::template::Names;
-use crate::collect::{GpuTime, Observed, Place, Reading};
+use crate::collect::{GpuTime, Observed, Place, Reading, not_counted};
 use crate::events::MetricSet;
 
 /// Files of a group that are kept open.
@@ -110,6 +110,7 @@ impl Group {
             self.limits = Some((at, limits));
         }
         let limits = self.limits.map_or(Limits { cpus: 0.0, memory: 0 }, |(_, limits)| limits);
+        not_counted::log_storage();
         let (gpus_busy, gpu) = self.gpus(at, shared);
         let network = self.network(at, shared);
         let (network, began, namespaces, left_namespaces) =

@@ -65,6 +65,8 @@ const PATH_COPIES: usize = 12;
 const UNIT_SEARCHED_EVERY: Duration = Duration::from_secs(2);
 /// Entries of a folder that are looked at for a name that was meant.
 const MAX_NAMES_COMPARED: usize = 4096;
+/// So many of them are named where none is near.
+const NAMES_SHOWN: usize = 8;
 /// Whether it was logged that groups can't be watched.
 static WATCH_PROBLEM_LOGGED: AtomicBool = AtomicBool::new(false);
 
@@ -513,14 +515,12 @@ fn missing(path: &str, levels: &[&str], hierarchy: &Hierarchy) -> String {
         }
         let next = folder.join(level);
         if !next.is_dir() {
-            let there = folders(&folder);
+            let (there, is_all) = folders(&folder);
             let near = crate::validate::names::nearest(level, there.iter().map(String::as_str));
             let hint = match near {
                 Some(near) => format!("did you mean {known}{near}?"),
                 None if there.is_empty() => "there is none below it".to_owned(),
-                None => {
-                    format!("there are {}", there.iter().take(8).map(String::as_str).collect::<Vec<_>>().join(", "))
-                }
+                None => format!("there are {}", some_of(&there, is_all)),
             };
             return format!("there is no control group {known}{level} under {}; {hint}", hierarchy.mount());
         }
@@ -535,15 +535,28 @@ fn missing(path: &str, levels: &[&str], hierarchy: &Hierarchy) -> String {
     )
 }
 
-/// The first names in a folder: they are compared with what was asked for, and tenants make as many as they like.
-fn folders(folder: &std::path::Path) -> Vec<String> {
-    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten().take(MAX_NAMES_COMPARED);
+/// The first of `names`, and how many more there are: of a folder that was not listed to its end, so many at least.
+fn some_of(names: &[String], is_all: bool) -> String {
+    let shown = names.iter().take(NAMES_SHOWN).map(String::as_str).collect::<Vec<_>>().join(", ");
+    match (names.len().saturating_sub(NAMES_SHOWN), is_all) {
+        (0, true) => shown,
+        (more, true) => format!("{shown} and {more} more"),
+        (more, false) => format!("{shown} and more than {more} more"),
+    }
+}
+
+/// The first names of folders in a folder, and whether that is all of them: they are compared with what was asked for, and
+/// tenants make as many as they like.
+fn folders(folder: &std::path::Path) -> (Vec<String>, bool) {
+    let mut entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
     let mut names: Vec<String> = entries
+        .by_ref()
+        .take(MAX_NAMES_COMPARED)
         .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
         .map(|entry| spelled(entry.file_name().as_bytes()).into_owned())
         .collect();
     names.sort_unstable();
-    names
+    (names, entries.next().is_none())
 }
 
 #[cfg(test)]

@@ -81,6 +81,10 @@ fn what_can_not_be_metered_is_told_with_the_fix() {
         let error = refusal(pattern, None);
         assert!(error.contains(expected), "{pattern}: {error}");
     }
+    let names: Vec<String> = (0..11).map(|n| format!("group-{n:02}")).collect();
+    let listed = |count: usize, is_all| super::some_of(&names[..count], is_all);
+    assert!(listed(8, true).ends_with("group-06, group-07") && listed(11, true).ends_with("group-07 and 3 more"));
+    assert!(listed(11, false).ends_with("and more than 3 more"), "{}", listed(11, false));
     let old = open("x", &options("v1", None)).unwrap_err().to_string();
     assert!(old.contains("version 1 only (at /sys/fs/cgroup/cpu,cpuacct)"), "{old}");
 }

@@ -33,9 +33,9 @@ use std::time::Duration;
 
 use self::held::Held;
 use self::link_reader::LinkReader;
-use super::Traffic;
 use super::kernel_file::is_gone;
 use super::pattern::NamePattern;
+use super::{Traffic, not_counted};
 use crate::clock::Monotonic;
 
 /// Pauses between two rounds that ask all threads of an instance where they are.
@@ -63,8 +63,6 @@ pub(super) struct Namespaces {
     /// It was logged that namespaces can't be entered, or that an instance has too many.
     denied: bool,
     too_many: bool,
-    /// It was logged that instances are in the host's namespace.
-    shares_host: bool,
 }
 
 impl Namespaces {
@@ -74,7 +72,7 @@ impl Namespaces {
         let of = |process: &str| namespace_of(&proc.join(process)).ok();
         let host = of("1").or_else(|| of("self"));
         let reader = (root == Path::new("/")).then(LinkReader::default);
-        Self { proc, host, wanted: wanted.to_vec(), reader, denied: false, too_many: false, shares_host: false }
+        Self { proc, host, wanted: wanted.to_vec(), reader, denied: false, too_many: false }
     }
 
     /// Whether an interface of this name counts, where not all do.
@@ -282,11 +280,8 @@ impl NamespaceTraffic {
                 self.is_partial = true;
                 continue;
             };
-            if held.is_host() && !std::mem::replace(&mut shared.shares_host, true) {
-                tracing::info!(
-                    "the network of instances in the host's network namespace is not metered: the kernel counts it for the \
-                     host alone"
-                );
+            if held.is_host() {
+                not_counted::log_shared_network();
             }
             self.held.insert(inode, held);
         }

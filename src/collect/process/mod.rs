@@ -193,6 +193,7 @@ impl Scope for ProcessTree {
         let gpu =
             self.drm.is_present(at).then(|| self.clients.read(&mut self.drm, at, None, &processes, &mut self.buffer));
         let shares = self.nvidia.look(at);
+        super::not_counted::log_storage();
         let not_metered = MetricSet::NETWORK
             .only_if(self.traffic.is_partial())
             .union(MetricSet::GPU.only_if(self.clients.is_partial() || self.nvidia.is_stuck()))

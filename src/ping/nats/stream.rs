@@ -12,7 +12,7 @@ use crate::ping::dial::Stream;
 use crate::ping::form::PROBE_TOPIC;
 use crate::ping::http::excerpt;
 use crate::ping::step::{Problem, Step, Stopped, Trail};
-use crate::transport::nats::settings::StreamInfo;
+use crate::transport::nats::settings::{StreamInfo, how_to_make};
 
 /// The stream was not found, in the API's own codes.
 const NOT_FOUND: u64 = 10_059;
@@ -105,10 +105,7 @@ pub(super) async fn steps<S: Stream>(
             Problem::new(
                 format!("there is no stream {name:?}"),
                 format!("a stream {name:?} that takes the subject {:?}", wanted.subject),
-                format!(
-                    "create it (formusage publish --create-stream, or nats stream add {name} --subjects {}), or correct ?stream= in the destination URL",
-                    wanted.subject
-                ),
+                how_to_make(wanted.subject, Some(&name)) + ", or correct ?stream= in the destination URL",
             )
         } else {
             Problem::new(
@@ -131,9 +128,7 @@ async fn by_subject<S: Stream>(trail: &mut Trail<'_>, link: &mut Link<S>, subjec
     let problem = Problem::new(
         format!("no stream takes the subject {subject:?}"),
         "a stream that takes it",
-        format!(
-            "create one (nats stream add USAGE --subjects {subject}), or correct the subject in the destination URL"
-        ),
+        how_to_make(subject, None) + ", or correct the subject in the destination URL",
     );
     Err(trail.fail(Step::Stream, answer.elapsed, problem))
 }

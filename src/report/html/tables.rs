@@ -19,17 +19,19 @@ const LISTED: usize = 100;
 pub(super) fn totals(out: &mut String, report: &Report) {
     let total = &report.total;
     let unit = |value: &str, unit: &str| format!("{value}<i>{unit}</i>");
+    let known = |metrics, value, of: &str| unit(&total.known(metrics, &decimals(value)), of);
+    let seconds = |metrics, value| unit(&total.known(metrics, &grouped(value)), "s");
     let whole = |seconds: u128| u64::try_from(seconds).map_or_else(|_| String::new(), span);
     let gb = |mb: f64| if mb >= 1024.0 { format!("{} GB", decimals(mb / 1024.0)) } else { String::new() };
     let mut cards = vec![
-        ("CPU", unit(&grouped(total.cpu_seconds), "s"), whole(total.cpu_seconds)),
-        ("Memory", unit(&decimals(total.memory_gb_hours), "GB·h"), String::new()),
-        ("Storage", unit(&decimals(total.storage_gb_hours), "GB·h"), String::new()),
-        ("Network, sent", unit(&decimals(total.network_egress_mb), "MB"), gb(total.network_egress_mb)),
-        ("Network, received", unit(&decimals(total.network_ingress_mb), "MB"), gb(total.network_ingress_mb)),
+        ("CPU", seconds(MetricSet::CPU, total.cpu_seconds), whole(total.cpu_seconds)),
+        ("Memory", known(MetricSet::MEMORY_GB, total.memory_gb_hours, "GB·h"), String::new()),
+        ("Storage", known(MetricSet::STORAGE, total.storage_gb_hours, "GB·h"), String::new()),
+        ("Network, sent", known(MetricSet::NETWORK, total.network_egress_mb, "MB"), gb(total.network_egress_mb)),
+        ("Network, received", known(MetricSet::NETWORK, total.network_ingress_mb, "MB"), gb(total.network_ingress_mb)),
     ];
-    if total.gpu_seconds > 0 {
-        cards.push(("GPU", unit(&grouped(total.gpu_seconds), "s"), whole(total.gpu_seconds)));
+    if has_gpu(total) {
+        cards.push(("GPU", seconds(MetricSet::GPU, total.gpu_seconds), whole(total.gpu_seconds)));
     }
     cards.push(("Covered", span(total.covered_seconds), coverage(total)));
     out.push_str("<dl class=\"totals\">");
@@ -37,6 +39,11 @@ pub(super) fn totals(out: &mut String, report: &Report) {
         put!(out, "<div><dt>{name}</dt><dd>{value} <small>{more}</small></dd></div>");
     }
     out.push_str("</dl>\n");
+}
+
+/// Whether there is anything to say of GPU time, were it that it is not known.
+fn has_gpu(total: &Figures) -> bool {
+    total.gpu_seconds > 0 || total.not_metered.intersects(MetricSet::GPU)
 }
 
 /// How much of the time was metered. All but a moment is not all.
@@ -53,7 +60,7 @@ pub(super) fn rows(out: &mut String, report: &Report) {
     if report.row_count() == 0 {
         return;
     }
-    let gpu = report.total.gpu_seconds > 0;
+    let gpu = has_gpu(&report.total);
     let overlap = report.total.overlap_seconds > 0;
     let several_days = report.span.is_some_and(|span| report.zone.day(span.start).end < span.end);
     // A column that says nothing is left out.
@@ -103,8 +110,8 @@ pub(super) fn rows(out: &mut String, report: &Report) {
             cell(&figures.known(MetricSet::GPU, &grouped(figures.gpu_seconds)));
         }
         let dated = several_days && row.is_none_or(|row| row.day.is_none());
-        cell(&peak(report, figures.peaks.cpu_percent.as_ref(), "%", dated));
-        cell(&peak(report, figures.peaks.memory_gb.as_ref(), "GB", dated));
+        cell(&peak(report, figures, (MetricSet::CPU_PERCENT, figures.peaks.cpu_percent.as_ref(), "%"), dated));
+        cell(&peak(report, figures, (MetricSet::MEMORY_GB, figures.peaks.memory_gb.as_ref(), "GB"), dated));
         cell(&hours(figures.covered_seconds));
         flagged(out, figures.gap_seconds, "warn");
         if overlap {
@@ -132,10 +139,17 @@ fn flagged(out: &mut String, seconds: u64, class: &str) {
     }
 }
 
-fn peak(report: &Report, peak: Option<&Peak>, unit: &str, dated: bool) -> String {
-    let Some(peak) = peak else { return "–".to_owned() };
+/// A peak of `figures`, with its metric and its unit.
+fn peak(
+    report: &Report,
+    figures: &Figures,
+    (metric, peak, unit): (MetricSet, Option<&Peak>, &str),
+    dated: bool,
+) -> String {
+    let Some(peak) = peak else { return figures.unknown(metric).unwrap_or("–").to_owned() };
     let format = if dated { "%Y-%m-%d<br>%H:%M" } else { "%H:%M" };
-    format!("{} {unit}<small>{}</small>", short(peak.value), report.zone.format(peak.at, format))
+    let value = figures.known(metric, &short(peak.value));
+    format!("{value} {unit}<small>{}</small>", report.zone.format(peak.at, format))
 }
 
 fn heading(by: &[Dimension]) -> String {

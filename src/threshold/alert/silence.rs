@@ -49,6 +49,22 @@ impl AlertStates {
         self.sweep_by(set, silence, &mut out);
         out
     }
+
+    /// How many instances this run heard of whose last period ended so long before `now` (Unix seconds) that the next run
+    /// finds them silent, unless it hears of them: those with `no_data: alert`.
+    #[must_use]
+    pub fn quiet(&self, set: &ThresholdSet, now: i64) -> u64 {
+        let is_quiet = |alert: &Alert| {
+            let config = set.find(&alert.threshold).map(|compiled| &compiled.config);
+            !alert.restored
+                && !matches!(alert.phase, Phase::Silent | Phase::FiringSilent)
+                && config.is_some_and(|config| {
+                    no_data(config) == NoData::Alert
+                        && now.saturating_sub(alert.last.end) > silence_of(config, alert.last)
+                })
+        };
+        self.instances.values().filter(|state| state.alerts.iter().any(is_quiet)).count() as u64
+    }
 }
 
 impl Alert {

@@ -268,9 +268,11 @@ fn the_clock_finds_at_the_end_of_a_run_who_was_not_heard() {
     let mut first = AlertStates::new(1);
     run(&mut first, &set, [event("a", 0, 10.0), event("b", 0, 90.0)]);
     assert_eq!(first.conclude(&set, START + 9_000), [], "the run that heard them leaves it to their own time");
+    assert_eq!([331, 330].map(|passed| first.quiet(&set, START + passed)), [2, 0]);
 
     let mut states = restarted(&first, &set);
     assert_eq!(states.conclude(&set, START + 30 + 300), [], "not yet");
+    assert_eq!(states.quiet(&set, START + 9_000), 0, "it heard nothing");
     let told = states.conclude(&set, START + 30 + 301);
     assert_eq!(kinds(&told), [(AlertKind::NoData, 331), (AlertKind::NoData, 331)]);
     assert_eq!((told[0].since, &*told[0].violation.instance_id), (START + 30, "a"));

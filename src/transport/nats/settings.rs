@@ -210,6 +210,18 @@ fn covers(pattern: &str, subject: &str) -> bool {
     tokens.next().is_none()
 }
 
+/// What a stream for `subject` is called: without a name of its own as its subject, but for the dots, which a name may not
+/// have.
+pub(super) fn stream_name(subject: &str, name: Option<&str>) -> String {
+    name.map_or_else(|| subject.replace('.', "_"), str::to_owned)
+}
+
+/// How to make the stream for `subject`, called `name` where it has a name of its own.
+pub(crate) fn how_to_make(subject: &str, name: Option<&str>) -> String {
+    let name = stream_name(subject, name);
+    format!("make one (formusage publish --create-stream, or nats stream add {name} --subjects {subject})")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

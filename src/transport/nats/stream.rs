@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::failure;
 use super::link::Link;
 use super::options::{DAY, StreamOptions};
-use super::settings::{StreamInfo, StreamState, in_words};
+use super::settings::{StreamInfo, StreamState, how_to_make, in_words, stream_name};
 use crate::transport::{Failure, NatsAddress};
 
 #[derive(Deserialize)]
@@ -129,7 +129,11 @@ pub(super) async fn diagnose(link: &Link, address: &NatsAddress) -> Failure {
 }
 
 pub(super) fn missing(link: &Link, address: &NatsAddress) -> Failure {
-    Failure::destination(absence(link, address) + "; make one (publish --create-stream), or check the destination URL")
+    Failure::destination(format!(
+        "{}; {}, or correct the destination URL",
+        absence(link, address),
+        how_to_make(&address.subject, address.stream.as_deref())
+    ))
 }
 
 /// That there is no stream, in words.
@@ -142,8 +146,7 @@ pub(super) fn absence(link: &Link, address: &NatsAddress) -> String {
 
 /// Makes the stream. Another publisher that does the same at the same time is no matter.
 pub(super) async fn create(link: &Link, address: &NatsAddress, options: &StreamOptions) -> Result<StreamInfo, Failure> {
-    // Without a name of its own the stream is called as its subject, but for the dots, which a name may not have.
-    let name = address.stream.clone().unwrap_or_else(|| address.subject.replace('.', "_"));
+    let name = stream_name(&address.subject, address.stream.as_deref());
     let max_age = options.max_age.unwrap_or_default();
     let window = options.duplicate_window;
     let config = Config {

@@ -73,7 +73,7 @@ pub(super) fn check(spot: &Spot<'_>, context: &mut Context<'_, '_>) -> u64 {
 fn channel(list: &Spot<'_>, member: &Member<'_>, context: &mut Context<'_, '_>) {
     let spot = list.member(member);
     if member.key.trim().is_empty() {
-        let finding = Finding::error(Code::EmptyId, "the name of a channel or an action is empty");
+        let finding = Finding::error(Code::EmptyId, "the name of a channel or an action is empty").help("name it");
         context.report(member.start, &spot.pointer, finding);
     } else if let Some(finding) = refused_in_id("the name", &member.key) {
         context.report(member.start, &spot.pointer, finding);
@@ -202,7 +202,8 @@ fn exec(spot: &Spot<'_>, members: &[Member<'_>], context: &mut Context<'_, '_>) 
                     let item = command.item(index, item);
                     match &item.node.value {
                         Value::String(program) if index == 0 && program.is_empty() => {
-                            let finding = Finding::error(Code::EmptyId, "the name of the program is empty");
+                            let finding =
+                                Finding::error(Code::EmptyId, "the name of the program is empty").help("name it");
                             context.report(item.node.start, &item.pointer, finding);
                         }
                         Value::String(_) => {}

@@ -7,10 +7,13 @@ use super::beginning::{Document, Held};
 use super::{ContentOptions, HandOut, Kind, Located, MAX_DOCUMENT_BYTES, Tally};
 use crate::events::{LinePart, LineReader, Sifted, sift};
 use crate::validate::continuity::{Continuity, Here, Metered, digest};
+use crate::validate::finding::NOTHING;
 use crate::validate::json::{self, Node, Text, Value, quote};
 use crate::validate::shape::{Context, Spot};
 use crate::validate::together::Together;
-use crate::validate::{Code, EventSieve, Finding, Levels, Place, Severity, cases, channels, event, glance, threshold};
+use crate::validate::{
+    Code, EventSieve, Finding, Levels, NotEventLines, Place, Severity, cases, channels, event, glance, threshold,
+};
 
 /// The continuity of the input at hand.
 pub(super) struct Stream<'v> {
@@ -52,7 +55,7 @@ impl Findings<'_> {
     pub(super) fn empty(&mut self) {
         let place = Place { line: 1, column: 1, pointer: String::new() };
         let message = "the array is empty: there is nothing to validate, and as thresholds nothing is checked";
-        self.take(Finding::warning(Code::Empty, message).at(place));
+        self.take(Finding::warning(Code::Empty, message).help(NOTHING).at(place));
     }
 
     /// An input of the name without any text. A stream of events may be empty; a document is not.
@@ -65,7 +68,7 @@ impl Findings<'_> {
                     .help("write [] where there is no threshold; a stream of events that may be empty is *.ndjson")
                     .at(place)
             }
-            _ => Finding::warning(Code::Empty, "there is nothing to validate").at(place),
+            _ => Finding::warning(Code::Empty, "there is nothing to validate").help(NOTHING).at(place),
         });
     }
 }
@@ -193,6 +196,11 @@ impl<E: From<io::Error>> Run<'_, '_, E> {
                 }
                 _ => self.value(&Spot::root(&root), &text),
             }
+            if self.tally.kind == Some(Kind::Events)
+                && let Some(finding) = no_event_lines(&document.bytes)
+            {
+                self.findings.take(finding.at(text.place(root.start, "")));
+            }
         }
         self.flush(text.as_str(), 1)
     }
@@ -316,6 +324,17 @@ impl<E: From<io::Error>> Run<'_, '_, E> {
         }
         Ok(())
     }
+}
+
+/// The warning about events in a document that validation alone reads.
+fn no_event_lines(document: &[u8]) -> Option<Finding> {
+    let (what, filter) = match NotEventLines::at_start(document)? {
+        NotEventLines::Array => ("events stand in an array", "'.[]'"),
+        NotEventLines::SeveralLines => ("an event goes over several lines", "."),
+        _ => return None,
+    };
+    let message = format!("{what}, and publish, report and check read one event a line");
+    Some(Finding::warning(Code::EventDocument, message).help(format!("make lines of it: jq -c {filter} FILE")))
 }
 
 /// What an object has in place of what was expected: its first keys.

@@ -126,6 +126,15 @@ pub(super) const TABLE: &[Explanation] = &[
         just_not: Thresholds(&[("", "")]),
     },
     Explanation {
+        code: Code::EventDocument,
+        severity: Severity::Warning,
+        what: "Events stand in an array, or one of them goes over several lines.",
+        why: "publish, report, check and read take one event a line, and refuse the file.",
+        fix: "Make lines of it: jq -c '.[]' FILE for an array, jq -c . FILE for events over several lines.",
+        gives: Event("{\"event_type\"", "{\n\"event_type\""),
+        just_not: Event("{\"event_type\"", "{ \"event_type\""),
+    },
+    Explanation {
         code: Code::Unrecognized,
         severity: Severity::Error,
         what: "It is JSON, and neither a usage event, nor a threshold, nor a channels file, nor one with tests of thresholds.",

@@ -6,6 +6,7 @@ use std::collections::HashSet;
 use super::other::{first_line, other_format};
 use super::{Member, Node, Text, Value, escape_pointer, quote};
 use crate::events::MAX_DEPTH;
+use crate::validate::finding::NOTHING;
 use crate::validate::{Code, Finding};
 
 /// Behind so many faults a text is read no further.
@@ -16,10 +17,22 @@ const MAX_VALUES: u32 = 4_000_000;
 /// Reads the one document that `text` holds. Each fault goes to `report`; `None` means that one of them left no tree to
 /// speak of.
 pub(in crate::validate) fn read<'t>(text: &'t Text<'_>, report: &mut dyn FnMut(Finding)) -> Option<Node<'t>> {
-    Reader { text, bytes: text.as_str().as_bytes(), at: 0, path: Vec::new(), faults: 0, values: 0, report }
-        .document()
-        .ok()
+    Reader {
+        text,
+        bytes: text.as_str().as_bytes(),
+        at: 0,
+        path: Vec::new(),
+        faults: 0,
+        values: 0,
+        single_quotes_named: false,
+        report,
+    }
+    .document()
+    .ok()
 }
+
+/// What to do about a text that ends too early.
+const CUT: &str = "the text was cut, or a quote or a bracket is missing: look at what wrote it";
 
 /// A fault behind which reading on would be guessing. It has been reported.
 #[derive(Debug)]
@@ -39,6 +52,7 @@ pub(super) struct Reader<'r, 't> {
     path: Vec<Step<'t>>,
     faults: u32,
     values: u32,
+    pub(super) single_quotes_named: bool,
     report: &'r mut dyn FnMut(Finding),
 }
 
@@ -53,7 +67,7 @@ impl<'t> Reader<'_, 't> {
         if self.peek().is_none() {
             // Comments have had their findings.
             return if self.text.as_str().trim().is_empty() {
-                self.stop(0, Finding::error(Code::Empty, "there is no JSON here"))
+                self.stop(0, Finding::error(Code::Empty, "there is no JSON here").help(NOTHING))
             } else {
                 Err(Stop)
             };
@@ -91,12 +105,13 @@ impl<'t> Reader<'_, 't> {
             Some(b'"') => Value::String(self.string()?),
             Some(b'\'') => Value::String(self.single_quoted()?),
             Some(b',' | b']' | b'}') => {
-                self.report(start, Finding::error(Code::InvalidJson, "a value is missing here"));
+                let finding = Finding::error(Code::InvalidJson, "a value is missing here").help("write one here");
+                self.report(start, finding);
                 Value::Broken
             }
             Some(_) => self.word()?,
             None => {
-                let finding = Finding::error(Code::InvalidJson, "the text ends where a value is expected");
+                let finding = Finding::error(Code::InvalidJson, "the text ends where a value is expected").help(CUT);
                 return self.stop(start, finding);
             }
         };
@@ -113,13 +128,14 @@ impl<'t> Reader<'_, 't> {
             match self.peek() {
                 Some(b':') => self.at += 1,
                 Some(b'=') => {
-                    self.report(self.at, Finding::error(Code::InvalidJson, "`=` stands where `:` is expected"));
+                    let finding = Finding::error(Code::InvalidJson, "`=` stands where `:` is expected");
+                    self.report(self.at, finding.help("write `:`"));
                     self.at += 1;
                 }
                 None => return self.unclosed(open, b'{'),
                 Some(_) => {
                     let message = format!("`:` is missing behind the key {}", quote(&key));
-                    return self.stop(self.at, Finding::error(Code::InvalidJson, message));
+                    return self.stop(self.at, Finding::error(Code::InvalidJson, message).help("write it"));
                 }
             }
             self.skip_blank()?;
@@ -153,7 +169,8 @@ impl<'t> Reader<'_, 't> {
         let open = self.at;
         let depth = self.path.len() + 1;
         if depth > MAX_DEPTH {
-            let finding = Finding::error(Code::TooDeep, format!("values nest more than {MAX_DEPTH} deep"));
+            let finding = Finding::error(Code::TooDeep, format!("values nest more than {MAX_DEPTH} deep"))
+                .help("write flat values; an event needs two levels");
             return self.stop(open, finding);
         }
         self.at += 1;
@@ -167,7 +184,8 @@ impl<'t> Reader<'_, 't> {
         let mut comma = None;
         while self.peek() == Some(b',') {
             if first || comma.is_some() {
-                self.report(self.at, Finding::error(Code::InvalidJson, "there is no value before this comma"));
+                let finding = Finding::error(Code::InvalidJson, "there is no value before this comma");
+                self.report(self.at, finding.help("remove the comma"));
             }
             comma = Some(self.at);
             self.at += 1;
@@ -192,11 +210,13 @@ impl<'t> Reader<'_, 't> {
                     format!("`{opened}`, opened at line {}, column {}, is not closed", place.line, place.column),
                 )
                 .found(format!("`{}`", char::from(byte)))
-                .expected(format!("`{}`", char::from(close)));
+                .expected(format!("`{}`", char::from(close)))
+                .help("close first what was opened last");
                 self.stop(self.at, finding)
             }
             (Some(_), None) if !first => {
-                self.report(behind, Finding::error(Code::InvalidJson, "a comma is missing here"));
+                let finding = Finding::error(Code::InvalidJson, "a comma is missing here").help("write one");
+                self.report(behind, finding);
                 Ok(true)
             }
             (Some(_), _) => Ok(true),
@@ -253,7 +273,10 @@ impl<'t> Reader<'_, 't> {
             let length = match rest {
                 [b'/', b'*', inside @ ..] => match memchr::memmem::find(inside, b"*/") {
                     Some(end) => end + 4,
-                    None => return self.stop(start, Finding::error(Code::Unclosed, "this comment is not closed")),
+                    None => {
+                        return self
+                            .stop(start, Finding::error(Code::Unclosed, "this comment is not closed").help(CUT));
+                    }
                 },
                 [b'/', b'/', ..] | [b'#', ..] => memchr::memchr(b'\n', rest).unwrap_or(rest.len()),
                 _ => return Ok(()),
@@ -269,7 +292,7 @@ impl<'t> Reader<'_, 't> {
             b'"' | b'\'' => "the string that begins here is not closed".to_owned(),
             _ => format!("the `{}` that stands here is not closed", char::from(bracket)),
         };
-        self.stop(open, Finding::error(Code::Unclosed, message))
+        self.stop(open, Finding::error(Code::Unclosed, message).help(CUT))
     }
 
     pub(super) fn stop<T>(&mut self, offset: usize, finding: Finding) -> Result<T, Stop> {

@@ -12,10 +12,14 @@ impl<'t> Reader<'_, 't> {
         self.quoted(b'"')
     }
 
-    /// A string in single quotes, which is a fault that leaves no doubt.
+    /// A string in single quotes, which is a fault that leaves no doubt. It is reported once for a document: who writes
+    /// one string so writes all of them so.
     pub(super) fn single_quoted(&mut self) -> Result<Cow<'t, str>, Stop> {
-        let finding = Finding::error(Code::InvalidJson, "a string stands in single quotes").help("use double quotes");
-        self.report(self.at, finding);
+        if !std::mem::replace(&mut self.single_quotes_named, true) {
+            let finding = Finding::error(Code::InvalidJson, "a string stands in single quotes")
+                .help("JSON strings are in double quotes");
+            self.report(self.at, finding);
+        }
         self.quoted(b'\'')
     }
 
@@ -101,7 +105,8 @@ impl<'t> Reader<'_, 't> {
         let start = self.at;
         let Some(unit) = hex_escape(self.rest()) else {
             self.at += 2;
-            let finding = Finding::error(Code::InvalidJson, "`\\u` is not followed by four hex digits");
+            let finding = Finding::error(Code::InvalidJson, "`\\u` is not followed by four hex digits")
+                .help("write the character itself, or a backslash as \\\\");
             self.report(start, finding);
             return char::REPLACEMENT_CHARACTER;
         };
@@ -216,7 +221,7 @@ fn no_word(word: &str) -> Finding {
     let unsigned = lower.trim_start_matches(['+', '-']);
     match unsigned {
         "nan" | "inf" | "infinity" => error(format!("`{shown}` is no number in JSON"))
-            .help("write null or leave the field out where there is none"),
+            .help("write a number; a metric that could not be measured is 0, and `not_metered` names it"),
         "none" | "nil" | "undefined" => error(format!("`{shown}` is no word of JSON")).help("did you mean null?"),
         "true" | "false" | "null" => {
             error(format!("`{shown}` is no word of JSON")).help(format!("did you mean {unsigned}?"))
@@ -249,6 +254,6 @@ fn unexpected(char: char) -> Finding {
         '\0'..' ' => Finding::error(Code::ControlCharacter, "a control character stands between values")
             .found(format!("U+{:04X}", u32::from(char)))
             .help("remove it"),
-        _ => finding,
+        _ => finding.help("write a value there, text in double quotes"),
     }
 }

@@ -120,6 +120,13 @@ fn reads_on_behind_what_leaves_no_doubt() {
 }
 
 #[test]
+fn single_quotes_are_named_once_for_a_document() {
+    let found = findings(b"{'a': 'x', 'b': ['y', 'z']}");
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert_eq!(found[0].help.as_deref(), Some("JSON strings are in double quotes"));
+}
+
+#[test]
 fn an_opening_bracket_is_named_where_it_stands() {
     let found = findings(b"{\n \"a\": [1, 2\n}");
     assert_eq!(found.len(), 1);

@@ -35,22 +35,37 @@ fn a_document_may_break_where_an_object_follows() {
 #[test]
 fn what_an_input_holds_is_told_by_its_content() {
     let event = sample_text();
-    let pretty = serde_json::to_string_pretty(&sample()).unwrap();
     let pretty_threshold =
         serde_json::to_string_pretty(&serde_json::from_str::<serde_json::Value>(THRESHOLD).unwrap()).unwrap();
     for (input, kind, events, thresholds) in [
         (event.clone(), Kind::Events, 1, 0),
         (format!("\u{feff}\r\n{event}\r\n\r\n{event}"), Kind::Events, 2, 0),
-        (pretty.clone(), Kind::Events, 1, 0),
-        (format!("[\n{pretty},\n{event}]"), Kind::Events, 2, 0),
         (THRESHOLD.into(), Kind::Thresholds, 0, 1),
         (pretty_threshold.replace('\n', "\r\n"), Kind::Thresholds, 0, 1),
         (format!("[{THRESHOLD}]\n"), Kind::Thresholds, 0, 1),
-        (format!("[{}]", vec![event.as_str(); 40].join(",")), Kind::Events, 40, 0),
     ] {
         let found = contents(&[&input], true, 10);
         let expected = Tally { kind: Some(kind), events, thresholds, ..Tally::default() };
         assert_eq!(found, [(expected, Vec::new())], "{input}");
+    }
+}
+
+/// Commands that read events refuse such a file.
+#[test]
+fn events_in_a_document_are_valid_with_a_warning() {
+    let event = sample_text();
+    let pretty = serde_json::to_string_pretty(&sample()).unwrap();
+    for (input, events) in [
+        (pretty.clone(), 1),
+        (format!("[\n{pretty},\n{event}]"), 2),
+        (format!("[{}]", vec![event.as_str(); 40].join(",")), 40),
+    ] {
+        for strict in [false, true] {
+            let (tally, found) = contents(&[&input], strict, 10).remove(0);
+            assert_eq!((tally.kind, tally.events), (Some(Kind::Events), events), "{input}");
+            assert_eq!((tally.errors, tally.warnings), (u64::from(strict), u64::from(!strict)), "{input}");
+            assert_eq!(found, [("event-document", 1, 1, String::new())], "{input}");
+        }
     }
 }
 
@@ -59,7 +74,8 @@ fn places_in_documents_count_blank_lines_and_carriage_returns() {
     let pretty = serde_json::to_string_pretty(&sample()).unwrap().replace("\"cpu_seconds\"", "\"cpu_secnds\"");
     let input = format!("\n\n{}", pretty.replacen('\n', "\r\n\r\n", 1).replace("12.5", "\r\n12.5"));
     let (_, found) = contents(&[&input], false, 10).remove(0);
-    assert_eq!(found, [("misspelt-field", 12, 5, "/metrics/cpu_secnds".into())]);
+    let document = ("event-document", 3, 1, String::new());
+    assert_eq!(found, [document, ("misspelt-field", 12, 5, "/metrics/cpu_secnds".into())]);
 }
 
 #[test]

@@ -161,6 +161,32 @@ fn faults_in_memory_have_pointers_alone() {
 }
 
 #[test]
+fn each_fault_of_an_event_has_its_advice() {
+    for (from, to) in [
+        ("\"user_id\":\"user_123456\",", ""),
+        ("\"cpu_seconds\":30,", ""),
+        ("\"version\"", "\"x\":1,\"version\""),
+        ("\"version\"", "\"cpu_seconds\":30,\"version\""),
+        ("1626350430}}", "1626350430}"),
+        ("\"user_123456\"", "\"user_12"),
+        ("1626350430}}", "1626350430]}"),
+        ("\"start\":1626350400", "\"start\":1626350430"),
+        ("\"timestamp\":1626350430", "\"timestamp\":1626350429"),
+        (":30,", ":-30,"),
+        (":30,", ":99999999999999999999,"),
+        ("4.2", "-4.2"),
+        ("\"start\":1626350400", "\"start\":-1"),
+        ("user_123456", "user\\u0000"),
+        ("\"resource_usage\"", "\"x\""),
+        ("\"instance-abc123\"", "\"\""),
+        ("\"1.0\"", "\"x\""),
+    ] {
+        let found = with(from, to);
+        assert!(!found.is_empty() && found.iter().all(|it| it.help.is_some()), "{to}: {found:?}");
+    }
+}
+
+#[test]
 fn a_flat_event_is_told_about_its_objects() {
     let found = line_findings(
         br#"{"event_type":"resource_usage","cpu_seconds":1,"timestamp":"2021-07-15T12:00:30Z"}"#,

@@ -29,6 +29,7 @@ fn findings(example: &Example) -> Vec<Finding> {
 
 #[test]
 fn each_code_is_explained_once_and_its_examples_are_true() {
+    let mut without_advice = Vec::new();
     for code in Code::ALL {
         let explanation = Explanation::of(*code).unwrap_or_else(|| panic!("{code} is not explained"));
         let found = findings(&explanation.gives);
@@ -40,6 +41,7 @@ fn each_code_is_explained_once_and_its_examples_are_true() {
             let first = found.iter().find(|finding| finding.code == *code);
             let first = first.unwrap_or_else(|| panic!("{code}: {found:?}"));
             assert_eq!(first.severity, explanation.severity, "{code}");
+            without_advice.extend((first.help.is_none() && first.expected.is_none()).then_some(*code));
             assert!(first.place.as_ref().is_some_and(|place| place.line > 0 && place.column > 0), "{first:?}");
         }
         let found = findings(&explanation.just_not);
@@ -50,11 +52,16 @@ fn each_code_is_explained_once_and_its_examples_are_true() {
         assert!(explanation.gives.shown() != explanation.just_not.shown(), "{code}");
     }
     assert_eq!(Explanation::all().count(), Code::ALL.len());
+    assert_eq!(without_advice, []);
 }
 
 #[test]
 fn a_misspelt_code_is_told_its_right_name() {
     assert_eq!("period-gap".parse(), Ok(Code::PeriodGap));
-    let error = "period_gaps".parse::<Code>().unwrap_err().to_string();
-    assert!(error.contains("did you mean \"period-gap\"?"), "{error}");
+    for (name, advice) in
+        [("period_gaps", "did you mean \"period-gap\"?"), ("nonsense", "formusage validate --explain lists all codes")]
+    {
+        let error = name.parse::<Code>().unwrap_err().to_string();
+        assert!(error.contains(advice), "{error}");
+    }
 }

@@ -38,10 +38,16 @@ fn no_jetstream() {
 fn a_missing_stream_and_one_that_can_not_take_events() {
     let server = Nats::start(true, &[]);
     let to = |rest: &str| format!("nats://{}/{rest}", server.address);
-    ping(&to("usage.events"), &[]).failed_at("stream", "no stream takes the subject");
-    let pinged = ping(&to("usage.events?stream=USAGE"), &[]);
-    let step = pinged.failed_at("stream", "there is no stream");
-    assert!(step["fix"].as_str().unwrap().contains("formusage publish --create-stream"), "{step}");
+    for (address, found, name) in [
+        ("usage.events", "no stream takes the subject", "usage_events"),
+        ("usage.events?stream=USAGE", "there is no stream", "USAGE"),
+    ] {
+        let pinged = ping(&to(address), &[]);
+        let step = pinged.failed_at("stream", found);
+        let advice =
+            format!("make one (formusage publish --create-stream, or nats stream add {name} --subjects usage.events)");
+        assert!(step["fix"].as_str().unwrap().contains(&advice), "{step}");
+    }
     server.add_stream(&json!({"name": "OTHER", "subjects": ["other"]}));
     ping(&to("usage.events?stream=OTHER"), &[]).failed_at("stream", "takes other and not");
     server.add_stream(&json!({"name": "SHORT", "subjects": ["short"], "discard": "old", "max_msgs": 10}));

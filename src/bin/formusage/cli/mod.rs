@@ -10,6 +10,7 @@ mod collect;
 mod destination;
 mod documents;
 mod environment;
+mod hints;
 mod lines;
 mod monitoring;
 mod ping;
@@ -89,7 +90,7 @@ pub(crate) fn parse() -> Result<Cli, clap::Error> {
     let parsed = command.try_get_matches_from_mut(&words);
     let mut matches = parsed.map_err(|error| {
         let given = environment::command_line(Cli::command(), &words);
-        variables::name_variables(error, &command, given.as_ref())
+        variables::name_variables(hints::without_false_ones(error), &command, given.as_ref())
     })?;
     Cli::from_arg_matches_mut(&mut matches).map_err(|error| error.format(&mut command))
 }

@@ -58,7 +58,7 @@ fn nearest(root: &clap::Command, name: &str) -> String {
     let names: Vec<&str> = root.get_subcommands().map(clap::Command::get_name).collect();
     let near = names.iter().map(|known| (strsim::osa_distance(known, name), known)).min();
     match near {
-        Some((distance, known)) if distance <= 2 => format!("; did you mean {known:?}?"),
+        Some((distance, known)) if distance <= known.len() / 3 => format!("; did you mean {known:?}?"),
         _ => format!("; there are {}", names.join(", ")),
     }
 }

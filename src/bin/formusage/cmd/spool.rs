@@ -332,7 +332,8 @@ fn bring_back(args: &ReconcileArgs) -> anyhow::Result<Exit> {
     if count == 0 {
         bail!("none of them is kept any more; raise --retain of publish");
     }
-    output::say(&format!("{} sent again, under the same ids", counted(count, "event is", "events are")));
+    let back = counted(count, "event is back", "events are back");
+    output::say(&format!("{back} in the spool, to be sent again under the same ids"));
     super::publish::deliver_waiting(&to, &path, args)
 }
 

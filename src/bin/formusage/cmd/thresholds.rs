@@ -99,7 +99,8 @@ fn add(args: &ThresholdsAddArgs) -> anyhow::Result<Exit> {
     let changed = apply(&mut ThresholdStore::open(&path)?, &edits, &args.author)?;
     let as_they_were = edits.len() - changed;
     let rest = if as_they_were > 0 { format!("; {as_they_were} stood there already") } else { String::new() };
-    say(&format!("{} in sqlite:{}{rest}", counted(changed, "changed"), path.display()));
+    let what = if args.replace { "added or changed" } else { "added" };
+    say(&format!("{} in sqlite:{}{rest}", counted(changed, what), path.display()));
     Ok(Exit::Success)
 }
 

@@ -176,14 +176,17 @@ mod tests {
             found.into_iter().map(|(name, it)| (name, it.received)).collect::<Vec<_>>()
         };
         let both = |one: u64, other: u64| vec![("eth0".to_owned(), one), ("eth1".to_owned(), other)];
-        (set("eth0", 2), set("eth1", 3));
+        set("eth0", 2);
+        set("eth1", 3);
         assert_eq!(read(&[("eth0", 10), ("eth1", 263)]), both(10, 263));
-        (set("eth0", 3), set("eth1", 2));
+        set("eth0", 3);
+        set("eth1", 2);
         assert_eq!(read(&[("eth0", 264), ("eth1", 11)]), both(11, 264), "they traded names");
         set("wan", 2);
         assert_eq!(read(&[("eth0", 264), ("wan", 12)]), both(12, 264), "one was renamed");
         // The name of one that was renamed is taken by another one, which shows more.
-        (set("wan", 3), set("lan", 2));
+        set("wan", 3);
+        set("lan", 2);
         assert_eq!(read(&[("wan", 265), ("lan", 13)]), both(13, 265));
         set("wan", 4);
         let replaced = vec![("eth0".to_owned(), 13), ("wan".to_owned(), 5)];

@@ -48,7 +48,23 @@ impl Format {
             service.violation(violation);
             return String::new();
         }
-        let message = words(violation);
+        self.complaint(file, line, violation, &words(violation))
+    }
+
+    /// The text for an instance of which nothing was heard since `since`, in Unix seconds, as the event on this line tells;
+    /// `violation` has its last figure.
+    pub(super) fn silence(&mut self, file: &str, line: u64, violation: &ThresholdViolation, since: i64) -> String {
+        if let Self::Nagios(service) = self {
+            service.tell_of(&violation.config);
+            return String::new();
+        }
+        let ThresholdViolation { instance_id, user_id, .. } = violation;
+        let since = rfc3339(since).unwrap_or_else(|| since.to_string());
+        let message = format!("nothing was heard of {instance_id} (user {user_id}) since {since}");
+        self.complaint(file, line, violation, &message)
+    }
+
+    fn complaint(&mut self, file: &str, line: u64, violation: &ThresholdViolation, message: &str) -> String {
         self.remark(&Remark {
             rule: &violation.config.id,
             severity: match (&*self, violation.config.severity) {
@@ -57,7 +73,7 @@ impl Format {
                 _ => Severity::Warning,
             },
             line,
-            message: &message,
+            message,
             help: violation.config.description.as_deref(),
             ..unreadable(file, "")
         })

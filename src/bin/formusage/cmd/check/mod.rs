@@ -157,6 +157,14 @@ impl Check {
         if self.totals.unreadable == 0 {
             let silences = self.states.conclude(&self.thresholds);
             self.alerts("", 0, &silences)?;
+            let quiet = self.states.quiet(&self.thresholds);
+            if quiet > 0 {
+                say(&format!(
+                    "by the clock, nothing came lately of {} in this input; the next run with the same --state tells it as \
+                     no_data, unless it hears of them",
+                    counted(quiet, "instance", "instances")
+                ));
+            }
         }
         self.hand_over();
         self.warn_of_disorder();

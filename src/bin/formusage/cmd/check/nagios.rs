@@ -100,12 +100,17 @@ impl Service {
 
     pub(super) fn violation(&mut self, violation: &ThresholdViolation) {
         let ThresholdViolation { config, current_value, .. } = violation;
-        self.critical |= config.severity() == AlertSeverity::Critical;
+        self.tell_of(config);
         let known = self.worst.contains_key(&config.id);
         if known || self.worst.len() < FIGURES {
             let worst = self.worst.entry(config.id.clone()).or_insert_with(|| Figure::of(config, None));
             worst.value = Some(worst.value.map_or(*current_value, |value| value.max(*current_value)));
         }
+    }
+
+    /// A threshold tells of an instance, with a figure or without one.
+    pub(super) fn tell_of(&mut self, config: &ThresholdConfig) {
+        self.critical |= config.severity() == AlertSeverity::Critical;
     }
 
     /// The exit code and its name.

@@ -248,10 +248,13 @@ impl Report {
         for alert in alerts {
             if let Some(tool) = &mut self.tool {
                 // Tools know faults, and no end of them.
-                if matches!(alert.kind, AlertKind::Firing | AlertKind::Repeat | AlertKind::NoData) {
-                    self.records += 1;
-                    self.out.text(&tool.violation(file, line, &alert.violation))?;
-                }
+                let text = match alert.kind {
+                    AlertKind::Firing | AlertKind::Repeat => tool.violation(file, line, &alert.violation),
+                    AlertKind::NoData => tool.silence(file, line, &alert.violation, alert.since),
+                    _ => continue,
+                };
+                self.records += 1;
+                self.out.text(&text)?;
                 continue;
             }
             if self.format == CheckFormat::Table {
@@ -261,6 +264,7 @@ impl Report {
                 let words = in_words(alert);
                 let block = match alert.kind {
                     AlertKind::Resolved => self.table.push_resolved(&alert.violation, &words),
+                    AlertKind::NoData => self.table.push_silent(&alert.violation, &words),
                     _ => self.table.push(&alert.violation, &words),
                 };
                 block.map_or(Ok(()), |block| self.out.text(&block))?;

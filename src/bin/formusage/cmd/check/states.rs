@@ -171,6 +171,12 @@ impl States {
         alerts
     }
 
+    /// How many instances that were heard are found silent by the next run, unless it hears of them; none where the states
+    /// are not kept for it.
+    pub(super) fn quiet(&self, set: &ThresholdSet) -> u64 {
+        if self.are_kept() { self.states.quiet(set, SystemClock.unix_seconds()) } else { 0 }
+    }
+
     fn count(&mut self, alerts: &[ThresholdAlert]) {
         for alert in alerts {
             match alert.kind {

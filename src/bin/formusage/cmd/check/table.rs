@@ -52,6 +52,12 @@ impl Table {
         self.push_row([time, instance, user, threshold, resource, current, limit, String::new(), state])
     }
 
+    /// The same for an instance of which nothing is heard: there is no figure.
+    pub(super) fn push_silent(&mut self, violation: &ThresholdViolation, state: &str) -> Option<String> {
+        let [time, instance, user, threshold, resource, _, limit, _, state] = row(violation, state);
+        self.push_row([time, instance, user, threshold, resource, String::new(), limit, String::new(), state])
+    }
+
     fn push_row(&mut self, row: [String; 9]) -> Option<String> {
         self.rows.push(row);
         (self.rows.len() >= BLOCK_ROWS).then(|| self.take())
@@ -147,6 +153,14 @@ mod tests {
         let place = |text: &str| text.lines().last().unwrap().find("Memory");
         assert_eq!(place(&first), place(&second), "\n{first}{second}");
         assert!(first.contains("2021-07-15T12:00:30Z") && first.contains("4.5 GB") && first.contains("12.5 %"));
+    }
+
+    #[test]
+    fn a_row_of_a_silence_has_no_figure() {
+        let mut table = Table::new(true);
+        table.push_silent(&violation("a"), "no data for 1h");
+        let text = table.take();
+        assert!(text.contains("no data for 1h") && !text.contains("4.5") && !text.contains("12.5"), "{text}");
     }
 
     #[test]

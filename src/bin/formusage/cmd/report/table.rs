@@ -73,8 +73,12 @@ fn columns(report: &Report) -> Vec<Column<'_>> {
     columns.push(("storage GBh", Box::new(|it| it.known(MetricSet::STORAGE, &decimals(it.storage_gb_hours)))));
     columns.push(("out MB", Box::new(|it| it.known(MetricSet::NETWORK, &decimals(it.network_egress_mb)))));
     columns.push(("in MB", Box::new(|it| it.known(MetricSet::NETWORK, &decimals(it.network_ingress_mb)))));
-    columns.push(("peak CPU", Box::new(move |it| peak(it.peaks.cpu_percent.as_ref(), "%", zone, dated))));
-    columns.push(("peak memory", Box::new(move |it| peak(it.peaks.memory_gb.as_ref(), "GB", zone, dated))));
+    let peak_cpu =
+        move |it: &Figures| peak(it, (MetricSet::CPU_PERCENT, it.peaks.cpu_percent.as_ref(), "%"), zone, dated);
+    columns.push(("peak CPU", Box::new(peak_cpu)));
+    let peak_memory =
+        move |it: &Figures| peak(it, (MetricSet::MEMORY_GB, it.peaks.memory_gb.as_ref(), "GB"), zone, dated);
+    columns.push(("peak memory", Box::new(peak_memory)));
     columns.push(("covered", Box::new(|it| span(it.covered_seconds))));
     if total.gap_seconds > 0 {
         columns.push(("gaps", Box::new(|it| if it.gap_seconds > 0 { span(it.gap_seconds) } else { "-".into() })));
@@ -86,12 +90,14 @@ fn columns(report: &Report) -> Vec<Column<'_>> {
     columns
 }
 
-fn peak(peak: Option<&Peak>, unit: &str, zone: &Zone, dated: bool) -> String {
-    let Some(peak) = peak else { return "-".to_owned() };
+/// A peak of `figures`, with its metric and its unit.
+fn peak(figures: &Figures, (metric, peak, unit): (MetricSet, Option<&Peak>, &str), zone: &Zone, dated: bool) -> String {
+    let Some(peak) = peak else { return figures.unknown(metric).unwrap_or("-").to_owned() };
     let at = zone.rfc3339(peak.at);
     // Where the row says which day it is, the time is enough.
     let at = if dated { at.get(..16).unwrap_or(&at) } else { at.get(11..16).unwrap_or(&at) };
-    format!("{:.1} {unit} {}", peak.value, at.replace('T', " "))
+    let value = figures.known(metric, &format!("{:.1}", peak.value));
+    format!("{value} {unit} {}", at.replace('T', " "))
 }
 
 /// Three decimals, a power of ten where that would take a line.
