@@ -81,7 +81,7 @@ fn without_alignment_every_period_is_whole() {
 
 #[test]
 fn a_duration_ends_in_the_middle_of_a_period() {
-    let events = collect(&["--interval", "1h", "--duration", "1s"]);
+    let events = collect(&["--interval", "1h", "--no-align", "--duration", "1s"]);
     assert_eq!(events.len(), 1);
     assert_eq!(events[0].period.end - events[0].period.start, 1);
 }
@@ -105,7 +105,7 @@ fn the_seconds_are_those_of_the_kernel() {
 #[test]
 fn a_signal_closes_the_period() {
     for name in ["TERM", "INT"] {
-        let mut child = running(&["--interval", "1h", "--sample-interval", "100ms", "-vv"]);
+        let mut child = running(&["--interval", "1h", "--no-align", "--sample-interval", "100ms", "-vv"]);
         // The first event needs a second at most to have a period; a line of an aligned second shows that one passed.
         let mut stdout = child.stdout.take().unwrap();
         let second = running(&["--interval", "1s", "--count", "2"]).wait_with_output().unwrap();
@@ -122,7 +122,7 @@ fn a_signal_closes_the_period() {
 
 #[test]
 fn a_closed_pipe_ends_it_quietly_though_the_interval_is_long() {
-    let mut child = running(&["--interval", "1h", "--sample-interval", "50ms"]);
+    let mut child = running(&["--interval", "1h", "--no-align", "--sample-interval", "50ms"]);
     drop(child.stdout.take());
     let status = child.wait().unwrap();
     let mut words = String::new();

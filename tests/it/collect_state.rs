@@ -160,7 +160,7 @@ fn a_kill_before_the_first_event_loses_nothing() {
     let folder = TempDir::new().unwrap();
     let state = state(&folder);
     let _load = Load::start();
-    let run = Running::start(&["--interval", "1h", "--instance-id", "i", "--state", &state]);
+    let run = Running::start(&["--interval", "1h", "--no-align", "--instance-id", "i", "--state", &state]);
     // The first look is at a whole second.
     wait_for_periods("2");
     let early = cpu_seconds_used();

@@ -5,7 +5,8 @@
 //! - **Cut** (`copytruncate`): the copy beside the log is known by the bytes in front of the place that reading has come
 //!   to; it is read on from there, then the log from its start. Where there is no copy, that bytes may be lost is said.
 //!
-//! A cut shows in the file's size and, where it has grown again since, in those bytes.
+//! A cut shows in the file's size and, where it has grown again since, in those bytes. Of a file of which nothing was read
+//! yet it shows in the time of its last change alone, and its copy is one that was not there before.
 
 use std::collections::HashSet;
 use std::fs::File;
@@ -81,7 +82,7 @@ impl FollowedFile {
             previous.add_to(lines, false)?;
         }
         loop {
-            if self.current.as_ref().is_some_and(|tail| tail.file().is_cut()) {
+            if self.current.as_mut().is_some_and(|tail| tail.lines.input_mut().may_be_cut()) {
                 self.pass_the_cut(lines)?;
             }
             if let Some(current) = &mut self.current {
@@ -170,8 +171,9 @@ impl FollowedFile {
     fn pass_the_cut(&mut self, lines: &mut PolledLines) -> io::Result<()> {
         let Some(current) = &mut self.current else { return Ok(()) };
         let path = self.path.display();
+        let nothing_was_read = current.file().offset == 0;
         for file in rotated_files(&self.path)? {
-            if file.is_compressed {
+            if file.is_compressed || nothing_was_read && self.known.contains(&file.id) {
                 continue;
             }
             let Some(copy) = if_exists(TracedFile::open(&file.path))? else { continue };
@@ -186,10 +188,17 @@ impl FollowedFile {
                 return Ok(());
             }
         }
+        if nothing_was_read && current.file().is_longer_than(0) {
+            // It was written, and that is all.
+            return Ok(());
+        }
         tracing::warn!(
             "{path} was truncated while it was followed, and no copy beside it holds what followed its first {} bytes: any lines written between the last look and the truncation are NOT shown; rotate it by renaming (logrotate: without copytruncate)",
             current.file().offset
         );
+        if nothing_was_read {
+            return Ok(());
+        }
         current.add_to(lines, true)?;
         self.close_current();
         self.move_on(lines).map(|_| ())
@@ -205,22 +214,33 @@ struct TracedFile {
     offset: u64,
     /// The last bytes in front of `offset`.
     trace: Vec<u8>,
+    /// When it was last changed, as of the last look at which nothing of it had been read.
+    changed: Option<SystemTime>,
 }
 
 impl TracedFile {
     fn open(path: &Path) -> io::Result<Self> {
         let file = File::open(path)?;
-        let id = FileId::of(&file.metadata()?);
-        Ok(Self { file, id, offset: 0, trace: Vec::new() })
+        let metadata = file.metadata()?;
+        let (id, changed) = (FileId::of(&metadata), metadata.modified().ok().filter(|_| metadata.len() == 0));
+        Ok(Self { file, id, offset: 0, trace: Vec::new(), changed })
     }
 
     fn modified(&self) -> Option<SystemTime> {
         self.file.metadata().and_then(|metadata| metadata.modified()).ok()
     }
 
-    /// Whether the file no longer holds what was read of it.
-    fn is_cut(&self) -> bool {
-        self.id.is_some() && !holds_at(&self.file, self.offset, &self.trace)
+    /// Whether the file no longer holds what was read of it, or was changed before anything was.
+    fn may_be_cut(&mut self) -> bool {
+        if self.offset > 0 || self.id.is_none() {
+            return self.id.is_some() && !holds_at(&self.file, self.offset, &self.trace);
+        }
+        let changed = self.modified();
+        self.changed.is_some() && std::mem::replace(&mut self.changed, changed) != changed
+    }
+
+    fn is_longer_than(&self, bytes: u64) -> bool {
+        self.file.metadata().is_ok_and(|metadata| metadata.len() > bytes)
     }
 
     /// This file, to be read from where `other` stands, if it holds the same bytes in front of that place.
@@ -347,6 +367,25 @@ mod tests {
             log.write("behind\n");
             assert_eq!(polled(&mut file), ["behind"]);
         }
+    }
+
+    #[test]
+    fn lines_that_came_into_an_empty_file_and_were_copied_away_between_polls_are_read() {
+        let log = Log::new();
+        log.write("");
+        let mut file = FollowedFile::open(&log.path).unwrap();
+        assert_eq!(polled(&mut file), [""; 0]);
+        for round in 0..3 {
+            // Two changes within a tick of the clock of the file system may have one time.
+            let long_ago = SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(round);
+            fs::File::options().write(true).open(&log.path).unwrap().set_modified(long_ago).unwrap();
+            assert_eq!(polled(&mut file), [""; 0]);
+            log.write(&format!("a{round}\nb{round}\n"));
+            log.rotate(true);
+            assert_eq!(polled(&mut file), [format!("a{round}"), format!("b{round}")]);
+        }
+        log.write("z\n");
+        assert_eq!(polled(&mut file), ["z"]);
     }
 
     #[test]

@@ -132,12 +132,15 @@ impl NatsSink {
             Ok((after, held)) => {
                 let dropped = dropped(&before, &after, published, held);
                 self.lost.store(dropped.published, Ordering::Relaxed);
+                let of_these = match dropped.published {
+                    0 => String::new(),
+                    count => format!(", and at least {count} of these events with them"),
+                };
                 if dropped.messages > 0 {
                     tracing::warn!(
                         stream = name,
-                        "while {published} events were published, the stream dropped its {} oldest messages, and at least {} of these events with them: they are LOST unless they were read before",
-                        dropped.messages,
-                        dropped.published
+                        "while {published} events were published, the stream dropped its {} oldest messages{of_these}: they are LOST unless they were read before",
+                        dropped.messages
                     );
                 }
             }
