@@ -145,7 +145,7 @@ impl NamespaceTraffic {
 
     /// Has all threads asked where they are at the next sample.
     pub(super) const fn ask_again(&mut self) {
-        self.next_round = Duration::ZERO;
+        (self.next_round, self.pause) = (Duration::ZERO, Duration::ZERO);
     }
 
     /// The counters as of now. `threads` lists all of the instance's threads.
@@ -159,9 +159,10 @@ impl NamespaceTraffic {
         let mut found = NamespaceReading::default();
         self.is_partial = false;
         let mut is_round = self.held.is_empty() || at >= self.next_round;
-        // One that was left has no witness, so that it is asked for in rounds alone. Who is in the host's namespace is asked
-        // each time: a container begins there, and may end before the next round.
-        let mut asked = self.held.iter().filter(|(_, held)| is_round || !held.is_left);
+        // One that was left has no witness, so that it is asked for in rounds alone; so is who stays in the host's namespace,
+        // where nothing is counted. At first that is asked each time: a container begins there, and may end before long.
+        let is_young = self.pause < LAST_PAUSE;
+        let mut asked = self.held.iter().filter(|(_, held)| is_round || !held.is_left && (is_young || !held.is_host()));
         is_round |= asked.any(|(inode, held)| !held.is_in(*inode));
         let had_threads = self.threads > 0;
         let places = if is_round { self.places(shared, &threads()?, at)? } else { HashMap::new() };
