@@ -530,8 +530,15 @@ impl<'a> Run<'a> {
         self.delivered() + self.report.dead + self.report.resumed.dead
     }
 
+    /// What comes in while the run gives up says less than why it does.
+    fn note_reason(&mut self, failure: &Failure) {
+        if !self.give_up.is_cancelled() {
+            self.report.reason = Some(failure.message.clone());
+        }
+    }
+
     fn note_failure(&mut self, failure: &Failure) {
-        self.report.reason = Some(failure.message.clone());
+        self.note_reason(failure);
         if failure.kind == FailureKind::Destination {
             let is_known = self.misdirection.as_ref().is_some_and(|known| known.is_same_fault(failure));
             // A run that ends because of it says so at its end.

@@ -38,7 +38,7 @@ impl<'a> Run<'a> {
         }
         let first_refusal = worker.first_refusal();
         let first = *worker.first_refused.get_or_insert(first_refusal);
-        self.report.reason = Some(failure.message.clone());
+        self.note_reason(failure);
         let is_final = failure.kind == FailureKind::Destination;
         if is_final {
             self.last_refusal = Some(failure.clone());
@@ -163,8 +163,8 @@ impl<'a> Run<'a> {
                 continue;
             }
             let cause = self.last_refusal.as_ref().map_or("no reason given", Failure::reason);
-            let message =
-                format!("refused {refusals} times, while other events went through or as the only one: {cause}");
+            let or_alone = if self.delivered() > 0 { "" } else { " or as the only one" };
+            let message = format!("refused {refusals} times while other events went through{or_alone}: {cause}");
             if let Some(event) = worker.batch.events.pop() {
                 self.refused_instances.insert(instance_key(&event));
                 self.bury(&event, &Failure::destination(message), u64::from(refusals))?;

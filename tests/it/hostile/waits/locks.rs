@@ -64,7 +64,8 @@ fn locked(words: &str, file: &'static str, other: &str, promise: Promise) -> Cas
         std::thread::park();
         drop(connection);
     });
-    case
+    // It may be told to end as soon as it has opened the file, before it takes anything.
+    Case { or_else: words.starts_with("publish").then_some(BEGIN_AGAIN), ..case }
 }
 
 #[test]
