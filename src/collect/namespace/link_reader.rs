@@ -1,7 +1,8 @@
 //! The thread that enters network namespaces to list their interfaces.
 //!
-//! A thread is in one network namespace, and this one goes from one to the next. It may be held up, by locks that all
-//! namespaces share: whoever asks waits for a moment, and is answered later.
+//! A thread is in one network namespace, and this one goes into those that it is asked for and home again, since it would
+//! keep a namespace whose processes ended. It may be held up, by locks that all namespaces share: whoever asks waits for a
+//! moment, and is answered later.
 
 use std::fs::File;
 use std::io;
@@ -9,10 +10,15 @@ use std::os::fd::{AsFd as _, OwnedFd};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TryRecvError, sync_channel};
 use std::time::Duration;
 
-use super::links::{Listed, interfaces_of};
+use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
-/// How long a sample waits for an answer, as long as answers come in time.
+use super::links::{Listed, interfaces_of};
+use crate::clock::{Clock as _, Monotonic, SystemClock};
+
+/// How long a sample waits for an answer, as long as answers come in time,
 const PATIENCE: Duration = Duration::from_millis(100);
+/// and for all answers together: whoever makes namespaces without end must not hold up the others.
+const PATIENCE_OF_A_SAMPLE: Duration = Duration::from_millis(500);
 /// Questions that wait; who finds the queue full asks at the next sample.
 const QUESTIONS: usize = 256;
 
@@ -32,6 +38,8 @@ pub(super) struct LinkReader {
     questions: Option<SyncSender<Question>>,
     /// The last answer was late: the next one is not waited for.
     late: bool,
+    /// The sample that was waited in last, and how much longer it may wait.
+    sample: (Monotonic, Duration),
 }
 
 impl LinkReader {
@@ -44,12 +52,18 @@ impl LinkReader {
         self.questions.as_ref()?.try_send(Question { namespace, others, answer }).ok().map(|()| pending)
     }
 
-    /// The answer, if it has come or comes within a moment.
-    pub(super) fn answer(&mut self, pending: &Pending) -> Option<io::Result<Listed>> {
-        let answer = if self.late {
+    /// The answer, if it has come or comes within a moment of the sample at `at`.
+    pub(super) fn answer(&mut self, pending: &Pending, at: Monotonic) -> Option<io::Result<Listed>> {
+        if self.sample.0 != at {
+            self.sample = (at, PATIENCE_OF_A_SAMPLE);
+        }
+        let answer = if self.late || self.sample.1.is_zero() {
             pending.try_recv().map_err(|error| error == TryRecvError::Disconnected)
         } else {
-            pending.recv_timeout(PATIENCE).map_err(|error| error == RecvTimeoutError::Disconnected)
+            let began = SystemClock.monotonic();
+            let answer = pending.recv_timeout(PATIENCE.min(self.sample.1));
+            self.sample.1 = self.sample.1.saturating_sub(SystemClock.monotonic().saturating_sub(began));
+            answer.map_err(|error| error == RecvTimeoutError::Disconnected)
         };
         match answer {
             Ok(answer) => {
@@ -68,10 +82,16 @@ impl LinkReader {
 fn start() -> io::Result<SyncSender<Question>> {
     let (ask, questions) = sync_channel::<Question>(QUESTIONS);
     std::thread::Builder::new().name("links".to_owned()).spawn(move || {
-        for question in questions {
-            let found = interfaces_of(question.namespace.as_fd(), &question.others);
+        let home = File::open("/proc/thread-self/ns/net");
+        for Question { namespace, others, answer } in questions {
+            let found = interfaces_of(namespace.as_fd(), &others);
+            if let Ok(home) = &home {
+                // Where that fails, it was not entered either.
+                let _ = move_into_link_name_space(home.as_fd(), Some(LinkNameSpaceType::Network));
+            }
+            drop((namespace, others));
             // Whoever asked may be gone.
-            let _ = question.answer.try_send(found);
+            let _ = answer.try_send(found);
         }
     })?;
     Ok(ask)

@@ -47,8 +47,8 @@ const PAUSE_FOR_THREAD: Duration = Duration::from_micros(500);
 const INITIAL_NAMESPACE: u64 = 0xefff_fff9;
 /// With so many threads at most, all are also asked when there is a new interface.
 const FEW_THREADS: usize = 1024;
-/// Namespaces of one instance.
-const MAX_NAMESPACES: usize = 256;
+/// Namespaces of one instance. Each is listed together with all others.
+const MAX_NAMESPACES: usize = 32;
 
 /// What all instances share.
 #[derive(Debug)]
@@ -320,7 +320,7 @@ impl NamespaceTraffic {
         }
         for (inode, held) in &mut self.held {
             if let Some(pending) = &held.pending
-                && let Some(answer) = shared.reader.as_mut().and_then(|reader| reader.answer(pending))
+                && let Some(answer) = shared.reader.as_mut().and_then(|reader| reader.answer(pending, at))
             {
                 held.pending = None;
                 held.take_list(*inode, answer, shared);
