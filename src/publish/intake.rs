@@ -139,6 +139,9 @@ impl Default for IntakeRules {
     }
 }
 
+/// So many findings about a line are named; the others are counted.
+const NAMED_FINDINGS: usize = 20;
+
 /// So much is handed over at once, where it is there at once.
 const GROUP_ITEMS: usize = 64;
 const GROUP_BYTES: usize = 64 << 10;
@@ -207,7 +210,6 @@ impl IntakeReader {
             );
             return refuse(origin, reason);
         }
-        let in_words = |findings: Vec<Finding>| findings.into_iter().map(without_line).collect::<Vec<_>>().join("; ");
         let rules = EventRules { now, max_skew: self.rules.max_skew };
         if self.rules.strict {
             let findings = validate::line_findings(line.bytes, line.number, &rules);
@@ -247,10 +249,36 @@ pub(super) fn warn_of(findings: &[Finding], event: &UsageEvent, origin: Option<&
     }
 }
 
+/// Findings as the reason of a refusal. A line may have as many as it has bytes.
+fn in_words(findings: Vec<Finding>) -> String {
+    let others = findings.len().saturating_sub(NAMED_FINDINGS);
+    let mut words: Vec<String> = findings.into_iter().take(NAMED_FINDINGS).map(without_line).collect();
+    if others > 0 {
+        words.push(format!("and {others} more"));
+    }
+    words.join("; ")
+}
+
 /// A finding as text behind a place that names the line already.
 fn without_line(mut finding: Finding) -> String {
     match finding.place.take().filter(|place| place.line > 0) {
         Some(place) => format!("column {}: {finding}", place.column),
         None => finding.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reason_of_a_line_with_very_many_faults_is_short() {
+        let labels: Vec<String> = (0..5_000).map(|n| format!("\"k{n}\":1")).collect();
+        let event = serde_json::to_string(&crate::events::tests::sample()).unwrap();
+        let line = format!("{},\"labels\":{{{}}}}}", event.trim_end_matches('}').to_owned() + "}", labels.join(","));
+        let origin = Origin { input: "test".into(), line: Some(1) };
+        let line = Line { number: 1, bytes: line.as_bytes(), part: LinePart::Whole };
+        let Intake::Refused(refused) = IntakeReader::default().judge(line, origin, 0) else { panic!("it is an event") };
+        assert!(refused.reason.ends_with("; and 4980 more") && refused.reason.len() < 8_000, "{}", refused.reason);
     }
 }

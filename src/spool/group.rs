@@ -285,7 +285,8 @@ impl Store {
         };
         let (used, free) = usage(&self.connection).map_err(|error| self.refuse(error))?;
         let max = self.options.max_bytes;
-        let limit = shares::limit_of(&self.connection, self.destination, max).map_err(|error| self.refuse(error))?;
+        let limit =
+            shares::limit_of(&self.connection, self.destination, coming, max).map_err(|error| self.refuse(error))?;
         if used.saturating_add(coming) > limit.saturating_add(beyond) {
             let path = path();
             return Ok(Some(if limit == max {

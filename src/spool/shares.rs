@@ -48,13 +48,13 @@ impl Store {
     }
 }
 
-/// How many of `max` bytes may be in use when something is taken for `destination`.
-pub(super) fn limit_of(connection: &Connection, destination: i64, max: u64) -> rusqlite::Result<u64> {
+/// How many of `max` bytes may be in use when `coming` bytes are taken for `destination`.
+pub(super) fn limit_of(connection: &Connection, destination: i64, coming: u64, max: u64) -> rusqlite::Result<u64> {
     let sql = "SELECT waiting_bytes, (SELECT count(*) FROM destinations) FROM destinations WHERE id = ?1";
     let mut statement = connection.prepare_cached(sql)?;
     let (waiting, destinations): (i64, u64) =
         statement.query_row([destination], |row| Ok((row.get(0)?, row.get(1)?)))?;
-    let has_little = u64::try_from(waiting).unwrap_or(0) <= max / LITTLE_SHARE;
+    let has_little = u64::try_from(waiting).unwrap_or(0).saturating_add(coming) <= max / LITTLE_SHARE;
     Ok(if destinations <= 1 || has_little { max } else { max - max / KEPT_SHARE })
 }
 

@@ -533,3 +533,19 @@ fn a_metric_that_was_not_metered_is_reported_as_unknown() {
     bench.check(&["t.json", "known"]).assert().code(1);
     bench.check(&["t.json", "known", "events", "--format", "nagios"]).assert().code(1).stdout(contains("WARNING"));
 }
+
+#[test]
+fn descriptions_act_upon_no_terminal_also_as_json() {
+    let folder = tempfile::tempdir().unwrap();
+    let thresholds = folder.path().join("t.json");
+    let text = r#"[{"id":"cpu","resource_type":"Cpu","threshold_type":{"Percentage":{"value":5}},"action":"Log","user_id":"*","description":"d \u009b31m\u202e"}]"#;
+    // As the characters themselves.
+    std::fs::write(&thresholds, text.replace("\\u009b", "\u{9b}").replace("\\u202e", "\u{202e}")).unwrap();
+    for format in ["json", "ndjson"] {
+        let mut check = crate::support::formusage();
+        check.arg("check").arg(&thresholds).args(["--format", format]).write_stdin(crate::support::lines("i", 1));
+        let output = check.output().unwrap();
+        let said = String::from_utf8(output.stdout).unwrap();
+        assert!(said.contains(r"\u009b31m\u202e") && !said.contains(['\u{9b}', '\u{202e}']), "{format}: {said}");
+    }
+}

@@ -5,16 +5,16 @@ use std::cell::Cell;
 
 use crate::validate::{Code, Finding, Place};
 
-/// The beginning of every so manyth line is remembered: a text may be nothing but line ends.
-const LINES: usize = 64;
+/// At every so manyth byte it is remembered which line that is of: a text may be nothing but line ends, or one line.
+const BLOCK: usize = 4_096;
 
 /// A text to read, and where its lines begin.
 #[derive(Debug)]
 pub(in crate::validate) struct Text<'a> {
     text: Cow<'a, str>,
     first_line: u64,
-    /// Where every [`LINES`]th line begins, in bytes.
-    marks: Vec<usize>,
+    /// Of every [`BLOCK`]th byte the line, from 0, and where that begins.
+    marks: Vec<(usize, usize)>,
     /// The last place that was asked for: its offset and its column. Findings mostly come in order, so that counting
     /// goes on from here and a line of many faults is counted through once.
     last: Cell<(usize, u64)>,
@@ -25,8 +25,11 @@ impl<'a> Text<'a> {
     /// as U+FFFD.
     pub(in crate::validate) fn new(bytes: &'a [u8], first_line: u64, report: &mut dyn FnMut(Finding)) -> Self {
         let text = String::from_utf8_lossy(bytes);
-        let lines = std::iter::once(0).chain(memchr::memchr_iter(b'\n', text.as_bytes()).map(|at| at + 1));
-        let marks = lines.step_by(LINES).collect();
+        let mut marks = vec![(0, 0)];
+        marks.extend((text.as_bytes().chunks(BLOCK).enumerate()).scan((0, 0), |line, (block, bytes)| {
+            *line = lines_end(*line, block * BLOCK, bytes);
+            Some(*line)
+        }));
         let this = Self { text, first_line, marks, last: Cell::new((0, 1)) };
         if matches!(this.text, Cow::Owned(_)) {
             this.report_invalid_utf8(bytes, report);
@@ -56,11 +59,9 @@ impl<'a> Text<'a> {
 
     /// The index of the line of the byte at `offset`, from 0, and where it begins.
     fn line_of(&self, offset: usize) -> (usize, usize) {
-        let mark = self.marks.partition_point(|start| *start <= offset).saturating_sub(1);
-        let start = self.marks.get(mark).copied().unwrap_or(0);
-        let between = self.text.as_bytes().get(start..offset).unwrap_or_default();
-        let ends = memchr::memchr_iter(b'\n', between);
-        ends.fold((mark * LINES, start), |(index, _), end| (index + 1, start + end + 1))
+        let block = offset / BLOCK;
+        let line = self.marks.get(block).copied().unwrap_or_default();
+        lines_end(line, block * BLOCK, self.text.as_bytes().get(block * BLOCK..offset).unwrap_or_default())
     }
 
     fn is_one_line(&self, from: usize, to: usize) -> bool {
@@ -88,6 +89,11 @@ impl<'a> Text<'a> {
             }
         }
     }
+}
+
+/// The line behind `bytes`, which stand at `from` in `line`: its index, and where it begins.
+fn lines_end(line: (usize, usize), from: usize, bytes: &[u8]) -> (usize, usize) {
+    memchr::memchr_iter(b'\n', bytes).fold(line, |(index, _), end| (index + 1, from + end + 1))
 }
 
 /// A key as it stands in a JSON pointer (RFC 6901).
@@ -129,6 +135,23 @@ mod tests {
     #[test]
     fn pointers_escape_what_rfc_6901_says() {
         assert_eq!(escape_pointer("a/b~c"), "a~1b~0c");
+    }
+
+    #[test]
+    fn lines_longer_than_a_block_have_their_places() {
+        let text = format!("{}\n{}\n", "x".repeat(3 * BLOCK), "y".repeat(2 * BLOCK));
+        let lines = Text::new(text.as_bytes(), 1, &mut |finding| panic!("{finding}"));
+        for (offset, expected) in [
+            (0, (1, 1)),
+            (BLOCK, (1, 4_097)),
+            (3 * BLOCK, (1, 12_289)),
+            (3 * BLOCK + 1, (2, 1)),
+            (5 * BLOCK, (2, 8_192)),
+            (text.len(), (3, 1)),
+        ] {
+            let place = lines.place(offset, "");
+            assert_eq!((place.line, place.column), expected, "{offset}");
+        }
     }
 
     proptest! {

@@ -4,6 +4,7 @@ use std::io::{self, Write as _};
 use std::sync::Arc;
 
 use form_usage_events::events::UsageEvent;
+use form_usage_events::plain_text;
 use form_usage_events::threshold::{
     AlertKind, AlertReason, AlertSeverity, AlertState, AlertStatus, Explanation, MeasuredEvent, Reason, ThresholdAlert,
     ThresholdConfig, ThresholdSet, ThresholdViolation,
@@ -355,6 +356,7 @@ impl Report {
         let first = self.records == 0;
         self.records += 1;
         let text = serde_json::to_string(record)?;
+        let text = plain_text::printable_json(&text);
         match self.format {
             CheckFormat::Json => {
                 self.out.text(if first { "\n" } else { ",\n" })?;
