@@ -56,7 +56,8 @@ fn is_loopback(host: &str) -> bool {
     if host.contains('@') {
         return false;
     }
-    let name = authority.host().trim_matches(['[', ']']).trim_end_matches('.').to_ascii_lowercase();
+    let name = authority.host().trim_matches(['[', ']']).to_ascii_lowercase();
+    let name = name.strip_suffix('.').unwrap_or(&name);
     match name.parse::<IpAddr>() {
         Ok(address) => address.to_canonical().is_loopback(),
         Err(_) => name == "localhost" || name.ends_with(".localhost"),
@@ -112,6 +113,7 @@ mod tests {
             "0.0.0.0",
             "[::]",
             "null",
+            "127.0.0.27..",
         ] {
             assert!(!is_loopback(host), "{host}");
         }

@@ -234,6 +234,23 @@ fn understand(text: &[u8]) -> Result<Kept, RecordError> {
     Ok(Kept { states: Some(record.restore()?), untold, put_aside: None })
 }
 
+/// Whether two texts say the same; the last digit of a fraction may get lost on the way.
+#[cfg(any(fuzzing, all(test, feature = "cli")))]
+fn is_same(one: &serde_json::Value, other: &serde_json::Value) -> bool {
+    use serde_json::Value::{Array, Number, Object};
+    match (one, other) {
+        (Number(one), Number(other)) => match (one.as_f64(), other.as_f64()) {
+            (Some(a), Some(b)) if one.is_f64() => (a - b).abs() <= a.abs() * 1e-14,
+            _ => one == other,
+        },
+        (Array(one), Array(other)) => one.len() == other.len() && one.iter().zip(other).all(|(a, b)| is_same(a, b)),
+        (Object(one), Object(other)) => {
+            one.len() == other.len() && one.iter().all(|(key, a)| other.get(key).is_some_and(|b| is_same(a, b)))
+        }
+        _ => one == other,
+    }
+}
+
 /// Reads `text` as a file of states; what can be read is written as something that can be read again. See
 /// [`crate::fuzzing`].
 #[cfg(any(fuzzing, all(test, feature = "cli")))]
@@ -244,7 +261,9 @@ pub fn fuzz_alert_file(text: &[u8]) {
     let Ok((states, set)) = record.restore() else { return };
     let kept = AlertRecord::of(&states, &set, untold);
     let again = serde_json::to_vec(&kept).unwrap_or_default();
-    assert_eq!(AlertRecord::parse(&again), Ok(kept), "states that were written can't be read");
+    let read = AlertRecord::parse(&again).expect("states that were written can be read");
+    let value = |record: &AlertRecord| serde_json::to_value(record).unwrap_or_default();
+    assert!(is_same(&value(&read), &value(&kept)), "{read:?} was written as {kept:?}");
     assert!(understand(&again).is_ok());
 }
 
