@@ -261,9 +261,10 @@ pub fn fuzz_alert_file(text: &[u8]) {
     let Ok((states, set)) = record.restore() else { return };
     let kept = AlertRecord::of(&states, &set, untold);
     let again = serde_json::to_vec(&kept).unwrap_or_default();
-    let read = AlertRecord::parse(&again).expect("states that were written can be read");
+    let read = AlertRecord::parse(&again);
     let value = |record: &AlertRecord| serde_json::to_value(record).unwrap_or_default();
-    assert!(is_same(&value(&read), &value(&kept)), "{read:?} was written as {kept:?}");
+    let is_read = read.as_ref().is_ok_and(|read| is_same(&value(read), &value(&kept)));
+    assert!(is_read, "{kept:?} was written, and read as {read:?}");
     assert!(understand(&again).is_ok());
 }
 
