@@ -237,8 +237,8 @@ fn parse_form(text: &str, tls: bool) -> Result<FormAddress, DestinationError> {
 }
 
 fn percent_decoded(text: &str) -> Result<String, DestinationError> {
-    // Query decoding is percent decoding once `+` is taken out of its way.
-    let query = format!("x={}", text.replace('+', "%2B"));
+    // Query decoding is percent decoding once `+` and `&` are taken out of its way.
+    let query = format!("x={}", text.replace('+', "%2B").replace('&', "%26"));
     url::form_urlencoded::parse(query.as_bytes())
         .next()
         .map(|(_, value)| value.into_owned())
@@ -278,7 +278,7 @@ mod tests {
             let destination: Destination = text.parse().unwrap();
             assert_eq!(destination.to_string().parse(), Ok(destination), "{text}");
         }
-        assert_eq!(form("form://h/a%20b%2Fc+d").topic, "a b/c+d");
+        assert_eq!(form("form://h/a%20b%2Fc+d&e=f").topic, "a b/c+d&e=f");
     }
 
     #[test]
