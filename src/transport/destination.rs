@@ -3,7 +3,7 @@
 mod nats;
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use url::Url;
@@ -139,9 +139,9 @@ impl fmt::Display for Destination {
         match self {
             Self::Form(address) => address.fmt(f),
             Self::Http(address) => address.fmt(f),
-            Self::Sqlite(path) => write!(f, "sqlite:{}", path.display()),
+            Self::Sqlite(path) => write!(f, "sqlite:{}{}", no_host(path), path.display()),
             Self::Nats(address) => address.fmt(f),
-            Self::File(path) => write!(f, "file:{}", path.display()),
+            Self::File(path) => write!(f, "file:{}{}", no_host(path), path.display()),
             Self::Stdio => f.write_str("-"),
         }
     }
@@ -236,6 +236,11 @@ fn parse_form(text: &str, tls: bool) -> Result<FormAddress, DestinationError> {
     Ok(FormAddress { tls, host: host.to_owned(), port: url.port().unwrap_or(default_port), topic, sub_topic })
 }
 
+/// What stands in front of a path that would else be taken for the name of a host.
+fn no_host(path: &Path) -> &'static str {
+    if path.as_os_str().as_encoded_bytes().starts_with(b"//") { "//" } else { "" }
+}
+
 fn percent_decoded(text: &str) -> Result<String, DestinationError> {
     // Query decoding is percent decoding once `+` and `&` are taken out of its way.
     let query = format!("x={}", text.replace('+', "%2B").replace('&', "%26"));
@@ -273,6 +278,8 @@ mod tests {
             "form+https://[::1]:8443/a%20b%2Fc%3F+d?sub_topic=255",
             "sqlite:usage.db",
             "file:/tmp/x y",
+            "sqlite:////srv//usage.db",
+            "file:////srv/x",
             "-",
         ] {
             let destination: Destination = text.parse().unwrap();
