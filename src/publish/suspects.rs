@@ -62,6 +62,8 @@ impl Suspects {
     /// set up wrong, `is_known` where its instance is known to be refused. Whether that counts against it: others went
     /// through since it last did.
     pub(super) fn refuse(&mut self, first: RoundNumber, is_final: bool, is_known: bool) -> bool {
+        // A proof about those that are settled says nothing about the next one; what was refused whole has its own.
+        self.is_proven &= !self.suspects.is_empty() || first % 2 == 1;
         let suspects = &mut self.suspects;
         let suspect = suspects.entry(first).or_insert_with(|| {
             self.known += usize::from(is_known);
@@ -160,6 +162,25 @@ mod tests {
         suspects.note_taken(before);
         assert!(!suspects.refuse(first, true, false) && suspects.may_be_everything());
         assert!(!suspects.are_told_apart());
+    }
+
+    #[test]
+    fn proof_about_one_that_is_settled_says_nothing_about_the_next() {
+        let mut suspects = Suspects::default();
+        let batch = suspects.begin_round();
+        // One of the batch was a dead letter at once, and the others went through.
+        suspects.note_taken(batch);
+        suspects.note_proof();
+        let later = suspects.begin_round();
+        suspects.refuse(later, true, false);
+        assert!(suspects.may_be_everything() && !suspects.are_told_apart());
+        // The next batch was refused whole, and a part of it was taken after that.
+        suspects.clear(later);
+        let batch = suspects.begin_round();
+        suspects.note_taken(batch);
+        suspects.note_proof();
+        suspects.refuse(batch - 1, true, false);
+        assert!(suspects.are_told_apart() && !suspects.may_be_everything());
     }
 
     #[test]
