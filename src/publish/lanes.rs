@@ -187,13 +187,16 @@ impl Lanes {
         self.forget_at = REMEMBERED.max(2 * self.numbers.len());
     }
 
-    /// The next events, as many as `limits` allow, of as many instances as it takes; `None` where none may go.
+    /// The next events, as many as `limits` allow, of as many instances as it takes; `None` where none may go. One that was
+    /// refused before while others went through goes alone, behind all others.
     pub(super) fn take(&mut self, limits: BatchLimits) -> Option<Batch> {
         let mut batch = self.spent.pop().unwrap_or_default();
         let mut bytes = 0usize;
-        let most = limits.events.max(1);
+        // One that was refused goes alone: a batch would be refused with it, and halved.
+        let most = if self.ready.is_empty() { 1 } else { limits.events.max(1) };
         while batch.events.len() < most {
-            let Some(number) = self.ready.pop_front().or_else(|| self.refused.pop_front()) else { break };
+            let lane = self.ready.pop_front().or_else(|| self.refused.pop_front_if(|_| batch.events.is_empty()));
+            let Some(number) = lane else { break };
             let Some(lane) = self.lanes.get_mut(number) else { continue };
             let before = batch.events.len();
             while batch.events.len() < most {
@@ -277,6 +280,18 @@ mod tests {
     fn settle(lanes: &mut Lanes, mut batch: Batch) {
         batch.events.clear();
         lanes.release(batch);
+    }
+
+    #[test]
+    fn what_was_refused_goes_alone_behind_the_others() {
+        let mut lanes = Lanes::default();
+        for (line, instance) in (1..).zip(["bad", "worse", "a", "b"]) {
+            let mut event = taken(instance, line);
+            event.history.refusals = u32::from(line < 3);
+            lanes.push(event);
+        }
+        let mut next = || lanes.take(BatchLimits { events: 10, bytes: usize::MAX }).map(|batch| lines(&batch));
+        assert_eq!([next(), next(), next(), next()], [Some(vec![3, 4]), Some(vec![1]), Some(vec![2]), None]);
     }
 
     #[test]

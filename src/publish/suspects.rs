@@ -28,6 +28,16 @@ pub(super) struct Suspects {
     known: usize,
 }
 
+/// What is known of a refusal.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Refusal {
+    /// It is as if the destination were set up wrong, which no waiting mends.
+    pub(super) is_final: bool,
+    /// The event, or one of its instance, was refused before while others went through: it says nothing about the
+    /// destination.
+    pub(super) is_known: bool,
+}
+
 #[derive(Debug)]
 struct Suspect {
     /// Up to which round the events that went through have been held against it.
@@ -36,8 +46,10 @@ struct Suspect {
     is_final: bool,
     /// How often it was refused.
     times: u32,
-    /// Events of its instance were refused before, while others went through: it says nothing about the destination.
+    /// [`Refusal::is_known`], when it was first refused.
     is_known: bool,
+    /// One of its refusals was counted.
+    is_counted: bool,
 }
 
 impl Suspects {
@@ -58,10 +70,10 @@ impl Suspects {
         self.is_proven = true;
     }
 
-    /// An event was refused in a round, for the first time in `first`; `is_final` where it was as if the destination were
-    /// set up wrong, `is_known` where its instance is known to be refused. Whether that counts against it: others went
-    /// through since it last did.
-    pub(super) fn refuse(&mut self, first: RoundNumber, is_final: bool, is_known: bool) -> bool {
+    /// An event was refused in a round, for the first time in `first`. Whether that counts against it: others went through
+    /// since it last did.
+    pub(super) fn refuse(&mut self, first: RoundNumber, refusal: Refusal) -> bool {
+        let Refusal { is_final, is_known } = refusal;
         // A proof about those that are settled says nothing about the next one; what was refused whole has its own.
         self.is_proven &= !self.suspects.is_empty() || first % 2 == 1;
         let suspects = &mut self.suspects;
@@ -70,7 +82,7 @@ impl Suspects {
             if !is_known {
                 self.youngest = self.youngest.max(first);
             }
-            Suspect { counted: first, is_final, times: 0, is_known }
+            Suspect { counted: first, is_final, times: 0, is_known, is_counted: false }
         });
         suspect.is_final = is_final;
         if is_final {
@@ -120,24 +132,55 @@ impl Suspects {
     pub(super) fn have_more_to_show(&self) -> bool {
         self.suspects.values().any(|suspect| self.taken > suspect.counted)
     }
+
+    /// Whether a further refusal of the event first refused in `first` would count.
+    pub(super) fn has_more_to_show(&self, first: RoundNumber) -> bool {
+        self.suspects.get(&first).is_some_and(|suspect| self.taken > suspect.counted)
+    }
+
+    /// A refusal of the event first refused in `first` was counted.
+    pub(super) fn note_counted(&mut self, first: RoundNumber) {
+        if let Some(suspect) = self.suspects.get_mut(&first) {
+            suspect.is_counted = true;
+        }
+    }
+
+    /// Whether a refusal of the event first refused in `first` was counted.
+    pub(super) fn is_counted(&self, first: RoundNumber) -> bool {
+        self.suspects.get(&first).is_some_and(|suspect| suspect.is_counted)
+    }
+
+    /// Whether another refusal of the event first refused in `first` would say nothing new: it is as if the destination
+    /// were set up wrong, and nothing went through since the last one.
+    pub(super) fn shows_nothing(&self, first: RoundNumber) -> bool {
+        self.suspects.get(&first).is_some_and(|suspect| suspect.is_final && self.taken <= suspect.counted)
+    }
+
+    /// Whether one of them was refused before, while others went through.
+    pub(super) const fn include_known(&self) -> bool {
+        self.known > 0
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    const UNKNOWN: Refusal = Refusal { is_final: true, is_known: false };
+    const KNOWN: Refusal = Refusal { is_final: true, is_known: true };
+
     #[test]
     fn refusal_counts_once_for_what_went_through_since() {
         let mut suspects = Suspects::default();
         let (first, other) = (suspects.begin_round(), suspects.begin_round());
-        assert!(!suspects.refuse(first, true, false), "nothing else was sent");
+        assert!(!suspects.refuse(first, UNKNOWN), "nothing else was sent");
         assert!(suspects.may_be_everything() && !suspects.have_more_to_show());
         suspects.note_taken(other);
         assert!(!suspects.may_be_everything() && suspects.have_more_to_show());
-        assert!(suspects.refuse(first, true, false) && !suspects.refuse(first, true, false));
+        assert!(suspects.refuse(first, UNKNOWN) && !suspects.refuse(first, UNKNOWN));
         let third = suspects.begin_round();
         suspects.note_taken(third);
-        assert!(suspects.refuse(first, true, false));
+        assert!(suspects.refuse(first, UNKNOWN));
     }
 
     #[test]
@@ -145,10 +188,10 @@ mod tests {
         let mut suspects = Suspects::default();
         let (other, behind) = (suspects.begin_round(), suspects.begin_round());
         suspects.note_taken(other);
-        assert!(!suspects.refuse(behind, true, true));
+        assert!(!suspects.refuse(behind, KNOWN));
         assert!(!suspects.may_be_everything() && suspects.are_final());
         let unknown = suspects.begin_round();
-        suspects.refuse(unknown, true, false);
+        suspects.refuse(unknown, UNKNOWN);
         assert!(suspects.may_be_everything());
         suspects.clear(unknown);
         suspects.clear(behind);
@@ -160,7 +203,7 @@ mod tests {
         let mut suspects = Suspects::default();
         let (before, first) = (suspects.begin_round(), suspects.begin_round());
         suspects.note_taken(before);
-        assert!(!suspects.refuse(first, true, false) && suspects.may_be_everything());
+        assert!(!suspects.refuse(first, UNKNOWN) && suspects.may_be_everything());
         assert!(!suspects.are_told_apart());
     }
 
@@ -172,14 +215,14 @@ mod tests {
         suspects.note_taken(batch);
         suspects.note_proof();
         let later = suspects.begin_round();
-        suspects.refuse(later, true, false);
+        suspects.refuse(later, UNKNOWN);
         assert!(suspects.may_be_everything() && !suspects.are_told_apart());
         // The next batch was refused whole, and a part of it was taken after that.
         suspects.clear(later);
         let batch = suspects.begin_round();
         suspects.note_taken(batch);
         suspects.note_proof();
-        suspects.refuse(batch - 1, true, false);
+        suspects.refuse(batch - 1, UNKNOWN);
         assert!(suspects.are_told_apart() && !suspects.may_be_everything());
     }
 
@@ -187,11 +230,11 @@ mod tests {
     fn destination_that_stops_taking_is_told_from_an_event() {
         let mut suspects = Suspects::default();
         let rounds: Vec<RoundNumber> = (0..4).map(|_| suspects.begin_round()).collect();
-        assert!(!suspects.refuse(rounds[0], true, false));
+        assert!(!suspects.refuse(rounds[0], UNKNOWN));
         suspects.note_taken(rounds[1]);
-        assert!(suspects.refuse(rounds[0], true, false) && !suspects.may_be_everything());
+        assert!(suspects.refuse(rounds[0], UNKNOWN) && !suspects.may_be_everything());
         // From here on everything is refused.
-        assert!(!suspects.refuse(rounds[2], true, false) && !suspects.refuse(rounds[3], true, false));
+        assert!(!suspects.refuse(rounds[2], UNKNOWN) && !suspects.refuse(rounds[3], UNKNOWN));
         assert!(suspects.may_be_everything() && !suspects.have_more_to_show());
         // All of that was on its way at once.
         assert!(!suspects.are_told_apart());

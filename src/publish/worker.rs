@@ -20,6 +20,9 @@ use crate::retry::backoff;
 /// So many waits an event that was refused gives way to others at most, so that it is tried again whatever happens.
 const MOST_WAITS: u32 = 16;
 
+/// An event whose refusal would show nothing is looked at again after this time at the earliest.
+const SHORTEST_WAIT: Duration = Duration::from_millis(10);
+
 /// A batch and what happened to it so far.
 #[derive(Debug)]
 pub(super) struct Worker<'a> {
@@ -135,6 +138,11 @@ impl<'a> Worker<'a> {
         self.waited
     }
 
+    /// How much longer to wait where another refusal would show nothing.
+    pub(super) fn wait_on(&self) -> Duration {
+        self.waited.max(self.delivery.retrier().config().initial_backoff).max(SHORTEST_WAIT)
+    }
+
     /// How much longer to wait where others that were not tried yet go first. Only an event that was refused gives way,
     /// and not for ever.
     pub(super) fn give_way(&mut self) -> Option<Duration> {
@@ -172,27 +180,25 @@ impl<'a> Waiting<'a> {
         self.workers.first_key_value().map(|((until, _), _)| *until)
     }
 
-    /// The one that has waited enough for the longest time.
-    pub(super) fn take_due(&mut self, now: Monotonic) -> Option<Worker<'a>> {
+    /// The one that has waited enough for the longest time, and since when.
+    pub(super) fn take_due(&mut self, now: Monotonic) -> Option<(Monotonic, Worker<'a>)> {
         let first = self.workers.first_entry().filter(|first| first.key().0 <= now)?;
-        Some(first.remove())
+        let ((until, _), worker) = first.remove_entry();
+        Some((until, worker))
     }
 
-    /// Nobody waits any longer.
-    pub(super) fn hurry(&mut self) {
-        let workers = std::mem::take(&mut self.workers).into_values();
-        self.workers = workers.zip(0..).map(|(worker, n)| ((Monotonic::ZERO, n), worker)).collect();
+    /// Those of which `is_meant` holds wait no longer: they are due since time zero.
+    pub(super) fn hurry(&mut self, is_meant: impl Fn(&Worker<'a>) -> bool) {
+        let workers = std::mem::take(&mut self.workers).into_iter();
+        let hurried = |((until, n), worker): ((Monotonic, u64), Worker<'a>)| {
+            ((if is_meant(&worker) { Monotonic::ZERO } else { until }, n), worker)
+        };
+        self.workers = workers.map(hurried).collect();
     }
 
     /// The first event of each batch.
     pub(super) fn first_events(&mut self) -> impl Iterator<Item = &mut Taken> {
         self.workers.values_mut().filter_map(|worker| worker.batch.events.first_mut())
-    }
-
-    /// Whether the first event of each batch was refused in an earlier run, in a way that counted against it.
-    pub(super) fn are_refused_before(&self) -> bool {
-        let mut firsts = self.workers.values().filter_map(|worker| worker.batch.events.first());
-        firsts.all(|event| event.history.refusals > 0)
     }
 
     /// All of them.
@@ -224,9 +230,11 @@ mod tests {
         }
         assert_eq!((waiting.len(), waiting.first()), (4, Some(at(2))));
         assert!(waiting.take_due(at(1)).is_none());
-        let mut due = |now| waiting.take_due(at(now)).map(|worker| worker.ended_round());
+        let mut due = |now| waiting.take_due(at(now)).map(|(_, worker)| worker.ended_round());
         assert_eq!([due(5), due(5), due(5), due(5)], [Some(1), Some(0), Some(2), None]);
-        waiting.hurry();
+        waiting.hurry(|_| false);
+        assert_eq!(waiting.first(), Some(at(9)));
+        waiting.hurry(|_| true);
         assert_eq!(waiting.first(), Some(Duration::ZERO));
         assert_eq!(waiting.into_workers().count(), 1);
     }

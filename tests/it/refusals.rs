@@ -326,3 +326,61 @@ fn last_of_a_batch_that_is_refused_is_told_from_the_destination() {
         assert!(!ended.stderr.contains("check"), "{}", ended.stderr);
     }
 }
+
+/// A job that runs again and again with a crowd that is refused and others that are new each time.
+#[test]
+fn crowd_that_is_refused_in_each_run_ends_as_dead_letters() {
+    let service =
+        Service::start(|request, _| if holds(request, "gone-") { (403, "", "no such tenant") } else { TAKEN });
+    for way in WAYS {
+        let state = tempfile::tempdir().unwrap();
+        let options = [&way[..], &["--poison-after", "4"]].concat();
+        let mut dead = 0;
+        for run in 0..8 {
+            let mut lines: Vec<String> = (0..20).map(|n| line(&format!("vm-{n}"), run)).collect();
+            if run == 0 {
+                lines.splice(..0, (0..60).map(|n| line(&format!("gone-{n}"), 0)));
+            }
+            let before = service.requests().len();
+            let ended = publish(state.path(), &service, &options, &lines);
+            dead += ended.totals().1;
+            assert_eq!(ended.totals().0, 20, "{way:?} {run}: {} {}", ended.report, ended.stderr);
+            assert_eq!(
+                ended.code,
+                Some(if dead == 60 && ended.totals().1 == 0 { 0 } else { 1 }),
+                "{way:?} {run}: {}",
+                ended.stderr
+            );
+            // Each of them once, and halves of a batch, where nothing speaks against them.
+            let requests = service.requests().len() - before;
+            assert!(run == 0 || requests < 150, "{way:?} {run}: {requests} requests");
+        }
+        assert_eq!(dead, 60, "{way:?}");
+    }
+}
+
+#[test]
+fn destination_that_took_something_of_late_is_not_called_set_up_wrong() {
+    let service =
+        Service::start(|request, _| if holds(request, "gone-") { (403, "", "no such tenant") } else { TAKEN });
+    let state = tempfile::tempdir().unwrap();
+    let mut command = formusage_process();
+    command.args(["publish", "--to", &service.url(), "--initial-backoff", "1ms", "--max-backoff", "20ms"]);
+    command.env("FORMUSAGE_STATE_DIR", state.path());
+    let mut child = command.stdin(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut input = child.stdin.take().unwrap();
+    let mut send = |lines: &[String]| writeln!(input, "{}", lines.join("\n")).unwrap();
+    send(&[line("vm", 0), line("gone-0", 0)]);
+    service.wait_for_requests(2);
+    send(&[line("vm", 1)]);
+    service.wait_for_requests(4);
+    // From here on all that comes is refused, and tried again.
+    send(&(1..30).map(|n| line(&format!("gone-{n}"), 0)).collect::<Vec<_>>());
+    service.wait_for_requests(200);
+    send(&[line("vm", 2)]);
+    drop(input);
+    let output = child.wait_with_output().unwrap();
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{stderr}");
+    assert!(!stderr.contains("set up wrong") && !stderr.contains("check the token"), "{stderr}");
+}

@@ -141,7 +141,7 @@ impl Pipeline {
             misdirection: None,
             suspects: Suspects::default(),
             last_refusal: None,
-            counted_known: false,
+            last_taken: None,
             refused_instances: HashSet::new(),
         };
         let result = run.drive(intake, progress).await;
@@ -196,8 +196,8 @@ struct Run<'a> {
     suspects: Suspects,
     /// What an event was last refused by, where it was as if the destination were set up wrong.
     last_refusal: Option<Failure>,
-    /// [`Run::count_known_refusals`] was done in this run.
-    counted_known: bool,
+    /// When the destination last took something.
+    last_taken: Option<Monotonic>,
     /// Instances of which an event was refused while others went through, by [`refusals::instance_key`].
     refused_instances: HashSet<u64>,
 }
@@ -232,7 +232,7 @@ impl<'a> Run<'a> {
                 .filter(|_| self.cuts_off() && !intake.is_closed());
             // Where work never ends, nobody gets to wait for a time.
             if patience == Some(Duration::ZERO) {
-                self.run_out_of_time();
+                self.run_out_of_time()?;
                 continue;
             }
             if grace == Some(Duration::ZERO) {
@@ -252,7 +252,7 @@ impl<'a> Run<'a> {
                 () = async { clock.sleep(next_start.unwrap_or_default()).await }, if next_start.is_some() => {}
                 () = async { clock.sleep(grace.unwrap_or_default()).await }, if grace.is_some() => intake.close(),
                 () = async { clock.sleep(patience.unwrap_or_default()).await }, if patience.is_some() => {
-                    self.run_out_of_time();
+                    self.run_out_of_time()?;
                 }
             }
             // What waits for the network is heard even if work never ends.
@@ -319,9 +319,16 @@ impl<'a> Run<'a> {
         let pipeline = self.pipeline;
         if !self.waiting.is_empty() {
             let now = pipeline.delivery.clock().monotonic();
-            while let Some(mut worker) = self.waiting.take_due(now) {
-                // Those that were not tried yet show more than another refusal would.
-                match (self.lanes.ready() > 0).then(|| worker.give_way()).flatten() {
+            while let Some((since, mut worker)) = self.waiting.take_due(now) {
+                let wait = if !since.is_zero() && self.shows_nothing(&worker) {
+                    Some(worker.wait_on())
+                } else if self.lanes.ready() > 0 {
+                    // Those that were not tried yet show more than another refusal would.
+                    worker.give_way()
+                } else {
+                    None
+                };
+                match wait {
                     Some(wait) => self.waiting.insert(worker, now.saturating_add(wait)),
                     None => return Some(worker),
                 }
@@ -377,7 +384,7 @@ impl<'a> Run<'a> {
     fn start_draining(&mut self) {
         self.draining = true;
         self.misdirection = None;
-        self.waiting.hurry();
+        self.waiting.hurry(|_| true);
         self.last_advance = self.pipeline.delivery.clock().monotonic();
     }
 
@@ -487,6 +494,7 @@ impl<'a> Run<'a> {
             }
         }
         if taken {
+            self.last_taken = Some(self.pipeline.delivery.clock().monotonic());
             self.suspects.note_taken(worker.ended_round());
             if worker.was_refused_whole() {
                 self.suspects.note_proof();

@@ -4,15 +4,20 @@
 //! it. While nothing has gone through since a refusal, one event is sent at a time: a batch would only be halved.
 
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::time::Duration;
 
 use super::{PipelineError, Run};
 use crate::publish::intake::Taken;
 use crate::publish::lanes::Batch;
+use crate::publish::suspects::Refusal;
 use crate::publish::worker::Worker;
 use crate::transport::{BatchLimits, Failure, FailureKind};
 
 /// Instances that are known to be refused; of further ones each event is judged for itself.
 const MAX_REFUSED_INSTANCES: usize = 1 << 16;
+
+/// So long a destination that refuses single events may take none before it is said to be set up wrong.
+const QUIET: Duration = Duration::from_secs(60);
 
 /// What tells instances apart, in few bytes.
 fn instance_key(event: &Taken) -> u64 {
@@ -45,12 +50,13 @@ impl<'a> Run<'a> {
         }
         let Some(event) = worker.batch.events.first_mut() else { return Ok(()) };
         let instance = instance_key(event);
-        let is_known = is_final && self.refused_instances.contains(&instance);
         // Those behind an event that was refused while others went through share its fate, which counts once.
-        let is_next = is_known && event.history.refusals == 0;
-        if !self.suspects.refuse(first, is_final, is_known) && !is_next {
+        let is_next = is_final && event.history.refusals == 0 && self.refused_instances.contains(&instance);
+        let is_known = is_final && (is_next || event.history.refusals > 0);
+        if !self.suspects.refuse(first, Refusal { is_final, is_known }) && !is_next {
             return Ok(());
         }
+        self.suspects.note_counted(first);
         if is_final && self.refused_instances.len() < MAX_REFUSED_INSTANCES {
             self.refused_instances.insert(instance);
         }
@@ -84,18 +90,23 @@ impl<'a> Run<'a> {
         }
     }
 
+    /// Whether the event of `worker` was refused, and would be again for all that is known: a run that ends need not ask.
+    pub(super) fn shows_nothing(&self, worker: &Worker<'a>) -> bool {
+        self.is_finite() && worker.first_refused.is_some_and(|first| self.suspects.shows_nothing(first))
+    }
+
     /// Where refused events alone are left, a run that ends gives up as soon as a further round would show nothing. Where
     /// nothing went through since any of them was refused, the destination itself may be set up wrong, and somebody has to
-    /// look, unless all of them were refused in earlier runs while other events went through.
+    /// look, unless it is known to refuse single events.
     pub(super) fn look_at_what_is_refused(&mut self) -> Result<(), PipelineError> {
         let suspects = self.suspects.len();
         let alone = suspects > 0 && self.workers() == suspects && self.lanes.ready() == 0;
-        if !alone || !self.suspects.are_final() {
+        if !alone {
             return Ok(());
         }
         if !self.is_finite() {
             // At the start of a short run others may come in a moment.
-            if self.refuses_everything() && self.suspects.were_tried_again() {
+            if self.refuses_everything() && self.suspects.were_tried_again() && !self.took_something_of_late() {
                 self.note_misdirection();
             }
             return Ok(());
@@ -105,18 +116,12 @@ impl<'a> Run<'a> {
             return Ok(());
         }
         if self.suspects.have_more_to_show() {
-            self.waiting.hurry();
-        } else if self.refuses_everything() && !self.rounds.is_empty() {
-            // What is under way may show more.
-        } else if !self.refuses_everything() {
-            self.give_up_on_what_is_refused();
-        } else if self.waiting.are_refused_before() {
-            if !std::mem::replace(&mut self.counted_known, true) {
-                self.count_known_refusals()?;
-            }
-            self.give_up_on_what_is_refused();
-        } else if self.suspects.are_told_apart() {
-            self.give_up_on_what_is_refused();
+            let suspects = &self.suspects;
+            self.waiting.hurry(|worker| worker.first_refused.is_some_and(|first| suspects.has_more_to_show(first)));
+        } else if !self.suspects.are_final() || (self.refuses_everything() && !self.rounds.is_empty()) {
+            // What waits for a retry or is under way may show more.
+        } else if !self.refuses_everything() || self.refuses_single_events() {
+            self.give_up_on_what_is_refused()?;
         } else {
             self.suspect_the_last_one();
             self.note_misdirection();
@@ -124,7 +129,19 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    fn give_up_on_what_is_refused(&mut self) {
+    /// Whether it is known that the destination refuses some events while it takes others.
+    fn refuses_single_events(&self) -> bool {
+        self.suspects.are_told_apart() || (self.delivered() > 0 && self.suspects.include_known())
+    }
+
+    /// Whether a destination that refuses single events took others a moment ago: the next that it takes may be on its way.
+    fn took_something_of_late(&self) -> bool {
+        let now = self.pipeline.delivery.clock().monotonic();
+        self.refuses_single_events() && self.last_taken.is_some_and(|last| now.saturating_sub(last) < QUIET)
+    }
+
+    fn give_up_on_what_is_refused(&mut self) -> Result<(), PipelineError> {
+        self.count_known_refusals()?;
         if let Some(refusal) = self.last_refusal.as_ref().filter(|_| !self.waiting.is_empty()) {
             let times = self.pipeline.options.poison_after;
             self.report.reason = Some(format!(
@@ -133,6 +150,7 @@ impl<'a> Run<'a> {
             ));
             self.give_up.cancel();
         }
+        Ok(())
     }
 
     /// Remembers the only event that is left where the destination took others before it in this run. The destination may
@@ -148,13 +166,19 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Counts one refusal for each event that was refused before while others went through, and that again is all there
-    /// is to send. Without this a run that has nothing new would fail for ever. Once in a run, so that a destination that
-    /// is set up wrong for an hour costs no event that other events have not spoken against.
+    /// Counts one refusal of this run, which ends, for each event that was refused before while others went through, where
+    /// none was counted yet. Without this a run that has nothing new would fail for ever, and so would one that has
+    /// others to deliver, since those go first. Once in a run, so that a destination that is set up wrong for an hour
+    /// costs no event that other events have not spoken against.
     fn count_known_refusals(&mut self) -> Result<(), PipelineError> {
         let most = self.pipeline.options.poison_after;
         for mut worker in std::mem::take(&mut self.waiting).into_workers() {
-            let Some(event) = worker.batch.events.first_mut() else { continue };
+            let counts = worker.first_refused.is_some_and(|first| !self.suspects.is_counted(first));
+            let known = worker.batch.events.first_mut().filter(|event| counts && event.history.refusals > 0);
+            let Some(event) = known else {
+                self.wait_for_next_round(worker);
+                continue;
+            };
             let refusals = event.history.refusals.saturating_add(1);
             event.history.refusals = refusals;
             if refusals < most {
@@ -195,18 +219,21 @@ impl<'a> Run<'a> {
     }
 
     /// Gives up because time is over. A destination that refused everything until then is named as set up wrong.
-    pub(super) fn run_out_of_time(&mut self) {
+    pub(super) fn run_out_of_time(&mut self) -> Result<(), PipelineError> {
         if self.refuses_everything()
-            && !self.suspects.are_told_apart()
+            && !self.refuses_single_events()
             && let Some(refusal) = self.last_refusal.clone()
         {
             self.report.errors.push(refusal.message.clone());
             self.abandon(&refusal.message);
-        } else {
-            if self.suspects.are_told_apart() && self.suspects.are_final() && self.lanes.ready() == 0 {
-                self.give_up_on_what_is_refused();
-            }
-            self.abandon(self.out_of_patience());
+            return Ok(());
         }
+        if self.suspects.len() > 0 && self.suspects.are_final() && self.lanes.ready() == 0 {
+            self.give_up_on_what_is_refused()?;
+        } else {
+            self.count_known_refusals()?;
+        }
+        self.abandon(self.out_of_patience());
+        Ok(())
     }
 }
