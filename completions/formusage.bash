@@ -1013,7 +1013,7 @@ _formusage() {
                     return 0
                     ;;
                 --fail-on)
-                    COMPREPLY=($(compgen -W "gaps overlaps conflicts thresholds none" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "gaps overlaps conflicts thresholds not-metered none" -- "${cur}"))
                     return 0
                     ;;
                 --format)

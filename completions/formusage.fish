@@ -235,6 +235,7 @@ complete -c formusage -n "__fish_formusage_using_subcommand report" -l fail-on -
 overlaps\t'Time that was metered more than once'
 conflicts\t'Different events of one instance and period'
 thresholds\t'An event that exceeds a threshold'
+not-metered\t'An event that names figures which could not be measured'
 none\t'Nothing'"
 complete -c formusage -n "__fish_formusage_using_subcommand report" -l format -d 'How the report is written; without it, a table on a terminal and ndjson elsewhere' -r -f -a "table\t'For people: a row for each group, and what was found'
 json\t'One JSON document: the total, the rows, gaps, overlaps, conflicts, thresholds'

@@ -391,7 +391,7 @@ fn what_was_not_metered_is_shown_as_unknown_and_never_as_0() {
     assert_eq!(document["total"]["not_metered"], json!(["cpu_seconds", "storage_gb"]));
     let peaks: Vec<bool> = (0..3).map(|at| document["rows"][at]["peaks"]["storage_gb"].is_null()).collect();
     assert_eq!(peaks, [true, false, false], "{document}");
-    let csv = report(&["--by", "instance", "--format", "csv"]).write_stdin(input).output().unwrap();
+    let csv = report(&["--by", "instance", "--format", "csv"]).write_stdin(input.as_str()).output().unwrap();
     let csv = String::from_utf8(csv.stdout).unwrap();
     let ends: Vec<&str> = csv.lines().map(|line| line.rsplit(',').next().unwrap()).collect();
     assert_eq!(ends, ["not_metered", "storage_gb", "cpu_seconds", ""], "{csv}");
@@ -399,6 +399,11 @@ fn what_was_not_metered_is_shown_as_unknown_and_never_as_0() {
     let column = cells(0).iter().position(|name| *name == "peak_storage_gb").unwrap();
     assert_eq!(cells(1)[column..column + 3], ["", "", ""], "{csv}");
     assert_ne!(cells(2)[column], "", "{csv}");
+    for (instance, code) in [("web-1", 1), ("web-2", 1), ("web-3", 0)] {
+        let lines: String =
+            input.lines().filter(|line| line.contains(instance)).map(|line| format!("{line}\n")).collect();
+        report(&["--fail-on", "not-metered"]).write_stdin(lines).assert().code(code);
+    }
 }
 
 #[test]

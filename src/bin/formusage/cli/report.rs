@@ -125,6 +125,8 @@ pub(crate) enum FailOn {
     Conflicts,
     /// An event that exceeds a threshold
     Thresholds,
+    /// An event that names figures which could not be measured
+    NotMetered,
     /// Nothing
     None,
 }

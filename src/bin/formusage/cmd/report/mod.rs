@@ -230,6 +230,7 @@ fn verdict(report: &Report, args: &ReportArgs, unread: u64) -> Exit {
         FailOn::Overlaps => report.overlaps.count > 0,
         FailOn::Conflicts => report.conflicts > 0,
         FailOn::Thresholds => report.thresholds.iter().any(|crossing| crossing.events > 0),
+        FailOn::NotMetered => !report.total.not_metered.is_empty(),
         FailOn::None => false,
     });
     if unread > 0 {
