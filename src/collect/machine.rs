@@ -16,6 +16,8 @@ pub(super) struct Whole {
     pub(super) cpus: f64,
     /// Bytes of memory; 0 where that is not known.
     pub(super) memory: u64,
+    /// Some of it was set aside as huge pages.
+    pub(super) has_huge_pages: bool,
 }
 
 /// Knows it, and looks again from time to time.
@@ -44,9 +46,11 @@ impl Machine {
             Some((when, whole)) if at < when.saturating_add(REFRESHED) => whole,
             _ => {
                 // What can't be read now was not plugged out.
-                let before = self.known.map_or(Whole { cpus: 1.0, memory: 0 }, |(_, whole)| whole);
-                let whole =
-                    Whole { cpus: self.cpus().unwrap_or(before.cpus), memory: self.memory().unwrap_or(before.memory) };
+                let unknown = Whole { cpus: 1.0, memory: 0, has_huge_pages: false };
+                let before = self.known.map_or(unknown, |(_, whole)| whole);
+                let cpus = self.cpus().unwrap_or(before.cpus);
+                let (memory, has_huge_pages) = self.memory().unwrap_or((before.memory, before.has_huge_pages));
+                let whole = Whole { cpus, memory, has_huge_pages };
                 self.known = Some((at, whole));
                 whole
             }
@@ -58,10 +62,15 @@ impl Machine {
         count_of(self.online.read(&mut self.buffer).ok()?)
     }
 
-    fn memory(&mut self) -> Option<u64> {
+    fn memory(&mut self) -> Option<(u64, bool)> {
         let text = self.meminfo.read(&mut self.buffer).ok()?;
-        let line = text.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
-        line.split_ascii_whitespace().next()?.parse::<u64>().ok()?.checked_mul(1024)
+        let kilobytes = |name: &str| {
+            let line = text.lines().find_map(|line| line.strip_prefix(name))?;
+            line.split_ascii_whitespace().next()?.parse::<u64>().ok()
+        };
+        // The sum over all sizes of huge pages, which kernels before 4.19 do not tell.
+        let has_huge_pages = kilobytes("Hugetlb:").or_else(|| kilobytes("HugePages_Total:")).is_some_and(|it| it > 0);
+        Some((kilobytes("MemTotal:")?.checked_mul(1024)?, has_huge_pages))
     }
 
     /// The host's name.

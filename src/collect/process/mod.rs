@@ -4,7 +4,7 @@
 //! | --- | --- | --- |
 //! | CPU time | `/proc/PID/stat` | user and system time of every process of the tree and of the children that it waited for, each once; in ticks of 10 ms |
 //! | CPUs | `/proc/PID/status`, the control group | those that the process may run on, less what its control group allows |
-//! | memory | `/proc/PID/statm` | private pages of each process, and shared ones of the process that has most of them |
+//! | memory | `/proc/PID/statm` | private pages of each process, and shared ones of the process that has most of them; huge pages (`status`) of the one that has most |
 //! | memory that may be used | `/proc/meminfo`, the control group | the tightest |
 //! | network | `/proc/PID/net/dev` | of the network namespaces of its processes, each once; not metered where that is the host's |
 //! | storage | | not metered |
@@ -18,7 +18,8 @@
 //! - children that leave the tree (daemons) and that no look met in it.
 //!
 //! A control group knows these to the microsecond: where there is one, meter that. Pages that were forked and not
-//! written since count in each process; exact shares (`smaps_rollup`) cost milliseconds for each gigabyte.
+//! written since count in each process; exact shares (`smaps_rollup`) cost milliseconds for each gigabyte, and wait for a lock that the
+//! process can keep.
 
 mod ledger;
 pub(super) mod stat;
@@ -120,15 +121,16 @@ impl ProcessTree {
             buffer: Vec::new(),
         };
         // What the tree is by now is known from here on.
-        if let Some((look, _)) = tree.look()? {
+        if let Some((look, _)) = tree.look(Monotonic::ZERO)? {
             tree.watch_end(look.living);
         }
         Ok(tree)
     }
 
-    fn look(&mut self) -> Result<Option<(Look, u64)>, CollectError> {
+    fn look(&mut self, at: Monotonic) -> Result<Option<(Look, u64)>, CollectError> {
         let known: Vec<Id> = self.ledger.ids().collect();
-        let look = self.walker.look(self.top, known.into_iter());
+        let has_huge_pages = self.machine.look(at).has_huge_pages;
+        let look = self.walker.look(self.top, known.into_iter(), has_huge_pages);
         let look = look.map_err(|error| CollectError(format!("can't read process {}: {error}", self.top.0)))?;
         Ok(look.map(|look| {
             let ticks = self.ledger.look(&look.entries);
@@ -177,7 +179,7 @@ impl Scope for ProcessTree {
         if self.over {
             return Ok(Vec::new());
         }
-        let Some((look, ticks)) = self.look()? else {
+        let Some((look, ticks)) = self.look(at)? else {
             self.over = true;
             self.end = None;
             return Ok(Vec::new());
@@ -212,7 +214,13 @@ impl Scope for ProcessTree {
             began,
             namespaces,
             left_namespaces,
-            memory_used: Some(look.pages.private.saturating_add(look.pages.shared).saturating_mul(page)),
+            memory_used: Some(
+                look.pages
+                    .private
+                    .saturating_add(look.pages.shared)
+                    .saturating_mul(page)
+                    .saturating_add(look.huge_pages),
+            ),
             memory_total,
             // The kernel counts no files by process.
             storage_used: None,

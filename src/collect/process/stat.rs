@@ -60,6 +60,11 @@ pub(super) fn pages(text: &str) -> io::Result<Pages> {
     }
 }
 
+/// Bytes of huge pages that `status` tells of, which are in none of the [`Pages`].
+pub(super) fn huge_pages(text: &str) -> Option<u64> {
+    status(text, "HugetlbPages")?.strip_suffix(" kB")?.trim().parse::<u64>().ok()?.checked_mul(1024)
+}
+
 /// Reads `text` as each of the files.
 #[cfg(any(fuzzing, all(test, feature = "cli")))]
 pub(in crate::collect) fn fuzz_files(text: &[u8]) {
@@ -67,7 +72,7 @@ pub(in crate::collect) fn fuzz_files(text: &[u8]) {
         assert!(stat.name.len() < text.len());
     }
     let text = String::from_utf8_lossy(text);
-    let _ = (pages(&text), status(&text, "Tgid"));
+    let _ = (pages(&text), status(&text, "Tgid"), huge_pages(&text));
 }
 
 /// A line of `status`: a name, a colon, a tab, the value.
@@ -95,5 +100,6 @@ mod tests {
         assert_eq!(pages("900 100 30 1 0 5 0").unwrap(), Pages { private: 70, shared: 30 });
         assert!(pages("900").is_err());
         assert_eq!(status("Name:\tx\nTgid:\t12\n", "Tgid"), Some("12"));
+        assert_eq!(huge_pages("Name:\tx\nHugetlbPages:\t    4096 kB\n"), Some(4 << 20));
     }
 }

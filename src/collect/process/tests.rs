@@ -70,6 +70,22 @@ fn a_tree_is_metered_with_those_that_ended() {
 }
 
 #[test]
+fn huge_pages_are_memory_and_those_that_forks_share_count_once() {
+    let proc = Proc::new();
+    fs::write(proc.0.path().join("proc/meminfo"), "MemTotal: 1000000 kB\nHugetlb: 262144 kB\n").unwrap();
+    for (number, parent) in [(10, 1), (11, 10), (12, 10)] {
+        proc.process(number, parent, 1, 0);
+    }
+    for number in [10, 11] {
+        fs::write(proc.folder(number).join("status"), "Tgid:\t10\nHugetlbPages:\t  122880 kB\n").unwrap();
+    }
+    let mut tree = proc.open(10).unwrap();
+    let page = rustix::param::page_size() as u64;
+    let seen = tree.read(Duration::ZERO).unwrap().remove(0);
+    assert_eq!(seen.reading.memory_used, Some((3 * 70 + 30) * page + (120 << 20)));
+}
+
+#[test]
 fn a_tree_is_metered_until_the_last_of_it_ended() {
     let proc = Proc::new();
     proc.process(10, 1, 100, 0);

@@ -6,7 +6,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::ledger::{Entry, Id};
-use super::stat::{Pages, Stat, pages, stat};
+use super::stat::{Pages, Stat, huge_pages, pages, stat};
 use crate::collect::kernel_file::{KernelFile, is_gone};
 
 /// What a look saw of a tree.
@@ -15,6 +15,8 @@ pub(super) struct Look {
     pub(super) entries: HashMap<Id, Entry>,
     /// Private pages of all, and of shared ones the largest number that any has.
     pub(super) pages: Pages,
+    /// Bytes of huge pages of the process that has most of them.
+    pub(super) huge_pages: u64,
     /// The memory of a process that is there could not be read.
     pub(super) lacks_memory: bool,
     /// The process at the top goes on.
@@ -53,9 +55,14 @@ impl Walker {
         }
     }
 
-    /// Looks at the tree below `top`, at parents before their children, and at the `known` ones wherever they are now.
-    /// `None` where none of them is there any more.
-    pub(super) fn look(&mut self, top: Id, known: impl Iterator<Item = Id>) -> io::Result<Option<Look>> {
+    /// Looks at the tree below `top`, at parents before their children, and at the `known` ones wherever they are now; also
+    /// at their huge pages where there are such. `None` where none of them is there any more.
+    pub(super) fn look(
+        &mut self,
+        top: Id,
+        known: impl Iterator<Item = Id>,
+        has_huge_pages: bool,
+    ) -> io::Result<Option<Look>> {
         let mut look = Look::default();
         let by_parent = if self.lists { HashMap::new() } else { self.by_parent()? };
         let mut known: Vec<Id> = known.collect();
@@ -67,6 +74,9 @@ impl Walker {
             if !look.entries.contains_key(&id) {
                 self.descend(id.0, Some(id.1), &by_parent, &mut look)?;
             }
+        }
+        if has_huge_pages {
+            self.look_for_huge_pages(&mut look);
         }
         Ok(Some(look).filter(|look| !look.entries.is_empty()))
     }
@@ -106,6 +116,16 @@ impl Walker {
             }
         }
         Ok(())
+    }
+
+    /// Those of the process that has most of them: forks and helpers have the same ones, which are counted once. (What is
+    /// private could be told by `smaps_rollup`, which waits for a lock that a tenant can keep.)
+    fn look_for_huge_pages(&mut self, look: &mut Look) {
+        for id in look.entries.keys() {
+            let mut file = KernelFile::reopened(self.folder(id.0).join("status"));
+            let Ok(bytes) = file.read_bytes(&mut self.buffer) else { continue };
+            look.huge_pages = look.huge_pages.max(huge_pages(&String::from_utf8_lossy(bytes)).unwrap_or(0));
+        }
     }
 
     /// The memory of a process as its other threads have it.

@@ -4,19 +4,18 @@
 //! | --- | --- | --- |
 //! | CPU time | `/proc/stat`, line `cpu` | user, nice, system, irq, softirq; guest time is in user already; idle, iowait and steal are not used by us |
 //! | CPUs | `/proc/stat`, lines `cpuN` | those online |
-//! | memory | `/proc/meminfo` | `MemTotal` less `MemAvailable` |
+//! | memory | `/proc/meminfo` | `MemTotal` less `MemAvailable`, huge pages that nobody has taken, and ZFS's cache, see [`memory`] |
 //! | network | `/proc/net/dev` | uplinks, see [`network`] |
 //! | storage | `/proc/self/mountinfo`, `statvfs` | used bytes of file systems on local devices, each once, see [`storage`] |
 
+mod memory;
 mod network;
 mod stat;
 mod storage;
 
-#[cfg(any(fuzzing, all(test, feature = "cli")))]
-pub(in crate::collect) use self::stat::fuzz_files;
-
 use std::path::Path;
 
+use self::memory::MemoryFiles;
 use self::network::Uplinks;
 use self::storage::Storage;
 use crate::clock::Monotonic;
@@ -35,7 +34,7 @@ pub struct LinuxHost {
     substitute: String,
     boot: String,
     stat: KernelFile,
-    memory: KernelFile,
+    memory: MemoryFiles,
     network: KernelFile,
     storage: Storage,
     uplinks: Uplinks,
@@ -66,7 +65,7 @@ impl LinuxHost {
             substitute: naming.digest("host"),
             boot: Machine::boot(root),
             stat: file("proc/stat"),
-            memory: file("proc/meminfo"),
+            memory: MemoryFiles::new(root),
             network: file("proc/net/dev"),
             storage: Storage::new(options),
             uplinks: Uplinks::new(root.join("sys/class/net"), &options.interfaces),
@@ -100,7 +99,7 @@ impl Scope for LinuxHost {
         let ticks = rustix::param::clock_ticks_per_second();
         let cpu = self.stat.read_at_once(&mut self.buffer).and_then(|text| stat::cpu(text, ticks));
         let cpu = self.once.part(&self.names.instance, "CPU time", cpu);
-        let memory = self.memory.read_at_once(&mut self.buffer).and_then(stat::memory);
+        let memory = self.memory.read(&mut self.buffer);
         let memory = self.once.part(&self.names.instance, "memory", memory);
         let network = self.network.read_bytes(&mut self.buffer).and_then(|text| self.uplinks.traffic(text));
         let network = self.once.part(&self.names.instance, "network", network);
@@ -123,6 +122,13 @@ impl Scope for LinuxHost {
         let Names { instance, user, org, .. } = self.names.clone();
         Ok(vec![Observed { instance, life: self.boot.clone(), born: false, user, org, place: Place::Host, reading }])
     }
+}
+
+/// Reads `text` as each of the files.
+#[cfg(any(fuzzing, all(test, feature = "cli")))]
+pub(in crate::collect) fn fuzz_files(text: &str) {
+    stat::fuzz_files(text);
+    memory::fuzz_files(text);
 }
 
 #[cfg(test)]
