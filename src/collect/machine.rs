@@ -1,6 +1,7 @@
 //! How big this machine is.
 
-use std::path::Path;
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::kernel_file::{KernelFile, read_text_once};
@@ -25,6 +26,7 @@ pub(super) struct Whole {
 pub(super) struct Machine {
     online: KernelFile,
     meminfo: KernelFile,
+    huge_pages: PathBuf,
     buffer: Vec<u8>,
     known: Option<(Monotonic, Whole)>,
 }
@@ -36,6 +38,7 @@ impl Machine {
         Self {
             online: file("sys/devices/system/cpu/online"),
             meminfo: file("proc/meminfo"),
+            huge_pages: root.join("sys/kernel/mm/hugepages"),
             buffer: Vec::new(),
             known: None,
         }
@@ -71,6 +74,22 @@ impl Machine {
         // The sum over all sizes of huge pages, which kernels before 4.19 do not tell.
         let has_huge_pages = kilobytes("Hugetlb:").or_else(|| kilobytes("HugePages_Total:")).is_some_and(|it| it > 0);
         Some((kilobytes("MemTotal:")?.checked_mul(1024)?, has_huge_pages))
+    }
+
+    /// The sizes in which there are huge pages, as files of control groups name them: `2MB`.
+    pub(super) fn huge_page_sizes(&self) -> Vec<String> {
+        let pools = fs::read_dir(&self.huge_pages).into_iter().flatten().flatten();
+        let sizes = pools.filter_map(|pool| {
+            let name = pool.file_name();
+            let kilobytes = name.to_str()?.strip_prefix("hugepages-")?.strip_suffix("kB")?.parse::<u64>().ok()?;
+            let pages = read_text_once(pool.path().join("nr_hugepages")).ok()?.trim().parse::<u64>().ok()?;
+            (pages > 0).then(|| match kilobytes {
+                1_048_576.. => format!("{}GB", kilobytes >> 20),
+                1024.. => format!("{}MB", kilobytes >> 10),
+                _ => format!("{kilobytes}KB"),
+            })
+        });
+        sizes.collect()
     }
 
     /// The host's name.

@@ -5,6 +5,7 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::huge_pages::HugePages;
 use super::limits::{Limits, is_fresh};
 use super::members::Members;
 use super::no_memory;
@@ -30,6 +31,7 @@ pub(super) struct Group {
     cpu: KernelFile,
     /// Without the memory controller there are none.
     memory: Option<(KernelFile, KernelFile)>,
+    huge_pages: HugePages,
     traffic: NamespaceTraffic,
     members: Members,
     clients: DrmClients,
@@ -56,6 +58,7 @@ impl Group {
             inode,
             cpu: file("cpu.stat"),
             memory: Some((file("memory.current"), file("memory.stat"))),
+            huge_pages: HugePages::default(),
             traffic: NamespaceTraffic::default(),
             members: Members::default(),
             clients: DrmClients::default(),
@@ -107,6 +110,7 @@ impl Group {
                 let file = |name| KernelFile::reopened(self.folder.join(name));
                 self.memory = Some((file("memory.current"), file("memory.stat")));
             }
+            self.huge_pages.find(&self.folder, at, &mut self.members, shared);
             self.limits = Some((at, limits));
         }
         let limits = self.limits.map_or(Limits { cpus: 0.0, memory: 0 }, |(_, limits)| limits);
@@ -115,9 +119,11 @@ impl Group {
         let network = self.network(at, shared);
         let (network, began, namespaces, left_namespaces) =
             network.map_or_else(Default::default, |it| (Some(it.traffic), it.began, it.namespaces, it.left));
-        let not_metered = MetricSet::NETWORK.only_if(self.traffic.is_partial()).union(
-            MetricSet::GPU.only_if(self.clients.is_partial() || self.members.is_partial() || shared.is_nvidia_stuck),
-        );
+        let lacks_gpus = self.clients.is_partial() || self.members.is_partial() || shared.is_nvidia_stuck;
+        let not_metered = MetricSet::NETWORK
+            .only_if(self.traffic.is_partial())
+            .union(MetricSet::GPU.only_if(lacks_gpus))
+            .union(MetricSet::MEMORY.only_if(self.huge_pages.is_partial()));
         let reading = Reading {
             at,
             cpu,
@@ -138,7 +144,7 @@ impl Group {
         true
     }
 
-    /// `memory.current` less the file pages that were not used lately: what the tools for containers show.
+    /// `memory.current` less the file pages that were not used lately, as the tools for containers show it, and huge pages.
     fn memory(&mut self, shared: &mut Readers) -> Option<u64> {
         let (current, stat) = self.memory.as_mut()?;
         let used = current.read_at_once(&mut shared.buffer).and_then(number);
@@ -154,7 +160,7 @@ impl Group {
         };
         let inactive = stat.read_at_once(&mut shared.buffer).and_then(|text| field(text, "inactive_file"));
         let inactive = shared.once.part(&self.last.instance, "inactive file pages", inactive)?;
-        Some(used.saturating_sub(inactive))
+        Some(used.saturating_sub(inactive).saturating_add(self.huge_pages.bytes(&mut shared.buffer)))
     }
 
     /// The share of time of GPUs that tell no more, and the counters of the others.

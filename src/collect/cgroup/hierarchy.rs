@@ -19,6 +19,8 @@ pub(super) struct Hierarchy {
     old: Vec<String>,
     /// That of them which has the memory controller.
     pub(super) old_memory: Option<String>,
+    /// Memory of groups includes their huge pages (a mount option).
+    pub(super) counts_huge_pages: bool,
 }
 
 impl Hierarchy {
@@ -32,18 +34,19 @@ impl Hierarchy {
 
     fn of(mountinfo: &[u8], root: &Path) -> Result<Self, CollectError> {
         let (mut found, mut old, mut old_memory) = (None, Vec::new(), None);
+        let has = |options: &[u8], name: &str| options.split(|byte| *byte == b',').any(|it| it == name.as_bytes());
         for mount in mounts(mountinfo) {
             if mount.kind == "cgroup2" && found.is_none() {
-                found = Some(mount.path);
+                found = Some((mount.path, has(mount.options, "memory_hugetlb_accounting")));
             } else if mount.kind == "cgroup" {
                 let path = spelled(mount.path.as_bytes()).into_owned();
-                if mount.options.split(|byte| *byte == b',').any(|option| option == b"memory") {
+                if has(mount.options, "memory") {
                     old_memory = Some(path.clone());
                 }
                 old.push(path);
             }
         }
-        let Some(mount) = found else {
+        let Some((mount, counts_huge_pages)) = found else {
             let what = if old.is_empty() {
                 "no control groups are mounted here; mount them with: mount -t cgroup2 none /sys/fs/cgroup".to_owned()
             } else {
@@ -56,7 +59,7 @@ impl Hierarchy {
             return Err(CollectError(format!("can't meter control groups: {what}")));
         };
         let folder = root.join(Path::new(&mount).strip_prefix("/").unwrap_or(Path::new(&mount)));
-        Ok(Self { folder, mount: spelled(mount.as_bytes()).into_owned(), old, old_memory })
+        Ok(Self { folder, mount: spelled(mount.as_bytes()).into_owned(), old, old_memory, counts_huge_pages })
     }
 
     /// A path or a pattern as people write it (absolute, or from the root of the hierarchy), as levels below the root.

@@ -17,6 +17,7 @@
 
 mod group;
 mod hierarchy;
+mod huge_pages;
 mod limits;
 mod listing;
 mod members;

@@ -58,6 +58,11 @@ pub(super) struct Readers {
     pub(super) root: PathBuf,
     /// Where a hierarchy of version 1 has the memory controller.
     pub(super) old_memory: Option<String>,
+    /// Memory of groups includes their huge pages.
+    pub(super) counts_huge_pages: bool,
+    /// It was said that huge pages of processes can't be told apart.
+    pub(super) told_of_huge_pages: bool,
+    pub(super) proc: PathBuf,
     pub(super) machine: Machine,
     pub(super) namespaces: Namespaces,
     pub(super) limits: LimitCache,
@@ -119,6 +124,9 @@ impl Readers {
         Self {
             root: hierarchy.folder.clone(),
             old_memory: hierarchy.old_memory.clone(),
+            counts_huge_pages: hierarchy.counts_huge_pages,
+            told_of_huge_pages: false,
+            proc: root.join("proc"),
             machine: Machine::new(root),
             namespaces: Namespaces::new(root, interfaces),
             limits: LimitCache::default(),

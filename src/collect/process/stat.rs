@@ -61,7 +61,7 @@ pub(super) fn pages(text: &str) -> io::Result<Pages> {
 }
 
 /// Bytes of huge pages that `status` tells of, which are in none of the [`Pages`].
-pub(super) fn huge_pages(text: &str) -> Option<u64> {
+pub(in crate::collect) fn huge_pages(text: &str) -> Option<u64> {
     status(text, "HugetlbPages")?.strip_suffix(" kB")?.trim().parse::<u64>().ok()?.checked_mul(1024)
 }
 
