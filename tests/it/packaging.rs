@@ -150,6 +150,28 @@ fn the_services_are_shut_in() {
     is_shut_in(&installed_with_drop_ins().path().join("formusage-collect.service"), 30);
 }
 
+/// Both streams of a service are its input unless it says otherwise, and its log goes where its output goes.
+#[test]
+fn logs_do_not_go_into_the_pipe_of_events() {
+    for service in UNITS.iter().filter(|name| name.ends_with(".service")) {
+        let text = unit(service);
+        let is_piped = |setting| values(&text, setting).iter().any(|value| value.contains(':'));
+        if is_piped("StandardInput") {
+            assert_eq!(values(&text, "StandardOutput"), ["journal"], "{service}");
+        }
+        if is_piped("StandardInput") || is_piped("StandardOutput") {
+            assert_eq!(values(&text, "StandardError"), ["journal"], "{service}");
+        }
+    }
+}
+
+/// No socket starts while its service still ends: a start right behind a stop would fail.
+#[test]
+fn a_stop_is_over_when_all_is_delivered() {
+    let target = unit("formusage.target");
+    assert_eq!(values(&target, "Before"), values(&target, "Wants"));
+}
+
 #[test]
 fn a_machine_is_metered_once() {
     for name in ["formusage.service", "formusage-collect.service"] {
