@@ -115,6 +115,9 @@ pub struct Snapshot {
     remainders: BTreeMap<String, Remainder>,
     #[serde(default)]
     namespaces: NamespaceOwners,
+    /// By which patterns scopes chose interfaces.
+    #[serde(default)]
+    interfaces: BTreeMap<String, Vec<String>>,
 }
 
 /// The same, as it is written.
@@ -127,6 +130,8 @@ pub struct SnapshotRef<'a> {
     remainders: &'a BTreeMap<String, Remainder>,
     #[serde(skip_serializing_if = "NamespaceOwners::is_empty")]
     namespaces: &'a NamespaceOwners,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    interfaces: BTreeMap<&'a str, Vec<String>>,
 }
 
 impl Snapshot {
@@ -166,6 +171,7 @@ impl Agent {
         agent.move_to(now);
         agent.begin = agent.line.ceiling();
         agent.fleet = Fleet::resume(earlier.instances, earlier.remainders, earlier.namespaces, now.monotonic);
+        agent.fleet.remember_chosen(earlier.interfaces);
         for source in &mut agent.sources {
             source.before = earlier.scopes.get(&*source.name).copied();
         }
@@ -335,6 +341,7 @@ impl Agent {
         for source in &mut self.sources {
             source.look(&mut self.fleet, moment, false, events, &mut problems)?;
         }
+        self.fleet.remember_chosen(BTreeMap::new());
         if let Some(problem) = problems.iter().find(|problem| problem.is_fault()) {
             return Err(CollectError(problem.to_string()));
         }
@@ -441,6 +448,8 @@ impl Agent {
             }
         }
         let (mut moment, dropped) = (self.moment(), !old.is_empty());
+        let patterns = |source: &Watched| (source.name.to_string(), source.scope.interface_patterns());
+        self.fleet.remember_chosen(old.values().map(patterns).collect());
         if dropped {
             // The same may be metered under another name now, which must not have the same second.
             let end = self.fleet.drop_scopes(&old.into_keys().collect(), moment, &mut tick.events);
@@ -457,6 +466,7 @@ impl Agent {
             for source in self.sources.iter_mut().filter(|source| dropped || !source.looked) {
                 source.look_on(&mut self.fleet, moment, false, &mut tick.events, &mut problems);
             }
+            self.fleet.remember_chosen(BTreeMap::new());
             say(&problems);
         }
         tick
@@ -509,7 +519,14 @@ impl Agent {
             instances: self.fleet.to_past(),
             remainders: self.fleet.remainders(),
             namespaces: self.fleet.namespaces(),
+            interfaces: self.chosen_by(),
         }
+    }
+
+    /// By which patterns scopes choose interfaces, of those that do.
+    fn chosen_by(&self) -> BTreeMap<&str, Vec<String>> {
+        let patterns = self.sources.iter().map(|source| (&*source.name, source.scope.interface_patterns()));
+        patterns.filter(|(_, patterns)| !patterns.is_empty()).collect()
     }
 
     fn moment(&self) -> Moment {
@@ -546,7 +563,15 @@ impl Watched {
         events: &mut Vec<Metered>,
         problems: &mut Vec<Problem>,
     ) -> Result<(), CollectError> {
-        let observed = if glance { self.scope.glance(now.at) } else { self.scope.read(now.at) }?;
+        let chosen = if self.looked { None } else { fleet.chosen_by(&self.name, &*self.scope) };
+        if let Some((keys, at)) = &chosen {
+            self.scope.choose_interfaces(keys, *at);
+        }
+        let observed = if glance { self.scope.glance(now.at) } else { self.scope.read(now.at) };
+        if let Some((_, at)) = chosen {
+            self.scope.choose_interfaces(&[], at);
+        }
+        let observed = observed?;
         if !observed.is_empty() {
             self.populated = true;
         } else if std::mem::take(&mut self.populated) {

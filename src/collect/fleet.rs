@@ -16,6 +16,7 @@
 //!
 //! [`remainder`]: super::remainder
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,8 +28,9 @@ use super::namespace_owners::NamespaceOwners;
 use super::overlap::{Place, Places, clash, contained, twice};
 use super::remainder::{Remainder, Remainders};
 use super::timeline::is_possible_second;
-use super::{Chain, Identity, LostCpu, Meter, Observed, Reading};
+use super::{Chain, Identity, LostCpu, Meter, Observed, Reading, Scope};
 use crate::clock::Monotonic;
+use crate::events::MetricSet;
 
 /// How long the chain of an instance that ended is remembered.
 const REMEMBERED: Duration = Duration::from_secs(15 * 60);
@@ -86,6 +88,8 @@ pub(super) enum Problem {
     Within { place: Place, inner: (String, Arc<str>), outer: (String, Arc<str>) },
     /// Another instance is billed for the network namespace that it is in.
     Shared { inode: u64, instance: String, scope: Arc<str>, owner: String },
+    /// It left the network namespace while another process metered it, but for a socket that may go on.
+    Unreachable { inode: u64, instance: String, scope: Arc<str> },
     /// It can't be an event's.
     Refused { instance: String, scope: Arc<str>, why: String },
 }
@@ -100,6 +104,10 @@ struct Member {
     place: Place,
     /// The network namespaces that it is billed for.
     namespaces: Vec<u64>,
+    /// Those of them that it left, but for a socket.
+    left: Vec<u64>,
+    /// Those that it had left so when another process metered it: they may go on, and nobody can read them.
+    unreachable: Vec<u64>,
     /// Whether it came under a pattern.
     is_pattern: bool,
     meter: Meter,
@@ -122,6 +130,9 @@ pub(super) struct Past {
     /// The network namespaces that it is billed for.
     #[serde(default)]
     namespaces: Vec<u64>,
+    /// Those that it left, but for a socket.
+    #[serde(default)]
+    left: Vec<u64>,
     seen: i64,
     /// When it ended; for one that was metered on when its process ended, nothing.
     ended: Option<Monotonic>,
@@ -137,6 +148,8 @@ pub(super) struct PastRef<'a> {
     chain: &'a Chain,
     #[serde(skip_serializing_if = "<[u64]>::is_empty")]
     namespaces: &'a [u64],
+    #[serde(skip_serializing_if = "<[u64]>::is_empty")]
+    left: Cow<'a, [u64]>,
     seen: i64,
     ended: Option<Monotonic>,
 }
@@ -170,6 +183,11 @@ pub(super) struct Fleet {
     /// Scopes of which it was said that an instance shares a namespace.
     sharing: BTreeSet<ScopeId>,
     namespaces: NamespaceOwners,
+    /// The interfaces that scopes chose by patterns, by the scopes' names: the patterns, the interfaces' keys, and when that
+    /// was. Known while scopes are looked at for the first time.
+    chosen: BTreeMap<String, (Vec<String>, Vec<String>, Monotonic)>,
+    /// Scopes of which it was said that an instance has an unreachable namespace.
+    unreachable: BTreeSet<ScopeId>,
     /// How many members each scope has.
     population: HashMap<ScopeId, usize>,
     remainders: Remainders,
@@ -185,6 +203,29 @@ impl Fleet {
     ) -> Self {
         let past = past.into_iter().map(|(id, one)| (id, Past { ended: one.ended.or(Some(now)), ..one })).collect();
         Self { past, remainders: Remainders::resume(sums), namespaces, ..Self::default() }
+    }
+
+    /// Has the interfaces known that scopes of these names chose by these patterns, and forgets all others.
+    pub(super) fn remember_chosen(&mut self, patterns: BTreeMap<String, Vec<String>>) {
+        let scopes = patterns.into_iter().filter(|(_, patterns)| !patterns.is_empty());
+        self.chosen = scopes.map(|(name, patterns)| (name, (patterns, Vec::new(), Monotonic::ZERO))).collect();
+        if self.chosen.is_empty() {
+            return;
+        }
+        let past = self.past.values().map(|past| (&*past.scope, &past.chain));
+        let members = self.members.values().map(|member| (&*member.name, member.meter.chain()));
+        for (scope, chain) in past.chain(members) {
+            if let Some((_, keys, at)) = self.chosen.get_mut(scope) {
+                keys.extend(chain.network().keys().cloned());
+                *at = chain.last_look().max(*at);
+            }
+        }
+    }
+
+    /// The interfaces that a scope of this name chose by the patterns that it has now, and when.
+    pub(super) fn chosen_by(&self, name: &str, scope: &dyn Scope) -> Option<(Vec<String>, Monotonic)> {
+        let (patterns, keys, at) = self.chosen.get(name)?;
+        (*patterns == scope.interface_patterns()).then(|| (keys.clone(), *at))
     }
 
     /// Takes in what a look at a scope saw, and gives the last events of those that it missed.
@@ -357,10 +398,19 @@ impl Fleet {
         let mut has_event = false;
         let mut before = self.past.remove(&instance);
         let mut namespaces = before.as_mut().map(|past| std::mem::take(&mut past.namespaces)).unwrap_or_default();
+        let mut unreachable = Vec::new();
         if let Some(past) = &before {
+            if past.life == life {
+                unreachable.clone_from(&past.left);
+                unreachable.retain(|inode| !reading.namespaces.contains(inode));
+            }
             namespaces.retain(|inode| {
                 let is_in = reading.network.is_none() || reading.namespaces.contains(inode);
                 let stays = past.life == life && is_in;
+                if past.life == life && !is_in {
+                    // What passed it after the last look of the process before is not known.
+                    reading.not_metered = reading.not_metered.union(MetricSet::NETWORK);
+                }
                 if !stays {
                     self.namespaces.leave(*inode, &instance, past.chain.network(), past.chain.last_look());
                 }
@@ -370,6 +420,14 @@ impl Fleet {
         let starts = self.namespaces.claim(&instance, &place, &mut reading);
         if reading.network.is_some() {
             namespaces.clone_from(&reading.namespaces);
+        }
+        let left = left_of(&reading);
+        if let Some(inode) = unreachable.first() {
+            reading.not_metered = reading.not_metered.union(MetricSet::NETWORK);
+            if self.unreachable.insert(look.scope) {
+                let (instance, scope) = (instance.clone(), Arc::clone(look.name));
+                problems.push(Problem::Unreachable { inode: *inode, instance, scope });
+            }
         }
         let meter = match before {
             Some(mut past) if past.life == life => {
@@ -416,6 +474,8 @@ impl Fleet {
             labels,
             place,
             namespaces,
+            left,
+            unreachable,
             is_pattern: look.is_pattern,
             meter,
             has_event,
@@ -529,6 +589,7 @@ impl Fleet {
         self.overlaps.retain(|(one, other, _)| !dropped.contains(one) && !dropped.contains(other));
         self.population.retain(|scope, _| !dropped.contains(scope));
         self.sharing.retain(|scope| !dropped.contains(scope));
+        self.unreachable.retain(|scope| !dropped.contains(scope));
         end
     }
 
@@ -604,6 +665,12 @@ impl Fleet {
     }
 }
 
+/// The namespaces that the reading is billed for and that its instance left, but for a socket.
+fn left_of(reading: &Reading) -> Vec<u64> {
+    let is_own = |inode: &&u64| reading.namespaces.contains(inode);
+    reading.left_namespaces.iter().filter(is_own).copied().collect()
+}
+
 impl Member {
     /// Takes in what the sample with the number `looked` saw of it; whether it is the first of that sample.
     fn renew(&mut self, look: &Look<'_>, looked: u64, mut seen: Observed, owners: &mut NamespaceOwners) -> bool {
@@ -614,6 +681,7 @@ impl Member {
         if self.life == seen.life {
             self.meter.add(seen.reading);
         } else {
+            self.unreachable.clear();
             self.meter.add_of_new_life(seen.reading);
             self.life = seen.life;
         }
@@ -627,11 +695,17 @@ impl Member {
     fn settle_namespaces(&mut self, reading: &mut Reading, owners: &mut NamespaceOwners) {
         let instance = self.meter.identity().instance_id();
         let starts = owners.claim(instance, &self.place, reading);
+        self.left = left_of(reading);
         if self.namespaces != reading.namespaces {
             for inode in self.namespaces.iter().filter(|inode| reading.namespaces.binary_search(inode).is_err()) {
                 owners.leave(*inode, instance, self.meter.chain().network(), self.meter.chain().last_look());
             }
             self.namespaces = std::mem::take(&mut reading.namespaces);
+        }
+        // A number that another instance's namespace has is none of one that goes on.
+        self.unreachable.retain(|inode| !self.namespaces.contains(inode) && !owners.has_owner(*inode));
+        if !self.unreachable.is_empty() {
+            reading.not_metered = reading.not_metered.union(MetricSet::NETWORK);
         }
         self.meter.start_interfaces_at(starts);
     }
@@ -651,10 +725,20 @@ impl Member {
     }
 
     fn into_past(self, ended: Option<Monotonic>) -> Past {
+        let left = self.all_left().into_owned();
         let (identity, chain) = self.meter.into_parts();
         let scope = self.name.as_ref().to_owned();
         let Self { life, labels, namespaces, seen, .. } = self;
-        Past { scope, life, identity, labels, chain, namespaces, seen, ended }
+        Past { scope, life, identity, labels, chain, namespaces, left, seen, ended }
+    }
+
+    /// The namespaces that it left, but for a socket.
+    fn all_left(&self) -> Cow<'_, [u64]> {
+        if self.unreachable.is_empty() {
+            Cow::Borrowed(&self.left)
+        } else {
+            Cow::Owned([&self.left[..], &self.unreachable].concat())
+        }
     }
 
     fn as_past(&self) -> PastRef<'_> {
@@ -665,6 +749,7 @@ impl Member {
             labels: &self.labels,
             chain: self.meter.chain(),
             namespaces: &self.namespaces,
+            left: self.all_left(),
             seen: self.seen,
             ended: None,
         }
@@ -690,6 +775,7 @@ impl Past {
             labels: &self.labels,
             chain: &self.chain,
             namespaces: &self.namespaces,
+            left: Cow::Borrowed(&self.left),
             seen: self.seen,
             ended: self.ended,
         }
@@ -714,7 +800,7 @@ impl Problem {
     /// Says it while metering goes on.
     pub(super) fn say(&self) {
         match self {
-            Self::Within { .. } | Self::Shared { .. } => tracing::warn!("{self}"),
+            Self::Within { .. } | Self::Shared { .. } | Self::Unreachable { .. } => tracing::warn!("{self}"),
             Self::Twice { first, .. } => tracing::warn!(
                 "{self}. Until then what both have is metered for {} alone, and from the next start on for the one that \
                  stands first",
@@ -734,6 +820,7 @@ impl Problem {
             self,
             Self::Within { .. }
                 | Self::Shared { .. }
+                | Self::Unreachable { .. }
                 | Self::Twice { by_pattern: true, .. }
                 | Self::Clash { substitute: Some(_), .. }
         )
@@ -756,6 +843,12 @@ impl std::fmt::Display for Problem {
                 f,
                 "{instance:?} of the scope {scope} shares the network namespace {inode} with {owner:?}, which is billed for all \
                  that passes it: network figures are 0 for the others in it. Further ones are not logged for this scope"
+            ),
+            Self::Unreachable { inode, instance, scope } => write!(
+                f,
+                "{instance:?} of the scope {scope} left the network namespace {inode} before this process began, but for a \
+                 socket: what passes that is NOT metered, since no process is there to ask; its network is named in \
+                 not_metered until it restarts. Further ones are not logged for this scope"
             ),
             Self::Refused { instance, scope, why } => {
                 write!(f, "the scope {scope} has an instance called {instance:?}: {why}")

@@ -234,6 +234,16 @@ pub trait Scope: fmt::Debug {
         None
     }
 
+    /// The patterns of names that say which interfaces of its instances' network namespaces count. None where all do that
+    /// lead out.
+    fn interface_patterns(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    /// Has interfaces count at the next look, whatever they are called by now: those that a process with the same patterns
+    /// had chosen at `at`, by their keys in [`Reading::network`].
+    fn choose_interfaces(&mut self, _keys: &[String], _at: Monotonic) {}
+
     /// Whether there is nothing to meter yet, as of opening or of the last sample.
     fn is_absent(&self) -> bool {
         false

@@ -104,6 +104,11 @@ impl NamespaceOwners {
         starts
     }
 
+    /// Whether an instance is billed for the namespace.
+    pub(super) fn has_owner(&self, inode: u64) -> bool {
+        self.namespaces.get(&inode).is_some_and(|namespace| !namespace.owners.is_empty())
+    }
+
     /// An instance that was refused since this was asked last: the namespace, the instance, the owner.
     pub(super) const fn take_refused(&mut self) -> Option<(u64, String, String)> {
         self.refused.take()

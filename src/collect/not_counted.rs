@@ -1,6 +1,7 @@
 //! What the kernel counts for no tenant. That is a fact of the kernel, and no scope's: it is logged once in a process,
 //! however many groups and processes are metered and however often the configuration is read again.
 
+use std::path::Path;
 use std::sync::Once;
 
 /// Logs that control groups and processes have no storage.
@@ -10,6 +11,44 @@ pub(super) fn log_storage() {
         tracing::warn!(
             "storage_gb of control groups and processes is not metered: the kernel counts no files by group or process; \
              meter the file systems of the host with --scope host"
+        );
+    });
+}
+
+/// Logs that an interface was removed, with what passed it last.
+pub(super) fn log_removed_interface(process: &Path) {
+    static LOGGED: Once = Once::new();
+    LOGGED.call_once(|| {
+        tracing::warn!(
+            process = %process.display(),
+            "an interface that leads out of a network namespace was removed or reset between two samples: what passed it \
+             since the last one is NOT metered, and the network of that period is named in not_metered; further ones are not \
+             logged"
+        );
+    });
+}
+
+/// Logs that the names of interfaces that count leave out what leads out of a namespace.
+pub(super) fn log_unnamed_interface(process: &Path) {
+    static LOGGED: Once = Once::new();
+    LOGGED.call_once(|| {
+        tracing::warn!(
+            process = %process.display(),
+            "an interface that leads out of a network namespace has none of the names in --interface, and none that has one \
+             surely leads out: its traffic is NOT metered, and the network of the instance is named in not_metered; name it, \
+             or leave --interface away to have the kernel asked. Further ones are not logged"
+        );
+    });
+}
+
+/// Logs that more passed a tunnel than the interfaces that count.
+pub(super) fn log_uncovered_tunnel(process: &Path) {
+    static LOGGED: Once = Once::new();
+    LOGGED.call_once(|| {
+        tracing::warn!(
+            process = %process.display(),
+            "more passed a tunnel or a tap of a network namespace than the interfaces that count there: some of it left by a \
+             way that is NOT metered, and the network of that period is named in not_metered; further ones are not logged"
         );
     });
 }

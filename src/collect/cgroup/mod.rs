@@ -473,6 +473,14 @@ impl Scope for Cgroups {
         std::mem::take(&mut self.lost)
     }
 
+    fn interface_patterns(&self) -> Vec<String> {
+        self.shared.readers.borrow().namespaces.wanted()
+    }
+
+    fn choose_interfaces(&mut self, keys: &[String], at: Monotonic) {
+        self.shared.readers.borrow_mut().namespaces.choose(keys, at);
+    }
+
     fn instances(&self) -> Vec<(String, Place)> {
         self.groups.values().map(|group| (group.instance().to_owned(), group.last.place.clone())).collect()
     }

@@ -11,15 +11,16 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::cover::Cover;
+use super::known::Known;
 use super::link_reader::Pending;
-use super::links::{Interface, Listed};
+use super::links::Listed;
 use super::{INITIAL_NAMESPACE, NamespaceReading, Namespaces, namespace_of};
 use crate::clock::Monotonic;
-use crate::collect::Traffic;
 use crate::collect::kernel_file::{KernelFile, is_gone};
 use crate::collect::net_dev::interfaces;
 use crate::collect::open_files::KeptFiles;
-use crate::collect::spelling::spelled;
+use crate::collect::{Traffic, not_counted};
 
 /// Files that a namespace keeps open.
 const FILES: u64 = 2;
@@ -52,6 +53,9 @@ pub(super) struct Held {
     pub(super) is_doubtful: bool,
     /// Some of what passed in the last sample is not counted.
     pub(super) is_partial: bool,
+    /// Interfaces that were chosen by their names before this process, by their numbers.
+    chosen: Vec<i32>,
+    cover: Cover,
     /// The file is of another namespace: the witness went elsewhere while it was opened.
     pub(super) is_mistaken: bool,
     /// No thread of the instance is in it, but a socket is.
@@ -62,28 +66,6 @@ pub(super) struct Held {
     begun: Option<Monotonic>,
     /// Kept while its files are open.
     _kept: Option<KeptFiles>,
-}
-
-/// An interface.
-#[derive(Debug)]
-struct Known {
-    /// `/NUMBER@NAMESPACE`, or `NAME@NAMESPACE` where nobody tells numbers. It stays, whatever the interface is called.
-    key: String,
-    /// Its number, where that was listed.
-    index: Option<i32>,
-    /// Whether it counts; `None` as long as nobody has answered.
-    counts: Option<bool>,
-    is_loopback: bool,
-    /// It came to a namespace that was read then.
-    came: Option<Monotonic>,
-    /// Its counters began at zero, and no earlier than then.
-    began: Option<Monotonic>,
-    /// What it showed when it was first seen, or last did not count, which is what it starts from.
-    first: Traffic,
-    /// What it showed last.
-    last: Traffic,
-    started: bool,
-    seen: bool,
 }
 
 impl Held {
@@ -114,6 +96,8 @@ impl Held {
             outdated: false,
             is_doubtful: false,
             is_partial: false,
+            chosen: shared.chosen_in(inode),
+            cover: Cover::default(),
             is_mistaken: false,
             is_left: false,
             read: None,
@@ -194,7 +178,10 @@ impl Held {
             self.begun = Some(at.saturating_sub(age).saturating_add(AGE_ERROR));
         }
         let begun = self.begun;
-        self.is_doubtful = listed.is_doubtful && shared.wanted.is_empty();
+        if shared.chosen_at.is_some_and(|at| begun.is_some_and(|begun| begun > at)) {
+            // Another namespace that has the number now.
+            self.chosen.clear();
+        }
         let file = self.counters.as_ref().and_then(KernelFile::file);
         if let (Some(file), Some(counters)) = (file, listed.counters) {
             self.is_mistaken = file.metadata().is_ok_and(|known| known.ino() != counters);
@@ -202,6 +189,8 @@ impl Held {
         let mut before = std::mem::take(&mut self.interfaces);
         let names: HashMap<i32, Vec<u8>> =
             before.iter().filter_map(|(name, known)| Some((known.index?, name.clone()))).collect();
+        let mut is_whole = true;
+        let (mut has_proven, mut misses) = (false, false);
         for interface in listed.interfaces {
             let known = match names.get(&interface.index) {
                 Some(name) => before.remove(name).map(|known| (known, *name == interface.name)),
@@ -215,11 +204,26 @@ impl Held {
                 let passed = interface.passed;
                 (Known::new(&interface.name, inode, self.read, passed, shared), false)
             });
-            known.take(&interface, is_same_name, self.is_fresh, begun, shared);
+            let is_chosen = self.chosen.contains(&interface.index);
+            is_whole &= known.take(&interface, is_same_name, self.is_fresh, begun, is_chosen, shared);
+            has_proven |= interface.is_proven && known.counts == Some(true);
+            misses |= interface.leads_out && known.counts != Some(true);
             self.interfaces.insert(interface.name, known);
         }
-        // What came after the list has no number yet. All others are gone.
-        before.retain(|_, known| known.index.is_none());
+        let is_missed = misses && !has_proven && !shared.wanted.is_empty();
+        if is_missed {
+            not_counted::log_unnamed_interface(&self.process);
+        }
+        self.is_doubtful = is_missed || listed.is_doubtful && shared.wanted.is_empty();
+        // What came after the list has no number yet. All others are gone, with what passed them since the last sample.
+        before.retain(|_, known| {
+            is_whole &= known.index.is_none() || known.counts == Some(false) && !known.may_lead_out;
+            known.index.is_none()
+        });
+        if !is_whole {
+            not_counted::log_removed_interface(&self.process);
+            self.is_partial = true;
+        }
         for (name, known) in before {
             self.interfaces.entry(name).or_insert(known);
         }
@@ -258,17 +262,17 @@ impl Held {
         }
         let can_list = shared.reader.is_some() && !self.is_refused && !self.is_left;
         self.can_list = can_list;
+        let mut lost = false;
         for (name, traffic) in interfaces(text)? {
             match self.interfaces.get_mut(name) {
                 Some(known) => {
                     known.seen = true;
-                    if can_list
-                        && known.index.is_some()
-                        && (known.last.sent > traffic.sent || known.last.received > traffic.received)
-                    {
+                    let went_back = known.last.sent > traffic.sent || known.last.received > traffic.received;
+                    if went_back && can_list && known.index.is_some() {
                         // Another interface has its name, or it counts anew.
                         self.outdated = true;
                     } else {
+                        lost |= went_back && known.started;
                         // What does not count now may do so from here on.
                         if known.counts == Some(false) {
                             known.first = known.last;
@@ -277,23 +281,60 @@ impl Held {
                     }
                 }
                 None => {
-                    let known = Known::new(name, inode, self.read, traffic, shared);
-                    self.interfaces.insert(name.to_owned(), Known { seen: true, ..known });
+                    let mut known = Known::new(name, inode, self.read, traffic, shared);
+                    known.seen = true;
+                    self.interfaces.insert(name.to_owned(), known);
                 }
             }
         }
-        let mut lost = false;
         self.interfaces.retain(|_, known| {
             let seen = std::mem::take(&mut known.seen);
             let may_be_renamed = can_list && known.index.is_some();
             self.outdated |= !seen && may_be_renamed;
-            lost |= !seen && !may_be_renamed && known.started;
+            lost |= !seen && !may_be_renamed && (known.started || known.is_undecided());
             seen || may_be_renamed
         });
         // Whether it was renamed is not known.
         self.is_partial = lost && shared.reader.is_some();
+        if self.is_refused && !shared.wanted.is_empty() {
+            self.doubt_names();
+        }
         self.read = Some(at);
         Ok(())
+    }
+
+    /// Whether something passed an interface of which nobody knows whether it counts.
+    pub(super) fn has_undecided_traffic(&self) -> bool {
+        !self.is_refused && self.interfaces.values().any(Known::is_undecided)
+    }
+
+    /// Where nothing but names is known: none of them is that of an interface that counts, and something passed one.
+    fn doubt_names(&mut self) {
+        let counts = self.interfaces.values().any(|known| known.counts == Some(true));
+        let is_used = |(name, known): (&Vec<u8>, &Known)| name != b"lo" && known.last != Traffic::default();
+        self.is_doubtful = !counts && self.interfaces.iter().any(is_used);
+        if self.is_doubtful {
+            not_counted::log_unnamed_interface(&self.process);
+        }
+    }
+
+    /// Compares what passed interfaces that others are taken to carry with what passed those that count.
+    fn compare(&mut self) {
+        let (mut inner, mut counted) = (Traffic::default(), Traffic::default());
+        for known in self.interfaces.values_mut() {
+            let passed = known.passed_since();
+            let sum = match known.counts {
+                Some(true) => &mut counted,
+                _ if known.may_lead_out => &mut inner,
+                _ => continue,
+            };
+            sum.sent = sum.sent.saturating_add(passed.sent);
+            sum.received = sum.received.saturating_add(passed.received);
+        }
+        if self.cover.is_short(inner, counted) {
+            not_counted::log_uncovered_tunnel(&self.process);
+            self.is_partial = true;
+        }
     }
 
     /// Adds the counters of what counts. What is found to count begins with what it showed when it was first seen, unless
@@ -302,6 +343,7 @@ impl Held {
         if self.is_host() {
             return;
         }
+        self.compare();
         found.namespaces.push(inode);
         if self.is_left {
             found.left.push(inode);
@@ -322,57 +364,6 @@ impl Held {
             if let (true, Some(began)) = (known.started, known.began) {
                 found.began.insert(known.key.clone(), began);
             }
-        }
-    }
-}
-
-impl Known {
-    fn new(name: &[u8], inode: u64, came: Option<Monotonic>, first: Traffic, shared: &Namespaces) -> Self {
-        let spelled = spelled(name);
-        Self {
-            key: format!("{spelled}@{inode}"),
-            index: None,
-            counts: (!shared.wanted.is_empty()).then(|| shared.is_wanted(&spelled)),
-            is_loopback: false,
-            came,
-            began: None,
-            first,
-            last: first,
-            started: false,
-            seen: false,
-        }
-    }
-
-    /// Takes over what the kernel says of it, and of when its namespace `begun`.
-    fn take(
-        &mut self,
-        interface: &Interface,
-        is_same_name: bool,
-        is_fresh: bool,
-        begun: Option<Monotonic>,
-        shared: &Namespaces,
-    ) {
-        let is_new = self.index.replace(interface.index).is_none();
-        self.is_loopback = interface.is_loopback;
-        let counted = self.counts;
-        let counts = if shared.wanted.is_empty() {
-            interface.leads_out
-        } else {
-            // What counted goes on, whatever it is called by now.
-            self.counts == Some(true) || shared.is_wanted(&spelled(&interface.name))
-        };
-        self.counts = Some(counts);
-        // What an older list says of an interface is known from the file.
-        if is_fresh || !is_same_name {
-            self.last = interface.passed;
-        }
-        // One that was made elsewhere and came with a device has counters that began elsewhere.
-        if is_new && interface.is_virtual {
-            self.began = self.came.or(begun);
-        }
-        if !counts || counted == Some(false) {
-            self.began = None;
-            self.started &= counts;
         }
     }
 }

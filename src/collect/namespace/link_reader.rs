@@ -83,8 +83,10 @@ fn start() -> io::Result<SyncSender<Question>> {
     let (ask, questions) = sync_channel::<Question>(QUESTIONS);
     std::thread::Builder::new().name("links".to_owned()).spawn(move || {
         let home = File::open("/proc/thread-self/ns/net");
+        let outside = [home.as_ref().ok().and_then(|home| home.try_clone().ok()), File::open("/proc/1/ns/net").ok()];
+        let outside: Vec<OwnedFd> = outside.into_iter().flatten().map(OwnedFd::from).collect();
         for Question { namespace, others, answer } in questions {
-            let found = interfaces_of(namespace.as_fd(), &others);
+            let found = interfaces_of(namespace.as_fd(), &others, &outside);
             if let Ok(home) = &home {
                 // Where that fails, it was not entered either.
                 let _ = move_into_link_name_space(home.as_fd(), Some(LinkNameSpaceType::Network));

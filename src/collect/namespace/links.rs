@@ -67,6 +67,10 @@ pub(super) struct Interface {
     pub(super) name: Vec<u8>,
     /// What passes it leaves or enters the namespace, and passes no other interface of it that is counted.
     pub(super) leads_out: bool,
+    /// It surely leads out: it is a device, or its other end is in the host's namespace or the meter's.
+    pub(super) is_proven: bool,
+    /// What passes it is taken to pass an interface that leads out as well, and nothing proves that it does.
+    pub(super) may_lead_out: bool,
     /// It was made by software, for its namespace, so that its counters began at zero there.
     pub(super) is_virtual: bool,
     /// It is the namespace's loopback, whatever its name.
@@ -74,8 +78,9 @@ pub(super) struct Interface {
 }
 
 /// Moves this thread into the network namespace, and lists its interfaces. What leads to one of the namespaces `others`
-/// does not lead out: it is counted there, where it leaves that one.
-pub(super) fn interfaces_of(namespace: BorrowedFd<'_>, others: &[OwnedFd]) -> io::Result<Listed> {
+/// does not lead out: it is counted there, where it leaves that one. What leads to one of `outside`, where no tenant can
+/// put anything, surely does.
+pub(super) fn interfaces_of(namespace: BorrowedFd<'_>, others: &[OwnedFd], outside: &[OwnedFd]) -> io::Result<Listed> {
     move_into_link_name_space(namespace, Some(LinkNameSpaceType::Network))?;
     let flags = SocketFlags::CLOEXEC;
     // Without a protocol it is NETLINK_ROUTE, which is number 0.
@@ -84,11 +89,12 @@ pub(super) fn interfaces_of(namespace: BorrowedFd<'_>, others: &[OwnedFd]) -> io
     let mut buffer = vec![0; BUFFER_BYTES];
     let links = links(&socket, &mut buffer)?;
     // After the list, which gives numbers to the namespaces that it names.
-    let near: Vec<i32> = if links.iter().any(|link| link.far.is_some()) {
-        others.iter().filter_map(|other| number_of(&socket, other.as_fd(), &mut buffer).ok().flatten()).collect()
-    } else {
-        Vec::new()
+    let has_far = links.iter().any(|link| link.far.is_some());
+    let mut numbers = |namespaces: &[OwnedFd]| -> Vec<i32> {
+        let number = |other: &OwnedFd| number_of(&socket, other.as_fd(), &mut buffer).ok().flatten();
+        namespaces.iter().filter(|_| has_far).filter_map(number).collect()
     };
+    let (near, outside) = (numbers(others), numbers(outside));
     let counters = std::fs::metadata("/proc/thread-self/net/dev").ok().map(|known| known.ino());
     // Without it the namespace is taken for old.
     let age = oldest_address(&socket, &mut buffer).unwrap_or_default();
@@ -96,7 +102,7 @@ pub(super) fn interfaces_of(namespace: BorrowedFd<'_>, others: &[OwnedFd]) -> io
     ways.sort_unstable();
     let is_doubtful =
         ways.first() != ways.last() && ways.last() == Some(&Way::Own) && ways.first() != Some(&Way::Direct);
-    Ok(Listed { interfaces: judged(links, &near), counters, age, is_doubtful })
+    Ok(Listed { interfaces: judged(links, &near, &outside), counters, age, is_doubtful })
 }
 
 /// What a message says of a link.
@@ -120,18 +126,28 @@ impl Link {
             kinds::way(self.kind.as_deref(), self.far.map(|it| near.contains(&it)))
         }
     }
+
+    /// Whether it surely leads out. `outside` are the numbers of namespaces that are no tenant's.
+    fn is_proven(&self, near: &[i32], outside: &[i32]) -> bool {
+        let is_known = self.far.map_or(self.kind.is_none(), |far| outside.contains(&far));
+        is_known && self.way(near) == Way::Direct
+    }
 }
 
 /// The interfaces, of which those count that lead out by the nearest way that the namespace has. What takes a later one may
 /// be carried by a cable to the instance's own namespaces as well, and be counted there.
-fn judged(links: Vec<Link>, near: &[i32]) -> Vec<Interface> {
+fn judged(links: Vec<Link>, near: &[i32], outside: &[i32]) -> Vec<Interface> {
+    let has_proof = links.iter().any(|link| link.is_proven(near, outside));
     let ways = || links.iter().map(|link| link.way(near));
     let nearest = ways().min().filter(|way| *way == Way::Direct || !ways().any(|way| way == Way::Own));
     let interface = |link: Link| {
         let way = link.way(near);
-        let leads_out = way != Way::Nowhere && way != Way::Own && Some(way) == nearest;
+        let is_way = way != Way::Nowhere && way != Way::Own;
+        let leads_out = is_way && Some(way) == nearest;
+        let may_lead_out = is_way && !leads_out && !has_proof;
+        let is_proven = link.is_proven(near, outside);
         let Link { index, passed, name, kind, is_loopback, .. } = link;
-        Interface { index, passed, name, leads_out, is_virtual: kind.is_some(), is_loopback }
+        Interface { index, passed, name, leads_out, is_proven, may_lead_out, is_virtual: kind.is_some(), is_loopback }
     };
     links.into_iter().map(interface).collect()
 }
@@ -300,7 +316,7 @@ pub(in crate::collect) fn fuzz_answer(bytes: &[u8]) {
         assert!(after.len() < rest.len(), "a message without an end");
         if let Some(link) = link(body) {
             assert!(link.name.len() <= body.len() && !link.name.contains(&0));
-            let _ = judged(vec![link], &[0]);
+            let _ = judged(vec![link], &[0], &[1]);
         }
         let _ = address_made(body);
         assert!(attributes(body.get(4..).unwrap_or_default()).count() <= body.len() / 4);
@@ -314,6 +330,11 @@ mod tests {
 
     /// The names of the interfaces that count, of links of these names, which are their kinds as well.
     fn counting(links: &[(&str, Option<i32>)]) -> Vec<String> {
+        names(links, |it| it.leads_out)
+    }
+
+    /// The names of those of which `which` holds. The namespace 3 is the instance's own, 0 is the host's.
+    fn names(links: &[(&str, Option<i32>)], which: impl Fn(&Interface) -> bool) -> Vec<String> {
         let link = |(kind, far): &(&str, Option<i32>)| Link {
             name: kind.as_bytes().to_vec(),
             kind: (*kind != "device" && *kind != "lo").then(|| kind.as_bytes().to_vec()),
@@ -321,8 +342,26 @@ mod tests {
             is_loopback: *kind == "lo",
             ..Link::default()
         };
-        let found = judged(links.iter().map(link).collect(), &[3]);
-        found.into_iter().filter(|it| it.leads_out).map(|it| String::from_utf8(it.name).unwrap()).collect()
+        let found = judged(links.iter().map(link).collect(), &[3], &[0]);
+        found.into_iter().filter(|it| which(it)).map(|it| String::from_utf8(it.name).unwrap()).collect()
+    }
+
+    #[test]
+    fn what_runs_over_an_interface_without_proof_may_lead_out() {
+        let may_lead_out = |links: &[(&str, Option<i32>)]| names(links, |it| it.may_lead_out);
+        let tunnels = [("tun", None), ("wireguard", None)];
+        for (carrier, is_proven) in [
+            (("veth", Some(0)), true),
+            (("device", None), true),
+            (("veth", Some(1)), false),
+            (("new kind", None), false),
+        ] {
+            let links = [&tunnels[..], &[carrier, ("bridge", None), ("veth", None), ("lo", None)]].concat();
+            let expected: &[&str] = if is_proven { &[] } else { &["tun", "wireguard"] };
+            assert_eq!(may_lead_out(&links), expected, "{carrier:?}");
+            assert_eq!(names(&links, |it| it.is_proven).len(), usize::from(is_proven), "{carrier:?}");
+        }
+        assert_eq!(may_lead_out(&tunnels), ["wireguard"], "it may have been made elsewhere");
     }
 
     #[test]
@@ -347,7 +386,7 @@ mod tests {
     #[test]
     fn lists_the_links_of_this_threads_namespace() {
         let Ok(namespace) = std::fs::File::open("/proc/self/ns/net") else { return };
-        let Ok(found) = interfaces_of(namespace.as_fd(), &[]) else { return };
+        let Ok(found) = interfaces_of(namespace.as_fd(), &[], &[]) else { return };
         assert!(found.interfaces.iter().any(|link| link.is_loopback && !link.leads_out), "{found:?}");
         assert_eq!(found.counters, std::fs::metadata("/proc/self/net/dev").ok().map(|known| known.ino()));
         let up = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic).tv_sec.unsigned_abs();

@@ -17,8 +17,10 @@
 //! A witness may go elsewhere while the file is opened. So it is asked again afterwards, and the thread that lists
 //! interfaces, which is in the namespace, says which file is the right one.
 
+mod cover;
 mod held;
 mod kinds;
+mod known;
 mod link_reader;
 mod links;
 
@@ -58,6 +60,10 @@ pub(super) struct Namespaces {
     host: Option<u64>,
     /// The interfaces that count, where not all.
     wanted: Vec<NamePattern>,
+    /// Interfaces that were chosen by their names by the process before, by the inode of their namespace; and when that
+    /// process last sampled.
+    chosen: HashMap<u64, Vec<i32>>,
+    chosen_at: Option<Monotonic>,
     /// `None` for the files of a test, behind which there are no namespaces.
     reader: Option<LinkReader>,
     /// It was logged that namespaces can't be entered, or that an instance has too many.
@@ -72,7 +78,29 @@ impl Namespaces {
         let of = |process: &str| namespace_of(&proc.join(process)).ok();
         let host = of("1").or_else(|| of("self"));
         let reader = (root == Path::new("/")).then(LinkReader::default);
-        Self { proc, host, wanted: wanted.to_vec(), reader, denied: false, too_many: false }
+        let (chosen, wanted) = (HashMap::new(), wanted.to_vec());
+        Self { proc, host, wanted, chosen, chosen_at: None, reader, denied: false, too_many: false }
+    }
+
+    /// The names of interfaces that count, where not all do.
+    pub(super) fn wanted(&self) -> Vec<String> {
+        self.wanted.iter().map(|pattern| pattern.as_str().to_owned()).collect()
+    }
+
+    /// Has interfaces count in namespaces that are met from here on, whatever they are called by now: those that counted
+    /// at `at`, by their keys in [`Reading::network`](super::Reading::network).
+    pub(super) fn choose(&mut self, keys: &[String], at: Monotonic) {
+        self.chosen.clear();
+        self.chosen_at = Some(at);
+        for (index, inode) in keys.iter().filter_map(|key| key.strip_prefix('/')?.split_once('@')) {
+            if let (Ok(index), Ok(inode)) = (index.parse(), inode.parse()) {
+                self.chosen.entry(inode).or_default().push(index);
+            }
+        }
+    }
+
+    fn chosen_in(&self, inode: u64) -> Vec<i32> {
+        self.chosen.get(&inode).cloned().unwrap_or_default()
     }
 
     /// Whether an interface of this name counts, where not all do.
@@ -189,7 +217,9 @@ impl NamespaceTraffic {
                     // No thread is left in it. What is left of the counters is part of this sample.
                     held.update(shared, inode, at, buffer)?;
                     held.add_to(inode, &mut found);
-                    self.is_partial |= held.is_partial || sockets.is_none() && !held.is_host() && self.threads > 0;
+                    self.is_partial |= held.is_partial
+                        || held.has_undecided_traffic()
+                        || sockets.is_none() && !held.is_host() && self.threads > 0;
                     self.held.remove(&inode);
                 }
             }
@@ -230,6 +260,7 @@ impl NamespaceTraffic {
                     || is_refused
                     || held.is_partial
                     || held.is_doubtful
+                    || held.has_undecided_traffic()
                     || held.is_left && (!has_threads || held.has_undecided())
             });
         Ok(found)
@@ -403,6 +434,104 @@ mod tests {
             let listed = links::Listed { interfaces: vec![], counters: Some(counters), age: None, is_doubtful: false };
             held.take_list(7, Ok(listed), &mut shared);
             assert_eq!(held.is_mistaken, is_mistaken);
+        }
+    }
+
+    /// An interface that leads out, with this number, of which so many bytes were sent.
+    fn listed(index: i32, name: &str, sent: u64) -> links::Interface {
+        links::Interface {
+            index,
+            passed: Traffic { sent, received: 0 },
+            name: name.into(),
+            leads_out: true,
+            is_proven: true,
+            may_lead_out: false,
+            is_virtual: true,
+            is_loopback: false,
+        }
+    }
+
+    /// A namespace that is held, as of its lists of interfaces.
+    fn held_with(shared: &mut Namespaces, root: &Path, lists: &[(Option<Duration>, Vec<links::Interface>)]) -> Held {
+        process(root, 20, "7", None);
+        let mut held = Held::new(shared, 7, root.join("proc/20")).unwrap().unwrap();
+        for (age, interfaces) in lists {
+            held.ask(Some(std::sync::mpsc::sync_channel(1).1), Duration::from_secs(100));
+            held.is_partial = false;
+            let interfaces = interfaces.clone();
+            let listed = links::Listed { interfaces, counters: None, age: *age, is_doubtful: false };
+            held.take_list(7, Ok(listed), shared);
+            held.add_to(7, &mut NamespaceReading::default());
+        }
+        held
+    }
+
+    #[test]
+    fn an_interface_that_is_removed_or_reset_takes_what_passed_it_last_along() {
+        let root = tempfile::tempdir().unwrap();
+        let mut shared = Namespaces::new(root.path(), &[]);
+        let inner = links::Interface { leads_out: false, ..listed(3, "br0", 9) };
+        let before = vec![listed(2, "eth0", 5), inner.clone()];
+        for (after, is_partial) in [
+            (before.clone(), false),
+            (vec![listed(2, "eth1", 6)], false),
+            (vec![inner.clone()], true),
+            (vec![listed(2, "eth0", 4), inner.clone()], true),
+            (vec![listed(4, "eth0", 7), inner], true),
+        ] {
+            let held = held_with(&mut shared, root.path(), &[(None, before.clone()), (None, after.clone())]);
+            assert_eq!(held.is_partial, is_partial, "{after:?}");
+        }
+    }
+
+    #[test]
+    fn a_tap_beside_a_cable_that_may_lead_nowhere_is_never_free() {
+        let root = tempfile::tempdir().unwrap();
+        let mut shared = Namespaces::new(root.path(), &[]);
+        let tap = |sent| links::Interface { leads_out: false, may_lead_out: true, ..listed(3, "tap0", sent) };
+        let alone = (None, vec![listed(3, "tap0", 1 << 20)]);
+        for (cable, is_partial) in [(0, true), (9 << 20, false)] {
+            let lists = [alone.clone(), (None, vec![tap(10 << 20), listed(4, "dead", cable)])];
+            assert_eq!(held_with(&mut shared, root.path(), &lists).is_partial, is_partial, "{cable}");
+        }
+    }
+
+    #[test]
+    fn interfaces_that_were_chosen_by_their_names_count_under_others_after_a_restart() {
+        let root = tempfile::tempdir().unwrap();
+        let mut shared = Namespaces::new(root.path(), &["eth*".parse().unwrap()]);
+        let read = |shared: &mut Namespaces, age: Option<Duration>, interfaces: Vec<links::Interface>| {
+            let mut held = held_with(shared, root.path(), &[(age, interfaces)]);
+            let mut found = NamespaceReading::default();
+            held.add_to(7, &mut found);
+            (found.traffic.into_keys().collect::<Vec<_>>(), held.is_doubtful)
+        };
+        let renamed = || vec![listed(2, "n0", 5)];
+        assert_eq!(read(&mut shared, None, renamed()), (vec![], true), "what leads out has another name");
+        let decoy = links::Interface { is_proven: false, ..listed(3, "eth0", 0) };
+        let both = [renamed(), vec![decoy]].concat();
+        assert_eq!(read(&mut shared, None, both), (vec!["/3@7".to_owned()], true), "and one with the name is new");
+        let other = vec![listed(3, "eth0", 0), listed(2, "storage", 5)];
+        assert_eq!(read(&mut shared, None, other), (vec!["/3@7".to_owned()], false), "the operator left it out");
+        let keys = ["/2@7", "/3@8", "eth0", "/x@7"].map(str::to_owned);
+        shared.choose(&keys, Duration::from_secs(90));
+        assert_eq!(read(&mut shared, None, renamed()), (vec!["/2@7".to_owned()], false));
+        let young = Some(Duration::from_secs(5));
+        assert_eq!(read(&mut shared, young, renamed()), (vec![], true), "a namespace that has the number since");
+        shared.choose(&[], Duration::from_secs(90));
+        assert_eq!(read(&mut shared, None, renamed()), (vec![], true));
+    }
+
+    #[test]
+    fn where_names_alone_are_known_one_of_them_has_to_fit() {
+        let root = tempfile::tempdir().unwrap();
+        for (pattern, is_doubtful) in [("eth*", false), ("up*", true)] {
+            let mut shared = Namespaces::new(root.path(), &[pattern.parse().unwrap()]);
+            process(root.path(), 20, "7", Some(5));
+            let mut held = Held::new(&shared, 7, root.path().join("proc/20")).unwrap().unwrap();
+            held.take_list(7, Err(io::ErrorKind::PermissionDenied.into()), &mut shared);
+            held.update(&shared, 7, Duration::from_secs(100), &mut Vec::new()).unwrap();
+            assert_eq!(held.is_doubtful, is_doubtful, "{pattern}");
         }
     }
 

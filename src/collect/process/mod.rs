@@ -240,6 +240,14 @@ impl Scope for ProcessTree {
         self.over
     }
 
+    fn interface_patterns(&self) -> Vec<String> {
+        self.namespaces.wanted()
+    }
+
+    fn choose_interfaces(&mut self, keys: &[String], at: Monotonic) {
+        self.namespaces.choose(keys, at);
+    }
+
     fn instances(&self) -> Vec<(String, Place)> {
         if self.over { Vec::new() } else { vec![(self.names.instance.clone(), self.place())] }
     }

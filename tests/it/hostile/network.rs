@@ -3,7 +3,9 @@
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::{Command, Stdio};
 
+use form_usage_events::clock::{Clock as _, SystemClock};
 use form_usage_events::collect::{Scope, ScopeOptions, ScopeSpec};
+use form_usage_events::events::MetricSet;
 
 use crate::control_group::ControlGroup;
 use crate::scope_network::{Container, MEGABYTES, traffic};
@@ -17,6 +19,13 @@ fn open(group: &ControlGroup, interfaces: &[&str]) -> Box<dyn Scope> {
 
 fn sent(scope: &mut dyn Scope) -> u64 {
     traffic(scope).iter().map(|(_, total)| total.sent).sum()
+}
+
+/// The bytes that were sent, and whether that is a lower bound.
+fn sample(scope: &mut dyn Scope) -> (u64, bool) {
+    let reading = scope.read(SystemClock.monotonic()).unwrap().remove(0).reading;
+    let sent = reading.network.as_ref().unwrap().values().map(|total| total.sent).sum();
+    (sent, reading.missing().intersects(MetricSet::NETWORK))
 }
 
 /// Has the tenant, who owns its namespace, run `ip` there with each of the lines.
@@ -112,4 +121,111 @@ fn an_interface_that_changes_its_name_is_billed_on() {
             before = after;
         }
     }
+}
+
+/// A tap is the way out where a process elsewhere holds it, as with slirp4netns. A cable to a namespace of nobody beside it
+/// carries nothing of it.
+#[test]
+fn a_cable_to_nowhere_hides_no_traffic_of_a_tap() {
+    let Some(group) = ControlGroup::new("nowhere") else { return };
+    let Some(container) = Container::start(&group) else { return };
+    let tap = "import fcntl, os, struct, sys, threading
+tap = os.open('/dev/net/tun', os.O_RDWR)
+fcntl.ioctl(tap, 0x400454ca, struct.pack('16sH22x', b'tap0', 0x1002))
+threading.Thread(target=lambda: [os.read(tap, 65536) for _ in iter(int, 1)], daemon=True).start()
+print('ready', flush=True)
+sys.stdin.readline()";
+    let sender = "import socket
+one = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+for _ in range(4 << 10): one.sendto(bytes(1024), ('198.18.0.2', 9))";
+    let pid = container.child.id().to_string();
+    let mut holder = Command::new("nsenter");
+    holder.args(["-t", &pid, "-n", "python3", "-c", tap]);
+    let mut holder = holder.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn_guarded();
+    let mut lines = BufReader::new(holder.stdout.take().unwrap()).lines();
+    if lines.next().is_none_or(|line| line.is_err()) {
+        return not_run("no tap can be made");
+    }
+    let mut nobody = Command::new("unshare");
+    nobody.args(["-n", "sh", "-c", "echo ready; read end"]);
+    let mut nobody = nobody.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn_guarded();
+    BufReader::new(nobody.stdout.take().unwrap()).lines().next().unwrap().unwrap();
+    let neighbour = "neigh add 198.18.0.2 lladdr 02:00:00:00:00:01 dev tap0";
+    inside(&container, &["addr add 198.18.0.1/24 dev tap0", "link set tap0 up", neighbour]);
+    let send = || {
+        let status = Command::new("nsenter").args(["-t", &pid, "-n", "python3", "-c", sender]).status();
+        assert!(status.unwrap().success());
+    };
+    let mut scope = open(&group, &[]);
+    let before = sample(scope.as_mut());
+    send();
+    let alone = sample(scope.as_mut());
+    // The tap drops what nobody reads in time.
+    assert!(alone.0 - before.0 >= 1 << 20 && !alone.1, "it counts where nothing else leads out: {before:?} {alone:?}");
+    send();
+    inside(&container, &[&format!("link add dead type veth peer name dead2 netns {}", nobody.id())]);
+    assert!(sample(scope.as_mut()).1, "what passed until the cable was there");
+    send();
+    assert!(sample(scope.as_mut()).1, "what passed beside it");
+    assert!(!sample(scope.as_mut()).1, "nothing passed");
+    // What is sent into the cable as well is paid.
+    let mut fresh = open(&group, &[]);
+    sample(fresh.as_mut());
+    send();
+    assert!(sample(fresh.as_mut()).1, "after a restart");
+    holder.kill().unwrap();
+    nobody.kill().unwrap();
+}
+
+#[test]
+fn what_passed_an_uplink_before_it_was_removed_is_named_as_not_metered() {
+    let Some(group) = ControlGroup::new("removed") else { return };
+    let Some(mut container) = Container::start(&group) else { return };
+    if let Err(why) = container.plug() {
+        return not_run(format!("no virtual cable can be laid: {why}"));
+    }
+    inside(&container, &["link add br0 type bridge"]);
+    let mut scope = open(&group, &[]);
+    assert!(!sample(scope.as_mut()).1);
+    container.send();
+    inside(&container, &["link del br0"]);
+    assert!(!sample(scope.as_mut()).1, "a bridge does not count");
+    container.send();
+    inside(&container, &["link del eth0"]);
+    assert!(sample(scope.as_mut()).1, "an uplink does");
+    assert!(!sample(scope.as_mut()).1, "it is named in the period in which it was removed");
+}
+
+#[test]
+fn a_container_that_ends_leaves_no_network_unmetered() {
+    let Some(group) = ControlGroup::new("ends") else { return };
+    let Some(mut container) = Container::start(&group) else { return };
+    if let Err(why) = container.plug() {
+        return not_run(format!("no virtual cable can be laid: {why}"));
+    }
+    let mut scope = open(&group, &[]);
+    let before = sample(scope.as_mut());
+    container.send();
+    container.child.kill().unwrap();
+    container.child.wait().unwrap();
+    let after = sample(scope.as_mut());
+    assert!(!before.1 && !after.1 && after.0 - before.0 >= MEGABYTES << 20, "{before:?} {after:?}");
+}
+
+#[test]
+fn an_interface_that_no_name_fits_is_named_as_not_metered() {
+    let Some(group) = ControlGroup::new("unnamed") else { return };
+    let Some(container) = Container::start(&group) else { return };
+    if let Err(why) = container.plug() {
+        return not_run(format!("no virtual cable can be laid: {why}"));
+    }
+    for (interfaces, is_partial) in [(&["eth*"][..], false), (&["up*"], true), (&[], false)] {
+        assert_eq!(sample(open(&group, interfaces).as_mut()).1, is_partial, "{interfaces:?}");
+    }
+    // A decoy with the name, while what leads out has another one.
+    inside(
+        &container,
+        &["link set eth0 down", "link set eth0 name n0", "link set n0 up", "link add eth0 type veth peer name n1"],
+    );
+    assert!(sample(open(&group, &["eth*"]).as_mut()).1);
 }

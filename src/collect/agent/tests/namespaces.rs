@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::collect::{CollectError, Traffic};
+use crate::events::MetricSet;
 use crate::units::BYTES_PER_MB;
 
 /// A network namespace with one interface.
@@ -21,6 +22,9 @@ const LEFT: usize = 1_000;
 struct Networks {
     groups: BTreeMap<String, (u32, Vec<usize>)>,
     namespaces: Vec<Namespace>,
+    /// The names of interfaces that count, and the keys of those that a scope was told to choose.
+    patterns: Vec<String>,
+    chosen: Vec<Vec<String>>,
 }
 
 #[derive(Debug, Clone)]
@@ -69,6 +73,14 @@ impl Scope for Groups {
         self.known = networks.groups.iter().map(|(path, (life, _))| (path.clone(), *life)).collect();
         self.looked = true;
         Ok(observed)
+    }
+
+    fn interface_patterns(&self) -> Vec<String> {
+        self.networks.borrow().patterns.clone()
+    }
+
+    fn choose_interfaces(&mut self, keys: &[String], _at: Monotonic) {
+        self.networks.borrow_mut().chosen.push(keys.to_vec());
     }
 }
 
@@ -324,6 +336,64 @@ fn a_namespace_whose_owner_is_forgotten_does_not_begin_at_zero() {
     run.sample();
     run.pass(own, 1);
     assert_eq!(run.end(), sums(&[("a", 5), ("long", 1)]));
+}
+
+#[test]
+fn a_socket_in_a_namespace_that_was_left_before_a_restart_is_not_metered() {
+    for (left, ends) in [(true, false), (false, true), (false, false)] {
+        let mut run = Run::start();
+        run.enter("a", 1, &[]);
+        run.enter("b", 1, &[]);
+        run.sample();
+        let own = run.namespace(7);
+        run.enter("a", 1, &[own]);
+        run.pass(own, 3);
+        run.sample();
+        run.enter("a", 1, &[if left { own + LEFT } else { own }]);
+        run.sample();
+        if left || ends {
+            // No process is there by which another process could find it.
+            run.enter("a", 1, &[]);
+        }
+        run.restart(1);
+        (0..12).for_each(|_| run.sample());
+        run.restart(1);
+        (0..12).for_each(|_| run.sample());
+        let flags = |who: &str| {
+            let events = run.events.iter().filter(|event| event.event.instance_id == who);
+            let flags = events.map(|event| event.not_metered.intersects(MetricSet::NETWORK));
+            let flags: Vec<bool> = flags.collect();
+            (flags.iter().any(|is| *is), flags.last().copied())
+        };
+        assert_eq!(flags("a"), (left || ends, Some(left)), "left: {left}, ends: {ends}");
+        assert_eq!(flags("b"), (false, Some(false)));
+        // Where another instance has the number, it is another namespace, or that one is billed for it.
+        run.enter("b", 1, &[own]);
+        run.events.clear();
+        (0..22).for_each(|_| run.sample());
+        let last = run.events.iter().rfind(|event| event.event.instance_id == "a").unwrap();
+        assert!(!last.not_metered.intersects(MetricSet::NETWORK), "left: {left}, ends: {ends}");
+    }
+}
+
+#[test]
+fn interfaces_that_a_pattern_chose_are_chosen_after_a_restart_by_the_same_pattern() {
+    let mut run = Run::start();
+    run.networks.borrow_mut().patterns = vec!["eth*".to_owned()];
+    run.sample();
+    let own = run.namespace(7);
+    run.enter("a", 1, &[own]);
+    run.sample();
+    assert!(run.networks.borrow().chosen.is_empty());
+    run.restart(1);
+    let chosen = std::mem::take(&mut run.networks.borrow_mut().chosen);
+    assert_eq!(chosen, [vec!["/2@7".to_owned()], vec![]], "for the first sample alone");
+    let kept = kept(&run.agent);
+    run.networks.borrow_mut().patterns = vec!["up*".to_owned()];
+    run.second += 1;
+    run.agent = Agent::resume(vec![groups(&run.networks)], periods(10), kept, now(run.second * 1_000));
+    run.sample();
+    assert!(run.networks.borrow().chosen.is_empty(), "another pattern chooses anew");
 }
 
 #[derive(Debug, Clone)]
