@@ -99,7 +99,7 @@ Register-ArgumentCompleter -Native -CommandName 'formusage' -ScriptBlock {
             [CompletionResult]::new('--stream-max-bytes', '--stream-max-bytes', [CompletionResultType]::ParameterName, 'The most bytes that a stream that is made keeps')
             [CompletionResult]::new('--duplicate-window', '--duplicate-window', [CompletionResultType]::ParameterName, 'How long a stream that is made knows repeats of an event')
             [CompletionResult]::new('--spool', '--spool', [CompletionResultType]::ParameterName, 'The spool''s file; by default spool.db in $FORMUSAGE_STATE_DIR, else $STATE_DIRECTORY, else $XDG_STATE_HOME/formusage, else /var/lib/formusage for root, else ~/.local/state/formusage')
-            [CompletionResult]::new('--spool-max-bytes', '--spool-max-bytes', [CompletionResultType]::ParameterName, 'The most bytes in use before nothing more is read (B, KB, MB, GB, TB: powers of 1024); at least 128KB')
+            [CompletionResult]::new('--spool-max-bytes', '--spool-max-bytes', [CompletionResultType]::ParameterName, 'The most bytes in use before nothing more is read, three quarters of it for one destination (B, KB, MB, GB, TB: powers of 1024); at least 128KB')
             [CompletionResult]::new('--spool-sync', '--spool-sync', [CompletionResultType]::ParameterName, 'When what was read counts as taken')
             [CompletionResult]::new('--retain', '--retain', [CompletionResultType]::ParameterName, 'Keep delivered events for so long, for `spool reconcile`; 0s for not at all')
             [CompletionResult]::new('--retain-max-bytes', '--retain-max-bytes', [CompletionResultType]::ParameterName, 'The most bytes of delivered events to keep')

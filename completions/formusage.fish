@@ -92,7 +92,7 @@ complete -c formusage -n "__fish_formusage_using_subcommand publish" -l stream-m
 complete -c formusage -n "__fish_formusage_using_subcommand publish" -l stream-max-bytes -d 'The most bytes that a stream that is made keeps' -r
 complete -c formusage -n "__fish_formusage_using_subcommand publish" -l duplicate-window -d 'How long a stream that is made knows repeats of an event' -r
 complete -c formusage -n "__fish_formusage_using_subcommand publish" -l spool -d 'The spool\'s file; by default spool.db in $FORMUSAGE_STATE_DIR, else $STATE_DIRECTORY, else $XDG_STATE_HOME/formusage, else /var/lib/formusage for root, else ~/.local/state/formusage' -r -F
-complete -c formusage -n "__fish_formusage_using_subcommand publish" -l spool-max-bytes -d 'The most bytes in use before nothing more is read (B, KB, MB, GB, TB: powers of 1024); at least 128KB' -r
+complete -c formusage -n "__fish_formusage_using_subcommand publish" -l spool-max-bytes -d 'The most bytes in use before nothing more is read, three quarters of it for one destination (B, KB, MB, GB, TB: powers of 1024); at least 128KB' -r
 complete -c formusage -n "__fish_formusage_using_subcommand publish" -l spool-sync -d 'When what was read counts as taken' -r -f -a "full\t'When the disk has it'
 normal\t'When the operating system has it: a power cut may lose the last moments'"
 complete -c formusage -n "__fish_formusage_using_subcommand publish" -l retain -d 'Keep delivered events for so long, for `spool reconcile`; 0s for not at all' -r

@@ -6,6 +6,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use rusqlite::limits::Limit;
 use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 
 use crate::files;
@@ -13,6 +14,13 @@ pub(crate) use crate::files::with_suffix;
 
 /// How long another process's transaction is waited for.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The most bytes that a value or a row may have. One that is larger was not written by us; it is an error to read it, and
+/// costs no memory.
+pub(crate) const MAX_VALUE_BYTES: u64 = 64 << 20;
+/// The most memory that SQLite takes in this process, where it is limited. A row is held whole while it is looked for in an
+/// index, whatever its size.
+const MAX_MEMORY_BYTES: u64 = 256 << 20;
 
 /// What SQLite keeps beside a file.
 const BESIDE: [&str; 3] = ["-wal", "-shm", "-journal"];
@@ -109,8 +117,14 @@ impl StoreError {
 
 /// What to do about the more likely errors.
 fn hint(error: &rusqlite::Error) -> &'static str {
-    use ErrorCode::{CannotOpen, DatabaseCorrupt, PermissionDenied, ReadOnly};
+    use ErrorCode::{CannotOpen, DatabaseCorrupt, OutOfMemory, PermissionDenied, ReadOnly, TooBig};
     match error.sqlite_error_code() {
+        Some(TooBig) => {
+            "; a row of it is larger than 64 MiB, the most that is read, and was not written by formusage: keep the file, and start a new one under another name"
+        }
+        Some(OutOfMemory) => {
+            "; there is too little memory, or a row of the file is larger than 64 MiB, the most that is read: keep the file, and start a new one under another name"
+        }
         Some(CannotOpen) => "; check that its folder exists and that you may write there",
         Some(PermissionDenied | ReadOnly) => "; check that you may write the file and its folder",
         Some(DatabaseCorrupt) => "; the file is damaged: keep it, and start a new one under another name",
@@ -131,6 +145,23 @@ pub(crate) fn identity(path: &Path) -> Option<(u64, u64)> {
         let _ = path;
         None
     }
+}
+
+/// Limits the memory of SQLite in this process to 256 MiB, for all connections together. For a program of its own: a row
+/// of hundreds of megabytes in a file that somebody else made is an error then.
+pub fn limit_memory() {
+    let limited = Connection::open_in_memory().and_then(|it| {
+        it.pragma_update_and_check(None, "hard_heap_limit", MAX_MEMORY_BYTES, |row| row.get::<_, u64>(0))
+    });
+    if let Err(error) = limited {
+        tracing::debug!("the memory of SQLite is not limited: {error}");
+    }
+}
+
+/// Keeps values of more than [`MAX_VALUE_BYTES`] from being read or written on `connection`.
+pub(crate) fn limit_values(connection: &Connection) -> rusqlite::Result<()> {
+    let most = i32::try_from(MAX_VALUE_BYTES).unwrap_or(i32::MAX);
+    connection.set_limit(Limit::SQLITE_LIMIT_LENGTH, most).map(drop)
 }
 
 /// Opens the file at `path` for reading and writing; makes it where there is none, and brings an older schema up to
@@ -181,6 +212,7 @@ fn connect(path: &Path, flags: OpenFlags) -> Result<Connection, StoreError> {
     let refuse = |error| StoreError::Sqlite { path: path.to_owned(), error };
     let connection = Connection::open_with_flags(name, flags | OpenFlags::SQLITE_OPEN_NOFOLLOW).map_err(refuse)?;
     connection.busy_timeout(BUSY_TIMEOUT).map_err(refuse)?;
+    limit_values(&connection).map_err(refuse)?;
     Ok(connection)
 }
 
@@ -251,4 +283,20 @@ fn pragma(connection: &Connection, name: &str) -> rusqlite::Result<i32> {
 
 fn tables(connection: &Connection) -> rusqlite::Result<i64> {
     connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_of_sqlite_is_limited_where_that_is_asked_for() {
+        limit_memory();
+        let connection = Connection::open_in_memory().unwrap();
+        let limit: u64 = connection.query_row("PRAGMA hard_heap_limit", [], |row| row.get(0)).unwrap();
+        assert_eq!(limit, MAX_MEMORY_BYTES);
+        let large = connection.query_row("SELECT length(hex(zeroblob(130 << 20)))", [], |row| row.get::<_, u64>(0));
+        let error = StoreError::of(Path::new("q.db"), large.unwrap_err());
+        assert!(error.to_string().contains("larger than 64 MiB"), "{error}");
+    }
 }

@@ -33,7 +33,7 @@ pub use intake::{AttemptHistory, Intake, IntakeReader, IntakeRules, Origin, Refu
 pub use latency::{LATENCY_BOUNDS, Latency, LatencyHistogram};
 pub use pipeline::{Keeper, Pipeline, PipelineError, PipelineOptions, Progress, Stop};
 pub use publisher::EventPublisher;
-pub use read_ahead::{ReadAhead, ReadSize};
+pub use read_ahead::ReadAhead;
 #[cfg(feature = "sqlite")]
 pub use reconcile::{ReconcileError, Reconciliation, reconcile};
 pub use report::{NotTaken, Report, Resumed};

@@ -13,11 +13,13 @@ const LOOK_AGAIN: Duration = Duration::from_millis(100);
 ///
 /// Before each read the reader calls [`ReadAhead::wait`], [`ReadAhead::is_over`] and then [`ReadAhead::start`]; before it
 /// passes lines on, it counts them with [`ReadAhead::gave`].
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct ReadAhead(Arc<Shared>);
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Shared {
+    /// The reader reads no more while lines of so many bytes were read and are not in the spool yet.
+    most_bytes: usize,
     state: Mutex<State>,
     changed: Condvar,
 }
@@ -29,39 +31,41 @@ struct State {
     is_ending: bool,
     /// Nobody takes what it reads.
     is_over: bool,
-    /// Lines that were given and are not kept yet.
-    under_way: usize,
-}
-
-/// How much may be read at once.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ReadSize {
-    /// The reader may fill its buffer.
-    Any,
-    /// One byte: the reader is held back, and is to stop where the line ends.
-    OneByte,
+    /// Lines that were given and are not kept yet, and their bytes.
+    lines: usize,
+    bytes: usize,
 }
 
 impl ReadAhead {
+    /// Lets lines of `most_bytes` be read ahead, and the rest of a line that was begun.
+    #[must_use]
+    pub fn new(most_bytes: usize) -> Self {
+        Self(Arc::new(Shared { most_bytes, state: Mutex::default(), changed: Condvar::new() }))
+    }
+
     /// Waits until something may be read. All that was read before has been given, but for the beginning of a line where
     /// the reader stands `within_line`. `is_at_end` says whether nobody writes into the pipe any more: then the little
     /// that is left in it is read, so that its end is seen.
     pub fn wait(&self, within_line: bool, is_at_end: impl Fn() -> bool) {
         let mut state = self.0.lock();
-        while !(state.is_over || state.may_read(within_line) || state.is_held && (state.is_ending || is_at_end())) {
+        while !(state.is_over
+            || self.0.may_read(&state, within_line)
+            || state.is_held && (state.is_ending || is_at_end()))
+        {
             let waited = self.0.changed.wait_timeout(state, LOOK_AGAIN);
             state = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
     }
 
-    /// Whether a read may begin now, behind a wait for the input; how much it may take.
-    pub fn start(&self, within_line: bool, is_at_end: impl Fn() -> bool) -> Option<ReadSize> {
+    /// Whether a read may begin now, behind a wait for the input; how many bytes it may take. One that is held back within
+    /// a line goes on byte by byte, to stop where the line ends.
+    pub fn start(&self, within_line: bool, is_at_end: impl Fn() -> bool) -> Option<usize> {
         let state = self.0.lock();
-        let at_end = state.is_held && is_at_end();
-        if !state.may_read(within_line) && !at_end {
-            return None;
+        if state.is_held && is_at_end() {
+            return Some(usize::MAX);
         }
-        Some(if state.is_held && !at_end { ReadSize::OneByte } else { ReadSize::Any })
+        let left = if state.is_held { 0 } else { self.0.most_bytes.saturating_sub(state.bytes) };
+        self.0.may_read(&state, within_line).then_some(left.max(1))
     }
 
     /// Whether the reader is to close its input now instead of waiting for more: whoever writes into it then hears that
@@ -71,20 +75,28 @@ impl ReadAhead {
         state.is_over || (state.is_ending && !within_line && (state.is_held || !has_input()))
     }
 
-    /// The reader is about to give so many lines.
-    pub fn gave(&self, lines: usize) {
-        self.0.lock().under_way += lines;
+    /// The reader is about to give so many lines, of so many bytes together.
+    pub fn gave(&self, lines: usize, bytes: usize) {
+        let mut state = self.0.lock();
+        state.lines += lines;
+        state.bytes += bytes;
     }
 }
 
 #[cfg(feature = "sqlite")]
 impl ReadAhead {
     /// So many of the lines given are on disk, or somebody else's matter.
-    pub(super) fn kept(&self, lines: usize) {
+    pub(super) fn kept(&self, lines: usize, bytes: usize) {
         let mut state = self.0.lock();
-        state.under_way = state.under_way.saturating_sub(lines);
+        state.lines = state.lines.saturating_sub(lines);
+        state.bytes = state.bytes.saturating_sub(bytes);
         drop(state);
         self.0.changed.notify_all();
+    }
+
+    /// How many bytes of lines may be read ahead.
+    pub(super) fn most_bytes(&self) -> usize {
+        self.0.most_bytes
     }
 
     /// Nothing more is to be read.
@@ -120,11 +132,9 @@ impl Shared {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
 
-impl State {
-    const fn may_read(&self, within_line: bool) -> bool {
-        within_line || (!self.is_held && self.under_way < MOST_LINES)
+    const fn may_read(&self, state: &State, within_line: bool) -> bool {
+        within_line || (!state.is_held && state.lines < MOST_LINES && state.bytes < self.most_bytes)
     }
 }
 
@@ -133,30 +143,31 @@ mod tests {
     use super::*;
 
     const OPEN: fn() -> bool = || false;
+    const BYTES: usize = 1_000;
 
     #[test]
     fn a_reader_that_is_held_ends_its_line_and_no_more() {
-        let ahead = ReadAhead::default();
+        let ahead = ReadAhead::new(BYTES);
         ahead.wait(false, OPEN);
-        assert_eq!(ahead.start(false, OPEN), Some(ReadSize::Any));
+        assert_eq!(ahead.start(false, OPEN), Some(BYTES));
         ahead.hold();
         ahead.wait(true, OPEN);
-        assert_eq!(ahead.start(true, OPEN), Some(ReadSize::OneByte));
+        assert_eq!(ahead.start(true, OPEN), Some(1));
         assert_eq!(ahead.start(false, OPEN), None);
         // Where nobody writes any more, what is left is read.
-        assert_eq!(ahead.start(false, || true), Some(ReadSize::Any));
+        assert_eq!(ahead.start(false, || true), Some(usize::MAX));
         let reader = std::thread::spawn({
             let ahead = ahead.clone();
             move || ahead.wait(false, OPEN)
         });
         ahead.release();
         reader.join().unwrap();
-        assert_eq!(ahead.start(false, OPEN), Some(ReadSize::Any));
+        assert_eq!(ahead.start(false, OPEN), Some(BYTES));
     }
 
     #[test]
     fn reader_that_is_to_end_reads_what_is_there_and_no_more() {
-        let ahead = ReadAhead::default();
+        let ahead = ReadAhead::new(BYTES);
         assert!(!ahead.is_over(false, || false));
         ahead.end();
         assert!(!ahead.is_over(false, || true));
@@ -173,10 +184,17 @@ mod tests {
 
     #[test]
     fn no_more_is_read_than_is_kept_soon() {
-        let ahead = ReadAhead::default();
-        ahead.gave(MOST_LINES);
+        let ahead = ReadAhead::new(BYTES);
+        ahead.gave(MOST_LINES, 0);
         assert_eq!(ahead.start(false, OPEN), None);
-        ahead.kept(1);
-        assert_eq!(ahead.start(false, OPEN), Some(ReadSize::Any));
+        ahead.kept(MOST_LINES, 0);
+        assert_eq!(ahead.start(false, OPEN), Some(BYTES));
+        // Few long lines are as much as many short ones.
+        ahead.gave(1, BYTES - 10);
+        assert_eq!(ahead.start(false, OPEN), Some(10));
+        ahead.gave(1, 300);
+        assert_eq!((ahead.start(false, OPEN), ahead.start(true, OPEN)), (None, Some(1)));
+        ahead.kept(1, BYTES);
+        assert_eq!(ahead.start(false, OPEN), Some(BYTES - 290));
     }
 }

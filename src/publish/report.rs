@@ -26,6 +26,10 @@ pub struct Report {
     pub dead: u64,
     /// Lines that are no valid events; kept as dead letters.
     pub refused: u64,
+    /// Pieces of such lines beyond the first of each, where they were too long to be held whole; each is a dead letter in
+    /// the spool.
+    #[serde(skip)]
+    pub further_pieces: u64,
     /// Events that an earlier run left in the spool, or that another publisher took.
     #[serde(skip_serializing_if = "Resumed::is_empty")]
     pub resumed: Resumed,

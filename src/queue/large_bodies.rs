@@ -1,5 +1,6 @@
 //! Large bodies, of which a few are read at a time, since each takes memory.
 //!
+//! The first [`STEP_BYTES`] are read before a place is asked for, so that who sends a few bytes and no more holds none.
 //! A body that stalls gives its place up to the next that waits; who sends slowly is asked for [`STEP_BYTES`] in
 //! [`LEAST_AGE`] only where others wait.
 
@@ -74,6 +75,12 @@ pub(super) async fn few_large_bodies(State(bodies): State<Arc<LargeBodies>>, req
     if length.is_some_and(|length: u64| length <= LARGE_BODY) {
         return next.run(request).await;
     }
+    let (parts, body) = request.into_parts();
+    let (body, is_whole) = with_its_beginning(body).await;
+    let request = Request::from_parts(parts, body);
+    if is_whole {
+        return next.run(request).await;
+    }
     let place = bodies.enter().await;
     let mut request = request.map(|body| place.watch(body));
     request.extensions_mut().insert(place.clone());
@@ -84,4 +91,20 @@ pub(super) async fn few_large_bodies(State(bodies): State<Arc<LargeBodies>>, req
             (StatusCode::REQUEST_TIMEOUT, [(header::CONNECTION, "close")], words).into_response()
         }
     }
+}
+
+/// `body` once [`STEP_BYTES`] of it came, and whether that is all of it.
+async fn with_its_beginning(body: Body) -> (Body, bool) {
+    let mut rest = body.into_data_stream();
+    let (mut beginning, mut bytes, mut is_whole) = (Vec::new(), 0, false);
+    while bytes < STEP_BYTES && !is_whole {
+        match rest.next().await {
+            Some(chunk) => {
+                bytes += chunk.as_ref().map_or(STEP_BYTES, |bytes| bytes.len());
+                beginning.push(chunk);
+            }
+            None => is_whole = true,
+        }
+    }
+    (Body::from_stream(futures_util::stream::iter(beginning).chain(rest)), is_whole)
 }

@@ -11,6 +11,7 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension, params_from_iter};
 use super::store::{connect, identity};
 use super::{SpoolError, Sync};
 use crate::clock::block;
+use crate::database;
 pub(super) use crate::database::with_suffix;
 use crate::events::EncodedEvent;
 use crate::files;
@@ -117,7 +118,7 @@ pub(super) fn put_aside(path: &Path, sync: Sync, now: i64) -> Result<Option<Dama
     let fresh = connect(path, sync)?;
     let mut damage = Damage { put_aside: aside.clone(), events: 0, letters: 0, retained: 0, complete: true };
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    match Connection::open_with_flags(&aside, flags) {
+    match Connection::open_with_flags(&aside, flags).and_then(limited) {
         Ok(old) => carry_over(&old, &fresh, &mut damage),
         Err(_) => damage.complete = false,
     }
@@ -125,6 +126,10 @@ pub(super) fn put_aside(path: &Path, sync: Sync, now: i64) -> Result<Option<Dama
         with_a_new_head(&aside, &fresh, &mut damage);
     }
     Ok(Some(damage))
+}
+
+fn limited(connection: Connection) -> rusqlite::Result<Connection> {
+    database::limit_values(&connection).map(|()| connection)
 }
 
 /// Locks `file`, which another publisher may have locked to put it aside; gives up after so many tries with a pause between
@@ -155,7 +160,7 @@ fn with_a_new_head(aside: &Path, fresh: &Connection, damage: &mut Damage) {
         }
         write_head(&copy, fresh)?;
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        Connection::open_with_flags(&copy, flags).map_err(std::io::Error::other)
+        Connection::open_with_flags(&copy, flags).and_then(limited).map_err(std::io::Error::other)
     })();
     if let Ok(old) = opened {
         let mut found = Damage { complete: true, events: 0, letters: 0, retained: 0, ..damage.clone() };

@@ -165,7 +165,7 @@ impl Store {
                 found.looked_at = seq;
                 let run: i64 = row.get(1)?;
                 let body: Vec<u8> = row.get(3)?;
-                bytes += body.len();
+                bytes += body.len() + instance.len();
                 let id: Vec<u8> = row.get(6)?;
                 let broken = found.broken.len();
                 match EncodedEvent::decode_stored(&body) {

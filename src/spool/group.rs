@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
 
 use super::damage::with_suffix;
+use super::shares::Coming;
 use super::store::{Store, usage};
 use super::{NewItem, SpoolError, letter_age, letters, reserve, shares};
 use crate::circuit_breaker::BreakerRecord;
@@ -16,8 +17,6 @@ use crate::events::EventId;
 const RESERVED_BYTES: u64 = 16 << 20;
 /// Which part of the spool lines that are no events may fill, as a divisor.
 const REFUSED_SHARE: u64 = 4;
-/// What was read ahead of a pipe goes so far beyond the limit: more is never on its way into the spool.
-const READ_AHEAD_BYTES: u64 = 4 << 20;
 /// So many rows of retained events are removed in one transaction at most, so that none takes long.
 const PRUNED_AT_ONCE: i64 = 4_096;
 
@@ -57,7 +56,7 @@ pub(super) enum Room {
     /// What [`SpoolOptions::max_bytes`](super::SpoolOptions::max_bytes) and the disk leave.
     #[default]
     Limit,
-    /// [`READ_AHEAD_BYTES`] more, and half of what the disk leaves to others: nobody could give these items again.
+    /// An eighth more, at most 4 MiB, and half of what the disk leaves to others: nobody could give these items again.
     ReadAhead,
 }
 
@@ -111,7 +110,7 @@ impl Store {
     /// Commits `group`; all of it or nothing.
     pub(super) fn commit(&mut self, group: &Group, now: i64) -> Result<(), SpoolError> {
         if !group.items.is_empty() {
-            self.check_room(bytes_of(&group.items), group.room)?;
+            self.check_room(Coming::of(&group.items), group.room)?;
         }
         let retains = !self.options.retain.is_zero() && self.options.retain_max_bytes > 0;
         self.write(group, now, retains)?;
@@ -256,7 +255,7 @@ impl Store {
     }
 
     /// Makes room by dropping retained events, or refuses.
-    fn check_room(&mut self, coming: u64, room: Room) -> Result<(), SpoolError> {
+    fn check_room(&mut self, coming: Coming, room: Room) -> Result<(), SpoolError> {
         if room == Room::Limit {
             self.check_refused_events()?;
         }
@@ -270,31 +269,24 @@ impl Store {
         }
     }
 
-    /// Whether an event may be taken: where one of a few bytes may not, a small disk would be waited for in vain. Drops
-    /// retained events as taking does.
-    pub(super) fn has_room(&mut self) -> bool {
-        self.check_room(1, Room::Limit).is_ok()
+    /// Why no event may be taken, if none may: where one of a few bytes may not, a small disk would be waited for in vain.
+    /// Drops retained events as taking does.
+    pub(super) fn check_room_for_one(&mut self) -> Result<(), SpoolError> {
+        self.check_room(Coming::LEAST, Room::Limit)
     }
 
-    /// Why `coming` more bytes may not be taken, if they may not.
-    fn lack_of_room(&self, coming: u64, room: Room) -> Result<Option<SpoolError>, SpoolError> {
-        let path = || self.path.clone();
-        let (beyond, share) = match room {
-            Room::Limit => (0, 1),
-            Room::ReadAhead => (READ_AHEAD_BYTES, 2),
-        };
+    /// Why `coming` may not be taken, if it may not.
+    fn lack_of_room(&mut self, coming: Coming, room: Room) -> Result<Option<SpoolError>, SpoolError> {
         let (used, free) = usage(&self.connection).map_err(|error| self.refuse(error))?;
-        let max = self.options.max_bytes;
-        let limit =
-            shares::limit_of(&self.connection, self.destination, coming, max).map_err(|error| self.refuse(error))?;
-        if used.saturating_add(coming) > limit.saturating_add(beyond) {
-            let path = path();
+        if let Some(limit) = self.exceeded_limit(coming, used, room)? {
+            let (path, coming, max) = (self.path.clone(), coming.bytes, self.options.max_bytes);
             return Ok(Some(if limit == max {
                 SpoolError::LimitReached { path, coming, used, limit }
             } else {
                 SpoolError::ShareReached { path, destination: self.url.clone(), coming, used, limit, max }
             }));
         }
+        let (coming, share) = (coming.bytes, if room == Room::ReadAhead { 2 } else { 1 });
         let Some((total, left)) = reserve::disk(&self.path) else { return Ok(None) };
         // What is in the log goes into the file before the log can be used anew; so does what is coming, and its index.
         let log = with_suffix(&self.path, "-wal").metadata().map_or(0, |it| it.len());
@@ -309,7 +301,7 @@ impl Store {
         let needed = missing.saturating_add(log).saturating_add(grows_by);
         let lacks = (missing > 0 || !fits_within) && left < needed;
         if lacks || (missing > 0 && reserve::hold(&self.path, size).is_err()) {
-            return Ok(Some(StoreError::Full { path: path() }.into()));
+            return Ok(Some(StoreError::Full { path: self.path.clone() }.into()));
         }
         Ok(None)
     }
@@ -327,14 +319,6 @@ impl Store {
         })();
         dropped.map_err(|error| self.refuse(error))
     }
-}
-
-fn bytes_of(items: &[NewItem]) -> u64 {
-    let size = |item: &NewItem| match item {
-        NewItem::Event(event) => event.encoded.body().len(),
-        NewItem::Letter(letter) => letter.raw.len(),
-    };
-    items.iter().map(size).sum::<usize>() as u64
 }
 
 fn take(

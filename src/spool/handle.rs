@@ -13,7 +13,7 @@ use tokio::sync::oneshot;
 use super::damage::{self, Damage};
 use super::group::{Group, Remembered, Room, Settlement};
 use super::store::Store;
-use super::{Fetched, NewItem, SpoolError, SpoolOptions, Tally, reserve};
+use super::{Fetched, NewItem, SpoolError, SpoolOptions, Tally, reserve, shares};
 use crate::circuit_breaker::BreakerRecord;
 use crate::clock::{Clock, Monotonic};
 use crate::database::StoreError;
@@ -24,8 +24,6 @@ use crate::transport::BatchLimits;
 const LINGER: Duration = Duration::from_millis(50);
 /// So many settlements are committed without waiting for more.
 const ENOUGH: usize = 4_096;
-/// What a spool that holds nothing has in use, at most.
-const EMPTY_BYTES: u64 = 64 << 10;
 /// How long to wait before settlements that could not be written are tried again.
 const RETRY: Duration = Duration::from_secs(1);
 
@@ -36,7 +34,7 @@ type TakeResult = Result<(), (SpoolError, Vec<NewItem>)>;
 #[derive(Debug)]
 enum Request {
     Take(Vec<NewItem>, Room, Reply<TakeResult>),
-    HasRoom(Reply<bool>),
+    CheckRoom(Reply<Result<(), SpoolError>>),
     Fetch(BatchLimits, Reply<Result<Fetched, SpoolError>>),
     Tally(Reply<Result<Tally, SpoolError>>),
     Settle(Settlement),
@@ -52,7 +50,7 @@ pub struct Spool {
     path: Arc<Path>,
     requests: Sender<Request>,
     breaker: BreakerRecord,
-    largest_item: u64,
+    max_bytes: u64,
     damages: Arc<Mutex<Vec<Damage>>>,
 }
 
@@ -64,7 +62,7 @@ impl Spool {
     /// When the file can't be opened or is no spool.
     pub fn open(path: &Path, url: &str, options: SpoolOptions, clock: Arc<dyn Clock>) -> Result<Self, SpoolError> {
         let damages: Arc<Mutex<Vec<Damage>>> = Arc::default();
-        let largest_item = options.max_bytes.saturating_sub(EMPTY_BYTES);
+        let max_bytes = options.max_bytes;
         let mut store = open(path, url, &options, &*clock, &damages)?;
         store.drop_old_letters(clock.unix_seconds());
         let breaker = store.breaker()?;
@@ -75,7 +73,7 @@ impl Spool {
             .name("spool".to_owned())
             .spawn(move || keeper.run())
             .map_err(|error| SpoolError::Io { path: path.to_owned(), error })?;
-        Ok(Self { path: path.into(), requests, breaker, largest_item, damages })
+        Ok(Self { path: path.into(), requests, breaker, max_bytes, damages })
     }
 
     /// The file.
@@ -90,11 +88,18 @@ impl Spool {
         &self.breaker
     }
 
-    /// The most bytes that an event or a dead letter may have: a larger one would not fit into a spool that is empty, and
-    /// [`Spool::take`] would refuse it for ever.
+    /// The most bytes that an event or a dead letter may have, 63 MiB at most: a larger one would not fit into a spool that
+    /// is empty, and [`Spool::take`] would refuse it for ever.
     #[must_use]
-    pub const fn largest_item(&self) -> u64 {
-        self.largest_item
+    pub fn largest_item(&self) -> u64 {
+        shares::largest_item(self.max_bytes)
+    }
+
+    /// How many bytes of lines may be read ahead of a pipe, so that there is room for all of them in a full spool: a
+    /// sixteenth of it, at most 2 MiB.
+    #[must_use]
+    pub fn read_ahead_bytes(&self) -> usize {
+        usize::try_from(shares::read_ahead_bytes(self.max_bytes)).unwrap_or(usize::MAX)
     }
 
     /// What was done about damage, so far.
@@ -111,8 +116,8 @@ impl Spool {
         self.take_within(items, Room::Limit).await
     }
 
-    /// Takes `items` that nobody could give again, as [`Spool::take`] does and up to 4 MiB beyond
-    /// [`SpoolOptions::max_bytes`].
+    /// Takes `items` that nobody could give again, as [`Spool::take`] does and beyond its limits by up to
+    /// an eighth of [`SpoolOptions::max_bytes`], at most 4 MiB.
     ///
     /// # Errors
     /// Why nothing of it was taken, and the items.
@@ -131,8 +136,15 @@ impl Spool {
 
     /// Whether there is room again.
     pub async fn has_room(&self) -> bool {
-        let (reply, answer) = oneshot::channel();
-        self.requests.send(Request::HasRoom(reply)).is_ok() && answer.await.unwrap_or(false)
+        self.check_room().await.is_ok()
+    }
+
+    /// Whether there is room again.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub async fn check_room(&self) -> Result<(), SpoolError> {
+        self.ask(Request::CheckRoom).await
     }
 
     /// The next events that wait and that no other publisher holds, within `limits`. They are held until they are
@@ -287,8 +299,8 @@ impl Keeper {
 
     fn answer(&mut self, request: Request) {
         match request {
-            Request::HasRoom(reply) => {
-                let _ = reply.send(self.commit().is_ok() && self.store.has_room());
+            Request::CheckRoom(reply) => {
+                let _ = reply.send(self.commit().and_then(|()| self.store.check_room_for_one()));
             }
             Request::Take(items, room, reply) => {
                 (self.group.items, self.group.room) = (items, room);

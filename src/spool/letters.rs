@@ -6,6 +6,7 @@ use rusqlite::{Connection, OptionalExtension, Row, ToSql, params};
 use serde::Serialize;
 
 use super::NewItem;
+use super::look::up_to_bytes;
 use super::store::destination_id;
 use crate::events::EncodedEvent;
 
@@ -108,7 +109,8 @@ fn read(row: &Row<'_>) -> rusqlite::Result<DeadLetter> {
     })
 }
 
-/// Letters with numbers above `after`, at most `most` of them, in the order of their numbers.
+/// Letters with numbers above `after`, in the order of their numbers: at most `most` of them, and no more once they have
+/// [`PIECE_BYTES`](super::look::PIECE_BYTES).
 pub(super) fn list(connection: &Connection, after: u64, most: usize) -> rusqlite::Result<Vec<DeadLetter>> {
     let sql = format!(
         "SELECT {COLUMNS} FROM dead_letters JOIN destinations ON destinations.id = destination
@@ -116,7 +118,7 @@ pub(super) fn list(connection: &Connection, after: u64, most: usize) -> rusqlite
     );
     let mut statement = connection.prepare_cached(&sql)?;
     let rows = statement.query_map(params![after, i64::try_from(most).unwrap_or(i64::MAX)], read)?;
-    rows.collect()
+    up_to_bytes(rows, |letter| letter.raw.len() + letter.reason.len() + letter.source.len() + letter.destination.len())
 }
 
 pub(super) fn find(connection: &Connection, id: u64) -> rusqlite::Result<Option<DeadLetter>> {

@@ -13,6 +13,8 @@ use crate::events::{EncodedEvent, EventId};
 
 /// Rows are read in pieces of so many, so that memory stays flat and no lock lasts long.
 const PIECE: usize = 512;
+/// So many bytes at a time, and the last row.
+pub(super) const PIECE_BYTES: usize = 8 << 20;
 
 /// A spool's file, opened to look at it and to mend it by hand.
 #[derive(Debug)]
@@ -100,6 +102,23 @@ pub struct Lister<'a> {
     after: u64,
 }
 
+/// The first of `rows`: no more once they have [`PIECE_BYTES`] by `size`.
+pub(super) fn up_to_bytes<T>(
+    rows: impl Iterator<Item = rusqlite::Result<T>>,
+    size: impl Fn(&T) -> usize,
+) -> rusqlite::Result<Vec<T>> {
+    let (mut found, mut bytes) = (Vec::new(), 0);
+    for row in rows {
+        let row = row?;
+        bytes += size(&row);
+        found.push(row);
+        if bytes >= PIECE_BYTES {
+            break;
+        }
+    }
+    Ok(found)
+}
+
 impl Lister<'_> {
     /// The next piece; empty at the end.
     ///
@@ -129,7 +148,7 @@ impl Lister<'_> {
         let rows = (|| {
             let mut statement = self.file.connection.prepare_cached(&sql)?;
             let rows = statement.query_map(params![self.after, self.destination, PIECE as i64], read)?;
-            rows.collect::<rusqlite::Result<Vec<_>>>()
+            up_to_bytes(rows, |event| event.body.len() + event.source.len() + event.destination.len())
         })();
         let rows = rows.map_err(|error| self.file.refuse(error))?;
         if let Some(last) = rows.last() {

@@ -21,10 +21,15 @@
 //!   an event is kept out.
 //! - **A full spool refuses**, with [`SpoolError::LimitReached`] over [`SpoolOptions::max_bytes`] and
 //!   [`StoreError::Full`] where the disk has less than 16 MiB left. Nothing is dropped.
-//! - **No destination fills it for the others**: where there are several, the last quarter is for those of which less than
-//!   an eighth waits ([`SpoolError::ShareReached`]). Events that one destination refused may fill a quarter; then nothing
-//!   more is taken for it until somebody replays or purges them ([`SpoolError::RefusedEvents`]), and where they would go
-//!   beyond the limit with what else waits, the beginnings of their reasons are kept alone.
+//! - **No destination fills it for the others**: the last quarter is for those of which less than an eighth is there,
+//!   waiting and refused together ([`SpoolError::ShareReached`]), so that there is room for one that comes later too. (A
+//!   single event that would fit into the spool is taken where nothing else waits for its destination.) Events that one
+//!   destination refused may fill a quarter; then nothing more is taken for it until somebody replays or purges them
+//!   ([`SpoolError::RefusedEvents`]), and where they would go beyond its part with what else waits, the beginnings of their
+//!   reasons are kept alone.
+//! - **What was read ahead of a pipe** has a reserve beyond these limits: an eighth of [`SpoolOptions::max_bytes`], at most
+//!   4 MiB. No more than half of that is read ahead ([`Spool::read_ahead_bytes`]). The file stays within
+//!   [`SpoolOptions::max_bytes`] and this reserve.
 //! - **On a full disk acknowledgements are still written**, in groups as small as it takes: 8 MiB of the disk are held in
 //!   a file beside the spool, `SPOOL-reserve` (a sixteenth of a small disk; Linux only), which is given up for them and
 //!   made again before anything more is taken. While the disk is that full, delivered events are not retained.
@@ -170,7 +175,8 @@ pub enum Sync {
 /// How a spool is kept.
 #[derive(Debug, Clone)]
 pub struct SpoolOptions {
-    /// The most bytes of the file that may be in use before nothing more is taken; 1 GiB by default.
+    /// The most bytes of the file that may be in use before nothing more is taken, three quarters of it for one destination
+    /// that does not deliver; 1 GiB by default.
     pub max_bytes: u64,
     /// How long delivered events are kept; 24 h by default, zero for not at all.
     pub retain: Duration,
@@ -219,9 +225,9 @@ pub enum SpoolError {
         /// The most there may be.
         limit: u64,
     },
-    /// It holds as much as it may for a destination of which much waits already.
+    /// It holds as much as it may for a destination of which much is there already, waiting or refused.
     #[error(
-        "the spool {path} is full for {destination}: {coming} more bytes do not fit, since {used} of {max} are in use, and above {limit} there is room for its other destinations alone (formusage spool status --spool {path} says by which); it takes more when events are delivered, dead letters purged (formusage dlq purge --spool {path}) or --spool-max-bytes is raised"
+        "the spool {path} is full for {destination}: {coming} more bytes do not fit, since {used} of {max} are in use, and above {limit} there is room for other destinations alone (formusage spool status --spool {path} says by which); it takes more when events are delivered, dead letters purged (formusage dlq purge --spool {path}) or --spool-max-bytes is raised"
     )]
     ShareReached {
         /// The file.

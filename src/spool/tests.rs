@@ -445,3 +445,20 @@ fn a_file_of_the_first_schema_is_looked_at_as_it_is_and_brought_up_to_date_by_a_
     });
     assert_eq!(SpoolFile::open(&path).unwrap().unwrap().verify().unwrap(), Vec::<String>::new());
 }
+
+#[test]
+fn row_that_is_too_large_is_an_error_that_says_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("spool.db");
+    drop(open(&path));
+    let made = rusqlite::Connection::open(&path).unwrap();
+    let insert = "INSERT INTO dead_letters (destination, kind, reason, first_at, last_at, tries, source, raw)
+                  VALUES (1, 'dead', '', 0, 0, 0, '', zeroblob(?1))";
+    for size in [5 << 20, 5 << 20, 5 << 20, 65 << 20] {
+        made.execute(insert, [size]).unwrap();
+    }
+    let file = SpoolFile::open(&path).unwrap().unwrap();
+    assert_eq!(file.letters(0).unwrap().len(), 2, "no more than some megabytes at a time");
+    let error = file.letters(2).unwrap_err();
+    assert!(!error.is_damage() && error.to_string().contains("larger than 64 MiB"), "{error}");
+}

@@ -28,7 +28,7 @@ use std::pin::Pin;
 use std::time::Duration;
 
 #[cfg(feature = "sqlite")]
-pub use crate::database::StoreError;
+pub use crate::database::{StoreError, limit_memory as limit_sqlite_memory};
 pub use destination::{Destination, DestinationError, FormAddress, NatsAddress, NatsServer};
 pub use http::{CloudEventsMode, CloudEventsOptions, HttpAddress};
 pub use nats::{NatsOptions, StreamOptions};

@@ -39,15 +39,9 @@ fn json_documents_are_refused_with_the_command_that_helps() {
     let pretty = serde_json::to_string_pretty(&event("a", 0)).unwrap();
     let array = file(&folder, "arr.json", &format!("[\n{pretty},\n{pretty}\n]\n"));
     let name = array.to_str().unwrap();
-    is_refused_by_all(
-        &folder,
-        &array,
-        &[
-            &format!("write: jq -c '.[]' {name} | formusage publish"),
-            &format!("write: jq -c '.[]' {name} | formusage check THRESHOLDS"),
-            &format!("write: jq -c '.[]' {name} | formusage report"),
-        ],
-    );
+    // The command that was given goes on with all its arguments.
+    let advice = format!("write: jq -c '.[]' {name} | and the same command, with - in place of {name}");
+    is_refused_by_all(&folder, &array, &[&*advice; 3]);
     let one = file(&folder, "one.json", &pretty);
     is_refused_by_all(&folder, &one, &["write: jq -c . "; 3]);
 }

@@ -371,3 +371,16 @@ fn old_dead_letters_are_dropped_unless_they_are_events() {
         .code(2)
         .stderr(contains("such as 90days"));
 }
+
+#[test]
+fn each_piece_of_a_line_that_is_too_long_is_a_dead_letter() {
+    let (state, queue) = (State::new(), FormQueue::start());
+    state
+        .run(&["publish", "--max-line-bytes", "1000", "--report", "json", "--to", &queue.url()])
+        .write_stdin(format!("{}\n{}", "x".repeat(2_500), lines("a", 1)))
+        .assert()
+        .code(1)
+        .stdout(contains("\"refused\":1"))
+        .stderr(contains("3 dead letters (a line longer than --max-line-bytes is one for each of its pieces)"));
+    assert_eq!(records(&state.run(&["dlq", "list"]).output().unwrap().stdout).len(), 3);
+}

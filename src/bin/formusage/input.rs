@@ -136,12 +136,12 @@ impl Input {
             Self::Stdin => "FILE".into(),
             Self::File(path) => shell_word(&path.to_string_lossy()).into_owned(),
         };
-        let command_line =
-            if command == "check" { "formusage check THRESHOLDS" } else { &format!("formusage {command}") };
         let through_jq = |filter: &str| {
             let advice = match self {
                 Self::Stdin => format!("pipe it through jq -c {filter}"),
-                Self::File(_) => format!("write: jq -c {filter} {file} | {command_line}"),
+                Self::File(_) => {
+                    format!("write: jq -c {filter} {file} | and the same command, with - in place of {file}")
+                }
             };
             format!("{self} is JSON over several lines or in an array, and {command} reads one event a line; {advice}")
         };

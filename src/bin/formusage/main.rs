@@ -33,6 +33,7 @@ fn main() -> ExitCode {
     });
     setup::logging(&cli.global);
     open_files::raise_limit();
+    form_usage_events::transport::limit_sqlite_memory();
     if let Err(error) = signals::hear() {
         tracing::debug!("signals end this process as they do by default: {error:#}");
     }

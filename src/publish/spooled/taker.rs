@@ -23,6 +23,8 @@ const GROUP_BYTES: usize = 1 << 20;
 const GROUP_TIME: Duration = Duration::from_millis(50);
 /// How long a full spool is left alone while nothing is delivered.
 const FULL_PAUSE: Duration = Duration::from_secs(1);
+/// How often it is logged that a spool is still full, and why: nothing is metered beyond it.
+const STILL_FULL_AFTER: Duration = Duration::from_secs(3_600);
 /// So many bytes are kept as a dead letter of a line that is larger than the whole spool may be.
 const EXCERPT_BYTES: usize = 4_096;
 
@@ -31,6 +33,7 @@ const EXCERPT_BYTES: usize = 4_096;
 pub(super) struct Takings {
     read: u64,
     refused: u64,
+    further_pieces: u64,
     violations: u64,
     errors: Vec<String>,
     /// What is said of the first refused line that could not be written where it was to be, and how many others there are.
@@ -47,14 +50,16 @@ impl Takings {
         }
     }
 
-    const fn add(&mut self, (read, refused): (u64, u64)) {
-        self.read += read;
-        self.refused += refused;
+    const fn add(&mut self, counts: Counts) {
+        self.read += counts.lines;
+        self.refused += counts.refused;
+        self.further_pieces += counts.further_pieces;
     }
 
     pub(super) fn add_to(&self, report: &mut Report) {
         report.read += self.read;
         report.refused += self.refused;
+        report.further_pieces += self.further_pieces;
         report.violations += self.violations;
         report.errors.extend(self.errors.iter().cloned());
         if let Some((first, others)) = &self.unkept {
@@ -138,7 +143,7 @@ impl Taker<'_, '_> {
             }
             // Under a stream the commits are few and large.
             let due = last_commit.map_or(Duration::ZERO, |at| at.saturating_add(GROUP_TIME));
-            while group.len() < self.group_items() && bytes_of(&group) < GROUP_BYTES {
+            while group.len() < self.group_items() && bytes_of(&group) < self.group_bytes() {
                 let left = due.saturating_sub(self.clock().monotonic());
                 if left.is_zero() {
                     break;
@@ -196,13 +201,13 @@ impl Taker<'_, '_> {
         intake: &mut mpsc::Receiver<Intake>,
         ending: &mut (impl Future<Output = ()> + Unpin),
     ) -> Result<bool, SpoolError> {
-        let lines = group.len();
+        let (lines, bytes) = (group.len(), bytes_of(&group));
         // What is still to be taken, the next part last.
         let mut parts = vec![self.items_of(group).await];
-        let mut told = false;
+        let mut told_at: Option<Monotonic> = None;
         let mut last_advance = self.clock().monotonic();
         while let Some(part) = parts.pop() {
-            let (counts, last) = (count(&part), part.last().map(origin_of));
+            let (counts, last) = (Counts::of(&part), part.last().map(origin_of));
             let (error, mut back) = match self.spool.take(part).await {
                 Ok(()) => {
                     self.note_taken(counts, last);
@@ -234,9 +239,10 @@ impl Taker<'_, '_> {
                 parts.push(back);
                 continue;
             }
-            if !told {
+            let now = self.clock().monotonic();
+            if told_at.is_none_or(|at| now.saturating_sub(at) >= STILL_FULL_AFTER) {
                 tracing::error!("nothing more is read until the spool takes it: {error}");
-                told = true;
+                told_at = Some(now);
             }
             // Whoever writes into a pipe may wait for days; a run over what is there already is to end.
             let options = self.pipeline.options();
@@ -259,17 +265,17 @@ impl Taker<'_, '_> {
                 return Ok(false);
             }
         }
-        if told {
+        if told_at.is_some() {
             tracing::warn!("the spool takes events again: reading goes on");
         }
-        self.read_ahead().inspect(|ahead| ahead.kept(lines));
+        self.read_ahead().inspect(|ahead| ahead.kept(lines, bytes));
         Ok(true)
     }
 
     /// Notes what is not taken, from where on: `parts`, the next one last, and what was read ahead.
     fn leave(&self, error: &SpoolError, parts: Vec<Vec<NewItem>>, intake: &mut mpsc::Receiver<Intake>) {
         let from = parts.iter().rev().flatten().next().map(|item| origin_of(item).to_string()).unwrap_or_default();
-        let mut lines: u64 = parts.iter().map(|part| count(part).0).sum();
+        let mut lines: u64 = parts.iter().map(|part| Counts::of(part).lines).sum();
         intake.close();
         while let Ok(item) = intake.try_recv() {
             lines += match item {
@@ -293,9 +299,19 @@ impl Taker<'_, '_> {
         self.read_ahead().map_or(GROUP_ITEMS, |_| MOST_LINES / 2)
     }
 
+    fn group_bytes(&self) -> usize {
+        self.read_ahead().map_or(GROUP_BYTES, |ahead| GROUP_BYTES.min(ahead.most_bytes() / 2))
+    }
+
     /// Resolves when the spool has room.
     async fn room_is_back(&self) {
-        while !self.spool.has_room().await {
+        let mut told_at = self.clock().monotonic();
+        while let Err(error) = self.spool.check_room().await {
+            let now = self.clock().monotonic();
+            if now.saturating_sub(told_at) >= STILL_FULL_AFTER {
+                tracing::error!("nothing more is read until the spool takes it: {error}");
+                told_at = now;
+            }
             self.room_may_be_back(None).await;
         }
     }
@@ -362,10 +378,10 @@ impl Taker<'_, '_> {
         NewItem::Letter(letter)
     }
 
-    /// Notes what is in the spool now: how many lines and how many of them refused, and the last one.
-    fn note_taken(&self, counts: (u64, u64), last: Option<Origin>) {
+    /// Notes what is in the spool now, and the last line of it.
+    fn note_taken(&self, counts: Counts, last: Option<Origin>) {
         self.note(|takings| takings.add(counts));
-        self.pipeline.options().accepted.add(counts.0, last);
+        self.pipeline.options().accepted.add(counts.lines, last);
         self.signals.taken.notify_one();
     }
 
@@ -386,12 +402,28 @@ fn letter_of(line: RefusedLine) -> NewLetter {
     NewLetter { reason: line.reason, source: line.origin.input, line: line.origin.line, piece, raw: line.raw }
 }
 
-/// Lines in `items`, and how many of them are no events. A line in pieces counts once.
-fn count(items: &[NewItem]) -> (u64, u64) {
-    let letters = items.iter().filter(|item| matches!(item, NewItem::Letter(it) if it.piece.is_none_or(|n| n == 1)));
-    let events = items.iter().filter(|item| matches!(item, NewItem::Event(_)));
-    let refused = letters.count() as u64;
-    (events.count() as u64 + refused, refused)
+/// What was taken. A line in pieces counts once.
+#[derive(Debug, Clone, Copy, Default)]
+struct Counts {
+    lines: u64,
+    /// Of these, lines that are no events.
+    refused: u64,
+    /// Pieces beyond the first.
+    further_pieces: u64,
+}
+
+impl Counts {
+    fn of(items: &[NewItem]) -> Self {
+        let mut counts = Self::default();
+        for item in items {
+            match item {
+                NewItem::Letter(letter) if letter.piece.is_some_and(|number| number > 1) => counts.further_pieces += 1,
+                NewItem::Letter(_) => (counts.lines, counts.refused) = (counts.lines + 1, counts.refused + 1),
+                NewItem::Event(_) => counts.lines += 1,
+            }
+        }
+        counts
+    }
 }
 
 fn origin_of(item: &NewItem) -> Origin {

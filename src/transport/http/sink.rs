@@ -90,7 +90,8 @@ impl Sink for CloudEventsSink {
         Box::pin(async move {
             if self.mode == CloudEventsMode::Batched {
                 let body = encoding::batch(events, &self.source)?;
-                self.post("a batch of events", HeaderMap::new(), BATCH, body).await?;
+                let what = if events.len() == 1 { "an event" } else { "a batch of events" };
+                self.post(what, HeaderMap::new(), BATCH, body).await?;
                 return Ok(vec![Outcome::Delivered; events.len()]);
             }
             let mut outcomes = Vec::with_capacity(events.len());

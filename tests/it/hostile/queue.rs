@@ -79,6 +79,36 @@ fn half_sent_large_writes_hold_back_no_other_large_write() {
 }
 
 #[test]
+fn beginnings_of_large_writes_hold_back_no_whole_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let queue = ServedQueue::start(&folder.path().join("q.db"), &[], None);
+    let body = write(&vec![200; 100_000]);
+    let begin = |length: &str, bytes: &[u8]| {
+        let mut connection = TcpStream::connect(&queue.address).unwrap();
+        let head = format!(
+            "POST /queue/write_local HTTP/1.1\r\nhost: 127.0.0.1\r\nconnection: close\r\n{JSON}{length}\r\n\r\n"
+        );
+        connection.write_all(&[head.as_bytes(), bytes].concat()).unwrap();
+        connection
+    };
+    let large = format!("content-length: {}", body.len());
+    let held: Vec<_> = (0..200).map(|_| begin(&large, &body[..21])).collect();
+    // Were they waited for in turn, a second for each sixteen, it would be twelve.
+    let mut whole = begin(&large, &body);
+    whole.set_read_timeout(Some(std::time::Duration::from_secs(6))).unwrap();
+    let mut reply = String::new();
+    whole.read_to_string(&mut reply).unwrap();
+    assert!(reply.ends_with("\"OpSuccess\""), "{reply}");
+    // A small body of a length that is not known comes in too, whole.
+    let small = write(b"\0small");
+    let chunk = [format!("{:x}\r\n", small.len()).as_bytes(), &small, b"\r\n0\r\n\r\n"].concat();
+    let mut reply = String::new();
+    begin("transfer-encoding: chunked", &chunk).read_to_string(&mut reply).unwrap();
+    assert!(reply.ends_with("\"OpSuccess\""), "{reply}");
+    drop(held);
+}
+
+#[test]
 fn readers_that_do_not_read_cost_neither_memory_nor_the_lists_of_others() {
     let folder = tempfile::tempdir().unwrap();
     let queue = ServedQueue::start(&folder.path().join("q.db"), &[], None);

@@ -69,7 +69,8 @@ pub(crate) struct SpoolArgs {
     /// Do without: what is not delivered when the run ends goes to --dead-letter or standard error
     #[arg(long, env = "FORMUSAGE_NO_SPOOL", conflicts_with = "spool")]
     pub(crate) no_spool: bool,
-    /// The most bytes in use before nothing more is read (B, KB, MB, GB, TB: powers of 1024); at least 128KB
+    /// The most bytes in use before nothing more is read, three quarters of it for one destination (B, KB, MB, GB, TB:
+    /// powers of 1024); at least 128KB
     #[arg(long, value_name = "SIZE", env = "FORMUSAGE_SPOOL_MAX_BYTES", default_value = "1GB", value_parser = parse_bytes)]
     pub(crate) spool_max_bytes: u64,
     /// When what was read counts as taken

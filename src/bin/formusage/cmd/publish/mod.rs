@@ -106,7 +106,7 @@ fn publish(args: &PublishArgs, inputs: Inputs, shutdown: &Shutdown) -> anyhow::R
         finite: inputs.finite && spool.is_none(),
         input_ends: inputs.finite,
         poison_after: args.poison_after,
-        read_ahead: (spool.is_some() && !inputs.finite).then(ReadAhead::default),
+        read_ahead: spool.as_ref().filter(|_| !inputs.finite).map(|it| ReadAhead::new(it.read_ahead_bytes())),
         ..PipelineOptions::default()
     };
     let mut keeper = keep::open(args.dead_letter.as_deref(), spool.is_some())?;
@@ -406,7 +406,7 @@ impl Inputs {
             .context("can't make a pipe")?;
         let give = move |group: Vec<Intake>| {
             told.note_handed_on(&group, counted.is_some());
-            counted.iter().for_each(|ahead| ahead.gave(group.len()));
+            counted.iter().for_each(|ahead| ahead.gave(group.len(), group.iter().map(Intake::size).sum()));
             match feed.put(group) {
                 Ok(()) => ControlFlow::Continue(()),
                 Err(group) => {

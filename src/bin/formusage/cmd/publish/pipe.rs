@@ -2,7 +2,7 @@
 
 use std::io::{self, Read};
 
-use form_usage_events::publish::{ReadAhead, ReadSize};
+use form_usage_events::publish::ReadAhead;
 
 /// A reader that asks before each read. When it is to end, it reads what is there and closes standard input at once: a meter
 /// that writes into it keeps what it could not write, while a pipe that is open and that nobody reads takes it and loses it.
@@ -39,7 +39,7 @@ impl<R: Read> Read for HeldPipe<R> {
                 break size;
             }
         };
-        let most = if size == ReadSize::OneByte { buffer.len().min(1) } else { buffer.len() };
+        let most = size.min(buffer.len());
         let count = self.input.read(&mut buffer[..most])?;
         self.is_within_line = count > 0 && buffer[count - 1] != b'\n';
         Ok(count)

@@ -148,9 +148,14 @@ fn spooled(report: &Report, path: &Path) {
             report.destination
         ));
     }
-    let dead = report.dead + report.resumed.dead + report.refused;
+    let dead = report.dead + report.resumed.dead + report.refused + report.further_pieces;
     if dead > 0 {
         let letters = output::counted(dead, "dead letter", "dead letters");
+        let letters = if report.further_pieces > 0 {
+            format!("{letters} (a line longer than --max-line-bytes is one for each of its pieces)")
+        } else {
+            letters
+        };
         let command = output::spool_command("dlq list", path);
         // Lines that are no events have a share of the spool, and the oldest give way.
         let kept = SpoolFile::open(path).ok().flatten().and_then(|spool| spool.status().ok()).map(|it| it.dead_letters);
