@@ -12,7 +12,7 @@ use form_usage_events::threshold::{
 use form_usage_events::units::TimeSpan;
 use serde::Serialize;
 
-use super::formats::Format;
+use super::formats::{Format, notation_of};
 use super::nagios::Peaks;
 use super::not_evaluated::NotEvaluated;
 use super::states::{AlertTotals, Firing, NAMED, States, in_words_at_most};
@@ -20,6 +20,7 @@ use super::table::{Table, number, time};
 use crate::cli::CheckFormat;
 use crate::exit::Exit;
 use crate::output::{Stdout, printable, say, stderr_is_terminal, stdout_is_terminal};
+use crate::terminal::TerminalSafe;
 
 /// So many thresholds that did not fire are listed for an event, of those that apply and of those that do not.
 const LISTED: usize = 20;
@@ -124,7 +125,7 @@ fn count(number: u64, noun: &str) -> String {
 enum Out {
     Stdout(Stdout),
     /// Beside events that are passed on. Passing them on matters more than a closed standard error.
-    Stderr(io::BufWriter<io::Stderr>),
+    Stderr(io::BufWriter<TerminalSafe<io::Stderr>>),
 }
 
 impl Out {
@@ -220,7 +221,12 @@ impl Report {
         let to_terminal = if tee { stderr_is_terminal() } else { stdout_is_terminal() };
         let default = if to_terminal { CheckFormat::Table } else { CheckFormat::Ndjson };
         let format = format.unwrap_or(default);
-        let mut out = if tee { Out::Stderr(io::BufWriter::new(io::stderr())) } else { Out::Stdout(Stdout::new()) };
+        let notation = notation_of(format);
+        let mut out = if tee {
+            Out::Stderr(io::BufWriter::new(TerminalSafe::new(io::stderr(), notation)))
+        } else {
+            Out::Stdout(Stdout::new(notation))
+        };
         if format == CheckFormat::Json {
             out.text(if explain { "{\"explanations\":[" } else { "{\"violations\":[" })?;
         }
