@@ -222,7 +222,7 @@ impl Check {
     fn hand_over(&mut self) -> bool {
         let Some(telling) = &mut self.telling else { return false };
         let any = telling.hand_over();
-        self.totals.untold = telling.not_told();
+        (self.totals.untold, self.totals.dropped_alerts) = (telling.not_told(), telling.dropped());
         any
     }
 

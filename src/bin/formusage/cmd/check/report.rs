@@ -39,6 +39,9 @@ pub(super) struct Totals {
     /// Alerts that could not be handed to their channels.
     #[serde(skip_serializing_if = "is_zero")]
     pub(super) untold: u64,
+    /// Alerts that are lost, since too many waited for their channel.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub(super) dropped_alerts: u64,
     /// Events over a limit that came behind newer ones of their instance, where a threshold might have fired with them.
     #[serde(skip_serializing_if = "is_zero")]
     pub(super) out_of_order: u64,
@@ -54,7 +57,7 @@ impl Totals {
     pub(super) fn exit(&self) -> Exit {
         if self.invalid_lines + self.unreadable + self.untold > 0 {
             Exit::Error
-        } else if self.violations > 0 || self.alerts.is_some_and(|it| it.fires()) {
+        } else if self.has_objections() {
             Exit::Objection
         } else if self.out_of_order > 0 {
             // Nobody knows.
@@ -62,6 +65,11 @@ impl Totals {
         } else {
             Exit::Success
         }
+    }
+
+    /// Whether a threshold is exceeded or fires, or an alert is lost.
+    pub(super) fn has_objections(&self) -> bool {
+        self.violations + self.dropped_alerts > 0 || self.alerts.is_some_and(|it| it.fires())
     }
 
     /// Violations, and alerts that fired at any time of the run: none exactly where nothing is to be objected to.
@@ -107,6 +115,9 @@ impl Totals {
         }
         if self.untold > 0 {
             words += &format!("; {} not told", count(self.untold, "alert"));
+        }
+        if self.dropped_alerts > 0 {
+            words += &format!("; {} lost, since too many waited for the channel", count(self.dropped_alerts, "alert"));
         }
         words
     }
