@@ -8,6 +8,8 @@
 mod follow;
 mod rotated;
 mod source;
+#[cfg(target_os = "linux")]
+mod wakeup;
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, IsTerminal as _, Read, Seek, SeekFrom, Write};
