@@ -2,7 +2,7 @@
 //! that nobody writes to or a file of gigabytes must neither fill the memory nor stop a command.
 
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, Read, Seek as _, SeekFrom};
 use std::path::Path;
 #[cfg(target_os = "linux")]
 use std::time::Duration;
@@ -13,6 +13,8 @@ pub const MAX_SECRET_BYTES: u64 = 64 << 10;
 pub const MAX_CERTIFICATES_BYTES: u64 = 4 << 20;
 /// The largest file of settings: channels, scopes.
 pub const MAX_SETTINGS_BYTES: u64 = 8 << 20;
+/// The largest file that is read whole though it does not begin as this program writes it, where it is to be one of its own.
+const MAX_FOREIGN_BYTES: u64 = 1 << 20;
 
 /// How long a pipe may take to be written and closed.
 #[cfg(target_os = "linux")]
@@ -55,6 +57,24 @@ pub fn read_to_limit(reader: impl Read, max: u64) -> io::Result<Vec<u8>> {
 /// Those of [`read_to_limit`].
 pub fn read_file_to_limit(file: &File, max: u64) -> io::Result<Vec<u8>> {
     if file.metadata()?.len() > max { Err(too_large(max)) } else { read_to_limit(file, max) }
+}
+
+/// As [`read_file_to_limit`] for a file that this program is to have written: of a large one that does not begin with
+/// `beginning` nothing else is read. A small one may be read for what it says instead.
+///
+/// # Errors
+/// Those of [`read_file_to_limit`]; `FileTooLarge` where it begins with something else.
+pub(crate) fn read_own_file(mut file: &File, max: u64, beginning: &[u8]) -> io::Result<Vec<u8>> {
+    if file.metadata()?.len() > MAX_FOREIGN_BYTES {
+        let mut head = vec![0; beginning.len()];
+        file.read_exact(&mut head)?;
+        if head != beginning {
+            let message = "it is larger than 1 MiB and begins with something else than what is kept in such a file";
+            return Err(io::Error::new(io::ErrorKind::FileTooLarge, message));
+        }
+        file.seek(SeekFrom::Start(0))?;
+    }
+    read_file_to_limit(file, max)
 }
 
 fn too_large(max: u64) -> io::Error {
@@ -142,6 +162,25 @@ mod tests {
         let error = read_file_to_limit(&file, 1 << 29).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::FileTooLarge);
         assert_eq!(io::Seek::stream_position(&mut &file).unwrap(), 0);
+    }
+
+    #[test]
+    fn a_large_file_that_begins_with_something_else_is_not_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("f");
+        for (text, length, is_read) in [("own: ", 2 << 20, true), ("[[[[[", 2 << 20, false), ("[[[[[", 9, true)] {
+            std::fs::write(&path, text).unwrap();
+            let file = File::options().read(true).write(true).open(&path).unwrap();
+            file.set_len(length).unwrap();
+            let read = read_own_file(&file, 4 << 20, b"own: ");
+            assert_eq!(
+                read.as_ref().map(|bytes| bytes.len() as u64).ok(),
+                is_read.then_some(length),
+                "{text} {length}"
+            );
+            let position = io::Seek::stream_position(&mut &file).unwrap();
+            assert!(is_read || position == 5, "{position} bytes were read");
+        }
     }
 
     #[test]

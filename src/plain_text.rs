@@ -43,24 +43,55 @@ pub(crate) fn excerpt(text: &str, chars: usize) -> String {
     if text.chars().nth(chars).is_some() { shown + "…" } else { shown }
 }
 
-/// `json`, on one line, with `\u` escapes in the place of characters that [`is_unprintable`]; such characters stand in its
-/// strings alone.
+/// `json`, with `\u` escapes in the place of characters that [`is_unprintable`]; such characters stand in its strings alone.
 #[must_use]
 pub fn printable_json(json: &str) -> Cow<'_, str> {
-    // JSON escapes the others itself, and blanks between its parts are none of anybody's text.
-    let is_unwanted = |char: char| char >= '\u{7f}' && is_unprintable(char);
-    if !json.contains(is_unwanted) {
-        return json.into();
+    for_terminal(json, Notation::Json)
+}
+
+/// What a text is written in, and with that what may stand in the place of a character that a terminal is not to get.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Notation {
+    /// Words and tables: U+FFFD.
+    Words,
+    /// The same, of which sequences that set colours are left.
+    ColouredWords,
+    /// JSON: `\u` escapes.
+    Json,
+    /// XML and HTML: character references.
+    Xml,
+}
+
+/// `text` as a terminal may get it: nothing in it that [`is_unprintable`] but tabs and line ends. What a notation can't hold
+/// in any way (most control characters) becomes U+FFFD.
+#[must_use]
+pub fn for_terminal(text: &str, notation: Notation) -> Cow<'_, str> {
+    let is_unwanted = |char: char| is_unprintable(char) && !matches!(char, '\n' | '\t');
+    if !text.contains(is_unwanted) {
+        return text.into();
     }
-    let mut escaped = String::with_capacity(json.len() + 16);
-    for char in json.chars() {
-        if is_unwanted(char) {
-            char.encode_utf16(&mut [0; 2]).iter().for_each(|unit| escaped += &format!("\\u{unit:04x}"));
-        } else {
-            escaped.push(char);
+    let mut shown = String::with_capacity(text.len() + 16);
+    for (at, char) in text.char_indices() {
+        match (notation, char) {
+            (_, char) if !is_unwanted(char) => shown.push(char),
+            // Between the parts of both it is a blank.
+            (Notation::Json | Notation::Xml, '\r') => shown.push(' '),
+            (Notation::Json, '\u{7f}'..) => {
+                char.encode_utf16(&mut [0; 2]).iter().for_each(|unit| shown += &format!("\\u{unit:04x}"));
+            }
+            (Notation::Xml, '\u{7f}'..) => shown += &format!("&#x{:x};", u32::from(char)),
+            (Notation::ColouredWords, '\u{1b}') if begins_colour(&text[at..]) => shown.push(char),
+            _ => shown.push('\u{fffd}'),
         }
     }
-    escaped.into()
+    shown.into()
+}
+
+/// Whether `text` begins with a sequence that sets a colour.
+fn begins_colour(text: &str) -> bool {
+    let parameters =
+        text.strip_prefix("\u{1b}[").map(|text| text.trim_start_matches(|it: char| it.is_ascii_digit() || it == ';'));
+    parameters.is_some_and(|rest| rest.starts_with('m'))
 }
 
 #[cfg(test)]
@@ -78,6 +109,21 @@ mod tests {
         assert_eq!(printable("é 東京 👍"), "é 東京 👍");
         assert_eq!((&*printable("a\nb"), &*printable_lines("a\nb\r")), ("a\u{fffd}b", "a\nb\u{fffd}"));
         assert_eq!(printable_source("\ta\u{9b}"), "\ta\u{fffd}");
+    }
+
+    #[test]
+    fn each_notation_has_its_own_spelling_of_what_a_terminal_acts_upon() {
+        let text = "\u{1b}[1;31ma\u{1b}[2J\t\u{9b}\u{e0041}\r\n\u{e9}";
+        let hostile = [
+            (Notation::Words, "\u{fffd}[1;31ma\u{fffd}[2J\t\u{fffd}\u{fffd}\u{fffd}\n\u{e9}"),
+            (Notation::ColouredWords, "\u{1b}[1;31ma\u{fffd}[2J\t\u{fffd}\u{fffd}\u{fffd}\n\u{e9}"),
+            (Notation::Json, "\u{fffd}[1;31ma\u{fffd}[2J\t\\u009b\\udb40\\udc41 \n\u{e9}"),
+            (Notation::Xml, "\u{fffd}[1;31ma\u{fffd}[2J\t&#x9b;&#xe0041; \n\u{e9}"),
+        ];
+        for (notation, shown) in hostile {
+            assert_eq!(for_terminal(text, notation), shown, "{notation:?}");
+            assert!(matches!(for_terminal("a\tb\n", notation), Cow::Borrowed(_)), "{notation:?}");
+        }
     }
 
     #[test]

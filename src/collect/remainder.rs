@@ -4,7 +4,7 @@
 //! memory while nobody takes events, and everybody's spool afterwards. So:
 //!
 //! - of the instances of a scope that begin and end within one period, the first [`MAX_SHORT_LIVED`] have an event of
-//!   their own. What the others used is added up in one event of the scope for each who is billed;
+//!   their own, fewer where those of other scopes do: [`MAX_SHORT_LIVED_IN_ALL`]. What the others used is added up in one event of the scope for each who is billed;
 //! - an instance that had an event before is never among them, however many there are;
 //! - what rounding to whole seconds left over of an instance that ended goes into the same sum with the end of the
 //!   period, so that a thousand groups that use half a second each are billed.
@@ -24,6 +24,10 @@ use crate::events::EventId;
 
 /// Instances of one scope that begin and end within one period and have an event of their own.
 pub(super) const MAX_SHORT_LIVED: usize = 1000;
+/// The same of all scopes together, beside [`LEAST_SHORT_LIVED`] of each: more would fill the meter's memory while nobody
+/// takes events.
+const MAX_SHORT_LIVED_IN_ALL: usize = 10_000;
+const LEAST_SHORT_LIVED: usize = 10;
 /// Sums of one scope, each for another user or organization. Beyond that, who is billed is the scope's own sum.
 const MAX_SUMS: usize = 100;
 /// What ids of sums end with.
@@ -52,6 +56,8 @@ pub(super) struct Remainders {
     prefixes: HashMap<Arc<str>, Option<String>>,
     /// Short-lived instances that ended in the open period.
     ended: HashMap<ScopeId, usize>,
+    /// Those of all scopes that have events of their own.
+    own_events: usize,
     /// Scopes of which more ended than have events of their own, which was logged.
     logged: HashSet<Arc<str>>,
     /// Where the open periods began.
@@ -85,14 +91,16 @@ impl Remainders {
         }
         let ended = self.ended.entry(scope).or_default();
         *ended += 1;
-        if *ended <= MAX_SHORT_LIVED {
+        let has_room = *ended <= MAX_SHORT_LIVED && self.own_events < MAX_SHORT_LIVED_IN_ALL;
+        if has_room || *ended <= LEAST_SHORT_LIVED {
+            self.own_events += 1;
             return true;
         }
         if self.logged.insert(Arc::clone(name)) {
             tracing::warn!(
                 scope = &**name,
-                "more than {MAX_SHORT_LIVED} instances began and ended within one period: what further ones used is in one \
-                 event of the scope, whose id ends with {SUFFIX}"
+                "more than {MAX_SHORT_LIVED} instances of the scope, or {MAX_SHORT_LIVED_IN_ALL} of all, began and ended within \
+                 one period: what further ones used is in one event of the scope, whose id ends with {SUFFIX}"
             );
         }
         false
@@ -135,6 +143,7 @@ impl Remainders {
         }
         self.sums.retain(|_, sum| sum.chain.is_owed());
         self.ended.clear();
+        self.own_events = 0;
         self.opened = end;
     }
 
@@ -161,5 +170,25 @@ impl Remainder {
             }
             events.push(Metered { event, labels: Arc::new(labels), not_metered });
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn short_lived_instances_of_all_scopes_have_so_many_events() {
+        let mut remainders = Remainders::default();
+        let mut own_events = |scope: u64| {
+            let name: Arc<str> = format!("s{scope}").into();
+            remainders.know(&name, Some(format!("h/{scope}")));
+            (0..2 * MAX_SHORT_LIVED).filter(|_| remainders.has_own_event(ScopeId(scope), &name)).count()
+        };
+        let counts: Vec<usize> = (0..100).map(&mut own_events).collect();
+        assert_eq!(counts[..10], [MAX_SHORT_LIVED; 10]);
+        assert_eq!(counts[10..], [LEAST_SHORT_LIVED; 90]);
+        remainders.close(30, &mut Vec::new());
+        assert!(remainders.has_own_event(ScopeId(50), &"s50".into()), "the next period has as many");
     }
 }

@@ -14,10 +14,13 @@ use self::hold::Hold;
 use super::state::{Continuation, Origin, Saved, StateFault};
 use super::timeline::Now;
 use crate::files::{self, with_suffix};
-use crate::limited_read::read_file_to_limit;
+use crate::limited_read::read_own_file;
 
 /// The largest state that is read: some 300,000 instances take so much.
 const MAX_BYTES: u64 = 256 << 20;
+
+/// How a state begins.
+const BEGINNING: &[u8] = b"{\"format\":\"formusage collect state\"";
 
 /// What a file holds whose name was taken, and in which no state was saved yet.
 const PLACEHOLDER: &[u8] = b"{\"format\":\"formusage collect state\"}\n";
@@ -125,7 +128,7 @@ impl StateFile {
         let file = Self { path: path.to_owned(), hold };
         file.try_replacing().map_err(|error| StateFileError::Fixed { path: path.to_owned(), error })?;
         let mut opened = Opened { file, closing: Vec::new(), continuation: None, put_aside: None };
-        let bytes = files::read_private(path).and_then(|state| read_file_to_limit(&state, MAX_BYTES));
+        let bytes = files::read_private(path).and_then(|state| read_own_file(&state, MAX_BYTES, BEGINNING));
         let found = match bytes {
             Ok(bytes) if bytes == PLACEHOLDER => return Ok(opened),
             Ok(bytes) => {
@@ -138,9 +141,7 @@ impl StateFile {
                 opened.file.take_name()?;
                 return Ok(opened);
             }
-            Err(error) if error.kind() == io::ErrorKind::FileTooLarge => {
-                Err(StateFault::Damaged("it is larger than any state".to_owned()))
-            }
+            Err(error) if error.kind() == io::ErrorKind::FileTooLarge => Err(StateFault::Damaged(error.to_string())),
             Err(error) => return Err(refuse(path, error)),
         };
         match found {

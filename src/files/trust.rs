@@ -40,8 +40,11 @@ pub(super) fn resolve(path: &Path) -> io::Result<PathBuf> {
             Some(Component::Normal(name)) => resolved.push(name),
             _ => continue,
         }
-        // The kernel makes these up, and they may lead to what has no name (/dev/stdout to a pipe).
         if resolved.starts_with("/proc") {
+            if let Some(folder) = folder_of_kernel_link(&resolved)? {
+                resolved = PathBuf::from("/");
+                prepend(&mut left, &folder);
+            }
             continue;
         }
         let Ok(target) = resolved.read_link() else {
@@ -57,11 +60,32 @@ pub(super) fn resolve(path: &Path) -> io::Result<PathBuf> {
         if target.is_absolute() {
             resolved = PathBuf::from("/");
         }
-        for part in parts(&target).collect::<Vec<_>>().into_iter().rev() {
-            left.push_front(part);
-        }
+        prepend(&mut left, &target);
     }
     Ok(resolved)
+}
+
+fn prepend(left: &mut VecDeque<PathBuf>, path: &Path) {
+    parts(path).collect::<Vec<_>>().into_iter().rev().for_each(|part| left.push_front(part));
+}
+
+/// The path of the folder that a link of the kernel's in `/proc` leads to (`/proc/self/cwd`, `root`, `fd/3`), so that those
+/// above it are looked at. `None` where there is no such link: links to files lead on as they are, since they may lead to
+/// what has no name (`/dev/stdout` to a pipe), and relative ones (`/proc/self`) stay in `/proc`.
+fn folder_of_kernel_link(link: &Path) -> io::Result<Option<PathBuf>> {
+    let Ok(target) = link.read_link() else { return Ok(None) };
+    let Some(there) = link.metadata().ok().filter(Metadata::is_dir) else { return Ok(None) };
+    if target.is_relative() {
+        return Ok(None);
+    }
+    if target.metadata().is_ok_and(|named| (named.dev(), named.ino()) == (there.dev(), there.ino())) {
+        return Ok(Some(target));
+    }
+    Err(refused(format!(
+        "{} leads to a folder that has no path here (it was removed, or is another mount's), so that it is not known who can \
+         replace what is kept in it; name it by its path",
+        link.display()
+    )))
 }
 
 fn parts(path: &Path) -> impl Iterator<Item = PathBuf> {

@@ -1,7 +1,9 @@
 //! A file of lines that holds each write whole or not at all: a disk that fills up in the middle leaves no half of a line.
 
 use std::fs::File;
-use std::io::{self, Seek as _, SeekFrom, Write as _};
+use std::io::{self, IsTerminal as _, Seek as _, SeekFrom, Write as _};
+
+use crate::plain_text::printable_json;
 
 /// A file that lines are written to at its end.
 #[derive(Debug)]
@@ -51,11 +53,19 @@ impl LineFile {
     }
 
     /// Writes `lines`, each with its end. Of what a regular file could not take all of, it holds nothing, unless somebody
-    /// else wrote behind it meanwhile. Half a line that stands at the end is ended first.
+    /// else wrote behind it meanwhile. Half a line that stands at the end is ended first. A terminal gets lines as
+    /// [`printable_json`] has them.
     ///
     /// # Errors
     /// Those of the operating system.
     pub fn write(&mut self, lines: &[u8]) -> io::Result<()> {
+        let shown;
+        let lines = if self.file.is_terminal() {
+            shown = printable_json(&String::from_utf8_lossy(lines)).into_owned();
+            shown.as_bytes()
+        } else {
+            lines
+        };
         let start = if self.appends { self.file.metadata()?.len() } else { self.file.stream_position()? };
         let ended;
         let bytes = if self.is_torn {

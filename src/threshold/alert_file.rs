@@ -13,15 +13,15 @@ use std::path::{Path, PathBuf};
 use super::alert::{AlertRecord, AlertStates, RecordError, ThresholdAlert};
 use super::evaluate::ThresholdSet;
 use crate::files::{self, with_suffix};
-use crate::limited_read::read_file_to_limit;
+use crate::limited_read::read_own_file;
 
-/// The largest file that is read, in bytes: 256 MiB, room for some 8 million instances.
-const MAX_BYTES: u64 = 256 << 20;
+/// The largest file that is read and written, in bytes: 128 MiB, room for some 4 million instances.
+const MAX_BYTES: u64 = 128 << 20;
 
 /// What a file holds whose name was taken, and in which no states were saved yet.
 const PLACEHOLDER: &[u8] = b"{\"format\":\"formusage-alerts\"}\n";
 
-/// How a file of states begins, without its blanks.
+/// How a file of states begins; blanks are of somebody who formatted it.
 const HEADER: &[u8] = br#"{"format":"formusage-alerts""#;
 
 /// So much of the beginning is looked at.
@@ -193,6 +193,11 @@ impl AlertFile {
         writer.write_all(b"\n")?;
         writer.flush()?;
         drop(writer);
+        // What can't be read again would be put aside by the next run.
+        if file.metadata()?.len() > MAX_BYTES {
+            let message = format!("the states take more than {} MiB, the most that is read again", MAX_BYTES >> 20);
+            return Err(io::Error::new(io::ErrorKind::FileTooLarge, message));
+        }
         file.sync_all()?;
         fs::rename(new, &self.path)?;
         // A name is on disk when its folder is.
@@ -222,7 +227,7 @@ fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(error),
     };
-    read_file_to_limit(&file, MAX_BYTES).map(Some)
+    read_own_file(&file, MAX_BYTES, HEADER).map(Some)
 }
 
 fn understand(text: &[u8]) -> Result<Kept, RecordError> {
@@ -342,8 +347,17 @@ mod tests {
     fn a_file_that_is_too_large_is_put_aside_unread() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("alerts.json");
-        File::create(&path).unwrap().set_len(MAX_BYTES + 1).unwrap();
-        assert!(AlertFile::open(&path, 0).unwrap().1.put_aside.unwrap().contains("larger than 256 MiB"));
+        for (beginning, length, why) in
+            [(HEADER, MAX_BYTES + 1, "larger than 128 MiB"), (b"[[", 2 << 20, "begins with")]
+        {
+            fs::write(&path, beginning).unwrap();
+            File::options().write(true).open(&path).unwrap().set_len(length).unwrap();
+            let put_aside = AlertFile::open(&path, 0).unwrap().1.put_aside.unwrap();
+            assert!(put_aside.contains(why), "{put_aside}");
+        }
+        fs::write(&path, "[[[").unwrap();
+        File::options().write(true).open(&path).unwrap().set_len(2 << 20).unwrap();
+        assert!(matches!(AlertFile::refuse_others(&path), Err(AlertFileError::Foreign(..))));
     }
 
     #[test]

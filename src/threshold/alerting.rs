@@ -67,6 +67,8 @@ pub(super) struct Inner {
     /// How many alerts were lost since that was last considered for the log, and the first of them.
     lost: u64,
     first_lost: Option<ThresholdAlert>,
+    /// How many alerts were lost in all.
+    all_lost: u64,
 }
 
 impl Inner {
@@ -82,6 +84,7 @@ impl Inner {
                 && let Some(lost) = self.untold.pop_front()
             {
                 self.lost += 1;
+                self.all_lost += 1;
                 self.first_lost.get_or_insert(lost);
             }
             self.untold.push_back(alert);
@@ -112,6 +115,11 @@ impl Inner {
             );
             self.log.log(&first, now);
         }
+    }
+
+    /// How many alerts are lost; those that still wait to be told are where no file keeps them.
+    pub(super) fn count_lost(&self) -> u64 {
+        self.all_lost + if self.file.is_none() { self.untold.len() as u64 } else { 0 }
     }
 
     pub(super) const fn heard(&mut self) {
@@ -163,6 +171,7 @@ impl Alerting {
                 log: AlertLog::default(),
                 lost: 0,
                 first_lost: None,
+                all_lost: 0,
             }),
             handing: tokio::sync::Mutex::new(()),
         }
@@ -197,13 +206,14 @@ impl Alerting {
             }
             of += group.len();
             let outcomes = self.send(notifier, &group, now).await;
-            let mut kept = false;
+            let (mut kept, mut lost) = (false, 0);
             let mut settled: HashSet<&str> = HashSet::new();
             for (alert, outcome) in group.iter().zip(outcomes) {
                 match outcome {
                     Err(error) => {
                         failures.push(format!("threshold `{}`: {error}", alert.violation.config.id));
                         if alert.kind == AlertKind::Violation {
+                            lost += 1;
                             settled.insert(&alert.id);
                         } else {
                             kept = true;
@@ -216,6 +226,7 @@ impl Alerting {
             }
             let mut inner = self.lock();
             let inner = &mut *inner;
+            inner.all_lost += lost;
             inner.untold.retain(|alert| !settled.contains(&*alert.id));
             inner.told |= group.iter().any(|alert| alert.kind != AlertKind::Violation);
             inner.changed |= inner.told;

@@ -393,6 +393,13 @@ impl ThresholdManager {
         self.alerting.lock().states.counts()
     }
 
+    /// How many alerts are lost so far: those that too many others waited behind, and violations without states that could
+    /// not be handed over. Where no states are kept, what is still to be told counts too, since it is lost with the manager.
+    #[must_use]
+    pub fn lost_alerts(&self) -> u64 {
+        self.alerting.lock().count_lost()
+    }
+
     async fn save(&self, at_once: bool) {
         let began = self.clock.monotonic();
         let Some((file, record)) = self.alerting.to_save(|| self.thresholds(), began, at_once) else { return };

@@ -8,9 +8,11 @@
 mod follow;
 mod rotated;
 mod source;
+#[cfg(target_os = "linux")]
+mod wakeup;
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::io::{self, IsTerminal as _, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -19,6 +21,7 @@ use super::cause::shortage;
 use super::{BatchLimits, BoxFuture, Failure, Outcome, Reach, Sink};
 use crate::events::EncodedEvent;
 use crate::files::{self, LineFile};
+use crate::plain_text::printable_json;
 
 /// Writes events as lines.
 #[derive(Debug, Clone)]
@@ -100,7 +103,11 @@ impl Output {
             Self::Stdout(Some(file)) => file.write(lines),
             Self::Stdout(None) => {
                 let mut stdout = io::stdout().lock();
-                stdout.write_all(lines)?;
+                if stdout.is_terminal() {
+                    stdout.write_all(printable_json(&String::from_utf8_lossy(lines)).as_bytes())?;
+                } else {
+                    stdout.write_all(lines)?;
+                }
                 stdout.flush()
             }
             Self::File { file, .. } => {

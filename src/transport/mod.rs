@@ -320,6 +320,12 @@ pub trait Source: Send + fmt::Debug {
         Box::pin(async { Ok(Polled::UpToDate) })
     }
 
+    /// Completes when something new may be there, for sources that hear of it; the others are polled now and then. To be
+    /// awaited on a runtime with I/O.
+    fn changed(&mut self) -> BoxFuture<'_, ()> {
+        Box::pin(std::future::pending())
+    }
+
     /// Tells the source that the first `messages` of those handed out last have been dealt with, and that the others
     /// will not be; only sources that keep a reader's place (JetStream consumers) have anything to do here.
     ///

@@ -2,13 +2,19 @@
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpListener;
+use std::path::Path;
 use std::process::Stdio;
+use std::sync::Arc;
+use std::time::Duration;
 
+use form_usage_events::clock::SystemClock;
+use form_usage_events::events::EncodedEvent;
+use form_usage_events::spool::{NewEvent, NewItem, Spool, SpoolOptions, Sync};
 use predicates::prelude::PredicateBooleanExt as _;
 use predicates::str::contains;
 
 use crate::channels::{Bench, PATIENCE, SECRET, receiver, webhook};
-use crate::support::{SpawnGuarded as _, formusage, formusage_process, lines, signal};
+use crate::support::{SpawnGuarded as _, formusage, formusage_process, line, lines, signal};
 
 /// A port where nobody listens.
 fn closed_port() -> u16 {
@@ -66,6 +72,45 @@ fn alerts_for_a_name_that_is_gone_are_named_and_looked_after() {
     say(&format!("formusage spool list --spool {spool} --to channel:other")).stdout("");
     say(&format!("{purge} --yes")).stderr(contains("1 event that waited was thrown away"));
     bench.publish(0).assert().code(0).stderr(contains("ops").not());
+}
+
+/// Fills what a channel may have of the alerts' spool at `path` with large events, where there is another channel.
+async fn fill_share(path: &Path, channel: &str, other: &str) {
+    let options =
+        SpoolOptions { max_bytes: 64 << 20, retain: Duration::ZERO, sync: Sync::Normal, ..SpoolOptions::default() };
+    let open = |name| Spool::open(path, name, options.clone(), Arc::new(SystemClock)).unwrap();
+    drop(open(other));
+    let spool = open(channel);
+    for size in [900_000, 100_000, 10_000, 1] {
+        for n in 0.. {
+            let labels = format!(",\"labels\":{{\"{size}-{n}\":\"{}\"}}}}", "x".repeat(size));
+            let text = line("i", n).strip_suffix('}').unwrap().to_owned() + &labels;
+            let encoded = EncodedEvent::decode(text.as_bytes()).unwrap();
+            if spool.take(vec![NewItem::Event(NewEvent { encoded, source: "test".into(), line: None })]).await.is_err()
+            {
+                break;
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn alerts_that_are_lost_show_in_the_exit_code() {
+    let bench = Bench::new(r#""Notify""#, "");
+    let channels = format!(r#"{{"channels":{{"ops":{{"queue":{{"to":"form://127.0.0.1:{}/a"}}}}}}}}"#, closed_port());
+    bench.file("channels.json", &channels);
+    let spool = bench.path("alerts.db");
+    fill_share(&spool, "channel:ops", "channel:other").await;
+    let words = contains("is lost, since too many waited for it");
+    let mut publish = bench.publish(1);
+    publish.args(["--drain-timeout", "1s", "--report", "json"]).env("FORMUSAGE_ALERT_SPOOL", &spool);
+    publish.assert().code(1).stdout(contains("\"delivered\":1")).stderr(words.clone());
+    for (format, lost) in [("json", "\"dropped_alerts\":1"), ("nagios", "1 alert lost, since too many waited")] {
+        let mut check = formusage();
+        check.current_dir(bench.path("")).env("FORMUSAGE_ALERT_SPOOL", &spool).write_stdin(lines("i", 1));
+        check.args(["check", "thresholds.json", "--channels", "channels.json", "--drain-timeout", "1s"]);
+        check.args(["--format", format]).assert().code(1).stdout(contains(lost)).stderr(words.clone());
+    }
 }
 
 #[test]

@@ -108,6 +108,29 @@ fn what_is_not_there_is_one_clear_line() {
 }
 
 #[test]
+#[cfg(target_os = "linux")]
+fn follow_reads_a_log_before_it_is_cut_again_however_seldom_it_polls() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("u.log");
+    std::fs::write(&path, "").unwrap();
+    let mut command = formusage_process();
+    command.args(["read", "--follow", "--poll-interval", "1h", "--from", &format!("file:{}", path.display())]);
+    let mut child = command.stdout(Stdio::piped()).spawn_guarded();
+    let output = BufReader::new(child.stdout.take().unwrap());
+    let (sender, shown) = std::sync::mpsc::channel();
+    std::thread::spawn(move || output.lines().map_while(Result::ok).try_for_each(|line| sender.send(line)));
+    let mut log = std::fs::File::options().append(true).open(&path).unwrap();
+    for n in 0..10 {
+        writeln!(log, "{}", line("i", n)).unwrap();
+        let next = shown.recv_timeout(std::time::Duration::from_secs(60)).unwrap();
+        assert_eq!(next, line("i", n));
+        // One copy is kept, so that what was not read by now would be gone.
+        std::fs::copy(&path, folder.path().join("u.log.1")).unwrap();
+        log.set_len(0).unwrap();
+    }
+}
+
+#[test]
 fn follow_waits_for_what_is_not_there_yet_and_ends_with_a_signal() {
     let folder = tempfile::tempdir().unwrap();
     for scheme in ["sqlite", "file"] {

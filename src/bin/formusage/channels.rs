@@ -154,8 +154,9 @@ impl Channels {
         self.delivery.dropped()
     }
 
-    /// Ends the delivery, and says what was not delivered. When `cut` is over, nothing more is waited for.
-    pub(crate) async fn end(self, cut: impl Future<Output = ()>) {
+    /// Ends the delivery, and says what was not delivered. When `cut` is over, nothing more is waited for. Returns how many
+    /// alerts are lost.
+    pub(crate) async fn end(self, cut: impl Future<Output = ()>) -> u64 {
         let reports = self.delivery.finish_until(cut).await;
         for report in &reports {
             let AlertReport { name, superseded, dropped, waiting, dead, errors, .. } = report;
@@ -187,5 +188,6 @@ impl Channels {
                 say(&format!("  see dead letters with: {list}\n  and have them tried again with: {replay}"));
             }
         }
+        reports.iter().map(|report| report.dropped).sum()
     }
 }

@@ -16,6 +16,7 @@ mod setup;
 mod signals;
 mod state_dir;
 mod systemd;
+mod terminal;
 mod thresholds;
 
 use std::process::ExitCode;

@@ -9,7 +9,9 @@ use std::time::Duration;
 
 use form_usage_events::files::LineFile;
 use form_usage_events::plain_text;
-pub(crate) use form_usage_events::plain_text::printable;
+pub(crate) use form_usage_events::plain_text::{Notation, printable};
+
+use crate::terminal::TerminalSafe;
 
 /// Whoever read our standard output has closed it.
 #[derive(Debug)]
@@ -26,12 +28,13 @@ impl std::error::Error for StdoutClosed {}
 /// Buffered standard output whose errors tell a closed pipe ([`StdoutClosed`]) from a real fault.
 #[derive(Debug)]
 pub(crate) struct Stdout {
-    inner: io::BufWriter<io::Stdout>,
+    inner: io::BufWriter<TerminalSafe<io::Stdout>>,
 }
 
 impl Stdout {
-    pub(crate) fn new() -> Self {
-        Self { inner: io::BufWriter::with_capacity(64 << 10, io::stdout()) }
+    /// Standard output for data in `notation`, of which a terminal gets nothing that it acts upon.
+    pub(crate) fn new(notation: Notation) -> Self {
+        Self { inner: io::BufWriter::with_capacity(64 << 10, TerminalSafe::new(io::stdout(), notation)) }
     }
 
     /// Writes `line` and a line end.
@@ -69,8 +72,9 @@ pub(crate) struct WholeLines {
 }
 
 impl WholeLines {
+    /// For lines of JSON.
     pub(crate) fn new() -> Self {
-        Self { stdout: Stdout::new(), file: LineFile::of_stdout() }
+        Self { stdout: Stdout::new(Notation::Json), file: LineFile::of_stdout() }
     }
 
     /// Writes `lines`, each with its end. Of what a file could not take all of, it holds nothing.
@@ -263,28 +267,10 @@ pub(crate) struct LogWords {
 }
 
 impl LogWords {
-    fn printable<'t>(self, text: &'t str) -> Cow<'t, str> {
-        if self.is_json {
-            return plain_text::printable_json(text);
-        }
-        if !self.has_colours {
-            return plain_text::printable_lines(text);
-        }
-        let mut pieces = text.split('\u{1b}');
-        let mut shown = plain_text::printable_lines(pieces.next().unwrap_or_default());
-        for piece in pieces {
-            shown.to_mut().push(if begins_colour(piece) { '\u{1b}' } else { '\u{fffd}' });
-            shown.to_mut().push_str(&plain_text::printable_lines(piece));
-        }
-        shown
+    fn printable(self, text: &str) -> Cow<'_, str> {
+        let words = if self.has_colours { Notation::ColouredWords } else { Notation::Words };
+        plain_text::for_terminal(text, if self.is_json { Notation::Json } else { words })
     }
-}
-
-/// Whether `text` goes on with what sets a colour behind an escape character.
-fn begins_colour(text: &str) -> bool {
-    let parameters =
-        text.strip_prefix('[').map(|text| text.trim_start_matches(|it: char| it.is_ascii_digit() || it == ';'));
-    parameters.is_some_and(|rest| rest.starts_with('m'))
 }
 
 impl Write for LogWords {

@@ -21,6 +21,7 @@ mod huge_pages;
 mod limits;
 mod listing;
 mod members;
+mod memory;
 mod names;
 mod no_memory;
 mod shared;
@@ -44,6 +45,7 @@ use std::time::Duration;
 use self::group::Group;
 use self::hierarchy::Hierarchy;
 pub(super) use self::limits::GroupLimits;
+use self::memory::bytes_of;
 pub(super) use self::shared::GroupHosts;
 use self::shared::{Readers, SharedParts};
 use self::unread::Above;
@@ -58,10 +60,6 @@ use crate::clock::Monotonic;
 const MISSED_LOGGED_EVERY: Duration = Duration::from_secs(10);
 /// Groups whose id had to be replaced that are logged: whoever makes groups must not fill the log.
 const MAX_RENAMED_LOGGED: usize = 32;
-/// What the groups of a scope may take of the meter's memory, about: the unit of systemd gives the meter 128 MB.
-const MAX_SCOPE_BYTES: usize = 96 << 20;
-const GROUP_BYTES: usize = 9_000;
-const PATH_COPIES: usize = 12;
 /// How often a systemd unit that does not run is looked for.
 const UNIT_SEARCHED_EVERY: Duration = Duration::from_secs(2);
 /// Entries of a folder that are looked at for a name that was meant.
@@ -104,17 +102,11 @@ pub struct Cgroups {
     failure: Option<String>,
     /// It was logged that groups lie too deep.
     too_deep: bool,
-    /// What the groups take of the meter's memory, about, and may take.
+    /// What the groups take of the meter's memory, about.
     bytes: usize,
-    max_bytes: usize,
     /// There were groups that are not metered one by one, which was logged. What came of them is billed already, so that a
     /// group that is metered from here on starts from what it shows.
     is_crowded: bool,
-}
-
-/// What a group at `path` takes of the meter's memory, with its instance, about.
-const fn bytes_of(path: &str) -> usize {
-    GROUP_BYTES + PATH_COPIES * path.len()
 }
 
 /// A systemd unit, and when it is looked for again while it does not run.
@@ -177,7 +169,6 @@ impl Cgroups {
             failure: None,
             too_deep: false,
             bytes: 0,
-            max_bytes: MAX_SCOPE_BYTES,
             is_crowded: false,
         }
     }
@@ -236,7 +227,7 @@ impl Cgroups {
         for (path, group) in self.groups.extract_if(.., goes) {
             once.forget(group.instance());
             self.ids.remove(group.instance());
-            self.bytes -= bytes_of(&path);
+            shared.memory.give_back(&mut self.bytes, bytes_of(&path));
             self.gone.push((path, group));
         }
         // The older ones first: who makes a group later takes nobody's id, whatever the order in which they are found.
@@ -250,7 +241,7 @@ impl Cgroups {
         coming.sort_unstable();
         let mut crowded = BTreeMap::new();
         for (inode, path) in coming {
-            if self.bytes.saturating_add(bytes_of(&path)) > self.max_bytes {
+            if !shared.memory.take(&mut self.bytes, bytes_of(&path)) {
                 if let Some((above, _)) = path.rsplit_once('/') {
                     crowded
                         .entry(readers.root.join(OsString::from_vec(unspelled(above))))
@@ -258,7 +249,6 @@ impl Cgroups {
                 }
                 continue;
             }
-            self.bytes += bytes_of(&path);
             let names = self.usable_names(&path);
             self.ids.insert(names.instance.clone(), path.clone());
             let folder = readers.root.join(OsString::from_vec(unspelled(&path)));
@@ -358,7 +348,7 @@ impl Cgroups {
         });
         for (path, group) in gone {
             self.ids.remove(group.instance());
-            self.bytes -= bytes_of(&path);
+            self.shared.memory.give_back(&mut self.bytes, bytes_of(&path));
             self.gone.push((path, group));
         }
         self.tell_missed(at, shared);
@@ -414,6 +404,8 @@ impl Cgroups {
 
 impl Drop for Cgroups {
     fn drop(&mut self) {
+        let bytes = self.bytes;
+        self.shared.memory.give_back(&mut self.bytes, bytes);
         if let Ok(mut watch) = self.shared.watch.try_borrow_mut() {
             watch.forget(self.listener);
         }

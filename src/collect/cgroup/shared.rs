@@ -8,6 +8,7 @@ use std::rc::Rc;
 
 use super::hierarchy::Hierarchy;
 use super::limits::LimitCache;
+use super::memory::GroupMemory;
 use super::subtrees::Subtrees;
 use super::watch::GroupWatch;
 use crate::clock::Monotonic;
@@ -23,6 +24,7 @@ use crate::collect::{CollectError, ScopeOptions};
 #[derive(Debug, Default)]
 pub(in crate::collect) struct GroupHosts {
     hosts: HashMap<PathBuf, GroupHost>,
+    memory: Rc<GroupMemory>,
 }
 
 #[derive(Debug)]
@@ -49,6 +51,7 @@ pub(super) struct SharedParts {
     pub(super) facts: Rc<Facts>,
     pub(super) watch: Rc<RefCell<GroupWatch>>,
     pub(super) readers: Rc<RefCell<Readers>>,
+    pub(super) memory: Rc<GroupMemory>,
 }
 
 /// What reads the figures of groups.
@@ -100,7 +103,8 @@ impl GroupHosts {
         let readers = readers.or_insert_with(|| {
             Rc::new(RefCell::new(Readers::new(&options.root, &facts.hierarchy, &options.interfaces)))
         });
-        Ok(SharedParts { facts, watch: Rc::clone(&host.watch), readers: Rc::clone(readers) })
+        let (watch, readers, memory) = (Rc::clone(&host.watch), Rc::clone(readers), Rc::clone(&self.memory));
+        Ok(SharedParts { facts, watch, readers, memory })
     }
 
     /// Reads the facts of hosts again for scopes that are opened from here on.

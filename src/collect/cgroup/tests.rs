@@ -1,5 +1,6 @@
 //! Control groups of fixture roots. Those of this machine are tested with the binary.
 
+use super::memory::GroupMemory;
 use super::*;
 
 const FIXTURES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/cgroups");
@@ -292,7 +293,7 @@ fn groups_beyond_a_number_are_billed_by_the_group_above() {
     set("T", 0);
     let options = ScopeOptions { root: root.to_owned(), ..ScopeOptions::default() };
     let mut scope = open("T/*", &options).unwrap();
-    scope.max_bytes = 3 * bytes_of("T/g0");
+    scope.shared.memory = Rc::new(GroupMemory::of(0, 3 * bytes_of("T/g0")));
     let mut look = |second: u64| -> (usize, Vec<u128>) {
         let seen = scope.read(Duration::from_secs(second)).unwrap().len();
         (seen, scope.take_lost_cpu().into_iter().map(|lost| lost.used.as_millis()).collect())

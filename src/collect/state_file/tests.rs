@@ -300,8 +300,10 @@ fn failed_saves_leave_no_new_file_behind() {
 
 #[test]
 fn a_state_that_is_too_large_is_put_aside_unread() {
-    let (_folder, path) = holding(b"");
-    std::fs::File::options().write(true).open(&path).unwrap().set_len(MAX_BYTES + 1).unwrap();
-    let fault = open(&path, 1).put_aside.unwrap().1;
-    assert!(matches!(fault, StateFault::Damaged(_)), "{fault}");
+    for (beginning, length, why) in [(BEGINNING, MAX_BYTES + 1, "256 MiB"), (b"[[", 2 << 20, "begins with")] {
+        let (_folder, path) = holding(beginning);
+        std::fs::File::options().write(true).open(&path).unwrap().set_len(length).unwrap();
+        let fault = open(&path, 1).put_aside.unwrap().1;
+        assert!(matches!(&fault, StateFault::Damaged(what) if what.contains(why)), "{fault}");
+    }
 }

@@ -8,7 +8,7 @@
 //! A cut shows in the file's size and, where it has grown again since, in those bytes. Of a file of which nothing was read
 //! yet it shows in the time of its last change alone, and its copy is one that was not there before.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, Read, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
@@ -31,8 +31,8 @@ pub(super) struct FollowedFile {
     previous: Option<Tail>,
     /// Lines of all files before the current one.
     lines_before: u64,
-    /// Rotated files that were read, or are older than this reading.
-    known: HashSet<FileId>,
+    /// Rotated files that were read, or are older than this reading; of copies, when they were written.
+    known: HashMap<FileId, Option<SystemTime>>,
     /// That lines may be lost between copying and truncating was said.
     warned_of_copies: bool,
 }
@@ -58,7 +58,7 @@ impl FollowedFile {
     /// A file that need not exist yet.
     pub(super) fn open(path: &Path) -> io::Result<Self> {
         // What is rotated already is not part of this reading. A folder that can't be listed shows at a rotation.
-        let known = rotated_files(path).unwrap_or_default().iter().map(|file| file.id).collect();
+        let known = rotated_files(path).unwrap_or_default().iter().map(|file| (file.id, None)).collect();
         let mut followed = Self {
             path: path.to_owned(),
             current: None,
@@ -130,7 +130,7 @@ impl FollowedFile {
             previous.add_to(lines, true)?;
         }
         self.previous = self.close_current();
-        self.known.extend(next.id);
+        self.known.extend(next.id.map(|id| (id, None)));
         self.current = Some(Tail { lines: LineReader::new(next), lines_before: self.lines_before });
         Ok(true)
     }
@@ -147,15 +147,15 @@ impl FollowedFile {
         let current = self.current.as_ref().map(Tail::file);
         let (id, last_written) = (current.and_then(|file| file.id), current.and_then(TracedFile::modified));
         // Numbers of files that are gone may come again.
-        self.known.retain(|known| Some(*known) == id || rotated.iter().any(|file| file.id == *known));
+        self.known.retain(|known, _| Some(*known) == id || rotated.iter().any(|file| file.id == *known));
         for file in rotated {
-            if self.known.contains(&file.id) || Some(file.id) == there {
+            if self.known.contains_key(&file.id) || Some(file.id) == there {
                 continue;
             }
             if !file.is_compressed {
                 return Ok(Some(file));
             }
-            self.known.insert(file.id);
+            self.known.insert(file.id, None);
             // One that is not younger holds lines that were read before it was compressed.
             if last_written.is_none_or(|written| file.modified > written) {
                 tracing::warn!(
@@ -173,7 +173,10 @@ impl FollowedFile {
         let path = self.path.display();
         let nothing_was_read = current.file().offset == 0;
         for file in rotated_files(&self.path)? {
-            if file.is_compressed || nothing_was_read && self.known.contains(&file.id) {
+            // Copies may be written one over the other.
+            let known = self.known.get(&file.id);
+            let is_read = known.is_some_and(|written| written.is_none_or(|written| written == file.modified));
+            if file.is_compressed || nothing_was_read && is_read {
                 continue;
             }
             let Some(copy) = if_exists(TracedFile::open(&file.path))? else { continue };
@@ -183,7 +186,7 @@ impl FollowedFile {
                         "{path} is rotated by copying and truncating it: lines written between the two are lost; rotate by renaming it (logrotate: without copytruncate)"
                     );
                 }
-                self.known.insert(file.id);
+                self.known.insert(file.id, Some(file.modified));
                 *current.lines.input_mut() = copy;
                 return Ok(());
             }
@@ -386,6 +389,23 @@ mod tests {
         }
         log.write("z\n");
         assert_eq!(polled(&mut file), ["z"]);
+    }
+
+    #[test]
+    fn lines_in_a_copy_that_was_written_over_the_one_before_are_read() {
+        let log = Log::new();
+        log.write("");
+        let mut file = FollowedFile::open(&log.path).unwrap();
+        for round in 0..3 {
+            let time = SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(round);
+            fs::File::options().write(true).open(&log.path).unwrap().set_modified(time).unwrap();
+            assert_eq!(polled(&mut file), [""; 0], "what was copied in the round before is read once");
+            log.write(&format!("a{round}\n"));
+            fs::copy(&log.path, log.beside(".1")).unwrap();
+            fs::File::options().write(true).open(log.beside(".1")).unwrap().set_modified(time).unwrap();
+            fs::write(&log.path, "").unwrap();
+            assert_eq!(polled(&mut file), [format!("a{round}")]);
+        }
     }
 
     #[test]

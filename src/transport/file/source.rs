@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::follow::FollowedFile;
+#[cfg(target_os = "linux")]
+use super::wakeup::FolderWatch;
 use crate::events::{LinePart, LineReader};
 use crate::transport::cause::shortage;
 use crate::transport::{BoxFuture, Failure, Message, Polled, Reach, Source};
@@ -20,6 +22,9 @@ const POLL_BYTES: usize = 4 << 20;
 pub(in crate::transport) struct FileSource {
     path: PathBuf,
     input: Arc<Mutex<Input>>,
+    /// Made when somebody listens.
+    #[cfg(target_os = "linux")]
+    watch: Option<FolderWatch>,
 }
 
 #[derive(Debug)]
@@ -79,12 +84,22 @@ impl FileSource {
         }
         let file = FollowedFile::open(path)
             .map_err(|error| Failure::destination(format!("can't open {}: {error}", path.display())))?;
-        Ok(Self { path: path.to_owned(), input: Arc::new(Mutex::new(Input::File(Box::new(file)))) })
+        Ok(Self {
+            path: path.to_owned(),
+            input: Arc::new(Mutex::new(Input::File(Box::new(file)))),
+            #[cfg(target_os = "linux")]
+            watch: None,
+        })
     }
 
     pub(in crate::transport) fn stdin() -> Self {
         let lines = LineReader::new(io::stdin());
-        Self { path: "<stdin>".into(), input: Arc::new(Mutex::new(Input::Stdin(lines))) }
+        Self {
+            path: "<stdin>".into(),
+            input: Arc::new(Mutex::new(Input::Stdin(lines))),
+            #[cfg(target_os = "linux")]
+            watch: Some(FolderWatch::deaf()),
+        }
     }
 
     async fn read(&self, at_the_end: bool) -> Result<Polled, Failure> {
@@ -130,5 +145,16 @@ impl Source for FileSource {
 
     fn rest(&mut self) -> BoxFuture<'_, Result<Polled, Failure>> {
         Box::pin(self.read(true))
+    }
+
+    #[cfg(target_os = "linux")]
+    fn changed(&mut self) -> BoxFuture<'_, ()> {
+        Box::pin(async {
+            match &self.watch {
+                Some(watch) => watch.changed().await,
+                // What came before there was a watch shows in the next poll.
+                None => self.watch = Some(FolderWatch::of(&self.path)),
+            }
+        })
     }
 }

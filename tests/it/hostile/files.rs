@@ -251,6 +251,50 @@ fn folders_planted_in_shared_folders_are_not_used() {
     assert_eq!(output.status.code(), Some(0), "{output:?}");
 }
 
+/// Runs the program in a folder that is open as descriptor 9 too, which `prepare` may do something to first.
+fn run_inside(folder: &Path, prepare: &str, words: &str) -> Output {
+    let mut command = Command::new("sh");
+    command.args(["-c", &format!("exec 9<.; {prepare} exec \"$0\" \"$@\""), env!("CARGO_BIN_EXE_formusage")]);
+    command.args(words.split(' ')).current_dir(folder).env("FORMUSAGE_STATE_DIR", "/proc/self/cwd/st");
+    command.stdin(Stdio::null()).output().unwrap()
+}
+
+#[test]
+fn folders_are_seen_through_links_of_the_kernel() {
+    let Some(folder) = shared_folder() else { return };
+    let planted = folder.path().join("planted");
+    std::fs::create_dir(&planted).unwrap();
+    std::os::unix::fs::chown(&planted, Some(OTHER), Some(OTHER)).unwrap();
+    let own = tempfile::tempdir().unwrap();
+    let by_root = |path: &Path| format!("/proc/self/root{}", path.display());
+    for (link, own_link) in [
+        ("/proc/self/cwd".to_owned(), "/proc/self/cwd".to_owned()),
+        ("/proc/thread-self/cwd/.".to_owned(), "/proc/thread-self/cwd/.".to_owned()),
+        (by_root(&planted), by_root(own.path())),
+        ("/dev/fd/9".to_owned(), "/dev/fd/9".to_owned()),
+        ("/proc/self/fd/9/in/..".to_owned(), "/proc/self/fd/9/in/..".to_owned()),
+    ] {
+        for words in ["collect --interval 1s --count 1 --state LINK/c.state", "publish --to file:LINK/out.ndjson"] {
+            let words_of = |link: &str| words.replace("LINK", link);
+            let output = run_inside(&planted, "", &words_of(&link));
+            let said = String::from_utf8_lossy(&output.stderr);
+            assert_eq!(output.status.code(), Some(2), "{words} {link}: {said}");
+            let named = format!("the folder {} belongs to user {OTHER}", planted.display());
+            assert!(said.contains(&named), "{words} {link}: {said}");
+            let output = run_inside(own.path(), "", &words_of(&own_link));
+            assert_eq!(output.status.code(), Some(0), "{words} {own_link}: {output:?}");
+        }
+    }
+    let output = run_inside(&planted, "", "collect --interval 1s --count 1");
+    assert_eq!(output.status.code(), Some(2), "as the state directory: {output:?}");
+    assert!(files(&planted).is_empty(), "{:?}", files(&planted));
+    let gone = own.path().join("gone");
+    std::fs::create_dir(&gone).unwrap();
+    let output = run_inside(&gone, "rmdir ../gone;", "publish --to file:/proc/self/cwd/out.ndjson");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.code() == Some(2) && said.contains("has no path here"), "{said}");
+}
+
 #[test]
 fn links_of_an_operator_are_followed() {
     let folder = tempfile::tempdir().unwrap();

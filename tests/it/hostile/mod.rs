@@ -18,6 +18,8 @@ mod nats;
 mod network;
 mod queue;
 mod servers;
+#[cfg(target_os = "linux")]
+mod terminal;
 mod waits;
 
 /// The most memory that a process has held, in MiB; `None` once it has ended.

@@ -17,13 +17,13 @@ use crate::channels::is_channel;
 use crate::cli::{DlqAction, DlqArgs, DlqPurgeArgs, DlqSelectArgs, SpoolPath};
 use crate::exit::Exit;
 use crate::listing::{Column, Listing};
-use crate::output::{self, Stdout, stdout_is_terminal};
+use crate::output::{self, Notation, Stdout, stdout_is_terminal};
 
 pub(crate) fn run(args: &DlqArgs) -> anyhow::Result<Exit> {
     match &args.action {
         DlqAction::List(args) => {
             let mut table = stdout_is_terminal().then(|| Listing::new(COLUMNS.to_vec()));
-            let mut stdout = Stdout::new();
+            let mut stdout = Stdout::new(Notation::Words);
             each(&args.path, "dlq list", |letter| match &mut table {
                 Some(table) => table.row(row(letter), &mut stdout),
                 None => stdout.line(&serde_json::to_vec(&record(letter))?),
@@ -35,7 +35,7 @@ pub(crate) fn run(args: &DlqArgs) -> anyhow::Result<Exit> {
             Ok(Exit::Success)
         }
         DlqAction::Export(args) => {
-            let mut stdout = Stdout::new();
+            let mut stdout = Stdout::new(Notation::Json);
             each(&args.path, "dlq export", |letter| stdout.line(&letter.raw))?;
             stdout.flush()?;
             Ok(Exit::Success)
@@ -114,7 +114,7 @@ fn show(path: &SpoolPath, id: u64) -> anyhow::Result<Exit> {
         output::complain(&format!("there is no dead letter {id}; see which there are with: {list}"));
         return Ok(Exit::Objection);
     };
-    let mut stdout = Stdout::new();
+    let mut stdout = Stdout::new(Notation::Words);
     if stdout_is_terminal() {
         let lines = [
             ("dead letter", letter.id.to_string()),

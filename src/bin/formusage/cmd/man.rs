@@ -6,7 +6,7 @@ use clap_mangen::Man;
 
 use crate::cli::{Cli, ManArgs};
 use crate::exit::Exit;
-use crate::output::Stdout;
+use crate::output::{Notation, Stdout};
 
 pub(crate) fn run(args: &ManArgs) -> anyhow::Result<Exit> {
     let mut root = Cli::command();
@@ -19,7 +19,7 @@ pub(crate) fn run(args: &ManArgs) -> anyhow::Result<Exit> {
             None => bail!("there is no command {name:?}{}", nearest(&root, name)),
         },
     };
-    let mut stdout = Stdout::new();
+    let mut stdout = Stdout::new(Notation::Words);
     stdout.bytes(&render(page, args.command.as_deref())?)?;
     stdout.flush()?;
     Ok(Exit::Success)

@@ -4,7 +4,7 @@ use form_usage_events::validate::schema;
 
 use crate::cli::{SchemaArgs, SchemaName};
 use crate::exit::Exit;
-use crate::output::Stdout;
+use crate::output::{Notation, Stdout};
 
 pub(crate) fn run(args: &SchemaArgs) -> anyhow::Result<Exit> {
     let schema = match args.name {
@@ -13,7 +13,7 @@ pub(crate) fn run(args: &SchemaArgs) -> anyhow::Result<Exit> {
         SchemaName::Cases => schema::cases(),
         SchemaName::Channels => schema::channels(),
     };
-    let mut stdout = Stdout::new();
+    let mut stdout = Stdout::new(Notation::Json);
     stdout.text(&serde_json::to_string_pretty(&schema)?)?;
     stdout.text("\n")?;
     stdout.flush()?;

@@ -17,7 +17,7 @@ use super::confirm::confirm_loss;
 use crate::cli::{ReconcileArgs, SpoolAction, SpoolCommandArgs, SpoolListArgs, SpoolPath, SpoolPurgeArgs};
 use crate::exit::Exit;
 use crate::listing::{Column, Listing, fit_terminal};
-use crate::output::{self, Stdout, counted, stdout_is_terminal};
+use crate::output::{self, Notation, Stdout, counted, stdout_is_terminal};
 use crate::setup;
 
 pub(crate) fn run(args: &SpoolCommandArgs) -> anyhow::Result<Exit> {
@@ -62,7 +62,7 @@ fn status(path: &SpoolPath) -> anyhow::Result<Exit> {
     for it in &mut status.destinations {
         it.destination = shown(&it.destination);
     }
-    let mut stdout = Stdout::new();
+    let mut stdout = Stdout::new(Notation::Words);
     if stdout_is_terminal() {
         stdout.line(table(&status).as_bytes())?;
     } else {
@@ -135,7 +135,7 @@ pub(super) fn time(seconds: i64) -> String {
 }
 
 fn list(args: &SpoolListArgs, terminal: bool) -> anyhow::Result<Exit> {
-    let mut stdout = Stdout::new();
+    let mut stdout = Stdout::new(Notation::Words);
     let mut table: Option<Listing> = None;
     let mut several = true;
     each(args, "spool list", |file, event| {
@@ -212,7 +212,7 @@ fn record(event: &Spooled) -> anyhow::Result<Record<'_>> {
 }
 
 fn export(args: &SpoolListArgs) -> anyhow::Result<Exit> {
-    let mut stdout = Stdout::new();
+    let mut stdout = Stdout::new(Notation::Json);
     each(args, "spool export", |_, event| stdout.line(&event.body))?;
     stdout.flush()?;
     Ok(Exit::Success)

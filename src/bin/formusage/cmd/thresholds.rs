@@ -22,7 +22,7 @@ use crate::cli::{
 use crate::exit::Exit;
 use crate::input::Input;
 use crate::listing::fit_terminal;
-use crate::output::{self, Stdout, say, stdout_is_terminal};
+use crate::output::{self, Notation, Stdout, say, stdout_is_terminal};
 use crate::thresholds;
 
 pub(crate) fn run(args: &ThresholdsArgs) -> anyhow::Result<Exit> {
@@ -216,8 +216,9 @@ pub(super) fn write(
     values: &[Value],
 ) -> anyhow::Result<Exit> {
     let default = if stdout_is_terminal() { ListFormat::Table } else { ListFormat::Ndjson };
-    let mut stdout = Stdout::new();
-    match format.unwrap_or(default) {
+    let format = format.unwrap_or(default);
+    let mut stdout = Stdout::new(if format == ListFormat::Table { Notation::Words } else { Notation::Json });
+    match format {
         ListFormat::Table => {
             let mut table = Table::new();
             table.load_style(presets::UTF8_HORIZONTAL_ONLY);

@@ -15,7 +15,7 @@ use crate::cli::{FindingFormat, Topic, ValidateArgs};
 use crate::exit::Exit;
 use crate::findings::{FileRow, FindingWriter};
 use crate::input::{FoundInputs, Input, SkippedFile};
-use crate::output::{Stdout, complain, printable, say};
+use crate::output::{Notation, Stdout, complain, printable, say};
 
 /// So many files have a line each in the summary; of more, only those with findings, and no more than this.
 const LISTED_FILES: usize = 10;
@@ -124,7 +124,8 @@ fn bindings(path: &Path) -> anyhow::Result<Bindings> {
 
 /// What codes mean.
 fn explain(topic: Topic, format: Option<FindingFormat>) -> anyhow::Result<Exit> {
-    let mut stdout = Stdout::new();
+    let is_json = matches!(format, Some(FindingFormat::Json | FindingFormat::Ndjson));
+    let mut stdout = Stdout::new(if is_json { Notation::Json } else { Notation::Words });
     let all: Vec<Explanation> = match topic {
         Topic::All => Explanation::all().collect(),
         Topic::One(code) => Explanation::of(code).into_iter().collect(),

@@ -15,7 +15,7 @@ use serde::ser::SerializeStruct as _;
 use serde::{Serialize, Serializer};
 
 use crate::cli::FindingFormat;
-use crate::output::{Stdout, printable, stdout_is_terminal};
+use crate::output::{Notation, Stdout, printable, stdout_is_terminal};
 
 pub(crate) use github::Commands;
 pub(crate) use junit::Suites;
@@ -108,8 +108,14 @@ impl FindingWriter {
     /// Writes in `format`; without one, a table for a terminal and NDJSON for a pipe.
     pub(crate) fn new(format: Option<FindingFormat>) -> anyhow::Result<Self> {
         let default = if stdout_is_terminal() { FindingFormat::Table } else { FindingFormat::Ndjson };
-        let mut stdout = Stdout::new();
-        let shape = match format.unwrap_or(default) {
+        let format = format.unwrap_or(default);
+        let mut stdout = Stdout::new(match format {
+            FindingFormat::Table => Notation::ColouredWords,
+            FindingFormat::Github => Notation::Words,
+            FindingFormat::Json | FindingFormat::Ndjson | FindingFormat::Sarif => Notation::Json,
+            FindingFormat::Junit => Notation::Xml,
+        });
+        let shape = match format {
             FindingFormat::Table => {
                 let colour = anstream::AutoStream::choice(&io::stdout()) != anstream::ColorChoice::Never;
                 let width = std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok()).unwrap_or(WIDTH);

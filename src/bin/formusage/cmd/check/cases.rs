@@ -10,6 +10,7 @@ use form_usage_events::validate::{FirstFindings, Severity, first_case_findings};
 use quick_junit::{NonSuccessKind, TestCase, TestCaseStatus, TestSuite};
 use serde::Serialize;
 
+use super::formats::notation_of;
 use crate::cli::{CheckArgs, CheckFormat};
 use crate::exit::Exit;
 use crate::output::{Stdout, printable, say, stdout_is_terminal};
@@ -47,7 +48,7 @@ pub(super) fn run(args: &CheckArgs) -> anyhow::Result<Exit> {
     }
     let failed = results.iter().filter(|(_, result)| !result.passed()).count();
     let format = args.format.unwrap_or(if stdout_is_terminal() { CheckFormat::Table } else { CheckFormat::Ndjson });
-    let mut stdout = Stdout::new();
+    let mut stdout = Stdout::new(notation_of(format));
     let outcomes = || results.iter().map(|(file, result)| Outcome { file, passed: result.passed(), result });
     match format {
         CheckFormat::Table => stdout.text(&table(&results))?,

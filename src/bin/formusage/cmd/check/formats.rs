@@ -13,6 +13,7 @@ use super::states::Firing;
 use crate::cli::CheckFormat;
 use crate::exit::Exit;
 use crate::findings::{Commands, Log, Remark, Rule, Suites, unreadable};
+use crate::output::Notation;
 
 /// The rule of lines that are no valid event.
 const INVALID: &str = "invalid-event";
@@ -23,6 +24,15 @@ pub(super) enum Format {
     Sarif(Log),
     Junit(Suites),
     Nagios(Service),
+}
+
+/// What a report in `format` is written in.
+pub(super) const fn notation_of(format: CheckFormat) -> Notation {
+    match format {
+        CheckFormat::Table | CheckFormat::Github | CheckFormat::Nagios => Notation::Words,
+        CheckFormat::Json | CheckFormat::Ndjson | CheckFormat::Sarif => Notation::Json,
+        CheckFormat::Junit => Notation::Xml,
+    }
 }
 
 impl Format {

@@ -30,7 +30,7 @@ use crate::cli::{CheckArgs, CheckFormat};
 use crate::exit::Exit;
 use crate::input::Input;
 use crate::lines::EventReader;
-use crate::output::{Stdout, StdoutClosed, complain, counted, printable, say};
+use crate::output::{Notation, Stdout, StdoutClosed, complain, counted, printable, say};
 
 /// So many invalid lines are named; the others are counted.
 const NAMED_LINES: u64 = 100;
@@ -42,7 +42,7 @@ pub(crate) fn run(args: &CheckArgs) -> anyhow::Result<Exit> {
     match check(args) {
         // A monitoring system reads standard output, and takes 2 for the worst news there is.
         Err(error) if args.format == Some(CheckFormat::Nagios) => {
-            let mut stdout = Stdout::new();
+            let mut stdout = Stdout::new(Notation::Words);
             stdout.text(&nagios::unknown(&error))?;
             stdout.flush()?;
             Ok(Exit::Status(3))
@@ -68,7 +68,7 @@ fn check(args: &CheckArgs) -> anyhow::Result<Exit> {
         followed: None,
         read: Vec::new(),
         disordered: (Vec::new(), 0),
-        tee: args.tee.then(Stdout::new),
+        tee: args.tee.then(|| Stdout::new(Notation::Json)),
         explain: args.explain,
         max_skew: args.lines.max_skew(),
         events: EventReader::new(&args.lines),
@@ -222,7 +222,7 @@ impl Check {
     fn hand_over(&mut self) -> bool {
         let Some(telling) = &mut self.telling else { return false };
         let any = telling.hand_over();
-        self.totals.untold = telling.not_told();
+        (self.totals.untold, self.totals.dropped_alerts) = (telling.not_told(), telling.dropped());
         any
     }
 

@@ -119,7 +119,7 @@ impl Service {
             _ if self.critical => (2, "CRITICAL"),
             // What could not be looked at is worse than a warning: nobody knows.
             totals if totals.invalid_lines + totals.unreadable + totals.untold > 0 => (3, "UNKNOWN"),
-            totals if totals.violations > 0 || totals.alerts.is_some_and(|it| it.fires()) => (1, "WARNING"),
+            totals if totals.has_objections() => (1, "WARNING"),
             totals if totals.out_of_order + totals.not_metered > 0 => (3, "UNKNOWN"),
             _ => (0, "OK"),
         }

@@ -12,7 +12,7 @@ use form_usage_events::threshold::{
 use form_usage_events::units::TimeSpan;
 use serde::Serialize;
 
-use super::formats::Format;
+use super::formats::{Format, notation_of};
 use super::nagios::Peaks;
 use super::not_evaluated::NotEvaluated;
 use super::states::{AlertTotals, Firing, NAMED, States, in_words_at_most};
@@ -20,6 +20,7 @@ use super::table::{Table, number, time};
 use crate::cli::CheckFormat;
 use crate::exit::Exit;
 use crate::output::{Stdout, printable, say, stderr_is_terminal, stdout_is_terminal};
+use crate::terminal::TerminalSafe;
 
 /// So many thresholds that did not fire are listed for an event, of those that apply and of those that do not.
 const LISTED: usize = 20;
@@ -38,6 +39,9 @@ pub(super) struct Totals {
     /// Alerts that could not be handed to their channels.
     #[serde(skip_serializing_if = "is_zero")]
     pub(super) untold: u64,
+    /// Alerts that are lost, since too many waited for their channel.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub(super) dropped_alerts: u64,
     /// Events over a limit that came behind newer ones of their instance, where a threshold might have fired with them.
     #[serde(skip_serializing_if = "is_zero")]
     pub(super) out_of_order: u64,
@@ -53,7 +57,7 @@ impl Totals {
     pub(super) fn exit(&self) -> Exit {
         if self.invalid_lines + self.unreadable + self.untold > 0 {
             Exit::Error
-        } else if self.violations > 0 || self.alerts.is_some_and(|it| it.fires()) {
+        } else if self.has_objections() {
             Exit::Objection
         } else if self.out_of_order > 0 {
             // Nobody knows.
@@ -61,6 +65,11 @@ impl Totals {
         } else {
             Exit::Success
         }
+    }
+
+    /// Whether a threshold is exceeded or fires, or an alert is lost.
+    pub(super) fn has_objections(&self) -> bool {
+        self.violations + self.dropped_alerts > 0 || self.alerts.is_some_and(|it| it.fires())
     }
 
     /// Violations, and alerts that fired at any time of the run: none exactly where nothing is to be objected to.
@@ -107,6 +116,9 @@ impl Totals {
         if self.untold > 0 {
             words += &format!("; {} not told", count(self.untold, "alert"));
         }
+        if self.dropped_alerts > 0 {
+            words += &format!("; {} lost, since too many waited for the channel", count(self.dropped_alerts, "alert"));
+        }
         words
     }
 }
@@ -124,7 +136,7 @@ fn count(number: u64, noun: &str) -> String {
 enum Out {
     Stdout(Stdout),
     /// Beside events that are passed on. Passing them on matters more than a closed standard error.
-    Stderr(io::BufWriter<io::Stderr>),
+    Stderr(io::BufWriter<TerminalSafe<io::Stderr>>),
 }
 
 impl Out {
@@ -220,7 +232,12 @@ impl Report {
         let to_terminal = if tee { stderr_is_terminal() } else { stdout_is_terminal() };
         let default = if to_terminal { CheckFormat::Table } else { CheckFormat::Ndjson };
         let format = format.unwrap_or(default);
-        let mut out = if tee { Out::Stderr(io::BufWriter::new(io::stderr())) } else { Out::Stdout(Stdout::new()) };
+        let notation = notation_of(format);
+        let mut out = if tee {
+            Out::Stderr(io::BufWriter::new(TerminalSafe::new(io::stderr(), notation)))
+        } else {
+            Out::Stdout(Stdout::new(notation))
+        };
         if format == CheckFormat::Json {
             out.text(if explain { "{\"explanations\":[" } else { "{\"violations\":[" })?;
         }

@@ -126,7 +126,12 @@ impl Telling {
 
     /// How many alerts could not be handed over.
     pub(super) fn not_told(&self) -> u64 {
-        self.waiting.len() as u64 + self.lost + self.channels.dropped()
+        self.waiting.len() as u64 + self.lost
+    }
+
+    /// How many alerts are lost, since too many waited for their channel.
+    pub(super) fn dropped(&self) -> u64 {
+        self.channels.dropped()
     }
 
     /// Delivers what is in the spool, and says what waits there for the next run. A signal ends the wait: the verdict on

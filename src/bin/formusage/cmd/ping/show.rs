@@ -7,12 +7,13 @@ use form_usage_events::ping::{AddressReport, PingReport, Status, StepReport};
 use serde::Serialize;
 
 use crate::cli::PingFormat;
-use crate::output::{Stdout, printable, stdout_is_terminal};
+use crate::output::{Notation, Stdout, printable, stdout_is_terminal};
 
 pub(super) fn show(report: &PingReport, format: Option<PingFormat>) -> anyhow::Result<()> {
     let default = if stdout_is_terminal() { PingFormat::Table } else { PingFormat::Ndjson };
-    let mut stdout = Stdout::new();
-    match format.unwrap_or(default) {
+    let format = format.unwrap_or(default);
+    let mut stdout = Stdout::new(if format == PingFormat::Table { Notation::Words } else { Notation::Json });
+    match format {
         PingFormat::Json => stdout.line(serde_json::to_string_pretty(report)?.as_bytes())?,
         PingFormat::Ndjson => {
             for address in &report.addresses {

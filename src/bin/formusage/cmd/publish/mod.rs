@@ -172,17 +172,18 @@ fn publish(args: &PublishArgs, inputs: Inputs, shutdown: &Shutdown) -> anyhow::R
         drop(progress);
         // Side by side, since a run that was asked to end has little time left.
         let told = async {
-            if let Some(thresholds) = thresholds {
-                thresholds.end(late.cancelled()).await;
+            match thresholds {
+                Some(thresholds) => thresholds.end(late.cancelled()).await,
+                None => 0,
             }
         };
-        tokio::join!(told, monitor.end());
+        let (lost_alerts, ()) = tokio::join!(told, monitor.end());
         let report = report?;
         keeper.finish()?;
         let report = Report { destination: args.to.shown(), ..report };
         // Whoever asked it to end does not wait for lines to be counted.
         let patience = if shutdown.finish.is_cancelled() { ReadingEnd::PATIENCE } else { reader.patience };
-        finish(args, &destination, report, &observe(), &reader.said(patience))
+        finish(args, &destination, report, &observe(), &reader.said(patience), lost_alerts)
     })
 }
 
@@ -488,6 +489,7 @@ fn finish(
     mut report: Report,
     now: &Observation,
     unread: &Said,
+    lost_alerts: u64,
 ) -> anyhow::Result<Exit> {
     // All that was read of a pipe is kept; what nobody read is gone with the pipe, unless somebody holds it open.
     let was_cut = if unread.ended { !unread.whole } else { pipe::has_input() };
@@ -517,7 +519,7 @@ fn finish(
     }
     let exit = if !report.errors.is_empty() {
         Exit::Error
-    } else if report.all_delivered() && !is_cut_off {
+    } else if report.all_delivered() && !is_cut_off && lost_alerts == 0 {
         Exit::Success
     } else {
         Exit::Objection

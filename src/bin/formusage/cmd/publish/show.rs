@@ -10,7 +10,7 @@ use form_usage_events::transport::Destination;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::cli::ReportFormat;
-use crate::output::{self, Stdout};
+use crate::output::{self, Notation, Stdout};
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -104,7 +104,7 @@ pub(super) fn report(
     match format {
         ReportFormat::Json if stdout_is_taken => output::say(&serde_json::to_string(&Json::of(report, now))?),
         ReportFormat::Json => {
-            let mut stdout = Stdout::new();
+            let mut stdout = Stdout::new(Notation::Json);
             stdout.line(&serde_json::to_vec(&Json::of(report, now))?)?;
             stdout.flush()?;
         }

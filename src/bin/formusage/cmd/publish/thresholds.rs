@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::channels::{self, Channels};
 use crate::cli::PublishArgs;
-use crate::output::say;
+use crate::output::{counted, say};
 use crate::setup::hangups;
 use crate::state_dir::state_dir;
 
@@ -69,8 +69,9 @@ impl Thresholds {
         self.manager.clone()
     }
 
-    /// Tells what is still to be told and saves the states. When `cut` is over, channels are no longer waited for.
-    pub(super) async fn end(self, cut: impl Future<Output = ()>) {
+    /// Tells what is still to be told and saves the states. When `cut` is over, channels are no longer waited for. Returns
+    /// how many alerts are lost.
+    pub(super) async fn end(self, cut: impl Future<Output = ()>) -> u64 {
         self.stop.cancel();
         let _ = self.watcher.await;
         let mut cut = std::pin::pin!(cut);
@@ -82,11 +83,20 @@ impl Thresholds {
         if let Err(error) = self.manager.finish().await {
             tracing::error!(%error, "a threshold's notification failed");
         }
+        let untold = self.manager.lost_alerts();
+        if untold > 0 {
+            say(&format!(
+                "{} lost: they could not be handed to their channels",
+                counted(untold, "alert is", "alerts are")
+            ));
+        }
         // Channels may take their time; a job that waits for the states need not wait for them.
         self.manager.release_states();
-        if let Some(channels) = self.channels {
-            channels.end(cut).await;
-        }
+        let dropped = match self.channels {
+            Some(channels) => channels.end(cut).await,
+            None => 0,
+        };
+        untold + dropped
     }
 }
 

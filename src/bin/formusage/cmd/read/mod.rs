@@ -81,6 +81,7 @@ pub(crate) fn run(args: &ReadArgs) -> anyhow::Result<Exit> {
             tokio::select! {
                 () = shutdown.finish.cancelled() => break,
                 () = SystemClock.sleep(pause) => {}
+                () = source.changed() => {}
             }
         }
         if let Polled::Messages(messages) = source.rest().await? {

@@ -7,7 +7,7 @@ use form_usage_events::units::rfc3339;
 
 use crate::cli::ReadFormat;
 use crate::listing::fit_terminal;
-use crate::output::{Stdout, printable, stdout_is_terminal};
+use crate::output::{Notation, Stdout, printable, stdout_is_terminal};
 
 /// A table is drawn once so many rows are there, so that a long source is seen as it comes and memory stays flat.
 const ROWS: usize = 200;
@@ -29,7 +29,7 @@ impl Shower {
     pub(super) fn new(format: Option<ReadFormat>, follow: bool) -> anyhow::Result<Self> {
         let default = if stdout_is_terminal() { ReadFormat::Table } else { ReadFormat::Ndjson };
         let format = format.unwrap_or(default);
-        let mut stdout = Stdout::new();
+        let mut stdout = Stdout::new(if format == ReadFormat::Table { Notation::Words } else { Notation::Json });
         if format == ReadFormat::Json {
             stdout.text("[")?;
         }

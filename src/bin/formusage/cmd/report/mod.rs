@@ -20,7 +20,8 @@ use crate::cli::{By, FailOn, ReportArgs, ReportTo};
 use crate::exit::Exit;
 use crate::input::Input;
 use crate::lines::Judge;
-use crate::output::{Stdout, complain, say, stdout_is_terminal};
+use crate::output::{Notation, Stdout, complain, say, stdout_is_terminal};
+use crate::terminal::TerminalSafe;
 
 /// So many repeats and conflicts are named as they are met.
 const NAMED: u64 = 20;
@@ -189,7 +190,11 @@ fn add(sums: &mut Aggregator, conflicts: &mut u64, event: &UsageEvent, text: &[u
 }
 
 fn print(report: &Report, format: ReportTo, notes: &[String]) -> anyhow::Result<()> {
-    let mut stdout = Stdout::new();
+    let mut stdout = Stdout::new(match format {
+        ReportTo::Table | ReportTo::Csv => Notation::Words,
+        ReportTo::Json | ReportTo::Ndjson => Notation::Json,
+        ReportTo::Html => Notation::Xml,
+    });
     match format {
         ReportTo::Table => table::write(report, &mut stdout)?,
         ReportTo::Json => stdout.json_document(report)?,
@@ -210,7 +215,8 @@ fn write_page(path: &Path, page: &str) -> anyhow::Result<()> {
     if path.exists() && !path.is_file() {
         // A pipe or a device is written to as it is.
         let opened = files::open_output(path, OpenOptions::new().write(true));
-        return opened.and_then(|mut file| file.write_all(page.as_bytes())).with_context(context);
+        let written = opened.and_then(|file| TerminalSafe::new(file, Notation::Xml).write_all(page.as_bytes()));
+        return written.with_context(context);
     }
     let write = || {
         let path = files::resolve(path)?;
