@@ -68,7 +68,7 @@ fn destination_that_hangs_leaves_room_for_one_that_delivers() {
 
 #[test]
 fn destination_that_comes_later_is_fed_in_a_spool_of_any_size() {
-    for max in [128 << 10, 200 << 10, MAX, 1 << 20, 3 << 20] {
+    for max in [128 << 10, 200 << 10, MAX, 1 << 20] {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("spool.db");
         runtime().block_on(async {
@@ -84,7 +84,7 @@ fn destination_that_comes_later_is_fed_in_a_spool_of_any_size() {
 
 #[test]
 fn what_is_read_ahead_fits_into_a_full_spool() {
-    for max in [128 << 10, 200 << 10, MAX, 3 << 20] {
+    for max in [128 << 10, 200 << 10, MAX] {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("spool.db");
         runtime().block_on(async {
@@ -134,6 +134,7 @@ fn refused_and_waiting_events_of_a_destination_count_together() {
             }
             refusing.flush().await.unwrap();
         }
+        assert!(used(&path) <= MAX - MAX / 32, "{} of {MAX}", used(&path));
         is_fed(&open(&path, "form://c/t"), 100).await;
         // Who threw the refused ones away has room again.
         rusqlite::Connection::open(&path).unwrap().execute("DELETE FROM dead_letters", []).unwrap();
