@@ -177,6 +177,31 @@ fn where_names_alone_are_known_one_of_them_has_to_fit() {
     }
 }
 
+/// Whoever makes namespaces without end may end them before an answer comes.
+#[test]
+fn a_namespace_that_ends_before_its_interfaces_are_listed_is_not_metered() {
+    for passed in [0, 5] {
+        let root = tempfile::tempdir().unwrap();
+        let root = root.path();
+        process(root, 20, "7", Some(passed));
+        fs::write(root.join("proc/20/net/dev"), format!("{HEAD}eth0: {passed} 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0\n"))
+            .unwrap();
+        fs::write(root.join("proc/20/net/sockstat"), "sockets: used 0\n").unwrap();
+        // It can't be entered.
+        let mut shared = Namespaces { reader: Some(LinkReader::default()), ..Namespaces::new(root, &[]) };
+        let mut traffic = NamespaceTraffic::default();
+        let mut read = |second: u64, processes: &[u32]| {
+            let at = Duration::from_secs(second);
+            let found = traffic.read(&mut shared, at, || Ok(of(processes)), &mut Vec::new()).unwrap();
+            (found.traffic.len(), traffic.is_partial())
+        };
+        assert_eq!(read(1, &[20]), (0, passed > 0));
+        fs::remove_file(root.join("proc/20/ns/net")).unwrap();
+        assert_eq!(read(2, &[]), (0, passed > 0), "with what passed it");
+        assert_eq!(read(3, &[]), (0, false));
+    }
+}
+
 /// A group that keeps other processes is asked for them in rounds, with pauses between.
 #[test]
 fn a_process_that_went_to_another_group_is_missed_when_that_one_has_it() {
