@@ -400,10 +400,6 @@ impl Fleet {
         let mut namespaces = before.as_mut().map(|past| std::mem::take(&mut past.namespaces)).unwrap_or_default();
         let mut unreachable = Vec::new();
         if let Some(past) = &before {
-            if past.life == life {
-                unreachable.clone_from(&past.left);
-                unreachable.retain(|inode| !reading.namespaces.contains(inode));
-            }
             namespaces.retain(|inode| {
                 let is_in = reading.network.is_none() || reading.namespaces.contains(inode);
                 let stays = past.life == life && is_in;
@@ -417,11 +413,15 @@ impl Fleet {
                 stays
             });
         }
+        if let Some(past) = before.as_ref().filter(|past| past.life == life) {
+            unreachable.clone_from(&past.left);
+            unreachable.retain(|inode| !reading.namespaces.contains(inode) && !self.namespaces.has_owner(*inode));
+        }
         let starts = self.namespaces.claim(&instance, &place, &mut reading);
         if reading.network.is_some() {
             namespaces.clone_from(&reading.namespaces);
         }
-        let left = left_of(&reading);
+        let left = left_of(&reading, &namespaces, &self.namespaces);
         if let Some(inode) = unreachable.first() {
             reading.not_metered = reading.not_metered.union(MetricSet::NETWORK);
             if self.unreachable.insert(look.scope) {
@@ -665,9 +665,10 @@ impl Fleet {
     }
 }
 
-/// The namespaces that the reading is billed for and that its instance left, but for a socket.
-fn left_of(reading: &Reading) -> Vec<u64> {
-    let is_own = |inode: &&u64| reading.namespaces.contains(inode);
+/// The namespaces that the instance of a reading, which is `billed` for some, left, but for a socket; less those that another
+/// instance is billed for.
+fn left_of(reading: &Reading, billed: &[u64], owners: &NamespaceOwners) -> Vec<u64> {
+    let is_own = |inode: &&u64| billed.contains(inode) || !owners.has_owner(**inode);
     reading.left_namespaces.iter().filter(is_own).copied().collect()
 }
 
@@ -695,13 +696,13 @@ impl Member {
     fn settle_namespaces(&mut self, reading: &mut Reading, owners: &mut NamespaceOwners) {
         let instance = self.meter.identity().instance_id();
         let starts = owners.claim(instance, &self.place, reading);
-        self.left = left_of(reading);
         if self.namespaces != reading.namespaces {
             for inode in self.namespaces.iter().filter(|inode| reading.namespaces.binary_search(inode).is_err()) {
                 owners.leave(*inode, instance, self.meter.chain().network(), self.meter.chain().last_look());
             }
             self.namespaces = std::mem::take(&mut reading.namespaces);
         }
+        self.left = left_of(reading, &self.namespaces, owners);
         // A number that another instance's namespace has is none of one that goes on.
         self.unreachable.retain(|inode| !self.namespaces.contains(inode) && !owners.has_owner(*inode));
         if !self.unreachable.is_empty() {

@@ -136,7 +136,8 @@ pub struct Reading {
     /// end with `@INODE`. Who shares one with an instance that is billed for it has none of its traffic.
     #[serde(skip)]
     pub namespaces: Vec<u64>,
-    /// Those of them that no thread of the instance is in any more, while a socket is that may be the instance's.
+    /// Those of them that no thread of the instance is in any more, while a socket is that may be the instance's; and those
+    /// where that is so and the instance has no thread at all, which are not metered.
     #[serde(skip)]
     pub left_namespaces: Vec<u64>,
     /// Memory in use, in bytes.

@@ -15,15 +15,15 @@ pub(super) fn log_storage() {
     });
 }
 
-/// Logs that an interface was removed, with what passed it last.
+/// Logs that an interface was removed with what passed it last, or came with what passed it elsewhere.
 pub(super) fn log_removed_interface(process: &Path) {
     static LOGGED: Once = Once::new();
     LOGGED.call_once(|| {
         tracing::warn!(
             process = %process.display(),
-            "an interface that leads out of a network namespace was removed or reset between two samples: what passed it \
-             since the last one is NOT metered, and the network of that period is named in not_metered; further ones are not \
-             logged"
+            "an interface that leads out of a network namespace was removed, reset, or moved in from elsewhere between two \
+             samples: what passed it since the last one is NOT metered, and the network of that period is named in \
+             not_metered; further ones are not logged"
         );
     });
 }

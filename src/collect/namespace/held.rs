@@ -12,7 +12,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::cover::Cover;
-use super::known::Known;
+use super::joins::Joined;
+use super::known::{Known, Origin};
 use super::link_reader::Pending;
 use super::links::Listed;
 use super::{INITIAL_NAMESPACE, NamespaceReading, Namespaces, namespace_of};
@@ -56,6 +57,8 @@ pub(super) struct Held {
     /// Interfaces that were chosen by their names before this process, by their numbers.
     chosen: Vec<i32>,
     cover: Cover,
+    /// Tells of other instances that come to it. `None` for the host's.
+    pub(super) joined: Option<Joined>,
     /// The file is of another namespace: the witness went elsewhere while it was opened.
     pub(super) is_mistaken: bool,
     /// No thread of the instance is in it, but a socket is.
@@ -70,7 +73,7 @@ pub(super) struct Held {
 
 impl Held {
     /// Holds the namespace `inode`, which `process` was seen in. `None` where it went elsewhere meanwhile.
-    pub(super) fn new(shared: &Namespaces, inode: u64, process: PathBuf) -> io::Result<Option<Self>> {
+    pub(super) fn new(shared: &mut Namespaces, inode: u64, process: PathBuf) -> io::Result<Option<Self>> {
         let is_host = inode == INITIAL_NAMESPACE || shared.host == Some(inode);
         let kept = if is_host { None } else { KeptFiles::reserve(FILES) };
         let may_keep = kept.is_some();
@@ -83,7 +86,7 @@ impl Held {
             Some(Err(error)) => return Err(error),
         };
         let sockets = may_keep.then(|| KernelFile::opened(process.join("net/sockstat"))).and_then(Result::ok);
-        let held = Self {
+        let mut held = Self {
             process,
             counters,
             sockets,
@@ -98,13 +101,18 @@ impl Held {
             is_partial: false,
             chosen: shared.chosen_in(inode),
             cover: Cover::default(),
+            joined: None,
             is_mistaken: false,
             is_left: false,
             read: None,
             begun: None,
             _kept: kept,
         };
-        Ok(held.is_in(inode).then_some(held))
+        if !held.is_in(inode) {
+            return Ok(None);
+        }
+        held.joined = (!is_host).then(|| shared.joins.join(inode));
+        Ok(Some(held))
     }
 
     pub(super) const fn is_host(&self) -> bool {
@@ -133,6 +141,11 @@ impl Held {
     /// Whether an interface is there of which nobody knows whether it counts, or which number it has.
     pub(super) fn has_unknown(&self) -> bool {
         !self.is_refused && self.interfaces.values().any(|known| known.counts.is_none() || known.index.is_none())
+    }
+
+    /// Whether an interface came since the last sample.
+    pub(super) fn has_newcomer(&self) -> bool {
+        self.interfaces.values().any(|known| known.index.is_none() && known.came.is_some())
     }
 
     /// Whether the instance's other namespaces have to be known, which decides what counts.
@@ -205,7 +218,12 @@ impl Held {
                 (Known::new(&interface.name, inode, self.read, passed, shared), false)
             });
             let is_chosen = self.chosen.contains(&interface.index);
-            is_whole &= known.take(&interface, is_same_name, self.is_fresh, begun, is_chosen, shared);
+            let is_old = match (known.came, self.asked, interface.age) {
+                (Some(came), Some(at), Some(age)) => at.saturating_sub(age).saturating_add(AGE_ERROR) < came,
+                _ => false,
+            };
+            let origin = Origin { begun, is_old, is_chosen };
+            is_whole &= known.take(&interface, is_same_name, self.is_fresh, origin, shared);
             has_proven |= interface.is_proven && known.counts == Some(true);
             misses |= interface.leads_out && known.counts != Some(true);
             self.interfaces.insert(interface.name, known);

@@ -32,6 +32,17 @@ pub(super) struct Known {
     pub(super) seen: bool,
 }
 
+/// Where an interface that is listed comes from.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Origin {
+    /// When its namespace began.
+    pub(super) begun: Option<Monotonic>,
+    /// It was elsewhere when the namespace was last read.
+    pub(super) is_old: bool,
+    /// It counted before, by its name then.
+    pub(super) is_chosen: bool,
+}
+
 impl Known {
     pub(super) fn new(name: &[u8], inode: u64, came: Option<Monotonic>, first: Traffic, shared: &Namespaces) -> Self {
         let spelled = spelled(name);
@@ -65,15 +76,14 @@ impl Known {
         }
     }
 
-    /// Takes over what the kernel says of it, and of when its namespace `begun`. `is_chosen`: it counted before, by its
-    /// name then. `false` where its counters went back, so that some of what passed it is not known.
+    /// Takes over what the kernel says of it. `false` where its counters went back, or began elsewhere, so that some of what
+    /// passed it is not known.
     pub(super) fn take(
         &mut self,
         interface: &Interface,
         is_same_name: bool,
         is_fresh: bool,
-        begun: Option<Monotonic>,
-        is_chosen: bool,
+        origin: Origin,
         shared: &Namespaces,
     ) -> bool {
         let is_new = self.index.replace(interface.index).is_none();
@@ -83,7 +93,7 @@ impl Known {
             interface.leads_out
         } else {
             // What counted goes on, whatever it is called by now.
-            self.counts == Some(true) || is_chosen || shared.is_wanted(&spelled(&interface.name))
+            self.counts == Some(true) || origin.is_chosen || shared.is_wanted(&spelled(&interface.name))
         };
         self.counts = Some(counts);
         self.may_lead_out = interface.may_lead_out && !counts && shared.wanted.is_empty();
@@ -92,10 +102,11 @@ impl Known {
         if is_fresh || !is_same_name {
             self.last = interface.passed;
         }
-        let is_whole = !(went_back && is_fresh && is_same_name && counted != Some(false));
+        let is_moved = is_new && origin.is_old && counts && interface.passed != Traffic::default();
+        let is_whole = !is_moved && !(went_back && is_fresh && is_same_name && counted != Some(false));
         // One that was made elsewhere and came with a device has counters that began elsewhere.
         if is_new && interface.is_virtual {
-            self.began = self.came.or(begun);
+            self.began = self.came.or(origin.begun).filter(|_| !origin.is_old);
         }
         if !counts || counted == Some(false) {
             self.began = None;

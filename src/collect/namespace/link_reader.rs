@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
-use super::links::{Listed, interfaces_of};
+use super::links::{Listed, add_ages, interfaces_of};
 use crate::clock::{Clock as _, Monotonic, SystemClock};
 
 /// How long a sample waits for an answer, as long as answers come in time,
@@ -29,6 +29,7 @@ pub(super) type Pending = Receiver<io::Result<Listed>>;
 struct Question {
     namespace: File,
     others: Vec<OwnedFd>,
+    wants_ages: bool,
     answer: SyncSender<io::Result<Listed>>,
 }
 
@@ -43,13 +44,14 @@ pub(super) struct LinkReader {
 }
 
 impl LinkReader {
-    /// Asks for the interfaces of a namespace; `others` are the instance's other ones. `None` where it can't be asked now.
-    pub(super) fn ask(&mut self, namespace: File, others: Vec<OwnedFd>) -> Option<Pending> {
+    /// Asks for the interfaces of a namespace; `others` are the instance's other ones. With `wants_ages`, also for how old
+    /// they are. `None` where it can't be asked now.
+    pub(super) fn ask(&mut self, namespace: File, others: Vec<OwnedFd>, wants_ages: bool) -> Option<Pending> {
         if self.questions.is_none() {
             self.questions = start().inspect_err(|error| tracing::debug!(%error, "no thread")).ok();
         }
         let (answer, pending) = sync_channel(1);
-        self.questions.as_ref()?.try_send(Question { namespace, others, answer }).ok().map(|()| pending)
+        self.questions.as_ref()?.try_send(Question { namespace, others, wants_ages, answer }).ok().map(|()| pending)
     }
 
     /// The answer, if it has come or comes within a moment of the sample at `at`.
@@ -85,11 +87,15 @@ fn start() -> io::Result<SyncSender<Question>> {
         let home = File::open("/proc/thread-self/ns/net");
         let outside = [home.as_ref().ok().and_then(|home| home.try_clone().ok()), File::open("/proc/1/ns/net").ok()];
         let outside: Vec<OwnedFd> = outside.into_iter().flatten().map(OwnedFd::from).collect();
-        for Question { namespace, others, answer } in questions {
-            let found = interfaces_of(namespace.as_fd(), &others, &outside);
+        for Question { namespace, others, wants_ages, answer } in questions {
+            let mut found = interfaces_of(namespace.as_fd(), &others, &outside);
             if let Ok(home) = &home {
                 // Where that fails, it was not entered either.
                 let _ = move_into_link_name_space(home.as_fd(), Some(LinkNameSpaceType::Network));
+                if let (true, Ok(listed)) = (wants_ages, &mut found) {
+                    // Without them a cable is taken for young.
+                    let _ = add_ages(&mut listed.interfaces);
+                }
             }
             drop((namespace, others));
             // Whoever asked may be gone.

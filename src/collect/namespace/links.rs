@@ -24,6 +24,7 @@ const RTM_GETNSID: u16 = 90;
 const NLM_F_REQUEST: u16 = 1;
 const NLM_F_DUMP: u16 = 0x300;
 const IFLA_IFNAME: u16 = 3;
+const IFLA_LINK: u16 = 5;
 const IFLA_LINKINFO: u16 = 18;
 const IFLA_STATS64: u16 = 23;
 const IFLA_LINK_NETNSID: u16 = 37;
@@ -57,7 +58,7 @@ pub(super) struct Listed {
 }
 
 /// An interface of a namespace.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Interface {
     /// Its number, which stays whatever it is called.
     pub(super) index: i32,
@@ -75,6 +76,10 @@ pub(super) struct Interface {
     pub(super) is_virtual: bool,
     /// It is the namespace's loopback, whatever its name.
     pub(super) is_loopback: bool,
+    /// The number of the namespace with its other end, and that of the other end there.
+    pub(super) other_end: Option<(i32, i32)>,
+    /// How long the oldest address of its other end has been there, where that was asked: it is no younger.
+    pub(super) age: Option<Duration>,
 }
 
 /// Moves this thread into the network namespace, and lists its interfaces. What leads to one of the namespaces `others`
@@ -82,10 +87,7 @@ pub(super) struct Interface {
 /// put anything, surely does.
 pub(super) fn interfaces_of(namespace: BorrowedFd<'_>, others: &[OwnedFd], outside: &[OwnedFd]) -> io::Result<Listed> {
     move_into_link_name_space(namespace, Some(LinkNameSpaceType::Network))?;
-    let flags = SocketFlags::CLOEXEC;
-    // Without a protocol it is NETLINK_ROUTE, which is number 0.
-    let socket = socket_with(AddressFamily::NETLINK, SocketType::RAW, flags, None)?;
-    set_socket_timeout(&socket, Timeout::Recv, Some(PATIENCE))?;
+    let socket = route_socket()?;
     let mut buffer = vec![0; BUFFER_BYTES];
     let links = links(&socket, &mut buffer)?;
     // After the list, which gives numbers to the namespaces that it names.
@@ -94,15 +96,43 @@ pub(super) fn interfaces_of(namespace: BorrowedFd<'_>, others: &[OwnedFd], outsi
         let number = |other: &OwnedFd| number_of(&socket, other.as_fd(), &mut buffer).ok().flatten();
         namespaces.iter().filter(|_| has_far).filter_map(number).collect()
     };
+    let home = numbers(outside.get(..1).unwrap_or_default());
     let (near, outside) = (numbers(others), numbers(outside));
     let counters = std::fs::metadata("/proc/thread-self/net/dev").ok().map(|known| known.ino());
     // Without it the namespace is taken for old.
-    let age = oldest_address(&socket, &mut buffer).unwrap_or_default();
+    let age = addresses(&socket, &mut buffer).unwrap_or_default().into_iter().map(|(_, age)| age).max();
     let mut ways: Vec<Way> = links.iter().map(|link| link.way(&near)).filter(|way| *way != Way::Nowhere).collect();
     ways.sort_unstable();
     let is_doubtful =
         ways.first() != ways.last() && ways.last() == Some(&Way::Own) && ways.first() != Some(&Way::Direct);
-    Ok(Listed { interfaces: judged(links, &near, &outside), counters, age, is_doubtful })
+    let mut interfaces = judged(links, &near, &outside);
+    for interface in &mut interfaces {
+        interface.other_end = interface.other_end.filter(|(far, _)| home.contains(far));
+    }
+    Ok(Listed { interfaces, counters, age, is_doubtful })
+}
+
+/// Adds how old interfaces are whose other end is in the namespace that this thread is in, the meter's, as far as addresses
+/// of that end tell.
+pub(super) fn add_ages(interfaces: &mut [Interface]) -> io::Result<()> {
+    if interfaces.iter().all(|interface| interface.other_end.is_none()) {
+        return Ok(());
+    }
+    let socket = route_socket()?;
+    let addresses = addresses(&socket, &mut vec![0; BUFFER_BYTES])?;
+    for interface in interfaces {
+        let Some((_, end)) = interface.other_end else { continue };
+        let own = addresses.iter().filter(|(index, _)| *index == end);
+        interface.age = own.map(|(_, age)| *age).max();
+    }
+    Ok(())
+}
+
+fn route_socket() -> io::Result<OwnedFd> {
+    // Without a protocol it is NETLINK_ROUTE, which is number 0.
+    let socket = socket_with(AddressFamily::NETLINK, SocketType::RAW, SocketFlags::CLOEXEC, None)?;
+    set_socket_timeout(&socket, Timeout::Recv, Some(PATIENCE))?;
+    Ok(socket)
 }
 
 /// What a message says of a link.
@@ -114,6 +144,8 @@ struct Link {
     kind: Option<Vec<u8>>,
     /// The number of the namespace with its other end, where that is another one.
     far: Option<i32>,
+    /// The number of its other end, or of what it lies on.
+    other_end: Option<i32>,
     is_loopback: bool,
 }
 
@@ -146,8 +178,20 @@ fn judged(links: Vec<Link>, near: &[i32], outside: &[i32]) -> Vec<Interface> {
         let leads_out = is_way && Some(way) == nearest;
         let may_lead_out = is_way && !leads_out && !has_proof;
         let is_proven = link.is_proven(near, outside);
-        let Link { index, passed, name, kind, is_loopback, .. } = link;
-        Interface { index, passed, name, leads_out, is_proven, may_lead_out, is_virtual: kind.is_some(), is_loopback }
+        let Link { index, passed, name, kind, is_loopback, far, other_end } = link;
+        let (is_virtual, other_end) = (kind.is_some(), far.zip(other_end));
+        Interface {
+            index,
+            passed,
+            name,
+            leads_out,
+            is_proven,
+            may_lead_out,
+            is_virtual,
+            is_loopback,
+            other_end,
+            age: None,
+        }
     };
     links.into_iter().map(interface).collect()
 }
@@ -161,9 +205,9 @@ fn links(socket: &OwnedFd, buffer: &mut [u8]) -> io::Result<Vec<Link>> {
     Ok(found)
 }
 
-/// How long the oldest address of the namespace has been there. Whoever owns the namespace may replace its addresses, which
-/// makes it look younger, and more of its traffic the owner's.
-fn oldest_address(socket: &OwnedFd, buffer: &mut [u8]) -> io::Result<Option<Duration>> {
+/// The addresses of the namespace that the socket is of: the number of the interface, and how long it has been there. Whoever
+/// owns the namespace may replace its addresses, which makes it look younger, and more of its traffic the owner's.
+fn addresses(socket: &OwnedFd, buffer: &mut [u8]) -> io::Result<Vec<(i32, Duration)>> {
     let mut request = head(RTM_GETADDR, NLM_F_REQUEST | NLM_F_DUMP);
     request.extend([0; ADDRESS_HEAD]);
     let mut made = Vec::new();
@@ -173,15 +217,16 @@ fn oldest_address(socket: &OwnedFd, buffer: &mut [u8]) -> io::Result<Option<Dura
     let now = Duration::new(now.tv_sec.unsigned_abs(), u32::try_from(now.tv_nsec).unwrap_or_default());
     #[allow(clippy::cast_possible_truncation)]
     let now = (now.as_millis() / 10) as u32;
-    let age = made.into_iter().map(|made| now.wrapping_sub(made)).max();
-    Ok(age.map(|age| Duration::from_millis(u64::from(age) * 10)))
+    let age = |made: u32| Duration::from_millis(u64::from(now.wrapping_sub(made)) * 10);
+    Ok(made.into_iter().map(|(index, made)| (index, age(made))).collect())
 }
 
-/// When an address was made, in hundredths of seconds since the boot.
-fn address_made(body: &[u8]) -> Option<u32> {
+/// The number of an address's interface, and when the address was made, in hundredths of seconds since the boot.
+fn address_made(body: &[u8]) -> Option<(i32, u32)> {
+    let index = int(body.get(4..)?)?;
     let (_, times) = attributes(body.get(ADDRESS_HEAD..)?).find(|(kind, _)| *kind == IFA_CACHEINFO)?;
     // Behind how long it is preferred and valid.
-    int(times.get(8..)?).map(i32::cast_unsigned)
+    Some((index, int(times.get(8..)?)?.cast_unsigned()))
 }
 
 /// The number by which the socket's namespace knows another one, if it does.
@@ -267,6 +312,7 @@ fn link(body: &[u8]) -> Option<Link> {
         match kind {
             IFLA_IFNAME => link.name = text(value),
             IFLA_STATS64 => link.passed = passed(value).unwrap_or_default(),
+            IFLA_LINK => link.other_end = int(value),
             IFLA_LINK_NETNSID => link.far = int(value),
             IFLA_LINKINFO => {
                 link.kind = attributes(value).find(|(kind, _)| *kind == IFLA_INFO_KIND).map(|(_, value)| text(value));

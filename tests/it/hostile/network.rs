@@ -2,6 +2,7 @@
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use form_usage_events::clock::{Clock as _, SystemClock};
 use form_usage_events::collect::{Scope, ScopeOptions, ScopeSpec};
@@ -228,4 +229,27 @@ fn an_interface_that_no_name_fits_is_named_as_not_metered() {
         &["link set eth0 down", "link set eth0 name n0", "link set n0 up", "link add eth0 type veth peer name n1"],
     );
     assert!(sample(open(&group, &["eth*"]).as_mut()).1);
+}
+
+#[test]
+fn a_cable_that_is_moved_in_is_billed_from_what_it_shows() {
+    let Some(group) = ControlGroup::new("moved") else { return };
+    let elsewhere = ControlGroup::new("history").unwrap();
+    let (Some(mut before), Some(container)) = (Container::start(&elsewhere), Container::start(&group)) else { return };
+    if let Err(why) = before.plug() {
+        return not_run(format!("no virtual cable can be laid: {why}"));
+    }
+    let mut scope = open(&group, &[]);
+    before.send();
+    // The host's end was there a second and more before the container was last sampled.
+    let made = SystemClock.monotonic();
+    while SystemClock.monotonic().saturating_sub(made) < Duration::from_millis(1_500) {
+        sample(scope.as_mut());
+    }
+    inside(&before, &["link set eth0 down", &format!("link set eth0 netns {}", container.child.id())]);
+    let first = sample(scope.as_mut());
+    let second = sample(scope.as_mut());
+    assert!(first.1 && !second.1, "what passed it since it came is not known: {first:?} {second:?}");
+    let reading = scope.read(SystemClock.monotonic()).unwrap().remove(0).reading;
+    assert!(first.0 >= MEGABYTES << 20 && reading.began.is_empty(), "{first:?} {:?}", reading.began);
 }
