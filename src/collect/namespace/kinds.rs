@@ -20,7 +20,7 @@ pub(super) enum Way {
 }
 
 /// How an interface of this kind leads out, where it has no other end in another namespace.
-const KINDS: [(&[u8], Way); 37] = [
+const KINDS: [(&[u8], Way); 39] = [
     (b"amt", Way::Encapsulated),
     (b"bareudp", Way::Encapsulated),
     (b"batadv", Way::Nowhere),
@@ -46,6 +46,8 @@ const KINDS: [(&[u8], Way); 37] = [
     (b"macvtap", Way::Nowhere),
     (b"netkit", Way::Nowhere),
     (b"nlmon", Way::Nowhere),
+    (b"ovpn", Way::Encrypted),
+    (b"ppp", Way::Process),
     (b"sit", Way::Encapsulated),
     (b"team", Way::Nowhere),
     (b"tun", Way::Process),
@@ -79,8 +81,8 @@ mod tests {
         // As iproute2 calls them; what stands in no row leads out by itself.
         let rows = [
             (Way::Direct, "device-of-a-new-kind netdevsim virt_wifi"),
-            (Way::Process, "tun"),
-            (Way::Encrypted, "wireguard"),
+            (Way::Process, "ppp tun"),
+            (Way::Encrypted, "ovpn wireguard"),
             (Way::Encapsulated, "amt bareudp erspan geneve gre gretap gtp ip6erspan ip6gre ip6gretap ip6tnl ipip sit"),
             (Way::Encapsulated, "vti vti6 vxlan xfrm"),
             (

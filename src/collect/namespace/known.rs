@@ -103,7 +103,8 @@ impl Known {
             self.last = interface.passed;
         }
         let is_moved = is_new && origin.is_old && counts && interface.passed != Traffic::default();
-        let is_whole = !is_moved && !(went_back && is_fresh && is_same_name && counted != Some(false));
+        let is_reset = went_back && is_fresh && is_same_name && counted != Some(false);
+        let is_whole = !(is_moved || is_reset);
         // One that was made elsewhere and came with a device has counters that began elsewhere.
         if is_new && interface.is_virtual {
             self.began = self.came.or(origin.begun).filter(|_| !origin.is_old);
