@@ -153,6 +153,10 @@ async fn obey(mut signals: Signals, mut listener: watch::Receiver<Option<Listene
             }
         };
         tokio::select! {
+            // A command that began to listen before a signal came is asked to finish, however late this thread is.
+            biased;
+            // Never an error: the sender is static.
+            _ = listener.changed() => {}
             signal = signals.next() => match &current {
                 None => signal.end_process(),
                 Some(Listener { shutdown, ending }) if shutdown.abort.is_cancelled() => end_process(Some(&ending.overdue)),
@@ -162,8 +166,6 @@ async fn obey(mut signals: Signals, mut listener: watch::Receiver<Option<Listene
                     announce(ending.announcement);
                 }
             },
-            // Never an error: the sender is static.
-            _ = listener.changed() => {}
             () = time_left => end_process(current.as_ref().map(|listener| &listener.ending.overdue)),
         }
     }
