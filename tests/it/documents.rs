@@ -290,3 +290,41 @@ fn schema_and_validator_agree_on_thresholds() {
         assert_eq!(schema.is_valid(file), valid, "{file}: {findings:?}");
     }
 }
+
+/// The words of a document in back quotes that are names of tests, without the modules before them.
+fn named_tests(text: &str) -> impl Iterator<Item = &str> {
+    let words = text.split('`').skip(1).step_by(2).filter_map(|word| word.rsplit("::").next());
+    words.filter(|word| {
+        word.matches('_').count() > 2 && word.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_'))
+    })
+}
+
+fn add_functions(folder: &Path, found: &mut std::collections::HashSet<String>) {
+    for entry in std::fs::read_dir(folder).unwrap().map(Result::unwrap) {
+        let path = entry.path();
+        if path.is_dir() {
+            add_functions(&path, found);
+        } else if path.extension().is_some_and(|it| it == "rs") {
+            let text = std::fs::read_to_string(path).unwrap();
+            let names = text.lines().filter_map(|line| line.split_once("fn ")?.1.split('(').next());
+            found.extend(names.map(str::to_owned));
+        }
+    }
+}
+
+#[test]
+fn tests_that_explanations_name_exist() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut functions = std::collections::HashSet::new();
+    for folder in ["src", "tests"] {
+        add_functions(&root.join(folder), &mut functions);
+    }
+    let mut named = 0;
+    for document in ["accuracy", "capabilities", "metering", "security"] {
+        let text = std::fs::read_to_string(root.join(format!("docs/explanation/{document}.md"))).unwrap();
+        let missing: Vec<&str> = named_tests(&text).filter(|name| !functions.contains(*name)).collect();
+        assert!(missing.is_empty(), "{document}.md: {missing:?}");
+        named += named_tests(&text).count();
+    }
+    assert!(named > 100, "{named}");
+}
