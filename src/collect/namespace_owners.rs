@@ -22,6 +22,8 @@ use crate::clock::Monotonic;
 
 /// A namespace that began so soon after an owner left may be the same: when it began is not known better.
 const SAME_WITHIN: Duration = Duration::from_secs(1);
+/// Interfaces of one namespace of which it is remembered up to where they are billed: whoever owns it may make thousands.
+const MOST_INTERFACES: usize = 1024;
 
 /// The namespaces that instances are billed for, or were a while ago.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -122,11 +124,19 @@ impl NamespaceOwners {
         }
         // Counters that went back since an owner left are those of another namespace that has the number now.
         let is_later = namespace.left.is_none_or(|left| at > left);
-        for (name, now) in counters.iter().filter(|(name, _)| namespace_of(name) == Some(inode)) {
+        let own = || counters.iter().filter(|(name, _)| namespace_of(name) == Some(inode));
+        if is_later && own().next().is_some() {
+            // Those that are there no more are billed.
+            namespace.billed.retain(|name, _| counters.contains_key(name));
+        }
+        for (name, now) in own() {
             let billed = namespace.billed.entry(name.clone()).or_default();
             if is_later || now.sent >= billed.sent && now.received >= billed.received {
                 *billed = *now;
             }
+        }
+        while namespace.billed.len() > MOST_INTERFACES {
+            namespace.billed.pop_last();
         }
         namespace.left = namespace.left.max(Some(at));
         namespace.is_wanted = false;
@@ -153,4 +163,35 @@ impl NamespaceOwners {
 /// The namespace of an interface, by its name.
 fn namespace_of(interface: &str) -> Option<u64> {
     interface.rsplit_once('@')?.1.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn interfaces_that_are_gone_or_too_many_are_forgotten_when_the_owner_leaves() {
+        let traffic = Traffic { sent: 5, received: 5 };
+        let mut owners = NamespaceOwners::default();
+        for round in 0..20u64 {
+            let names = (0..2_000).map(|n| format!("{}@7", round * 2_000 + n));
+            let counters: BTreeMap<String, Traffic> = names.map(|name| (name, traffic)).collect();
+            let (network, namespaces) = (Some(counters.clone()), vec![7]);
+            let mut reading = Reading { network, namespaces, ..Reading::default() };
+            let starts = owners.claim("a", &Place::Unknown, &mut reading);
+            assert!(starts.is_empty(), "{round}");
+            owners.leave(7, "a", &counters, Duration::from_secs(round));
+            assert_eq!(owners.namespaces[&7].billed.len(), MOST_INTERFACES, "{round}");
+        }
+        // What could not be read says nothing of what is there.
+        let kept: BTreeMap<String, Traffic> = [("3@7".to_owned(), traffic)].into();
+        let mut reading = Reading { network: Some(kept.clone()), namespaces: vec![7], ..Reading::default() };
+        owners.claim("a", &Place::Unknown, &mut reading);
+        owners.leave(7, "a", &kept, Duration::from_secs(30));
+        let mut reading = Reading { network: None, namespaces: vec![7], ..Reading::default() };
+        owners.claim("a", &Place::Unknown, &mut reading);
+        owners.leave(7, "a", &BTreeMap::new(), Duration::from_secs(31));
+        let mut reading = Reading { network: Some(kept.clone()), namespaces: vec![7], ..Reading::default() };
+        assert_eq!(owners.claim("b", &Place::Unknown, &mut reading), kept);
+    }
 }

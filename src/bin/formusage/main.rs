@@ -27,7 +27,7 @@ fn main() -> ExitCode {
     let cli = cli::parse().unwrap_or_else(|error| {
         let error = secret::without_passwords(error);
         if error.use_stderr() {
-            output::write_styled(&error.render().ansi().to_string());
+            output::write_styled(&output::shown(&error.render().ansi().to_string()));
             std::process::exit(error.exit_code());
         }
         error.exit()

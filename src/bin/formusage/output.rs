@@ -309,6 +309,11 @@ pub(crate) fn complain(message: &str) {
     write_styled(&format!("{style}error:{style:#} {}\n", words(message)));
 }
 
+/// Words that have colours of their own and quote others', as they may be written.
+pub(crate) fn shown(words: &str) -> String {
+    LogWords { is_json: false, has_colours: true }.printable(words).into_owned()
+}
+
 /// Writes words with colours where standard error shows them.
 pub(crate) fn write_styled(words: &str) {
     let mut shown = anstream::AutoStream::new(Vec::new(), anstream::AutoStream::choice(&io::stderr()));

@@ -28,11 +28,15 @@ const IFLA_LINK: u16 = 5;
 const IFLA_LINKINFO: u16 = 18;
 const IFLA_STATS64: u16 = 23;
 const IFLA_LINK_NETNSID: u16 = 37;
+/// Since Linux 5.14.
+const IFLA_PARENT_DEV_NAME: u16 = 56;
 const IFLA_INFO_KIND: u16 = 1;
 const IFA_CACHEINFO: u16 = 6;
 const NETNSA_NSID: u16 = 1;
 const NETNSA_FD: u16 = 3;
 const IFF_LOOPBACK: u32 = 8;
+/// The type of an interface (linux/if_arp.h) that multicast routing makes: it hands packets to a program of the namespace.
+const ARPHRD_PIMREG: u16 = 779;
 /// Bytes of the head of a message, and of that of one about a link behind it.
 const MESSAGE_HEAD: usize = 16;
 const LINK_HEAD: usize = 16;
@@ -147,21 +151,26 @@ struct Link {
     /// The number of its other end, or of what it lies on.
     other_end: Option<i32>,
     is_loopback: bool,
+    /// Nothing leaves by it: [`ARPHRD_PIMREG`].
+    is_register: bool,
+    /// There is a device behind it.
+    has_device: bool,
 }
 
 impl Link {
     /// What carries what passes it. `near` are the numbers of the instance's other namespaces.
     fn way(&self, near: &[i32]) -> Way {
-        if self.is_loopback {
+        if self.is_loopback || self.is_register {
             Way::Nowhere
         } else {
             kinds::way(self.kind.as_deref(), self.far.map(|it| near.contains(&it)))
         }
     }
 
-    /// Whether it surely leads out. `outside` are the numbers of namespaces that are no tenant's.
+    /// Whether it surely leads out. `outside` are the numbers of namespaces that are no tenant's. That it has no kind is no
+    /// proof of a device: multicast routing makes interfaces without one.
     fn is_proven(&self, near: &[i32], outside: &[i32]) -> bool {
-        let is_known = self.far.map_or(self.kind.is_none(), |far| outside.contains(&far));
+        let is_known = self.far.map_or(self.kind.is_none() && self.has_device, |far| outside.contains(&far));
         is_known && self.way(near) == Way::Direct
     }
 }
@@ -178,7 +187,7 @@ fn judged(links: Vec<Link>, near: &[i32], outside: &[i32]) -> Vec<Interface> {
         let leads_out = is_way && Some(way) == nearest;
         let may_lead_out = is_way && !leads_out && !has_proof;
         let is_proven = link.is_proven(near, outside);
-        let Link { index, passed, name, kind, is_loopback, far, other_end } = link;
+        let Link { index, passed, name, kind, is_loopback, far, other_end, .. } = link;
         let (is_virtual, other_end) = (kind.is_some(), far.zip(other_end));
         Interface {
             index,
@@ -307,13 +316,19 @@ fn message(bytes: &[u8]) -> Option<(u16, &[u8], &[u8])> {
 fn link(body: &[u8]) -> Option<Link> {
     let flags = int(body.get(8..)?)?.cast_unsigned();
     let index = int(body.get(4..)?)?;
-    let mut link = Link { index, is_loopback: flags & IFF_LOOPBACK != 0, ..Link::default() };
+    let mut link = Link {
+        index,
+        is_loopback: flags & IFF_LOOPBACK != 0,
+        is_register: short(body.get(2..)?)? == ARPHRD_PIMREG,
+        ..Link::default()
+    };
     for (kind, value) in attributes(body.get(LINK_HEAD..)?) {
         match kind {
             IFLA_IFNAME => link.name = text(value),
             IFLA_STATS64 => link.passed = passed(value).unwrap_or_default(),
             IFLA_LINK => link.other_end = int(value),
             IFLA_LINK_NETNSID => link.far = int(value),
+            IFLA_PARENT_DEV_NAME => link.has_device = true,
             IFLA_LINKINFO => {
                 link.kind = attributes(value).find(|(kind, _)| *kind == IFLA_INFO_KIND).map(|(_, value)| text(value));
             }
@@ -383,7 +398,9 @@ mod tests {
     fn names(links: &[(&str, Option<i32>)], which: impl Fn(&Interface) -> bool) -> Vec<String> {
         let link = |(kind, far): &(&str, Option<i32>)| Link {
             name: kind.as_bytes().to_vec(),
-            kind: (*kind != "device" && *kind != "lo").then(|| kind.as_bytes().to_vec()),
+            kind: (!["device", "pimreg", "no kind", "lo"].contains(kind)).then(|| kind.as_bytes().to_vec()),
+            has_device: *kind == "device",
+            is_register: *kind == "pimreg",
             far: *far,
             is_loopback: *kind == "lo",
             ..Link::default()
@@ -401,6 +418,7 @@ mod tests {
             (("device", None), true),
             (("veth", Some(1)), false),
             (("new kind", None), false),
+            (("no kind", None), false),
         ] {
             let links = [&tunnels[..], &[carrier, ("bridge", None), ("veth", None), ("lo", None)]].concat();
             let expected: &[&str] = if is_proven { &[] } else { &["tun", "wireguard"] };
@@ -427,6 +445,7 @@ mod tests {
         assert_eq!(counting(&[("gre", Some(1)), cable]), ["gre", "veth"], "it was made elsewhere, and runs over that");
         assert_eq!(counting(&[("vxlan", None), ("wireguard", None), ("tun", None)]), ["tun"]);
         assert_eq!(counting(&[("vxlan", None), ("wireguard", None)]), ["wireguard"]);
+        assert_eq!(counting(&[("pimreg", None), ("tun", None)]), ["tun"], "nothing leaves by a register of multicast");
     }
 
     #[test]

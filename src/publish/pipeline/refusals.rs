@@ -106,7 +106,8 @@ impl<'a> Run<'a> {
         }
         if !self.is_finite() {
             // At the start of a short run others may come in a moment.
-            if self.refuses_everything() && self.suspects.were_tried_again() && !self.took_something_of_late() {
+            let is_single = self.refuses_single_events() && self.took_something_of_late();
+            if self.refuses_everything() && self.suspects.were_tried_again() && !is_single {
                 self.note_misdirection();
             }
             return Ok(());
@@ -123,25 +124,28 @@ impl<'a> Run<'a> {
         } else if !self.refuses_everything() || self.refuses_single_events() {
             self.give_up_on_what_is_refused()?;
         } else {
-            self.suspect_the_last_one();
             self.note_misdirection();
         }
         Ok(())
     }
 
-    /// Whether it is known that the destination refuses some events while it takes others.
+    /// Whether the destination is taken to refuse some events while it takes others: it did both, or there is but one that it
+    /// refused behind those that it took. Of a run that goes on until somebody ends it, only if that was a moment ago.
     fn refuses_single_events(&self) -> bool {
-        self.suspects.are_told_apart() || (self.delivered() > 0 && self.suspects.include_known())
+        let is_single = self.suspects.include_known() || self.suspects.len() == 1;
+        let does = self.suspects.are_told_apart() || (self.delivered() > 0 && is_single);
+        does && (self.asked_at.is_none() || self.took_something_of_late())
     }
 
-    /// Whether a destination that refuses single events took others a moment ago: the next that it takes may be on its way.
+    /// Whether the destination took something a moment ago: the next that it takes may be on its way.
     fn took_something_of_late(&self) -> bool {
         let now = self.pipeline.delivery.clock().monotonic();
-        self.refuses_single_events() && self.last_taken.is_some_and(|last| now.saturating_sub(last) < QUIET)
+        self.last_taken.is_some_and(|last| now.saturating_sub(last) < QUIET)
     }
 
     fn give_up_on_what_is_refused(&mut self) -> Result<(), PipelineError> {
         self.count_known_refusals()?;
+        self.suspect_the_last_one();
         if let Some(refusal) = self.last_refusal.as_ref().filter(|_| !self.waiting.is_empty()) {
             let times = self.pipeline.options.poison_after;
             self.report.reason = Some(format!(
@@ -153,14 +157,13 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    /// Remembers the only event that is left where the destination took others before it in this run. The destination may
-    /// have begun to refuse everything, so that a person is asked to look; but a later run that has nothing else to send
-    /// need not ask again.
+    /// Remembers the only event that is left where the destination took others before it in this run. (The destination may
+    /// have begun to refuse everything; then a later run that has others to send finds out.)
     fn suspect_the_last_one(&mut self) {
         if self.suspects.len() != 1 || self.delivered() == 0 {
             return;
         }
-        for event in self.waiting.first_events() {
+        for event in self.waiting.first_events().filter(|event| event.history.refusals == 0) {
             event.history.refusals = 1;
             self.keeper.remember(event);
         }

@@ -108,3 +108,15 @@ fn pipe_gets_events_as_they_are() {
         assert!(text.lines().any(|line| line == event), "{words}: {text:?}");
     }
 }
+
+#[test]
+fn arguments_in_errors_are_shown_without_what_a_terminal_acts_upon() {
+    for arguments in
+        [vec!["validate", "--x\u{202e}\u{9b}31m"], vec!["\u{202e}\u{9b}31m"], vec!["report", "--by", "\u{202e}"]]
+    {
+        let output = formusage().args(&arguments).output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{said}");
+        assert!(said.contains('\u{fffd}') && !said.contains(['\u{202e}', '\u{9b}']), "{said:?}");
+    }
+}
