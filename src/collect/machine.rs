@@ -78,18 +78,13 @@ impl Machine {
 
     /// The sizes in which there are huge pages, as files of control groups name them: `2MB`.
     pub(super) fn huge_page_sizes(&self) -> Vec<String> {
-        let pools = fs::read_dir(&self.huge_pages).into_iter().flatten().flatten();
-        let sizes = pools.filter_map(|pool| {
-            let name = pool.file_name();
-            let kilobytes = name.to_str()?.strip_prefix("hugepages-")?.strip_suffix("kB")?.parse::<u64>().ok()?;
-            let pages = read_text_once(pool.path().join("nr_hugepages")).ok()?.trim().parse::<u64>().ok()?;
-            (pages > 0).then(|| match kilobytes {
-                1_048_576.. => format!("{}GB", kilobytes >> 20),
-                1024.. => format!("{}MB", kilobytes >> 10),
-                _ => format!("{kilobytes}KB"),
-            })
-        });
-        sizes.collect()
+        let sizes = pools_of_huge_pages(&self.huge_pages, "nr_hugepages").filter(|(_, pages)| *pages > 0);
+        let spelled = |(kilobytes, _)| match kilobytes {
+            1_048_576.. => format!("{}GB", kilobytes >> 20),
+            1024.. => format!("{}MB", kilobytes >> 10),
+            _ => format!("{kilobytes}KB"),
+        };
+        sizes.map(spelled).collect()
     }
 
     /// The host's name.
@@ -101,6 +96,17 @@ impl Machine {
     pub(super) fn boot(root: &Path) -> String {
         line(root, "proc/sys/kernel/random/boot_id")
     }
+}
+
+/// The sizes of huge pages in kilobytes, each with the number that the file `name` has of it; `folder` is
+/// `/sys/kernel/mm/hugepages`.
+pub(super) fn pools_of_huge_pages<'n>(folder: &Path, name: &'n str) -> impl Iterator<Item = (u64, u64)> + use<'n> {
+    let pools = fs::read_dir(folder).into_iter().flatten().flatten();
+    pools.filter_map(move |pool| {
+        let size = pool.file_name();
+        let kilobytes = size.to_str()?.strip_prefix("hugepages-")?.strip_suffix("kB")?.parse().ok()?;
+        Some((kilobytes, read_text_once(pool.path().join(name)).ok()?.trim().parse().ok()?))
+    })
 }
 
 fn line(root: &Path, path: &str) -> String {

@@ -7,11 +7,11 @@
 //!   one, `/sys/kernel/mm/hugepages/hugepages-*/free_hugepages`);
 //! - the cache of ZFS (`size` in `/proc/spl/kstat/zfs/arcstats`), as the cache of other file systems.
 
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::collect::kernel_file::{KernelFile, read_text_once};
+use crate::collect::kernel_file::KernelFile;
+use crate::collect::machine::pools_of_huge_pages;
 
 /// What a host has and uses, in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,15 +50,9 @@ impl MemoryFiles {
 
     /// Bytes of huge pages of other sizes than `default` that nobody has taken.
     fn idle_huge_pages(&self, default: u64) -> u64 {
-        let pools = fs::read_dir(&self.huge_pages).into_iter().flatten().flatten();
-        let idle = pools.filter_map(|pool| {
-            let name = pool.file_name();
-            let size = name.to_str()?.strip_prefix("hugepages-")?.strip_suffix("kB")?.parse::<u64>().ok()?;
-            let size = size.saturating_mul(1024);
-            let free = read_text_once(pool.path().join("free_hugepages")).ok()?.trim().parse::<u64>().ok()?;
-            (size != default).then(|| size.saturating_mul(free))
-        });
-        idle.fold(0, u64::saturating_add)
+        let pools = pools_of_huge_pages(&self.huge_pages, "free_hugepages");
+        let others = pools.map(|(size, free)| (size.saturating_mul(1024), free)).filter(|(size, _)| *size != default);
+        others.fold(0, |idle: u64, (size, free)| idle.saturating_add(size.saturating_mul(free)))
     }
 }
 
@@ -115,6 +109,8 @@ pub(super) fn fuzz_files(text: &str) {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]
