@@ -145,9 +145,10 @@ impl Suspects {
         }
     }
 
-    /// Whether a refusal of the event first refused in `first` was counted.
-    pub(super) fn is_counted(&self, first: RoundNumber) -> bool {
-        self.suspects.get(&first).is_some_and(|suspect| suspect.is_counted)
+    /// Whether the event first refused in `first` was refused as if the destination were set up wrong, and no refusal of it
+    /// was counted.
+    pub(super) fn is_uncounted(&self, first: RoundNumber) -> bool {
+        self.suspects.get(&first).is_some_and(|suspect| suspect.is_final && !suspect.is_counted)
     }
 
     /// Whether another refusal of the event first refused in `first` would say nothing new: it is as if the destination

@@ -176,7 +176,7 @@ impl<'a> Run<'a> {
     fn count_known_refusals(&mut self) -> Result<(), PipelineError> {
         let most = self.pipeline.options.poison_after;
         for mut worker in std::mem::take(&mut self.waiting).into_workers() {
-            let counts = worker.first_refused.is_some_and(|first| !self.suspects.is_counted(first));
+            let counts = worker.first_refused.is_some_and(|first| self.suspects.is_uncounted(first));
             let known = worker.batch.events.first_mut().filter(|event| counts && event.history.refusals > 0);
             let Some(event) = known else {
                 self.wait_for_next_round(worker);
